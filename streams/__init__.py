@@ -1,0 +1,1 @@
+"""How it flows: Faust topology, transport, state, metrics, archive, replay, console, command line."""
