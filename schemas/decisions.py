@@ -1,0 +1,86 @@
+"""What borderflow says: one decision for every item, one alert for every selected item."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from schemas.items import ItemFiltered, Stream, Subject
+from schemas.marks import Code, ControlPoint, Count, Fact, Fraction, Id, Origin, Text, Upstream, Utc
+
+Lane = Literal["green", "blue", "yellow", "red"]
+"""green release, blue post-clearance audit, yellow documents, red physical inspection / secondary."""
+
+Layer = Literal["mandatory", "criteria", "model", "profile", "anomaly", "surge", "exploration"]
+
+
+class Reason(Fact, frozen=True, kw_only=True):
+    """Why, in words an officer understands. `weight` is the share of the score's log-odds that `code` contributed.
+
+    Weights of layer reasons (a watchlist hit, a criterion) are 0: they do not go through the score.
+    """
+
+    code: Code
+    text: Text
+    weight: float = 0.0
+
+
+class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=True, kw_only=True):
+    """The decision on one item. `decision_id` is equal after any redelivery: a hash of the origin and the step.
+
+    `score` ranks within its stream (logistic of the model's log-odds). `probability` is published only inside the
+    inspected band, where scores are calibrated. `propensity` is the probability that this policy selects an item
+    like this one, for the draws that are random (exploration, audit), else 1 for selected and the draw's
+    complement for the rest. `layers` are all that spoke, `layer` the one that selected. `threshold` is what the
+    score had to reach at this control point at that moment.
+    """
+
+    decision_id: Id
+    item_id: Id
+    revision: Count = 0
+    stream: Stream
+    control_point: ControlPoint
+    subject: Subject
+    lodged_at: Utc
+    due_at: Utc
+    lane: Lane
+    selected: bool
+    layer: Layer | None = None
+    layers: tuple[Layer, ...] = ()
+    score: float
+    probability: Fraction | None = None
+    surge: float = 0.0
+    threshold: float
+    surge_threshold: float = 0.0
+    propensity: Annotated[float, Meta(gt=0, le=1)]
+    flows: tuple[str, ...] = ()
+    criteria: tuple[Id, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    auto_cleared: bool = False
+    model_version: int
+    profile_version: int
+    criteria_version: int
+    risk_information_version: int
+    policy_version: Code
+    origin: Origin
+    upstream: Upstream
+
+
+class AlertRaised(Fact, tag_field="event", tag="AlertRaised", frozen=True, kw_only=True):
+    """Work for a border control centre: one per selected item. `priority` 1 is the most urgent, 5 the least.
+
+    `features` are those that were scored: the outcome is learnt from them, never from a later recomputation.
+    """
+
+    alert_id: Id
+    decision: SelectionDecided
+    filtered: ItemFiltered
+    features: dict[str, float]
+    priority: Annotated[int, Meta(ge=1, le=5)]
+    headline: Text
+    raised_at: Utc
+    deadline: Utc
+
+
+SelectedBy = Layer
