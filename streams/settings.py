@@ -1,0 +1,274 @@
+"""Every setting of a borderflow process: one frozen dataclass, read from `BORDERFLOW_*` environment variables.
+
+A bad value is refused by the name of its variable. `docs/settings.md` is written by `settings_page` and a test
+compares the two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "BORDERFLOW_"
+
+STEPS = ("screening", "filtering", "selection", "reevaluation")
+
+
+class SettingsError(ValueError):
+    """One or more environment variables hold a value that cannot be used; the message names each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a worker, a tool or a test needs to know about its surroundings."""
+
+    environment: Annotated[
+        Literal["development", "production"],
+        Meta(description="`production` refuses unencrypted connections to brokers and a missing pseudonym key."),
+    ] = "development"
+    brokers: Annotated[
+        str, Meta(min_length=1, description="Kafka bootstrap servers, `host:port`, separated by commas.")
+    ] = "127.0.0.1:9092"
+    group: Annotated[str, Meta(min_length=1, description="Consumer group, and the prefix of client ids.")] = (
+        "borderflow"
+    )
+    steps: Annotated[str, Meta(min_length=1, description="The steps that this worker hosts, separated by commas.")] = (
+        ",".join(STEPS)
+    )
+
+    partitions: Annotated[
+        int, Meta(ge=1, le=10_000, description="Partitions of each item topic when topics are created.")
+    ] = 12
+    replication: Annotated[int, Meta(ge=1, le=9, description="Replication factor of topics when they are created.")] = 1
+
+    batch_records: Annotated[
+        int, Meta(ge=1, le=10_000, description="The most records of one partition that an agent gets as one batch.")
+    ] = 500
+    buffered_batches: Annotated[
+        int, Meta(ge=2, le=1_000, description="Batches that may wait in front of each step before fetching pauses.")
+    ] = 4
+    commit_interval_s: Annotated[
+        float, Meta(gt=0, le=60, description="Seconds between commits of consumed offsets.")
+    ] = 1.0
+    session_timeout_s: Annotated[
+        float, Meta(ge=1, le=1800, description="Seconds without a heartbeat after which the group drops a worker.")
+    ] = 15.0
+    heartbeat_s: Annotated[float, Meta(gt=0, le=600, description="Seconds between heartbeats to the group.")] = 3.0
+    rebalance_timeout_s: Annotated[
+        float, Meta(ge=1, le=3600, description="Seconds that a worker may take to finish its batch in a rebalance.")
+    ] = 60.0
+    fetch_wait_ms: Annotated[
+        int, Meta(ge=1, le=5_000, description="Milliseconds that a broker may hold a fetch with nothing to answer.")
+    ] = 100
+    fetch_bytes: Annotated[
+        int, Meta(ge=1024, description="The most bytes of one partition in one fetch; at least the largest record.")
+    ] = 2_097_152
+    max_batch_bytes: Annotated[
+        int, Meta(ge=1024, description="The most bytes in one produced batch; at most the brokers' message.max.bytes.")
+    ] = 1_000_000
+    idempotence: Annotated[
+        bool, Meta(description="Whether producers are idempotent; the embedded broker cannot, Kafka can.")
+    ] = True
+    request_timeout_s: Annotated[
+        float, Meta(ge=1, le=600, description="Seconds until a request to a broker, or a produced batch, has failed.")
+    ] = 40.0
+
+    filtering_horizon_h: Annotated[
+        float, Meta(gt=0, le=24 * 31, description="Hours of a subject's past that filtering remembers.")
+    ] = 24.0
+    selection_horizon_h: Annotated[
+        float, Meta(gt=0, le=24 * 31, description="Hours of decisions that selection's thresholds are restored from.")
+    ] = 24.0
+    alerts_horizon_d: Annotated[
+        float, Meta(gt=0, le=366, description="Days that an alert waits for the result of its inspection.")
+    ] = 30.0
+
+    web_host: Annotated[
+        str, Meta(description="Address of /healthz, /readyz and /metrics; empty switches them off.")
+    ] = "127.0.0.1"
+    web_port: Annotated[int, Meta(ge=0, le=65_535, description="Port of the same; 0 takes any free one.")] = 6066
+
+    security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], Meta(description="How to talk to the brokers.")
+    ] = "PLAINTEXT"
+    sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], Meta(description="SASL mechanism, when SASL is used.")
+    ] = "SCRAM-SHA-512"
+    sasl_username: Annotated[str, Meta(description="SASL user name.")] = ""
+    sasl_password_file: Annotated[str, Meta(description="File that holds the SASL password.")] = ""
+    tls_ca_file: Annotated[
+        str, Meta(description="PEM file of the authorities that sign broker certificates; empty: the system's.")
+    ] = ""
+    tls_cert_file: Annotated[str, Meta(description="PEM file of this client's certificate, for mutual TLS.")] = ""
+    tls_key_file: Annotated[str, Meta(description="PEM file of this client's key, for mutual TLS.")] = ""
+
+    policy_file: Annotated[str, Meta(description="YAML file of the selection policy; empty: the built-in one.")] = ""
+    pseudonym_key: Annotated[
+        str, Meta(description="Key that pseudonyms of persons are derived with; prefer the file.")
+    ] = field(default="", repr=False)
+    pseudonym_key_file: Annotated[str, Meta(description="File that holds that key.")] = ""
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="The least severe log lines to write.")
+    ] = "INFO"
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that cannot work or must not be used. Raises `SettingsError`."""
+        wrong: list[str] = []
+        if self.environment == "production":
+            if self.security_protocol in ("PLAINTEXT", "SASL_PLAINTEXT"):
+                wrong.append(
+                    f"{PREFIX}SECURITY_PROTOCOL: production refuses {self.security_protocol}; use SSL or SASL_SSL"
+                )
+            if not (self.pseudonym_key or self.pseudonym_key_file):
+                wrong.append(f"{PREFIX}PSEUDONYM_KEY_FILE: production needs a pseudonym key")
+        if self.security_protocol.startswith("SASL") and not (self.sasl_username and self.sasl_password_file):
+            wrong.append(
+                f"{PREFIX}SASL_USERNAME, {PREFIX}SASL_PASSWORD_FILE: both are needed with {self.security_protocol}"
+            )
+        if self.heartbeat_s * 2 > self.session_timeout_s:
+            wrong.append(f"{PREFIX}HEARTBEAT_S: must be at most half of {PREFIX}SESSION_TIMEOUT_S")
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            wrong.append(f"{PREFIX}TLS_CERT_FILE, {PREFIX}TLS_KEY_FILE: both or neither")
+        wrong += [
+            f"{PREFIX}STEPS: unknown step {name!r}; there are {', '.join(STEPS)}"
+            for name in self.step_names
+            if name not in STEPS
+        ]
+        for name in (
+            "sasl_password_file",
+            "tls_ca_file",
+            "tls_cert_file",
+            "tls_key_file",
+            "policy_file",
+            "pseudonym_key_file",
+        ):
+            path = getattr(self, name)
+            if path and not Path(path).is_file():
+                wrong.append(f"{PREFIX}{name.upper()}: no such file: {path}")
+        if wrong:
+            raise SettingsError("; ".join(wrong))
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read `BORDERFLOW_*`; a variable that is unset or empty takes the default.
+
+        Raises `SettingsError` naming every variable whose value is refused.
+        """
+        environ = os.environ if environ is None else environ
+        hints = get_type_hints(cls, include_extras=True)
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for one in dataclasses.fields(cls):
+            variable = PREFIX + one.name.upper()
+            text = environ.get(variable, "")
+            if not text:
+                continue
+            try:
+                values[one.name] = msgspec.convert(text, hints[one.name], strict=False)
+            except msgspec.ValidationError as error:
+                shown = "the value" if one.name == "pseudonym_key" else repr(text)
+                wrong.append(f"{variable}: {shown} is refused: {error}")
+        if wrong:
+            raise SettingsError("; ".join(wrong))
+        return cls(**values)
+
+    @staticmethod
+    def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+        """`BORDERFLOW_*` variables that no setting reads: most often a misspelt name, so the worker warns."""
+        environ = os.environ if environ is None else environ
+        known = {PREFIX + one.name.upper() for one in dataclasses.fields(Settings)}
+        return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """The steps to host, in the order of the flow."""
+        wanted = [name.strip() for name in self.steps.split(",") if name.strip()]
+        return tuple(sorted(dict.fromkeys(wanted), key=lambda n: STEPS.index(n) if n in STEPS else len(STEPS)))
+
+    @property
+    def filtering_horizon(self) -> timedelta:
+        """`filtering_horizon_h` as a duration."""
+        return timedelta(hours=self.filtering_horizon_h)
+
+    @property
+    def selection_horizon(self) -> timedelta:
+        """`selection_horizon_h` as a duration."""
+        return timedelta(hours=self.selection_horizon_h)
+
+    @property
+    def alerts_horizon(self) -> timedelta:
+        """`alerts_horizon_d` as a duration."""
+        return timedelta(days=self.alerts_horizon_d)
+
+    def pseudonym_secret(self) -> bytes:
+        """The key for pseudonyms: of the file, else of the variable, else empty (development only)."""
+        if self.pseudonym_key_file:
+            return Path(self.pseudonym_key_file).read_bytes().strip()
+        return self.pseudonym_key.encode()
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """The TLS context for brokers, None when the protocol is not encrypted."""
+        if self.security_protocol not in ("SSL", "SASL_SSL"):
+            return None
+        context = ssl.create_default_context(cafile=self.tls_ca_file or None)
+        if self.tls_cert_file:
+            context.load_cert_chain(self.tls_cert_file, self.tls_key_file)
+        return context
+
+    def client_options(self) -> dict[str, Any]:
+        """Connection options that aiokafka's and kafka-python's clients both take."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.brokers.split(","),
+            "security_protocol": self.security_protocol,
+        }
+        if (context := self.tls_context()) is not None:
+            options["ssl_context"] = context
+        if self.security_protocol.startswith("SASL"):
+            options["sasl_mechanism"] = self.sasl_mechanism
+            options["sasl_plain_username"] = self.sasl_username
+            options["sasl_plain_password"] = Path(self.sasl_password_file).read_text().strip()
+        return options
+
+
+def settings_page() -> str:
+    """`docs/settings.md`: one row per setting, written from the dataclass."""
+    hints = get_type_hints(Settings, include_extras=True)
+    rows = [
+        "# Settings",
+        "",
+        "Every setting is an environment variable. A bad value is refused by the name of its variable, at start.",
+        "This page is written from `streams/settings.py` (`python -m streams.settings`); a test compares the two.",
+        "",
+        "| variable | default | values | what it is |",
+        "|---|---|---|---|",
+    ]
+    for one in dataclasses.fields(Settings):
+        kind, meta = hints[one.name].__origin__, hints[one.name].__metadata__[0]
+        default = "" if one.default == "" else f"`{str(one.default).lower() if kind is bool else one.default}`"
+        rows.append(f"| `{PREFIX}{one.name.upper()}` | {default} | {_values(kind, meta)} | {meta.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _values(kind: Any, meta: Meta) -> str:
+    if kind is bool:
+        return "`true`, `false`"
+    if kind in (int, float):
+        low = f"at least {meta.ge:,}" if meta.ge is not None else f"above {meta.gt:,}" if meta.gt is not None else ""
+        high = f"at most {meta.le:,}" if meta.le is not None else ""
+        return ", ".join(part for part in (low, high) if part) or "number"
+    if kind is str:
+        return "text"
+    return ", ".join(f"`{value}`" for value in kind.__args__)
+
+
+if __name__ == "__main__":
+    Path("docs/settings.md").write_text(settings_page())
