@@ -1,0 +1,72 @@
+"""Dead letters: what a step refuses goes to `<topic>-dlq`, with the source's raw bytes and headers saying why.
+
+A dead letter keeps the source's key, value, timestamp and headers, so it can be looked at with any Kafka tool and
+sent again as it was. It adds `dlq-` headers; `dlq-index` is the place of the refused item in its lodgement (the whole
+raw lodgement is kept). Readers that count dead letters dedupe by topic, partition, offset and index, because a
+redelivered record is refused again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from streams.producing import Publisher, RecordTooLargeError
+from streams.wire import Outgoing, Record, header
+
+if TYPE_CHECKING:
+    from agents.step import Refusal
+
+SUFFIX = "-dlq"
+
+
+def dead_letter_topic(topic: str) -> str:
+    """The dead-letter topic of a topic."""
+    return topic + SUFFIX
+
+
+def dead_letter(record: Record, refusal: Refusal, step: str) -> Outgoing:
+    """The dead letter of one record, or of one item of it when `refusal.index` is set.
+
+    `dlq-attempt` counts how often the record has been refused: 1, and one more each time it is sent again
+    with its headers kept.
+    """
+    kept = [(name, value) for name, value in record.headers if not name.startswith("dlq-")]
+    reasons = {
+        "dlq-topic": record.topic,
+        "dlq-partition": str(record.partition),
+        "dlq-offset": str(record.offset),
+        "dlq-step": step,
+        "dlq-reason": refusal.reason,
+        "dlq-field": refusal.field,
+        "dlq-error": refusal.detail,
+        "dlq-index": "" if refusal.index is None else str(refusal.index),
+        "dlq-item-id": refusal.item_id or "",
+        "dlq-attempt": str(_attempts(record) + 1),
+    }
+    said = [(name, text.encode()) for name, text in reasons.items()]
+    return Outgoing(record.key, record.value, record.timestamp, kept + said)
+
+
+def _attempts(record: Record) -> int:
+    text = header(record.headers, "dlq-attempt") or b"0"
+    return int(text) if text.isdigit() else 0
+
+
+async def bury(publisher: Publisher, topic: str, letters: list[Outgoing]) -> None:
+    """Deliver dead letters of one source topic.
+
+    A letter larger than the brokers take (the source was just below the limit, and the headers come on top) is
+    sent without its value and with `dlq-omitted-bytes`: the raw bytes are still in the source topic, at the
+    partition and offset that the headers name. Anything else that goes wrong is raised.
+    """
+    target = dead_letter_topic(topic)
+    try:
+        await publisher.publish(target, letters)
+    except RecordTooLargeError:
+        for letter in letters:
+            try:
+                await publisher.publish(target, [letter])
+            except RecordTooLargeError as error:
+                omitted = [*letter.headers, ("dlq-omitted-bytes", str(error.size).encode())]
+                await publisher.publish(target, [replace(letter, value=b"", headers=omitted)])

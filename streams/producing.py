@@ -1,0 +1,125 @@
+"""Producing in batches: records are appended to one aiokafka batch per topic and partition, and delivery is awaited.
+
+One call is one batch per partition wherever that fits `max_batch_bytes`, so what follows from one input batch arrives
+whole or not at all in each partition. What does not fit is split in order, each part delivered before the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
+from aiokafka.partitioner import murmur2
+
+from streams.wire import Outgoing
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+
+class RecordTooLargeError(ValueError):
+    """One record is larger than the brokers take; names the topic and the size, never the content."""
+
+    def __init__(self, topic: str, size: int) -> None:
+        super().__init__(f"a record of {size} bytes for topic {topic!r} is larger than the brokers take")
+        self.topic = topic
+        self.size = size
+
+
+class UnknownTopicError(LookupError):
+    """The brokers do not have this topic."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic!r} does not exist: create it with `borderflow topics create`")
+        self.topic = topic
+
+
+def new_producer(settings: Settings) -> AIOKafkaProducer:
+    """An aiokafka producer for batches: all in-sync replicas acknowledge; not started."""
+    return AIOKafkaProducer(
+        **settings.client_options(),
+        client_id=f"{settings.group}-producer",
+        acks="all",
+        enable_idempotence=settings.idempotence,
+        max_batch_size=settings.max_batch_bytes,
+        max_request_size=settings.max_batch_bytes + 65_536,
+        request_timeout_ms=int(settings.request_timeout_s * 1000),
+        linger_ms=0,
+    )
+
+
+@lru_cache(maxsize=131_072)
+def _hash(key: bytes) -> int:
+    return int(murmur2(key)) & 0x7FFFFFFF
+
+
+def partition_of(key: bytes | None, partitions: int) -> int:
+    """The partition of a key, as the Java client's and aiokafka's default partitioner have it.
+
+    A record without a key goes to partition 0: order matters more here than spread.
+    """
+    return 0 if key is None else _hash(key) % partitions
+
+
+class Publisher:
+    """Publishes records in batches with a started producer."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+
+    async def publish(self, topic: str, records: Iterable[Outgoing]) -> int:
+        """Deliver records to one topic, in order within each partition; returns how many.
+
+        Returns when every record is acknowledged by all in-sync replicas. Raises `RecordTooLargeError`,
+        `UnknownTopicError` or the client's `KafkaError`; then some partitions may have got their part.
+        """
+        partitions = await self._partitions(topic)
+        batches: dict[int, list[Any]] = {}
+        count = 0
+        for record in records:
+            partition = record.partition
+            if partition is None:
+                partition = partition_of(record.key, partitions)
+            elif not 0 <= partition < partitions:
+                raise ValueError(f"topic {topic!r} has {partitions} partitions: no partition {partition}")
+            _append(batches.setdefault(partition, []), self._producer, record)
+            count += 1
+        if batches:
+            await asyncio.gather(*(self._deliver(topic, *one) for one in batches.items()))
+        return count
+
+    async def _deliver(self, topic: str, partition: int, builders: list[Any]) -> None:
+        for builder in builders:
+            builder.close()
+            size = builder.size()
+            try:
+                delivered = await self._producer.send_batch(builder, topic, partition=partition)
+                await delivered
+            except MessageSizeTooLargeError:
+                raise RecordTooLargeError(topic, size) from None
+
+    async def _partitions(self, topic: str) -> int:
+        try:
+            known = await self._producer.partitions_for(topic)
+        except UnknownTopicOrPartitionError:
+            raise UnknownTopicError(topic) from None
+        if not known:
+            raise UnknownTopicError(topic)
+        return len(known)
+
+
+def _append(builders: list[Any], producer: AIOKafkaProducer, record: Outgoing) -> None:
+    """Append to the last batch, or to a new one when that is full (a batch always takes its first record)."""
+    if builders and _add(builders[-1], record):
+        return
+    builders.append(producer.create_batch())
+    _add(builders[-1], record)
+
+
+def _add(builder: Any, record: Outgoing) -> bool:
+    added = builder.append(timestamp=record.timestamp_ms, key=record.key, value=record.value, headers=record.headers)
+    return added is not None

@@ -1,0 +1,381 @@
+"""A Faust transport that hands an agent all records of one partition from one fetch as ONE Faust message.
+
+The cost of Faust is per message (tasks, event objects, acks), so records travel in batches: a message's value is a
+`RecordBatch`, acked as one, committed as its last offset + 1. Faust keeps agents, the consumer group, assignment and
+lifecycle. Importing this module registers the URL scheme `borderflow://host:port,...` with Faust.
+
+It overrides internals of faust-streaming 0.15.3, which is pinned for that reason; docs/adr/0002-record-batches.md
+says which and why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+
+import aiokafka
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.drivers import TRANSPORTS
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage, Message
+from mode.utils.futures import notify
+
+from streams.producing import new_producer
+from streams.wire import Record
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+SCHEME = "borderflow"
+
+_NO_GENERATION = -1
+
+
+@dataclass(slots=True)
+class RecordBatch:
+    """All records of one partition from one fetch, in order; the value of one Faust message.
+
+    `follows` is the offset after the batch that was delivered before this one, None for the first one since the
+    partition was assigned. `epoch` counts the assignments of this consumer: see `BatchConsumer.owns`.
+    """
+
+    topic: str
+    partition: int
+    records: list[Record]
+    follows: int | None
+    epoch: int
+
+    @property
+    def first_offset(self) -> int:
+        """Offset of the first record."""
+        return self.records[0].offset
+
+    @property
+    def next_offset(self) -> int:
+        """The offset to commit once this batch is done: that of its last record + 1."""
+        return self.records[-1].offset + 1
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+@dataclass(slots=True)
+class _Delivered:
+    """Batches of one partition handed to streams in this epoch and not finished in order yet, by next offset."""
+
+    waiting: deque[int] = field(default_factory=deque)
+    acked: set[int] = field(default_factory=set)
+    next_offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Where a consumer stands in one partition: `read` and `committed` are next offsets, `end` the high watermark."""
+
+    read: int | None
+    committed: int | None
+    end: int | None
+
+
+class _Configured(Protocol):
+    borderflow_settings: Settings
+
+
+def _settings(app: object) -> Settings:
+    """The settings that `streams.app` hangs on the Faust app."""
+    return cast(_Configured, app).borderflow_settings
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """The consumer thread, with fetch settings of our own and a poll that wakes when there is room again."""
+
+    consumer: BatchConsumer
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        settings = self.consumer.settings
+        return aiokafka.AIOKafkaConsumer(
+            **settings.client_options(),
+            client_id=f"{settings.group}-worker",
+            group_id=self.app.conf.id,
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=settings.batch_records,
+            max_partition_fetch_bytes=settings.fetch_bytes,
+            fetch_max_wait_ms=settings.fetch_wait_ms,
+            request_timeout_ms=int(settings.request_timeout_s * 1000),
+            session_timeout_ms=int(settings.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(settings.heartbeat_s * 1000),
+            max_poll_interval_ms=int(settings.rebalance_timeout_s * 1000),
+            rebalance_timeout_ms=int(settings.rebalance_timeout_s * 1000),
+            metadata_max_age_ms=30_000,
+        )
+
+    async def poll(self, active: frozenset[TP], wait_s: float, room: int) -> Mapping[TP, list[Record]]:
+        """Records of the `active` partitions: at once if there are any, else within `wait_s` seconds.
+
+        `room` is the value of `BatchConsumer.room` when `active` was worked out: the poll ends as soon as that has
+        changed, so that a partition with room again is not left out until the timeout (the driver waits 1 s).
+        """
+        consumer = self._ensure_consumer()
+        fetcher = consumer._fetcher
+        deadline = monotonic() + wait_s
+        while self.consumer.flow_active and self.consumer.room == room:
+            if consumer._closed or fetcher._closed:
+                raise ConsumerStoppedError()
+            with fetcher._subscriptions.fetch_context():
+                fetched = await fetcher.fetched_records(
+                    active, timeout=0, max_records=self.consumer.settings.batch_records
+                )
+            left = deadline - monotonic()
+            if fetched or left <= 0:
+                return {TP(tp.topic, tp.partition): records for tp, records in fetched.items()}
+            waiter = fetcher._create_fetch_waiter()
+            done, _ = await asyncio.wait([waiter], timeout=left)
+            if not done:
+                waiter.cancel()
+                return {}
+            waiter.result()  # raises what the coordinator could not do, such as a refused authorisation
+        return {}
+
+    def wake(self) -> None:
+        """End a running poll at once; called from the main thread."""
+        if self._consumer is not None:
+            self.thread_loop.call_soon_threadsafe(self._wake_waiters)
+
+    def _wake_waiters(self) -> None:
+        if self._consumer is not None:
+            for waiter in list(self._consumer._fetcher._fetch_waiters):
+                notify(waiter)
+
+    @property
+    def evicted(self) -> bool:
+        """Whether the group has thrown this member out (it no longer owns what it still holds)."""
+        consumer = self._consumer
+        return consumer is not None and bool(consumer._coordinator.generation == _NO_GENERATION)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit; False when it did not happen, in which case the caller keeps the offsets for the next time.
+
+        The driver crashes the worker on a commit that loses against a rebalance (it looks for words in the error's
+        text that are not there) and on a broker that is away for a moment.
+        """
+        consumer = self._ensure_consumer()
+        held = consumer.assignment()
+        ours = {
+            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if TopicPartition(tp.topic, tp.partition) in held
+        }
+        if not ours:
+            return False
+        try:
+            await consumer.commit(ours)
+        except CommitFailedError:
+            self.log.warning("Offsets were not committed: the group has rebalanced; they will be read again")
+            return False
+        except KafkaError as error:
+            if not error.retriable:
+                await self.crash(error)
+            self.log.warning("Offsets were not committed, trying again: %r", error)
+            return False
+        return True
+
+
+class BatchConsumer(driver.Consumer):
+    """Delivers batches, keeps what may be committed, and knows which batches are still this worker's.
+
+    What may be committed is kept here and not in Faust's ack lists: a partition's offset advances only over batches
+    that were delivered in this epoch and acked, in the order of delivery. Gaps in offsets (compaction, transaction
+    markers) need no care, because a batch is followed by the next one, not by an offset.
+    """
+
+    _thread: BatchConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.settings = _settings(self.app)
+        self.epoch = 0
+        self.room = 0
+        self.last_commit: dict[TP, float] = {}
+        self._draining: int | None = None
+        self._delivered: dict[TP, _Delivered] = defaultdict(_Delivered)
+        self._finished: dict[TP, int] = {}
+        self._in_hand: dict[str, int] = defaultdict(int)
+        self._has_room = asyncio.Event()
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # -- ownership
+
+    def may_decide(self, batch: RecordBatch) -> bool:
+        """Whether a batch taken from a queue was delivered in the present assignment."""
+        return batch.epoch == self.epoch
+
+    def may_produce(self, batch: RecordBatch) -> bool:
+        """Whether what follows from a batch may still be produced: its partition has not been taken away.
+
+        During an orderly rebalance the batch in hand may be finished, because the group waits for it.
+        """
+        return batch.epoch in (self.epoch, self._draining) and not self._thread.evicted
+
+    def _new_epoch(self) -> None:
+        self.epoch += 1
+        self._delivered.clear()
+        self._finished.clear()
+        self._in_hand.clear()
+        self._open()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Commit what is acked before Faust drops its lists, let the batch in hand finish, then forget the rest."""
+        if not self._thread.evicted and not self.app.should_stop:
+            await self.commit()
+            self._draining = self.epoch
+        self.epoch += 1
+        try:
+            await super().on_partitions_revoked(revoked)
+        finally:
+            self._draining = None
+            self._new_epoch()
+
+    async def perform_seek(self) -> None:
+        """Go back to the committed offsets; what was delivered and not committed will come again."""
+        self._new_epoch()
+        await super().perform_seek()
+
+    # -- fetching
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Let these partitions be read again, at once."""
+        super().resume_partitions(tps)
+        self._open()
+
+    def resume_flow(self) -> None:
+        """Let records flow again, at once."""
+        super().resume_flow()
+        self._open()
+
+    def _open(self) -> None:
+        self.room += 1
+        self._has_room.set()
+        self._thread.wake()
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's signature
+        """One fetch: each partition's records as one message."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow.wait())
+        epoch, room = self.epoch, self.room
+        self._has_room.clear()
+        most = self.settings.buffered_batches
+        active = frozenset(tp for tp in self._get_active_partitions() if self._in_hand[tp.topic] < most)
+        if not active:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._has_room.wait(), timeout=min(timeout, 0.2))
+            return
+        fetched = await self._thread.call_thread(self._thread.poll, active, timeout, room)
+        for tp, records in fetched.items():
+            if self.should_stop or not self.flow_active or epoch != self.epoch:
+                return  # a rebalance has begun: perform_seek will bring these again
+            yield tp, self._to_message(tp, records)
+
+    def _to_message(self, tp: TP, records: list[Record]) -> ConsumerMessage:
+        delivered = self._delivered[tp]
+        batch = RecordBatch(tp.topic, tp.partition, records, delivered.next_offset, self.epoch)
+        delivered.next_offset = batch.next_offset
+        delivered.waiting.append(batch.next_offset)
+        self._in_hand[tp.topic] += 1
+        first = records[0]
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            first.offset,
+            first.timestamp / 1000.0,
+            0,
+            None,
+            None,
+            batch,  # type: ignore[arg-type]  # Faust passes a message's value on untouched
+            None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    # -- acks and commits
+
+    def ack(self, message: Message) -> bool:
+        """Note that a batch is done. Batches of an earlier epoch are ignored: they will come again."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        batch = message.value
+        if isinstance(batch, RecordBatch) and batch.epoch in (self.epoch, self._draining):
+            self._finish(TP(batch.topic, batch.partition), batch.next_offset)
+        notify(self._waiting_for_ack)
+        return True
+
+    def _finish(self, tp: TP, next_offset: int) -> None:
+        delivered = self._delivered[tp]
+        delivered.acked.add(next_offset)
+        while delivered.waiting and delivered.waiting[0] in delivered.acked:
+            done = delivered.waiting.popleft()
+            delivered.acked.discard(done)
+            self._finished[tp] = done
+        self._in_hand[tp.topic] -= 1
+        if self._in_hand[tp.topic] == self.settings.buffered_batches - 1:
+            self._open()
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in list(self._finished) if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self._finished.get(tp)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: the stock gap logic counts the unacked batch's own offsets as acked."""
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        """Commit, and count as committed only what was (the stock method counts what failed as well)."""
+        if not await self._commit(offsets):
+            return False
+        now = monotonic()
+        for tp, offset in offsets.items():
+            self._committed_offset[tp] = offset
+            self.last_commit[tp] = now
+        self.app.monitor.on_tp_commit(dict(offsets))
+        return True
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: lag and the time since the last commit are metrics (`streams/metrics.py`)."""
+
+    def readings(self) -> dict[TP, Reading]:
+        """Where this consumer stands in every partition that it has been assigned."""
+        result: dict[TP, Reading] = {}
+        for tp in self.assignment():
+            read = self._delivered[tp].next_offset if tp in self._delivered else self._read_offset.get(tp)
+            result[tp] = Reading(read, self._committed_offset.get(tp), self.highwater(tp))
+        return result
+
+
+class BatchProducer(driver.Producer):
+    """Faust's producer service, holding one aiokafka producer made from our settings (`streams/producing.py`)."""
+
+    def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:
+        return new_producer(_settings(self.app))
+
+
+class Transport(driver.Transport):
+    """The transport behind `borderflow://`."""
+
+    Consumer: ClassVar[type[BatchConsumer]] = BatchConsumer
+    Producer: ClassVar[type[BatchProducer]] = BatchProducer
+
+
+TRANSPORTS.aliases[SCHEME] = "streams.transport:Transport"
