@@ -29,11 +29,18 @@ class Reason(Fact, frozen=True, kw_only=True):
 class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=True, kw_only=True):
     """The decision on one item. `decision_id` is equal after any redelivery: a hash of the origin and the step.
 
-    `score` ranks within its stream (logistic of the model's log-odds). `probability` is published only inside the
-    inspected band, where scores are calibrated. `propensity` is the probability that this policy selects an item
-    like this one, for the draws that are random (exploration, audit), else 1 for selected and the draw's
-    complement for the rest. `layers` are all that spoke, `layer` the one that selected. `threshold` is what the
-    score had to reach at this control point at that moment.
+    `score` ranks within its stream (logistic of the model's log-odds and of the criteria that boost). `probability`
+    is published only inside the inspected band, where scores are calibrated. `layers` are all that spoke, `layer`
+    the one that selected. `threshold` is what the score had to reach at this control point at that moment, `surge`
+    the item's rank for a surge slot and `surge_threshold` what that had to reach.
+
+    `exploration_rate` is the probability with which the uniform draw alone selects this item, whatever its score:
+    the audit sample is the items with `exploration` among their `layers`, each with that inclusion probability.
+    `propensity` is the probability of what was decided: 1 when a layer other than exploration selected the item,
+    `exploration_rate` when only the draw did, and 1 - `exploration_rate` when nothing did (docs/policy.md).
+
+    `balance` is the control point's capacity account after this decision: inspections earned and not yet spent.
+    `upstream` is the filtered record, `screened` the screened record that the filtered one follows from.
     """
 
     decision_id: Id
@@ -54,6 +61,8 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     threshold: float
     surge_threshold: float = 0.0
     propensity: Annotated[float, Meta(gt=0, le=1)]
+    exploration_rate: Fraction = 0.0
+    balance: float = 0.0
     flows: tuple[str, ...] = ()
     criteria: tuple[Id, ...] = ()
     reasons: tuple[Reason, ...] = ()
@@ -65,6 +74,7 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     policy_version: Code
     origin: Origin
     upstream: Upstream
+    screened: Upstream
 
 
 class AlertRaised(Fact, tag_field="event", tag="AlertRaised", frozen=True, kw_only=True):

@@ -53,8 +53,10 @@ class OutcomeLearned(Fact, tag_field="event", tag="OutcomeLearned", frozen=True,
     """One labelled example, in the one log that every worker folds. The log's offset is the model version.
 
     `features` are those that were scored. `label` is 1 for a seizure or irregularity. `weight` scales the lesson
-    (severity); `propensity` is the decision's. `corrects` undoes and replaces the named decision's earlier lesson in
-    the profiles and rates (an online model cannot unlearn; the replacement is learnt as a new example).
+    (severity); `layers`, `propensity` and `exploration_rate` are the decision's. `corrects` names the earlier
+    `result_id` of this decision, whose lesson is undone in the profiles and rates and replaced by this one (an online
+    model cannot unlearn; the replacement is learnt as a new example). With `corrects` and an outcome that teaches
+    nothing (`not-inspected`, `passed-on`) the earlier lesson is undone and nothing is put in its place.
     """
 
     decision_id: Id
@@ -64,6 +66,7 @@ class OutcomeLearned(Fact, tag_field="event", tag="OutcomeLearned", frozen=True,
     subject: Subject
     counterpart: Subject | None = None
     layer: Layer
+    layers: tuple[Layer, ...] = ()
     lane: Lane
     criteria: tuple[Id, ...] = ()
     flows: tuple[str, ...] = ()
@@ -75,6 +78,7 @@ class OutcomeLearned(Fact, tag_field="event", tag="OutcomeLearned", frozen=True,
     categories: tuple[Code, ...] = ()
     weight: Annotated[float, Meta(gt=0, le=10)] = 1.0
     propensity: Fraction
+    exploration_rate: Fraction = 0.0
     model_version: int
     lodged_at: Utc
     inspected_at: Utc

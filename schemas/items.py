@@ -171,13 +171,17 @@ class Monitored(Fact, frozen=True, kw_only=True):
 
 
 class CriterionHit(Fact, frozen=True, kw_only=True):
-    """A targeting criterion that fired. `capped` hits are over the criterion's cap: shown, but without effect."""
+    """A targeting criterion that fired. `capped` hits are over the criterion's cap: shown, but without effect.
+
+    `lane` is where a `direct` hit sends the item.
+    """
 
     criterion_id: Id
     version: int
     action: Literal["direct", "boost", "whitelist"]
     weight: float = 0.0
     category: Code | None = None
+    lane: Literal["yellow", "red"] = "red"
     capped: bool = False
 
 

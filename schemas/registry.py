@@ -1,0 +1,210 @@
+"""The topics as they are declared in `schemas/topics/<topic>.yaml`: the one place that says what a topic is.
+
+Topic creation, the codec, the JSON Schemas, the AsyncAPI document and docs/topics-and-schemas.md are all made from
+these declarations. Reading them touches package files only; nothing is read at import.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from schemas import decisions, inspections, items, knowledge, lodgements, monitoring
+
+DEAD_LETTER_SUFFIX = "-dlq"
+DEAD_LETTER_MAX_BYTES = 2_097_152
+"""A dead letter holds the source's whole record and the headers that say where it came from and why."""
+
+Spread = Literal["lodgements", "subjects", "control-points", "one"]
+"""How a topic is partitioned. All topics of one class have the same number of partitions, so that a key is in the same
+partition of each; `one` is exactly one partition: a log whose order every worker follows."""
+
+Compatibility = Literal["BACKWARD_TRANSITIVE", "NONE"]
+Slug = Annotated[str, Meta(pattern="^[a-z][a-z-]*$", max_length=64)]
+
+
+class EventVersions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An event that a topic carries and its current version; today's type reads every version from 1 up to it."""
+
+    event: str
+    version: Annotated[int, Meta(ge=1, le=999)] = 1
+
+    @property
+    def type(self) -> type[msgspec.Struct]:
+        """The msgspec type of the event."""
+        return event_types()[self.event]
+
+    @property
+    def ce_type(self) -> str:
+        """The CloudEvents `ce_type` of the current version, e.g. `borderflow.ManifestLodged.v1`."""
+        return f"borderflow.{self.event}.v{self.version}"
+
+
+class PersonalData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether records hold personal data, of whom, and how long they may. Paths are in `schemas.personal`."""
+
+    holds: bool
+    subjects: tuple[str, ...] = ()
+    note: str = ""
+
+
+class TopicDeclaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One topic. `retention_ms` -1 keeps records for ever; `timestamp_after_max_ms` is the broker's bound on clocks."""
+
+    topic: Slug
+    description: str
+    key: str
+    events: Annotated[tuple[EventVersions, ...], Meta(min_length=1)]
+    owner: Slug
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    partitions: Spread
+    compatibility: Compatibility = "BACKWARD_TRANSITIVE"
+    cleanup_policy: Literal["delete", "compact"] = "delete"
+    retention_ms: Annotated[int, Meta(ge=-1)]
+    max_message_bytes: Annotated[int, Meta(ge=1024)] = 1_048_588
+    timestamp_after_max_ms: Annotated[int, Meta(ge=0)] | None = None
+    personal: PersonalData
+    dead_letter_topic: Slug
+
+    @property
+    def one_partition(self) -> bool:
+        """Whether the topic must have exactly one partition."""
+        return self.partitions == "one"
+
+    @property
+    def tombstones(self) -> bool:
+        """Whether a null value is meaningful: on a compacted topic it ends the entry of its key."""
+        return self.cleanup_policy == "compact"
+
+    @property
+    def kafka_config(self) -> dict[str, str]:
+        """The topic's Kafka configuration, as the admin protocol takes it."""
+        config = {
+            "cleanup.policy": self.cleanup_policy,
+            "retention.ms": str(self.retention_ms),
+            "max.message.bytes": str(self.max_message_bytes),
+            "message.timestamp.type": "CreateTime",
+        }
+        if self.timestamp_after_max_ms is not None:
+            config["message.timestamp.after.max.ms"] = str(self.timestamp_after_max_ms)
+        return config
+
+    def event(self, name: str) -> EventVersions:
+        """The declaration of one event of the topic. Raises `KeyError` when the topic does not carry it."""
+        for one in self.events:
+            if one.event == name:
+                return one
+        raise KeyError(f"{self.topic} does not carry {name}")
+
+
+class DeadLetterTopic(msgspec.Struct, frozen=True, kw_only=True):
+    """Where what cannot be read or decided goes: the source's raw bytes and key, one partition, kept 90 days."""
+
+    topic: str
+    source: TopicDeclaration
+    retention_ms: int = 90 * 24 * 3600 * 1000
+
+    @property
+    def kafka_config(self) -> dict[str, str]:
+        """The topic's Kafka configuration. The record's time is that of the dead letter, not of the source."""
+        return {
+            "cleanup.policy": "delete",
+            "retention.ms": str(self.retention_ms),
+            "max.message.bytes": str(DEAD_LETTER_MAX_BYTES),
+            "message.timestamp.type": "CreateTime",
+        }
+
+
+@cache
+def event_types() -> MappingProxyType[str, type[msgspec.Struct]]:
+    """Every event type of `schemas`, by its tag."""
+    found: dict[str, type[msgspec.Struct]] = {}
+    for module in (lodgements, items, decisions, inspections, knowledge, monitoring):
+        for value in vars(module).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, msgspec.Struct)
+                and value.__module__ == module.__name__
+                and isinstance(value.__struct_config__.tag, str)
+            ):
+                found[value.__struct_config__.tag] = value
+    return MappingProxyType(found)
+
+
+@cache
+def declarations() -> MappingProxyType[str, TopicDeclaration]:
+    """Every declared topic by name, in the order of the flow.
+
+    Raises `ValueError` naming the file when a declaration is malformed, names an event that has no type, or when one
+    event is declared on two topics.
+    """
+    read: dict[str, TopicDeclaration] = {}
+    for file in resources.files("schemas").joinpath("topics").iterdir():
+        if not file.name.endswith(".yaml"):
+            continue
+        try:
+            one = msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), TopicDeclaration)
+        except (yaml.YAMLError, msgspec.ValidationError) as error:
+            raise ValueError(f"schemas/topics/{file.name}: {error}") from error
+        if file.name != f"{one.topic}.yaml":
+            raise ValueError(f"schemas/topics/{file.name}: declares topic {one.topic}")
+        for event in one.events:
+            if event.event not in event_types():
+                raise ValueError(f"schemas/topics/{file.name}: no such event {event.event}")
+        read[one.topic] = one
+    carried = [event.event for one in read.values() for event in one.events]
+    if doubled := sorted({name for name in carried if carried.count(name) > 1}):
+        raise ValueError(f"schemas/topics: declared on more than one topic: {', '.join(doubled)}")
+    return MappingProxyType({name: read[name] for name in sorted(read, key=_place_in_flow)})
+
+
+@cache
+def dead_letter_topics() -> MappingProxyType[str, DeadLetterTopic]:
+    """Every dead-letter topic by name, in the order of their sources."""
+    return MappingProxyType(
+        {
+            one.dead_letter_topic: DeadLetterTopic(topic=one.dead_letter_topic, source=one)
+            for one in declarations().values()
+        }
+    )
+
+
+def declaration(topic: str) -> TopicDeclaration:
+    """The declaration of one topic. Raises `KeyError` when there is none."""
+    return declarations()[topic]
+
+
+@cache
+def topic_of(event: type[msgspec.Struct]) -> TopicDeclaration:
+    """The one topic that carries `event`. Raises `KeyError` when none does."""
+    for one in declarations().values():
+        if any(carried.type is event for carried in one.events):
+            return one
+    raise KeyError(f"no topic carries {event.__name__}")
+
+
+_FLOW = (
+    "manifests",
+    "express-cargo",
+    "passengers",
+    "screened",
+    "filtered",
+    "decisions",
+    "alerts",
+    "inspection-results",
+    "labelled-examples",
+    "criteria",
+    "risk-information",
+    "monitoring",
+)
+
+
+def _place_in_flow(topic: str) -> tuple[int, str]:
+    return (_FLOW.index(topic) if topic in _FLOW else len(_FLOW), topic)
