@@ -39,6 +39,19 @@ class Outgoing:
     partition: int | None = None
 
 
+class Undecodable(ValueError):  # noqa: N818 - it says what the bytes are
+    """Bytes that are not an event of their topic. `detail` holds no value of a personal field.
+
+    `reason` is a slug (a metric label), `field` the path of the offending field, empty for the whole record.
+    """
+
+    def __init__(self, reason: str, field: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.field = field
+        self.detail = detail
+
+
 Decode = Callable[[bytes], Any]
 """A topic's decoder: bytes to an event; raises `schemas.codec.Undecodable` for bytes that are not one."""
 

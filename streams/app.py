@@ -1,0 +1,212 @@
+"""Builds the Faust app of a worker from settings and a topology. Nothing connects before the app is started."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import faust
+import msgspec
+from faust.types import TP
+from faust.types.app import AppT
+
+from agents.step import Step
+from streams import metrics
+from streams.broadcast import Follow, Followers
+from streams.hosting import StepHost, run_agent
+from streams.producing import Publisher
+from streams.rebuild import LogReader
+from streams.settings import Settings
+from streams.transport import SCHEME, BatchConsumer, BatchProducer, Reading
+from streams.web import WorkerWeb
+from streams.wire import Decode, Encode
+
+log = logging.getLogger("borderflow.app")
+
+GIVE_UP_S = 30.0
+"""Seconds that a failed worker may take to stop in good order before the process ends at once."""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """What a worker hosts: steps, the broadcast logs that they read, and the codec of every topic."""
+
+    steps: tuple[Step, ...]
+    decoders: Mapping[str, Decode]
+    follows: tuple[Follow, ...] = ()
+    encode: Encode = field(default=msgspec.json.encode)
+
+
+class _WholeBatch(faust.Schema[Any, Any]):
+    """Hands a message's value (a `RecordBatch`) on as it is: decoding is the host's, by record."""
+
+    def compile(self, app: AppT, **kwargs: Any) -> Any:
+        """A decoder that decodes nothing."""
+        create_event = app.create_event
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
+            return create_event(None, message.value, None, message)
+
+        return decode
+
+
+class BorderApp(faust.App):
+    """The Faust app of one worker process: one agent per step, followers first, a web server beside them."""
+
+    def __init__(self, settings: Settings, topology: Topology) -> None:
+        self.borderflow_settings = settings
+        self.topology = topology
+        super().__init__(
+            settings.group,
+            broker=f"{SCHEME}://{settings.brokers.split(',')[0]}",
+            store="memory://",
+            autodiscover=False,
+            processing_guarantee="at_least_once",
+            broker_commit_interval=settings.commit_interval_s,
+            broker_commit_every=1_000_000_000,
+            broker_session_timeout=settings.session_timeout_s,
+            broker_heartbeat_interval=settings.heartbeat_s,
+            broker_request_timeout=max(settings.request_timeout_s, settings.session_timeout_s + 1),
+            broker_rebalance_timeout=settings.rebalance_timeout_s,
+            stream_wait_empty=True,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            web_enabled=False,
+            worker_redirect_stdouts=False,
+        )
+        self.hosts: dict[str, StepHost] = {}
+        self.failure: BaseException | None = None
+        self.followers = Followers(settings, list(topology.follows), self.fail)
+        self.web_pages = WorkerWeb(settings, self.unready)
+        self._readers: list[LogReader] = []
+        self._lags: metrics.LagCollector | None = None
+        self._failing: asyncio.Future[None] | None = None
+        self.borderflow_assigned = False
+        self.on_partitions_assigned.connect(self._note_assignment)  # type: ignore[arg-type]  # mode types one call style
+        for step in topology.steps:
+            self._declare(step)
+
+    def _declare(self, step: Step) -> None:
+        topic = faust.Topic(self, topics=list(step.inputs), schema=_WholeBatch(), acks=True)
+
+        async def decide(stream: Any) -> None:
+            await run_agent(stream, self.hosts[step.name], self._fail)
+
+        decide.__name__ = step.name
+        self.agent(topic, name=step.name, concurrency=1)(decide)
+
+    # -- life
+
+    def _create_directories(self) -> None:
+        """None are needed: there are no tables."""
+
+    async def on_start(self) -> None:
+        """Serve health checks, then follow the broadcast logs to their ends, before any item is taken."""
+        await super().on_start()
+        await self.web_pages.start()
+        self._lags = metrics.LagCollector(self)
+        metrics.REGISTRY.register(self._lags)
+        await self.followers.start()
+        await self.wait(self.followers.caught_up())
+        for step in self.topology.steps:
+            if self.should_stop:
+                return
+            self.hosts[step.name] = await self._host(step)
+
+    async def _host(self, step: Step) -> StepHost:
+        producer = cast(BatchProducer, self.producer)
+        await producer.maybe_start()
+        reader = await LogReader(self.borderflow_settings).start()
+        self._readers.append(reader)
+        return StepHost(
+            step,
+            decoders=self.topology.decoders,
+            encode=self.topology.encode,
+            publisher=Publisher(producer._ensure_producer()),
+            reader=reader,
+            ownership=cast(BatchConsumer, self.consumer),
+            source=f"/{self.borderflow_settings.group}",
+        )
+
+    async def on_shutdown(self) -> None:
+        """Close what this app opened beside Faust's services."""
+        await super().on_shutdown()
+        for reader in self._readers:
+            await reader.stop()
+        self._readers.clear()
+        await self.followers.stop()
+        await self.web_pages.stop()
+        if self._lags is not None:
+            metrics.REGISTRY.unregister(self._lags)
+            self._lags = None
+
+    def fail(self, error: BaseException) -> None:
+        """Stop the whole worker because of `error`, without acking anything more."""
+        if self._failing is None:
+            self._failing = asyncio.ensure_future(self._fail(error))
+
+    async def _fail(self, error: BaseException) -> None:
+        if self.failure is None:
+            self.failure = error
+            log.critical("this worker stops: %s: %s", type(error).__name__, error, exc_info=error)
+            last_resort = threading.Timer(GIVE_UP_S, _end_process)
+            last_resort.daemon = True
+            last_resort.start()
+            await self.crash(error)
+
+    async def _note_assignment(self, app: Any, assigned: set[TP], **kwargs: Any) -> None:
+        self.borderflow_assigned = True
+        for host in self.hosts.values():
+            host.forget(lambda topic, partition: TP(topic, partition) in assigned)
+
+    # -- what it shows
+
+    def unready(self) -> list[str]:
+        """Why this worker decides nothing yet (or any more); empty when it does."""
+        reasons = []
+        if self.failure is not None:
+            reasons.append("the worker has failed and is stopping")
+        if self.should_stop:
+            reasons.append("the worker is stopping")
+        if not self.followers.ready:
+            reasons.append("the broadcast logs are being caught up with")
+        if not self.borderflow_assigned or self.rebalancing:
+            reasons.append("partitions are being assigned")
+        return reasons
+
+    def partition_readings(self) -> Iterator[tuple[str, int, Reading, float | None]]:
+        """Where the consumer stands in each partition that it holds (`streams.metrics.LagCollector`)."""
+        consumer = self._consumer
+        if consumer is None or not self.borderflow_assigned:
+            return
+        batches = cast(BatchConsumer, consumer)
+        for tp, reading in batches.readings().items():
+            yield tp.topic, tp.partition, reading, batches.last_commit.get(tp)
+
+
+def build_app(settings: Settings, topology: Topology) -> BorderApp:
+    """The app of one worker; nothing is connected."""
+    return BorderApp(settings, topology)
+
+
+def run(app: BorderApp) -> None:
+    """Run a worker until SIGTERM or SIGINT (exit code 0) or a failure (1); raises `SystemExit`."""
+    worker = app.Worker(
+        loglevel=app.borderflow_settings.log_level,
+        override_logging=True,
+        redirect_stdouts=False,
+        quiet=True,
+    )
+    worker.execute_from_commandline()
+
+
+def _end_process() -> None:
+    sys.stderr.write("borderflow: the failed worker did not stop in time; ending the process\n")
+    sys.stderr.flush()
+    os._exit(70)

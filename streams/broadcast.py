@@ -1,0 +1,151 @@
+"""Followers: every worker folds one-partition topics from their beginning into books of its own.
+
+Labelled examples, criteria and risk information are broadcast this way. All copies are equal because all fold the same
+log in the same order; how far a book has folded is an offset in that log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from streams import metrics
+from streams.rebuild import LogReader
+from streams.wire import Decode, Record, Undecodable
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+log = logging.getLogger("borderflow.broadcast")
+
+MODEL_LOG = "labelled-examples"
+"""The broadcast topic whose offset is the model version."""
+
+_TURN_S = 0.02
+
+
+class Book(Protocol):
+    """Knowledge folded from one broadcast log."""
+
+    def fold(self, offset: int, key: str, event: Any | None) -> None:
+        """Fold the record at `offset`; `event` None withdraws what `key` named (a tombstone)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """A broadcast topic, how to decode it, and the book it is folded into."""
+
+    topic: str
+    decode: Decode
+    book: Book
+
+
+class Followers:
+    """Folds several broadcast topics with one plain consumer, until stopped.
+
+    `failed` is called with the error when following cannot go on: the worker must stop, because decisions on
+    knowledge that has silently stopped would be wrong.
+    """
+
+    def __init__(self, settings: Settings, follows: list[Follow], failed: Callable[[BaseException], None]) -> None:
+        self._settings = settings
+        self._follows = {TopicPartition(one.topic, 0): one for one in follows}
+        self._failed = failed
+        self._goals: dict[TopicPartition, int] = {}
+        self._consumer: AIOKafkaConsumer | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._caught_up = asyncio.Event()
+
+    async def start(self) -> None:
+        """Connect and begin to follow. Raises `UnknownTopicError`, or `ValueError` for more than one partition."""
+        if not self._follows:
+            self._caught_up.set()
+            return
+        async with LogReader(self._settings) as reader:
+            for at in self._follows:
+                if (count := await reader.partitions(at.topic)) != 1:
+                    raise ValueError(f"broadcast topic {at.topic!r} must have one partition and has {count}")
+                self._goals[at] = await reader.end(at.topic, 0)
+        self._consumer = AIOKafkaConsumer(
+            **self._settings.client_options(),
+            client_id=f"{self._settings.group}-follower",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=self._settings.fetch_wait_ms,
+            max_partition_fetch_bytes=self._settings.fetch_bytes,
+        )
+        await self._consumer.start()
+        self._consumer.assign(list(self._follows))
+        await self._consumer.seek_to_beginning(*self._follows)
+        self._task = asyncio.create_task(self._follow(self._consumer), name="followers")
+
+    async def stop(self) -> None:
+        """Stop following; safe to call twice."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def caught_up(self) -> None:
+        """Return once every book holds its log up to the end as that stood at the start."""
+        await self._caught_up.wait()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the books have caught up and are still being followed."""
+        return self._caught_up.is_set() and (self._task is None or not self._task.done())
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        try:
+            await self._check_goals(consumer)
+            while True:
+                fetched: Mapping[TopicPartition, list[Record]] = await consumer.getmany(timeout_ms=500)
+                for at, records in fetched.items():
+                    await self._fold(self._follows[at], records)
+                    metrics.follower_offset.labels(at.topic).set(records[-1].offset)
+                    if at.topic == MODEL_LOG:
+                        metrics.model_version.set(records[-1].offset)
+                await self._check_goals(consumer)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            log.critical("following the broadcast topics failed: %r", error)
+            self._failed(error)
+
+    async def _fold(self, follow: Follow, records: list[Record]) -> None:
+        turn = monotonic()
+        for record in records:
+            key = (record.key or b"").decode(errors="replace")
+            try:
+                event = None if record.value is None else follow.decode(record.value)
+            except Undecodable as error:
+                # Skipped by every worker alike. Only counted: N workers must not write N dead letters.
+                metrics.follower_skipped.labels(follow.topic, error.reason).inc()
+                log.error("%s offset %d is skipped: %s", follow.topic, record.offset, error.reason)
+                continue
+            follow.book.fold(record.offset, key, event)
+            if monotonic() - turn > _TURN_S:
+                await asyncio.sleep(0)
+                turn = monotonic()
+
+    async def _check_goals(self, consumer: AIOKafkaConsumer) -> None:
+        for at in self._follows:
+            position = await consumer.position(at)
+            held = at in consumer._fetcher._records
+            if at in self._goals and position >= self._goals[at] and not held:
+                del self._goals[at]
+            end = consumer.highwater(at)
+            metrics.follower_lag.labels(at.topic).set(max(0, (end or 0) - position))
+        if not self._goals:
+            self._caught_up.set()

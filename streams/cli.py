@@ -1,0 +1,90 @@
+"""`borderflow`: one command for workers, topics, targeteers and analysts.
+
+A command group is a module with an `app`; it is imported when its command is called, so that help and completion
+stay instant whatever the groups import. What a user did wrong ends in one line on standard error that names the
+setting, field or file, and exit code 2; anything else is a defect of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from streams.commands import CommandRefusedError
+
+GROUPS = {
+    "worker": "Host the four steps, or some of them, as one member of the consumer group.",
+    "broker": "Run the embedded broker in the foreground (memory only: demo and tests).",
+    "topics": "Create, list and describe the topics of the loop.",
+    "schemas": "Show and check the schemas of the events.",
+    "criteria": "Publish, withdraw and list targeting criteria.",
+    "risk-info": "Publish, withdraw and list risk information.",
+    "models": "Show, promote, freeze and roll back the models.",
+    "load": "Lodge simulated items at a given rate and measure latency.",
+    "demo": "Run the whole loop on this machine, with a live view.",
+}
+"""Name and one line of help of every command group; `streams.commands.<name with underscores>` holds its `app`."""
+
+
+def version() -> str:
+    """Name and version of the installed distribution."""
+    from importlib.metadata import version
+
+    return f"borderflow {version('borderflow')}"
+
+
+app = App(
+    name="borderflow",
+    help="Real-time border selectivity over Kafka: screening, filtering, selection and re-evaluation.",
+    version=version,
+    help_format="plaintext",
+)
+for _name, _help in GROUPS.items():
+    app.command(f"streams.commands.{_name.replace('-', '_')}:app", name=_name, help=_help)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the `borderflow` command: run `argv` and exit (2 when the user is refused)."""
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    if tokens and not tokens[0].startswith("-") and tokens[0] not in GROUPS:
+        _refuse(f"there is no command {tokens[0]!r}; there are {', '.join(GROUPS)}")
+    try:
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        _refuse(" ".join(str(error).split()))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if (line := refusal_line(error)) is None:
+            raise
+        _refuse(line)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def refusal_line(error: BaseException) -> str | None:
+    """What to tell the user when `error` is about what they asked for or where it runs; None for a defect of ours."""
+    from streams.embedded import BrokerFailedError, BrokerNotInstalledError
+    from streams.settings import SettingsError
+
+    if isinstance(error, CommandRefusedError | SettingsError | BrokerFailedError | BrokerNotInstalledError):
+        return str(error)
+    kafka = sys.modules.get("kafka.errors")
+    if kafka is not None and isinstance(error, kafka.KafkaError):
+        return f"BORDERFLOW_BROKERS: the brokers do not answer as they should: {str(error) or type(error).__name__}"
+    aiokafka = sys.modules.get("aiokafka.errors")
+    if aiokafka is not None and isinstance(error, aiokafka.KafkaError):
+        return f"BORDERFLOW_BROKERS: the brokers do not answer as they should: {str(error) or type(error).__name__}"
+    if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
+        return f"{error.filename}: {error.strerror}"
+    return None
+
+
+def _refuse(line: str) -> None:
+    print(f"borderflow: {line}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

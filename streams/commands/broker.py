@@ -1,0 +1,49 @@
+"""`borderflow broker`: the embedded broker in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from streams.embedded import EmbeddedBroker
+
+app = App(name="broker", help="Run the embedded broker in the foreground (memory only: demo and tests).")
+
+
+@app.default
+def broker(
+    *,
+    port: Annotated[int, Parameter(help="Port on 127.0.0.1; 0 takes a free one.")] = 9092,
+    as_json: Annotated[
+        bool, Parameter(name="--json", negative=(), help="Print one JSON object: bootstrap, pid and settings.")
+    ] = False,
+) -> int:
+    """Start it, print where it listens and the settings that suit it, and hold it until Ctrl-C or SIGTERM.
+
+    The exit code is the broker's own when it ends by itself.
+    """
+    stopped = False
+
+    def stop(_signal: int, _frame: object) -> None:
+        nonlocal stopped
+        stopped = True
+        held.stop()
+
+    with EmbeddedBroker(port or None) as held:
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        if as_json:
+            print(  # noqa: T201
+                json.dumps({"bootstrap": held.bootstrap, "pid": held.pid, "environment": held.environment()}),
+                flush=True,
+            )
+        else:
+            for name, value in held.environment().items():
+                print(f"export {name}={value}", flush=True)  # noqa: T201
+            print(f"broker on {held.bootstrap}; it forgets everything when it ends (Ctrl-C)", file=sys.stderr)  # noqa: T201
+        code = held.wait()
+        return 0 if stopped else code

@@ -1,0 +1,276 @@
+"""Hosts one step in a Faust agent: state per partition, rebuilt from the log; decide, produce, then ack.
+
+The order is the guarantee. A batch is acked only after everything that follows from it is acknowledged by the brokers,
+topic by topic in the order of `Step.produces`, dead letters last. Whatever goes wrong before that stops the whole
+worker without the ack, so the batch comes again. docs/adr/0003-the-log-is-the-state.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from agents.refusals import EMPTY_VALUE
+from agents.step import Arrival, Memory, Outcome, Output, Refusal, Step
+from streams import metrics
+from streams.deadletter import bury, dead_letter
+from streams.producing import Publisher
+from streams.rebuild import LogReader
+from streams.transport import RecordBatch
+from streams.wire import Decode, Encode, Outgoing, Record, Undecodable, cloud_event, rfc3339, sent_ms
+
+if TYPE_CHECKING:
+    import msgspec
+
+log = logging.getLogger("borderflow.hosting")
+
+CHUNK_RECORDS = 250
+CHUNK_BYTES = 262_144
+"""A batch is decided in chunks of at most this, so that the event loop answers health checks in between."""
+
+
+class Ownership(Protocol):
+    """Whether a batch is still this worker's: `streams.transport.BatchConsumer`, or a test's."""
+
+    def may_decide(self, batch: RecordBatch) -> bool: ...
+    def may_produce(self, batch: RecordBatch) -> bool: ...
+
+
+@dataclass(slots=True)
+class PartitionState:
+    """A step's state for one input partition, and where it ends in each log."""
+
+    state: Any
+    next_offset: int
+    followed: dict[str, int] = field(default_factory=dict)
+
+
+class StepHost:
+    """Runs a step over the batches of its input partitions."""
+
+    def __init__(
+        self,
+        step: Step,
+        *,
+        decoders: Mapping[str, Decode],
+        encode: Encode,
+        publisher: Publisher,
+        reader: LogReader,
+        ownership: Ownership,
+        source: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.step = step
+        self._decoders = decoders
+        self._encode = encode
+        self._publisher = publisher
+        self._reader = reader
+        self._ownership = ownership
+        self._source = f"{source}/{step.name}".encode()
+        self._clock = clock
+        self._states: dict[tuple[str, int], PartitionState] = {}
+
+    @property
+    def states(self) -> Mapping[tuple[str, int], PartitionState]:
+        """The states that this worker holds, by topic and partition (for tests and the console)."""
+        return self._states
+
+    async def handle(self, batch: RecordBatch) -> bool:
+        """Decide one batch and deliver what follows; True when the batch may be acked.
+
+        False means that the partition was taken away: the batch must be left alone, its next owner gets it.
+        Raises whatever went wrong; the caller must then stop the worker.
+        """
+        name = self.step.name
+        if not self._ownership.may_decide(batch):
+            metrics.fenced.labels(name).inc()
+            return False
+        held = await self._state_before(batch)
+        outcome = await self._decide(held, batch)
+        held.next_offset = batch.next_offset
+        if not self._ownership.may_produce(batch):
+            metrics.fenced.labels(name).inc()
+            self._states.pop((batch.topic, batch.partition), None)
+            return False
+        await self._produce(batch, outcome)
+        self._count(batch, outcome)
+        return True
+
+    def forget(self, keep: Callable[[str, int], bool]) -> None:
+        """Drop the states of partitions that this worker does not hold any more."""
+        self._states = {at: held for at, held in self._states.items() if keep(*at)}
+
+    # -- state
+
+    async def _state_before(self, batch: RecordBatch) -> PartitionState:
+        """The partition's state, ending exactly before the batch."""
+        at = (batch.topic, batch.partition)
+        held = self._states.get(at)
+        if held is None or held.next_offset not in (batch.first_offset, batch.follows):
+            held = self._states[at] = await self._rebuilt(batch)
+        for memory in self.step.memory:
+            if memory.following:
+                await self._follow(held, memory, batch.partition, None)
+        return held
+
+    async def _rebuilt(self, batch: RecordBatch) -> PartitionState:
+        began = time.monotonic()
+        step, partition = self.step, batch.partition
+        held = PartitionState(step.begin(partition, batch.first_offset), batch.first_offset)
+        for memory in step.memory:
+            # A record stamped in the future must not shorten the past that is folded.
+            latest = min(min(record.timestamp for record in batch.records), int(self._clock() * 1000))
+            from_ms = latest - int(memory.horizon.total_seconds() * 1000)
+            start = await self._reader.since(memory.topic, partition, from_ms)
+            if memory.upto == "end":
+                await self._follow(held, memory, partition, start)
+            elif start is not None:
+                await self._fold(held, memory.topic, partition, start, batch.first_offset)
+        metrics.rebuilds.labels(step.name).inc()
+        took = time.monotonic() - began
+        metrics.rebuild_seconds.labels(step.name).observe(took)
+        if step.memory:
+            log.info("%s rebuilt %s[%d] up to offset %d in %.2f s", step.name, batch.topic, partition,
+                     batch.first_offset, took)  # fmt: skip
+        return held
+
+    async def _follow(self, held: PartitionState, memory: Memory, partition: int, start: int | None) -> None:
+        """Fold another log of the same partition number to its end, from where this state has folded it to."""
+        begin = held.followed.get(memory.topic, start)
+        if begin is None:
+            held.followed[memory.topic] = await self._reader.end(memory.topic, partition)
+            return
+        reached = await self._fold(held, memory.topic, partition, begin, None)
+        held.followed[memory.topic] = max(begin, reached)
+
+    async def _fold(self, held: PartitionState, topic: str, partition: int, start: int, upto: int | None) -> int:
+        decode, reached = self._decoders[topic], start
+        async for records in self._reader.read(topic, partition, start, upto):
+            arrivals = []
+            for record in records:
+                if record.value is not None:
+                    try:
+                        arrivals.append(_arrival(decode(record.value), record))
+                    except Undecodable:
+                        continue  # dead-lettered when it was first read
+            self.step.remember(held.state, arrivals)
+            metrics.rebuild_records.labels(self.step.name).inc(len(records))
+            reached = records[-1].offset + 1
+            await asyncio.sleep(0)
+        return reached
+
+    # -- deciding
+
+    async def _decide(self, held: PartitionState, batch: RecordBatch) -> Outcome:
+        decode, total, busy = self._decoders[batch.topic], Outcome(), 0.0
+        for chunk in _chunks(batch.records):
+            began = time.monotonic()
+            arrivals: list[Arrival[Any]] = []
+            for record in chunk:
+                try:
+                    if record.value is None:
+                        raise Undecodable(EMPTY_VALUE, "", "the record has no value")
+                    arrivals.append(_arrival(decode(record.value), record))
+                except Undecodable as error:
+                    total.refusals.append(Refusal(record.offset, error.reason, error.field, error.detail))
+            outcome = self.step.decide(held.state, arrivals)
+            total.outputs += outcome.outputs
+            total.refusals += outcome.refusals
+            total.redelivered += outcome.redelivered
+            busy += time.monotonic() - began
+            if len(chunk) < len(batch):
+                await asyncio.sleep(0)
+        metrics.decide_seconds.labels(self.step.name).observe(busy)
+        return total
+
+    # -- producing
+
+    async def _produce(self, batch: RecordBatch, outcome: Outcome) -> None:
+        by_topic: dict[str, list[Output]] = {topic: [] for topic in self.step.produces}
+        for output in outcome.outputs:
+            by_topic[output.topic].append(output)
+        began = time.monotonic()
+        sent_at = rfc3339(self._clock())
+        for topic, outputs in by_topic.items():
+            if outputs:
+                await self._publisher.publish(topic, (self._outgoing(output, sent_at) for output in outputs))
+                metrics.outputs.labels(self.step.name, topic).inc(len(outputs))
+        if outcome.refusals:
+            await self._bury(batch, outcome.refusals)
+        if outcome.outputs or outcome.refusals:
+            metrics.produce_seconds.labels(self.step.name).observe(time.monotonic() - began)
+
+    def _outgoing(self, output: Output, sent_at: bytes) -> Outgoing:
+        headers = cloud_event(output.ce_id, _event_type(type(output.event)), self._source, sent_at)
+        return Outgoing(output.key.encode(), self._encode(output.event), output.at_ms, headers, output.partition)
+
+    async def _bury(self, batch: RecordBatch, refused: Sequence[Refusal]) -> None:
+        sources = {record.offset: record for record in batch.records}
+        letters = [dead_letter(sources[refusal.offset], refusal, self.step.name) for refusal in refused]
+        await bury(self._publisher, batch.topic, letters)
+
+    def _count(self, batch: RecordBatch, outcome: Outcome) -> None:
+        name = self.step.name
+        metrics.records_in.labels(name, batch.topic).inc(len(batch))
+        metrics.batch_records.labels(name).observe(len(batch))
+        if outcome.redelivered:
+            metrics.redelivered.labels(name).inc(outcome.redelivered)
+        for refusal in outcome.refusals:
+            metrics.refusals.labels(name, refusal.reason).inc()
+        metrics.state_entries.labels(name).set(sum(self.step.entries(one.state) for one in self._states.values()))
+        now_s = self._clock()
+        for output in outcome.outputs:
+            histogram = _LATENCIES.get(output.topic)
+            if histogram is not None and (origin := getattr(output.event, "origin", None)) is not None:
+                histogram.observe(max(0.0, now_s - origin.sent_ms / 1000))
+
+
+_LATENCIES = {"decisions": metrics.event_to_decision_seconds, "alerts": metrics.event_to_alert_seconds}
+
+
+async def run_agent(stream: Any, host: StepHost, failed: Callable[[BaseException], Awaitable[None]]) -> None:
+    """The body of a step's Faust agent: handle, then ack, one batch after the other.
+
+    On any error nothing is acked any more: `failed` stops the worker, and this coroutine waits for its own end
+    (were it to return or raise, Faust would restart the agent and go on behind the lost batch).
+    """
+    acking = stream.noack()
+    async for event in acking.events():
+        try:
+            done = await host.handle(event.value)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            await failed(error)
+            await asyncio.Event().wait()
+        else:
+            if done:
+                await acking.ack(event)
+
+
+def _arrival(event: Any, record: Record) -> Arrival[Any]:
+    return Arrival(event, record.topic, record.partition, record.offset, record.timestamp, sent_ms(record))
+
+
+def _chunks(records: list[Record]) -> Iterator[list[Record]]:
+    chunk: list[Record] = []
+    size = 0
+    for record in records:
+        chunk.append(record)
+        size += len(record.value or b"")
+        if len(chunk) >= CHUNK_RECORDS or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+@lru_cache(maxsize=256)
+def _event_type(kind: type[msgspec.Struct]) -> str:
+    tag = kind.__struct_config__.tag
+    return str(tag) if tag is not None else kind.__name__

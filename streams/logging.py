@@ -1,0 +1,112 @@
+"""Log lines that machines read in production and people read in a terminal, without a word about a person.
+
+Everything that logs in a borderflow process (our own modules through structlog, Faust, aiokafka and kafka-python
+through the standard library) goes through the same processors to standard error. Ids, offsets and reasons are
+logged; personal data is not: a field whose type carries `x-personal` in the schemas is masked wherever it appears as
+a key, and an event given as a value is cut down to its type and its id.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from typing import Any, TextIO, get_args, get_type_hints
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+MASK = "(personal)"
+
+_CHATTY = ("aiokafka", "kafka", "faust", "mode", "asyncio", "aiohttp.access")
+"""Libraries whose INFO lines say nothing that our own do not: they log from WARNING on, unless at DEBUG."""
+
+_ID_FIELDS = (
+    "decision_id", "alert_id", "result_id", "item_id", "manifest_id", "waybill", "criterion_id", "entry_id",
+)  # fmt: skip
+
+
+def configure_logging(level: str = "INFO", *, stream: TextIO | None = None, as_json: bool | None = None) -> None:
+    """Send all logging of this process to `stream` (standard error) as JSON lines, or coloured in a terminal.
+
+    `level` is the least severe level written. Safe to call again: the last call decides.
+    """
+    stream = sys.stderr if stream is None else stream
+    as_json = not stream.isatty() if as_json is None else as_json
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        without_personal_data,
+    ]
+    last: list[Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if as_json
+        else [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    quiet = logging.getLevelName(level) if level != "INFO" else logging.WARNING
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(quiet)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def without_personal_data(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Mask personal fields and cut events down to their type and id (a structlog processor)."""
+    personal = personal_fields()
+    for key, value in line.items():
+        if key in personal:
+            line[key] = MASK
+        elif isinstance(value, msgspec.Struct):
+            line[key] = _named(value)
+    return line
+
+
+@functools.cache
+def personal_fields() -> frozenset[str]:
+    """Names of all fields that the schemas mark as about a person, wherever they stand in an event."""
+    from schemas import decisions, inspections, items, knowledge, lodgements
+
+    found: set[str] = set()
+    for module in (lodgements, items, decisions, inspections, knowledge):
+        for thing in vars(module).values():
+            if isinstance(thing, type) and issubclass(thing, msgspec.Struct):
+                hints = get_type_hints(thing, include_extras=True)
+                found.update(name for name, kind in hints.items() if _is_personal(kind))
+    return frozenset(found)
+
+
+def _is_personal(kind: Any) -> bool:
+    for meta in getattr(kind, "__metadata__", ()):
+        if isinstance(meta, msgspec.Meta) and (meta.extra_json_schema or {}).get("x-personal"):
+            return True
+    return any(_is_personal(part) for part in get_args(kind))
+
+
+def _named(event: msgspec.Struct) -> str:
+    for name in _ID_FIELDS:
+        if name in event.__struct_fields__:
+            return f"{type(event).__name__}({getattr(event, name)})"
+    return type(event).__name__

@@ -1,0 +1,133 @@
+"""Every Prometheus metric of a worker, declared once: base units, bounded labels, never an item or a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from time import monotonic
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+_LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_WORK_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+records_in = Counter(
+    "borderflow_records_in", "Records that a step took in, by topic.", ("step", "topic"), registry=REGISTRY
+)
+outputs = Counter(
+    "borderflow_outputs",
+    "Records that a step produced and that were acknowledged.",
+    ("step", "topic"),
+    registry=REGISTRY,
+)
+refusals = Counter(
+    "borderflow_refusals", "Records or items dead-lettered, by reason.", ("step", "reason"), registry=REGISTRY
+)
+redelivered = Counter(
+    "borderflow_redelivered",
+    "Records dropped because their upstream mark had been folded.",
+    ("step",),
+    registry=REGISTRY,
+)
+fenced = Counter(
+    "borderflow_fenced_batches", "Batches dropped because their partition was taken away.", ("step",), registry=REGISTRY
+)
+batch_records = Histogram(
+    "borderflow_batch_records",
+    "Records in one batch.",
+    ("step",),
+    buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000),
+    registry=REGISTRY,
+)
+decide_seconds = Histogram(
+    "borderflow_decide_seconds", "Time to decide one batch.", ("step",), buckets=_WORK_S, registry=REGISTRY
+)
+produce_seconds = Histogram(
+    "borderflow_produce_seconds", "Time until a batch's outputs were acknowledged.", ("step",), buckets=_LATENCY_S,
+    registry=REGISTRY,
+)  # fmt: skip
+rebuilds = Counter("borderflow_rebuilds", "Partition states rebuilt from the log.", ("step",), registry=REGISTRY)
+rebuild_records = Counter(
+    "borderflow_rebuild_records", "Records folded to rebuild partition states.", ("step",), registry=REGISTRY
+)
+rebuild_seconds = Histogram(
+    "borderflow_rebuild_seconds", "Time to rebuild one partition state.", ("step",), buckets=_LATENCY_S,
+    registry=REGISTRY,
+)  # fmt: skip
+state_entries = Gauge(
+    "borderflow_state_entries", "Keyed entries in a step's states, all partitions.", ("step",), registry=REGISTRY
+)
+event_to_decision_seconds = Histogram(
+    "borderflow_event_to_decision_seconds", "From the sending of a lodgement to its decisions acknowledged.",
+    buckets=_LATENCY_S, registry=REGISTRY,
+)  # fmt: skip
+event_to_alert_seconds = Histogram(
+    "borderflow_event_to_alert_seconds", "From the sending of a lodgement to its alerts acknowledged.",
+    buckets=_LATENCY_S, registry=REGISTRY,
+)  # fmt: skip
+follower_offset = Gauge(
+    "borderflow_follower_offset", "The last offset of a broadcast topic that this worker has folded.", ("topic",),
+    registry=REGISTRY,
+)  # fmt: skip
+follower_lag = Gauge(
+    "borderflow_follower_lag_records", "Records of a broadcast topic that this worker has not folded.", ("topic",),
+    registry=REGISTRY,
+)  # fmt: skip
+follower_skipped = Counter(
+    "borderflow_follower_skipped", "Records of a broadcast topic that could not be decoded and were skipped.",
+    ("topic", "reason"), registry=REGISTRY,
+)  # fmt: skip
+model_version = Gauge(
+    "borderflow_model_version", "The offset of the last labelled example that this worker's models have learnt.",
+    registry=REGISTRY,
+)  # fmt: skip
+
+
+class PartitionReading(Protocol):
+    """What `streams.transport.Reading` holds."""
+
+    @property
+    def read(self) -> int | None: ...
+    @property
+    def committed(self) -> int | None: ...
+    @property
+    def end(self) -> int | None: ...
+
+
+class Readings(Protocol):
+    """What can say where a consumer stands: `streams.transport.BatchConsumer` by way of the app."""
+
+    def partition_readings(self) -> Iterable[tuple[str, int, PartitionReading, float | None]]:
+        """Topic, partition, reading, and the monotonic time of the last commit (None before the first)."""
+
+
+class LagCollector(Collector):
+    """Works out lags when it is scraped, from the consumer's own positions."""
+
+    def __init__(self, source: Readings) -> None:
+        self._source = source
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The four gauges per topic and partition that this worker holds."""
+        labels = ("topic", "partition")
+        read = GaugeMetricFamily("borderflow_read_lag_records", "Records not handed to a step yet.", labels=labels)
+        committed = GaugeMetricFamily("borderflow_committed_lag_records", "Records not committed yet.", labels=labels)
+        since = GaugeMetricFamily(
+            "borderflow_seconds_since_commit", "Seconds since this worker last committed the partition.", labels=labels
+        )
+        now = monotonic()
+        for topic, partition, reading, last_commit in self._source.partition_readings():
+            where = (topic, str(partition))
+            if reading.end is not None:
+                if reading.read is not None:
+                    read.add_metric(where, max(0, reading.end - reading.read))
+                done = reading.committed if reading.committed is not None else 0
+                committed.add_metric(where, max(0, reading.end - done))
+            if last_commit is not None:
+                since.add_metric(where, now - last_commit)
+        yield from (read, committed, since)

@@ -1,0 +1,139 @@
+"""Reading logs outside of the consumer group: a partition's state is rebuilt from them, and broadcast logs followed.
+
+How far to read is the delicate part. Kafka's ListOffsets is exact. The embedded broker answers "latest" with the base
+offset of the last batch + 1 and "by time" with the beginning, whatever is asked. So an end is reached when the
+position is at or past what ListOffsets says AND everything fetched has been read (a fetch returns whole batches), and
+an answer by time is believed only when the record at that offset has the timestamp that came with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Self
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from streams.producing import UnknownTopicError
+from streams.wire import Record
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from streams.settings import Settings
+
+CHUNK = 1000
+"""The most records that are folded before the event loop gets a turn."""
+
+_READ_WAIT_MS = 10
+
+
+class LogReader:
+    """Reads one partition at a time with a plain consumer: no group, no commits, nothing fetched between reads."""
+
+    def __init__(self, settings: Settings, *, fetch_wait_ms: int = _READ_WAIT_MS) -> None:
+        self._settings = settings
+        self._fetch_wait_ms = fetch_wait_ms
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def start(self) -> Self:
+        """Connect. Raises the client's `KafkaError`."""
+        self._consumer = AIOKafkaConsumer(
+            **self._settings.client_options(),
+            client_id=f"{self._settings.group}-reader",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=self._fetch_wait_ms,
+            max_partition_fetch_bytes=self._settings.fetch_bytes,
+            request_timeout_ms=int(self._settings.request_timeout_s * 1000),
+        )
+        await self._consumer.start()
+        return self
+
+    async def stop(self) -> None:
+        """Disconnect; safe to call twice."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has. Raises `UnknownTopicError`."""
+        client = self._connected()._client
+        found = client.cluster.partitions_for_topic(topic)
+        if not found:
+            await client.set_topics({*client.cluster.topics(), topic})
+            found = client.cluster.partitions_for_topic(topic)
+        if not found:
+            raise UnknownTopicError(topic)
+        return len(found)
+
+    async def end(self, topic: str, partition: int) -> int:
+        """An offset that the end of a partition is at or after: see the top of this module."""
+        await self.partitions(topic)
+        at = TopicPartition(topic, partition)
+        return int((await self._connected().end_offsets([at]))[at])
+
+    async def since(self, topic: str, partition: int, from_ms: int) -> int | None:
+        """The offset of the first record at or after a time (ms since the epoch), of all earlier ones at the worst.
+
+        None when the brokers know that there is no such record.
+        """
+        await self.partitions(topic)
+        consumer, at = self._connected(), TopicPartition(topic, partition)
+        try:
+            answer = (await consumer.offsets_for_times({at: max(0, from_ms)}))[at]
+        except KafkaError:
+            return 0
+        if answer is None:
+            return None
+        if answer.timestamp < from_ms:
+            return 0
+        async for records in self.read(topic, partition, answer.offset, answer.offset + 1):
+            if records[0].offset == answer.offset and records[0].timestamp == answer.timestamp:
+                return int(answer.offset)
+            break
+        return 0
+
+    async def read(
+        self, topic: str, partition: int, start: int, upto: int | None = None
+    ) -> AsyncIterator[list[Record]]:
+        """Records from offset `start` on, in chunks: those below `upto`, or to the end as it stands now.
+
+        With `upto` None the read may run a little past that end, never short of it.
+        """
+        await self.partitions(topic)
+        end = await self.end(topic, partition)
+        goal = end if upto is None else upto
+        if start >= goal:
+            return
+        consumer, at = self._connected(), TopicPartition(topic, partition)
+        consumer.assign([at])
+        consumer.seek(at, start)
+        try:
+            while True:
+                got = (await consumer.getmany(at, timeout_ms=200, max_records=CHUNK)).get(at, [])
+                if upto is not None:
+                    got = [record for record in got if record.offset < upto]
+                if got:
+                    yield got
+                position = await consumer.position(at)
+                held = at in consumer._fetcher._records
+                if position >= goal and (upto is not None or not held):
+                    return
+        finally:
+            consumer.unsubscribe()
+
+    def _connected(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise RuntimeError("the reader is not started")
+        return self._consumer
