@@ -90,11 +90,11 @@ class TopicCodec:
         self.topic = topic
         self._tombstones = declared.tombstones
         self._decoders: dict[bytes | str | None, Callable[[bytes], Any]] = {}
-        types = [_READ_AS.get(event.type, event.type) for event in declared.events]
+        types = [_READ_AS.get(kind, kind) for kind in declared.types]
         for event, kind in zip(declared.events, types, strict=True):
             decode = msgspec.json.Decoder(kind).decode
-            for version in range(1, event.version + 1):
-                ce_type = f"borderflow.{event.event}.v{version}"
+            for version in range(1, declared.version + 1):
+                ce_type = declared.ce_type(event, version)
                 self._decoders[ce_type] = self._decoders[ce_type.encode()] = decode
         # Without a ce_type: the topic's current version; of several events, the one that the `event` tag names.
         union: Any = types[0]
@@ -188,7 +188,7 @@ def ce_type_of(event: type[msgspec.Struct]) -> str:
     Raises `KeyError` when no topic carries the type.
     """
     kind = ManifestLodged if event is ManifestEnvelope else event
-    return topic_of(kind).event(str(kind.__struct_config__.tag)).ce_type
+    return topic_of(kind).ce_type(str(kind.__struct_config__.tag))
 
 
 _MISSING = re.compile(r"Object missing required field `(\w+)`")

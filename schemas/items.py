@@ -21,9 +21,12 @@ from schemas.marks import (
     Kilograms,
     Locode,
     Origin,
+    PersonalFullName,
     PersonalName,
     PersonalText,
     Text,
+    TotalCount,
+    TotalKilograms,
     Upstream,
     Utc,
 )
@@ -65,9 +68,9 @@ class GoodsFacts(Fact, frozen=True, kw_only=True):
     hs6: Code
     description: Text = ""
     lines: Count = 1
-    packages: Count = 0
-    gross_mass_kg: Kilograms = 0.0
-    net_mass_kg: Kilograms | None = None
+    packages: TotalCount = 0
+    gross_mass_kg: TotalKilograms = 0.0
+    net_mass_kg: TotalKilograms | None = None
     value_usd: float = 0.0
     declared_value: float = 0.0
     currency: Code = "USD"
@@ -106,7 +109,7 @@ class TravellerFacts(Fact, frozen=True, kw_only=True):
     """A traveller on a journey, normalised. `document` is a pseudonym."""
 
     document: Subject
-    name: PersonalName
+    name: PersonalFullName
     document_issuer: Country
     document_kind: Code
     nationality: Annotated[Country, Meta(extra_json_schema={"x-personal": True})]

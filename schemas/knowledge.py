@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from schemas.items import Stream
-from schemas.marks import Code, Country, Fact, Fraction, Id, Locode, PersonalId, PersonalName, Text, Utc
+from schemas.marks import Code, Country, Fact, Fraction, Heading, Id, Locode, PersonalId, PersonalName, Text, Utc
 
 
 class CriterionPublished(Fact, tag_field="event", tag="CriterionPublished", frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class RiskInformationPublished(Fact, tag_field="event", tag="RiskInformationPubl
     documents: tuple[PersonalId, ...] = ()
     containers: tuple[Code, ...] = ()
     conveyances: tuple[Code, ...] = ()
-    headings: tuple[Annotated[str, Meta(pattern=r"^\d{2,10}$")], ...] = ()
+    headings: tuple[Heading, ...] = ()
     origins: tuple[Country, ...] = ()
     departures: tuple[Country, ...] = ()
     ports_of_loading: tuple[Locode, ...] = ()

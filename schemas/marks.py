@@ -13,6 +13,8 @@ import msgspec
 from msgspec import Meta
 
 PERSONAL = {"x-personal": True}
+END = r"$(?!\n)"
+"""The end of a text: in Python `$` alone also stands before a last newline, in other languages it does not."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=96)]
 Code = Annotated[str, Meta(min_length=1, max_length=32)]
@@ -21,19 +23,27 @@ Text = Annotated[str, Meta(max_length=512)]
 PersonalId = Annotated[str, Meta(min_length=1, max_length=96, extra_json_schema=PERSONAL)]
 PersonalName = Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema=PERSONAL)]
 PersonalText = Annotated[str, Meta(max_length=2000, extra_json_schema=PERSONAL)]
-PersonalDate = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", extra_json_schema=PERSONAL)]
+PersonalFullName = Annotated[
+    str, Meta(min_length=1, max_length=401, description="given and family names", extra_json_schema=PERSONAL)
+]
+PersonalDate = Annotated[str, Meta(pattern=rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{END}", extra_json_schema=PERSONAL)]
 
-Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
-Locode = Annotated[str, Meta(pattern=r"^[A-Z]{2}[A-Z0-9]{3}$", description="UN/LOCODE, without the space")]
-HsCode = Annotated[str, Meta(pattern=r"^\d{6}(\d{2}){0,2}$", description="Harmonized System, 6 to 10 digits")]
+Country = Annotated[str, Meta(pattern=rf"^[A-Z]{{2}}{END}", description="ISO 3166-1 alpha-2")]
+Currency = Annotated[str, Meta(pattern=rf"^[A-Z]{{3}}{END}", description="ISO 4217")]
+Locode = Annotated[str, Meta(pattern=rf"^[A-Z]{{2}}[A-Z0-9]{{3}}{END}", description="UN/LOCODE, without the space")]
+HsCode = Annotated[
+    str, Meta(pattern=rf"^[0-9]{{6}}([0-9]{{2}}){{0,2}}{END}", description="Harmonized System, 6, 8 or 10 digits")
+]
+Heading = Annotated[str, Meta(pattern=rf"^[0-9]{{2,10}}{END}", description="the first digits of an HS code")]
 ControlPoint = Annotated[
     str, Meta(min_length=2, max_length=32, description="customs office of entry, a key of the policy")
 ]
 
 Kilograms = Annotated[float, Meta(ge=0, le=1e9)]
+TotalKilograms = Annotated[float, Meta(ge=0, description="kilograms, summed over lines")]
 Money = Annotated[float, Meta(ge=0, le=1e13)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+TotalCount = Annotated[int, Meta(ge=0, description="summed over lines")]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Utc = Annotated[datetime, Meta(tz=True)]
 

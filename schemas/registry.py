@@ -29,23 +29,6 @@ Compatibility = Literal["BACKWARD_TRANSITIVE", "NONE"]
 Slug = Annotated[str, Meta(pattern="^[a-z][a-z-]*$", max_length=64)]
 
 
-class EventVersions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An event that a topic carries and its current version; today's type reads every version from 1 up to it."""
-
-    event: str
-    version: Annotated[int, Meta(ge=1, le=999)] = 1
-
-    @property
-    def type(self) -> type[msgspec.Struct]:
-        """The msgspec type of the event."""
-        return event_types()[self.event]
-
-    @property
-    def ce_type(self) -> str:
-        """The CloudEvents `ce_type` of the current version, e.g. `borderflow.ManifestLodged.v1`."""
-        return f"borderflow.{self.event}.v{self.version}"
-
-
 class PersonalData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether records hold personal data, of whom, and how long they may. Paths are in `schemas.personal`."""
 
@@ -55,12 +38,16 @@ class PersonalData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TopicDeclaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One topic. `retention_ms` -1 keeps records for ever; `timestamp_after_max_ms` is the broker's bound on clocks."""
+    """One topic. `version` is that of its events' schema: today's types read every version from 1 up to it.
+
+    `retention_ms` -1 keeps records for ever; `timestamp_after_max_ms` is the broker's bound on lodgers' clocks.
+    """
 
     topic: Slug
     description: str
     key: str
-    events: Annotated[tuple[EventVersions, ...], Meta(min_length=1)]
+    version: Annotated[int, Meta(ge=1, le=999)]
+    events: Annotated[tuple[str, ...], Meta(min_length=1)]
     owner: Slug
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
@@ -96,12 +83,14 @@ class TopicDeclaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             config["message.timestamp.after.max.ms"] = str(self.timestamp_after_max_ms)
         return config
 
-    def event(self, name: str) -> EventVersions:
-        """The declaration of one event of the topic. Raises `KeyError` when the topic does not carry it."""
-        for one in self.events:
-            if one.event == name:
-                return one
-        raise KeyError(f"{self.topic} does not carry {name}")
+    @property
+    def types(self) -> tuple[type[msgspec.Struct], ...]:
+        """The msgspec types of the events, in the order of the declaration."""
+        return tuple(event_types()[name] for name in self.events)
+
+    def ce_type(self, event: str, version: int | None = None) -> str:
+        """The CloudEvents `ce_type` of an event, e.g. `borderflow.ManifestLodged.v1`; None: the current version."""
+        return f"borderflow.{event}.v{version or self.version}"
 
 
 class DeadLetterTopic(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,10 +145,10 @@ def declarations() -> MappingProxyType[str, TopicDeclaration]:
         if file.name != f"{one.topic}.yaml":
             raise ValueError(f"schemas/topics/{file.name}: declares topic {one.topic}")
         for event in one.events:
-            if event.event not in event_types():
-                raise ValueError(f"schemas/topics/{file.name}: no such event {event.event}")
+            if event not in event_types():
+                raise ValueError(f"schemas/topics/{file.name}: no such event {event}")
         read[one.topic] = one
-    carried = [event.event for one in read.values() for event in one.events]
+    carried = [event for one in read.values() for event in one.events]
     if doubled := sorted({name for name in carried if carried.count(name) > 1}):
         raise ValueError(f"schemas/topics: declared on more than one topic: {', '.join(doubled)}")
     return MappingProxyType({name: read[name] for name in sorted(read, key=_place_in_flow)})
@@ -185,7 +174,7 @@ def declaration(topic: str) -> TopicDeclaration:
 def topic_of(event: type[msgspec.Struct]) -> TopicDeclaration:
     """The one topic that carries `event`. Raises `KeyError` when none does."""
     for one in declarations().values():
-        if any(carried.type is event for carried in one.events):
+        if event in one.types:
             return one
     raise KeyError(f"no topic carries {event.__name__}")
 
