@@ -1,0 +1,103 @@
+"""The brain: a fold of the one log of labelled examples into models and profiles.
+
+Every worker folds the same log in the same order, so every copy is equal, and the version of the brain is the offset
+after the last record folded: any decision can be scored again by folding to its version.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from agents.risk.champion import Champion
+from agents.risk.features import describe
+from agents.risk.learner import logistic
+from agents.risk.reasons import put_into_words
+from schemas.decisions import Reason
+from schemas.inspections import ModelFrozen, ModelPromoted, ModelRolledBack, OutcomeLearned
+from schemas.items import ItemFiltered, PriorRecord, Stream, Subject
+
+STREAMS: tuple[Stream, ...] = ("manifests", "express-cargo", "passengers")
+_DAY = 86400.0
+_SEEN = 200_000
+
+
+class ProfileBook(Protocol):
+    """The prior records of subjects, folded from the same log (agents/risk/profiles.py)."""
+
+    version: int
+
+    def prior(self, subject: Subject) -> PriorRecord:
+        """What the record knows of a subject."""
+
+    def fold(self, offset: int, key: str | None, event: msgspec.Struct | None) -> None:
+        """Fold one record of the log."""
+
+
+class Appraisal:
+    """What the model says of one item. `probability` is None outside the band where scores are calibrated."""
+
+    __slots__ = ("features", "flows", "log_odds", "model_version", "probability", "score")
+
+    def __init__(
+        self,
+        log_odds: float,
+        probability: float | None,
+        features: dict[str, float],
+        flows: tuple[str, ...],
+        model_version: int,
+    ) -> None:
+        self.log_odds = log_odds
+        self.score = logistic(log_odds)
+        self.probability = probability
+        self.features = features
+        self.flows = flows
+        self.model_version = model_version
+
+
+class Brain:
+    """Models by stream, and the profiles, as they stand at `version`."""
+
+    def __init__(self, profiles: ProfileBook) -> None:
+        self.profiles = profiles
+        self.version = 0
+        self._champions = {stream: Champion() for stream in STREAMS}
+        self._learnt: dict[str, None] = {}
+
+    def fold(self, offset: int, key: str | None, event: msgspec.Struct | None) -> None:
+        """Fold the record at `offset`. A record at or below what was folded has no second effect."""
+        if offset < self.version:
+            return
+        self.version = offset + 1
+        self.profiles.fold(offset, key, event)
+        match event:
+            case OutcomeLearned():
+                self._learn(event)
+            case ModelPromoted() | ModelFrozen() | ModelRolledBack():
+                pass
+            case _:
+                pass
+
+    def appraise(self, filtered: ItemFiltered) -> Appraisal:
+        """Score one filtered item with the model that decides for its stream."""
+        description = describe(filtered)
+        champion = self._champions[filtered.item.stream]
+        features = champion.features(description)
+        return Appraisal(champion.log_odds(features), None, features, description.flows, self.version)
+
+    def explain(self, filtered: ItemFiltered, appraisal: Appraisal, limit: int = 5) -> tuple[Reason, ...]:
+        """Say why, at most `limit` reasons whose weights sum to the log-odds."""
+        champion = self._champions[filtered.item.stream]
+        return put_into_words(
+            champion.contributions(appraisal.features), appraisal.log_odds, filtered, champion.rates.counts, limit
+        )
+
+    def _learn(self, event: OutcomeLearned) -> None:
+        if event.decision_id in self._learnt and event.corrects is None:
+            return
+        self._learnt[event.decision_id] = None
+        if len(self._learnt) > _SEEN:
+            del self._learnt[next(iter(self._learnt))]
+        day = event.inspected_at.timestamp() / _DAY
+        self._champions[event.stream].learn(event.features, event.label, event.weight, day)

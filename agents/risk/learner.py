@@ -1,0 +1,121 @@
+"""The champion: one online logistic regression over an item's attributes, quantities and outcome rates.
+
+The arithmetic is that of River's `LogisticRegression(AdaGrad(lr))` (Duchi, Hazan and Singer 2011), bit for bit
+(tests/unit/test_learner.py), in plain dictionaries: no per-call masks and no boxed vectors, so a score takes a
+third of the time, the weights can be aged by event time, and memory is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import exp, log
+
+_LOG_2 = log(2.0)
+_EPS = 1e-8
+
+
+def logistic(log_odds: float) -> float:
+    """1 / (1 + exp(-x)) without overflow."""
+    if log_odds >= 0.0:
+        return 1.0 / (1.0 + exp(-min(log_odds, 700.0)))
+    e = exp(max(log_odds, -700.0))
+    return e / (1.0 + e)
+
+
+class OnlineLogistic:
+    """Sparse online logistic regression with AdaGrad steps; at most `capacity` weights are kept.
+
+    `half_life_days` ages the weights and their accumulated squared gradients alike (None: never), so a world that
+    drifts is learnt anew at the pace of the first days. When more than `capacity` weights come, those with the least
+    accumulated gradient, the least learnt ones, go.
+    """
+
+    __slots__ = ("_age", "_day", "_g2", "_tau", "_weights", "capacity", "intercept", "intercept_rate", "rate")
+
+    def __init__(
+        self,
+        rate: float = 0.07,
+        intercept_rate: float = 0.01,
+        half_life_days: float | None = None,
+        capacity: int = 300_000,
+    ) -> None:
+        self.rate = rate
+        self.intercept_rate = intercept_rate
+        self.intercept = 0.0
+        self.capacity = capacity
+        self._tau = None if half_life_days is None else half_life_days / _LOG_2
+        self._day: float | None = None
+        self._weights: dict[str, float] = {}
+        self._g2: dict[str, float] = {}
+        self._age: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    def weight(self, name: str) -> float:
+        """The weight of one feature; 0 for one never learnt."""
+        return self._weights.get(name, 0.0)
+
+    def log_odds(self, x: dict[str, float]) -> float:
+        """The score of a feature dictionary."""
+        weights = self._weights
+        total = 0.0
+        for name, value in x.items():
+            weight = weights.get(name)
+            if weight is not None:
+                total += weight * value
+        return total + self.intercept
+
+    def contributions(self, x: Iterable[tuple[str, float]]) -> list[float]:
+        """What each feature adds to the log-odds, in order."""
+        weights = self._weights
+        return [weights.get(name, 0.0) * value for name, value in x]
+
+    def learn(self, x: dict[str, float], label: int, weight: float = 1.0, day: float | None = None) -> None:
+        """One step on the logistic loss. `day` (days since the epoch) ages what the step touches."""
+        if day is not None and self._tau is not None:
+            self._age_touched(x, day)
+        gradient = _loss_gradient(self.log_odds(x), label) * weight
+        self.intercept -= self.intercept_rate * gradient
+        weights, g2, rate = self._weights, self._g2, self.rate
+        for name, value in x.items():
+            g = value * gradient
+            squared = g2.get(name, 0.0) + g**2
+            g2[name] = squared
+            weights[name] = weights.get(name, 0.0) - rate / (squared + _EPS) ** 0.5 * g
+        if len(weights) > self.capacity:
+            self._shed()
+
+    def _age_touched(self, x: dict[str, float], day: float) -> None:
+        if self._day is None or day > self._day:
+            self._day = day
+        today = self._day
+        tau = self._tau
+        assert tau is not None  # noqa: S101  the caller checked; for the type checker only
+        weights, g2, age = self._weights, self._g2, self._age
+        for name in x:
+            since = age.get(name)
+            age[name] = today
+            if since is not None and today > since:
+                kept = exp(-(today - since) / tau)
+                weights[name] *= kept
+                g2[name] *= kept
+
+    def _shed(self) -> None:
+        g2 = self._g2
+        order = sorted(g2, key=g2.__getitem__)  # stable: among equals the oldest goes first
+        for name in order[: len(g2) - int(self.capacity * 0.9)]:
+            del g2[name]
+            del self._weights[name]
+            self._age.pop(name, None)
+
+
+def _loss_gradient(log_odds: float, label: int) -> float:
+    """d loss / d log-odds of log(1 + exp(-y z)), y in {-1, 1}; clipped where exp would overflow."""
+    y = 1 if label else -1
+    z = log_odds * y
+    if z > 18.0:
+        return exp(-z) * -y
+    if z < -18.0:
+        return float(-y)
+    return -y / (exp(z) + 1.0)

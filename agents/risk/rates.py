@@ -1,0 +1,114 @@
+"""How often each kind of item was found illicit: decayed counts of outcomes at many backoff levels.
+
+A level is one attribute of an item (`hs6=851712`, `hs6*origin=851712*CN`). Its rate is the smoothed log-odds of the
+labels so far, relative to the base rate of all labels, so that a category never inspected says exactly nothing:
+
+    rate = log((positives + k p) / (negatives + k (1 - p))) - log(p / (1 - p))
+
+with p the decayed base rate and k the smoothing (Micci-Barreca 2001, "A preprocessing scheme for high-cardinality
+categorical attributes", with log-odds for means). Counts halve every `half_life_days` of the time that the labels
+themselves carry. They are kept inflated, so that one factor, not a walk over the table, ages them all.
+"""
+
+from __future__ import annotations
+
+from math import exp, log
+
+_LOG_2 = log(2.0)
+_RENORMALISE_AT = 1e12
+_PRIOR_POSITIVES = 1.0
+_PRIOR_NEGATIVES = 9.0
+
+
+class OutcomeRates:
+    """Decayed counts of positive and negative labels by category; at most `capacity` categories are kept.
+
+    When more come, the categories with the least decayed evidence go, a tenth at a time; ties go oldest first.
+    """
+
+    __slots__ = ("_base", "_counts", "_day", "_growth", "_tau", "capacity", "smoothing")
+
+    def __init__(self, half_life_days: float, smoothing: float = 4.0, capacity: int = 200_000) -> None:
+        self.smoothing = smoothing
+        self.capacity = capacity
+        self._tau = half_life_days / _LOG_2
+        self._counts: dict[str, list[float]] = {}
+        self._base = [_PRIOR_POSITIVES, _PRIOR_NEGATIVES]
+        self._day: float | None = None
+        self._growth = 1.0
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def advance(self, day: float) -> None:
+        """Age the counts to `day` (days since the epoch). Time that runs back ages nothing."""
+        if self._day is None:
+            self._day = day
+            return
+        if day <= self._day:
+            return
+        elapsed = min(day - self._day, 100.0 * self._tau)
+        self._day = day
+        growth = self._growth * exp(min(elapsed / self._tau, 600.0))
+        if growth > _RENORMALISE_AT:
+            self._rescale(growth)
+            growth = 1.0
+        self._growth = growth
+
+    def learn(self, categories: list[str], label: int, weight: float = 1.0) -> None:
+        """Count one outcome at every category of an item."""
+        amount = weight * self._growth
+        side = 0 if label else 1
+        self._base[side] += amount
+        counts = self._counts
+        for category in categories:
+            held = counts.get(category)
+            if held is None:
+                counts[category] = [amount, 0.0] if label else [0.0, amount]
+            else:
+                held[side] += amount
+        if len(counts) > self.capacity:
+            self._shed()
+
+    def base(self) -> float:
+        """The decayed share of positive labels, in (0, 1)."""
+        positives, negatives = self._base
+        shrink = 1.0 / self._growth
+        return (positives * shrink + 0.01) / ((positives + negatives) * shrink + 0.1)
+
+    def log_odds(self, categories: list[str]) -> list[tuple[str, float]]:
+        """The rates of those categories that were ever inspected, in the order given."""
+        counts = self._counts
+        shrink = 1.0 / self._growth
+        base = self.base()
+        a = self.smoothing * base
+        b = self.smoothing * (1.0 - base)
+        centre = log(a / b)
+        found = []
+        for category in categories:
+            held = counts.get(category)
+            if held is not None:
+                found.append((category, log((held[0] * shrink + a) / (held[1] * shrink + b)) - centre))
+        return found
+
+    def counts(self, category: str) -> tuple[float, float]:
+        """Decayed (positives, negatives) of one category."""
+        held = self._counts.get(category)
+        if held is None:
+            return 0.0, 0.0
+        shrink = 1.0 / self._growth
+        return held[0] * shrink, held[1] * shrink
+
+    def _rescale(self, growth: float) -> None:
+        shrink = 1.0 / growth
+        for held in self._counts.values():
+            held[0] *= shrink
+            held[1] *= shrink
+        self._base[0] *= shrink
+        self._base[1] *= shrink
+
+    def _shed(self) -> None:
+        counts = self._counts
+        order = sorted(counts, key=lambda category: counts[category][0] + counts[category][1])  # stable: oldest first
+        for category in order[: len(counts) - int(self.capacity * 0.9)]:
+            del counts[category]
