@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import faust
-import msgspec
 from faust.types import TP
 from faust.types.app import AppT
 
 from agents.step import Step
+from schemas import codec
 from streams import metrics
 from streams.broadcast import Follow, Followers
 from streams.hosting import StepHost, run_agent
@@ -25,7 +25,7 @@ from streams.rebuild import LogReader
 from streams.settings import Settings
 from streams.transport import SCHEME, BatchConsumer, BatchProducer, Reading
 from streams.web import WorkerWeb
-from streams.wire import Decode, Encode
+from streams.wire import CeType, Decode, Encode
 
 log = logging.getLogger("borderflow.app")
 
@@ -40,7 +40,8 @@ class Topology:
     steps: tuple[Step, ...]
     decoders: Mapping[str, Decode]
     follows: tuple[Follow, ...] = ()
-    encode: Encode = field(default=msgspec.json.encode)
+    encode: Encode = field(default=codec.encode)
+    ce_type: CeType = field(default=codec.ce_type_of)
 
 
 class _WholeBatch(faust.Schema[Any, Any]):
@@ -128,6 +129,7 @@ class BorderApp(faust.App):
             step,
             decoders=self.topology.decoders,
             encode=self.topology.encode,
+            ce_type=self.topology.ce_type,
             publisher=Publisher(producer._ensure_producer()),
             reader=reader,
             ownership=cast(BatchConsumer, self.consumer),
@@ -197,6 +199,7 @@ def build_app(settings: Settings, topology: Topology) -> BorderApp:
 
 def run(app: BorderApp) -> None:
     """Run a worker until SIGTERM or SIGINT (exit code 0) or a failure (1); raises `SystemExit`."""
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
     worker = app.Worker(
         loglevel=app.borderflow_settings.log_level,
         override_logging=True,

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
+from schemas.codec import Undecodable
 from streams import metrics
 from streams.rebuild import LogReader
-from streams.wire import Decode, Record, Undecodable
+from streams.wire import Decode, Record, decoded
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -128,7 +129,7 @@ class Followers:
         for record in records:
             key = (record.key or b"").decode(errors="replace")
             try:
-                event = None if record.value is None else follow.decode(record.value)
+                event = decoded(follow.decode, record)
             except Undecodable as error:
                 # Skipped by every worker alike. Only counted: N workers must not write N dead letters.
                 metrics.follower_skipped.labels(follow.topic, error.reason).inc()

@@ -1,7 +1,7 @@
 """Dead letters: what a step refuses goes to `<topic>-dlq`, with the source's raw bytes and headers saying why.
 
-A dead letter keeps the source's key, value, timestamp and headers, so it can be looked at with any Kafka tool and
-sent again as it was. It adds `dlq-` headers; `dlq-index` is the place of the refused item in its lodgement (the whole
+A dead letter keeps the source's key, value and headers, so it can be looked at with any Kafka tool and sent again as
+it was. It adds `dlq-` headers; `dlq-index` is the place of the refused item in its lodgement (the whole
 raw lodgement is kept). Readers that count dead letters dedupe by topic, partition, offset and index, because a
 redelivered record is refused again.
 """
@@ -25,9 +25,10 @@ def dead_letter_topic(topic: str) -> str:
     return topic + SUFFIX
 
 
-def dead_letter(record: Record, refusal: Refusal, step: str) -> Outgoing:
+def dead_letter(record: Record, refusal: Refusal, step: str, now_ms: int) -> Outgoing:
     """The dead letter of one record, or of one item of it when `refusal.index` is set.
 
+    Its timestamp is `now_ms`, so that retention counts from the refusal; the source's is kept in `dlq-timestamp`.
     `dlq-attempt` counts how often the record has been refused: 1, and one more each time it is sent again
     with its headers kept.
     """
@@ -36,6 +37,7 @@ def dead_letter(record: Record, refusal: Refusal, step: str) -> Outgoing:
         "dlq-topic": record.topic,
         "dlq-partition": str(record.partition),
         "dlq-offset": str(record.offset),
+        "dlq-timestamp": str(record.timestamp),
         "dlq-step": step,
         "dlq-reason": refusal.reason,
         "dlq-field": refusal.field,
@@ -45,7 +47,7 @@ def dead_letter(record: Record, refusal: Refusal, step: str) -> Outgoing:
         "dlq-attempt": str(_attempts(record) + 1),
     }
     said = [(name, text.encode()) for name, text in reasons.items()]
-    return Outgoing(record.key, record.value, record.timestamp, kept + said)
+    return Outgoing(record.key, record.value, now_ms, kept + said)
 
 
 def _attempts(record: Record) -> int:

@@ -12,20 +12,16 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from agents.refusals import EMPTY_VALUE
 from agents.step import Arrival, Memory, Outcome, Output, Refusal, Step
+from schemas.codec import Undecodable
 from streams import metrics
 from streams.deadletter import bury, dead_letter
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.transport import RecordBatch
-from streams.wire import Decode, Encode, Outgoing, Record, Undecodable, cloud_event, rfc3339, sent_ms
-
-if TYPE_CHECKING:
-    import msgspec
+from streams.wire import CeType, Decode, Encode, Outgoing, Record, cloud_event, decoded, rfc3339, sent_ms
 
 log = logging.getLogger("borderflow.hosting")
 
@@ -59,6 +55,7 @@ class StepHost:
         *,
         decoders: Mapping[str, Decode],
         encode: Encode,
+        ce_type: CeType,
         publisher: Publisher,
         reader: LogReader,
         ownership: Ownership,
@@ -68,6 +65,7 @@ class StepHost:
         self.step = step
         self._decoders = decoders
         self._encode = encode
+        self._ce_type = ce_type
         self._publisher = publisher
         self._reader = reader
         self._ownership = ownership
@@ -153,11 +151,10 @@ class StepHost:
         async for records in self._reader.read(topic, partition, start, upto):
             arrivals = []
             for record in records:
-                if record.value is not None:
-                    try:
-                        arrivals.append(_arrival(decode(record.value), record))
-                    except Undecodable:
-                        continue  # dead-lettered when it was first read
+                try:
+                    arrivals.append(_arrival(decoded(decode, record), record))
+                except Undecodable:
+                    continue  # dead-lettered when it was first read
             self.step.remember(held.state, arrivals)
             metrics.rebuild_records.labels(self.step.name).inc(len(records))
             reached = records[-1].offset + 1
@@ -173,9 +170,7 @@ class StepHost:
             arrivals: list[Arrival[Any]] = []
             for record in chunk:
                 try:
-                    if record.value is None:
-                        raise Undecodable(EMPTY_VALUE, "", "the record has no value")
-                    arrivals.append(_arrival(decode(record.value), record))
+                    arrivals.append(_arrival(decoded(decode, record), record))
                 except Undecodable as error:
                     total.refusals.append(Refusal(record.offset, error.reason, error.field, error.detail))
             outcome = self.step.decide(held.state, arrivals)
@@ -206,12 +201,13 @@ class StepHost:
             metrics.produce_seconds.labels(self.step.name).observe(time.monotonic() - began)
 
     def _outgoing(self, output: Output, sent_at: bytes) -> Outgoing:
-        headers = cloud_event(output.ce_id, _event_type(type(output.event)), self._source, sent_at)
+        headers = cloud_event(output.ce_id, self._ce_type(type(output.event)), self._source, sent_at)
         return Outgoing(output.key.encode(), self._encode(output.event), output.at_ms, headers, output.partition)
 
     async def _bury(self, batch: RecordBatch, refused: Sequence[Refusal]) -> None:
         sources = {record.offset: record for record in batch.records}
-        letters = [dead_letter(sources[refusal.offset], refusal, self.step.name) for refusal in refused]
+        now_ms = int(self._clock() * 1000)
+        letters = [dead_letter(sources[one.offset], one, self.step.name, now_ms) for one in refused]
         await bury(self._publisher, batch.topic, letters)
 
     def _count(self, batch: RecordBatch, outcome: Outcome) -> None:
@@ -268,9 +264,3 @@ def _chunks(records: list[Record]) -> Iterator[list[Record]]:
             chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-@lru_cache(maxsize=256)
-def _event_type(kind: type[msgspec.Struct]) -> str:
-    tag = kind.__struct_config__.tag
-    return str(tag) if tag is not None else kind.__name__

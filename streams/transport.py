@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
@@ -27,6 +26,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from mode.utils.futures import notify
 
+from streams.deliveries import Deliveries
 from streams.producing import new_producer
 from streams.wire import Record
 
@@ -64,15 +64,6 @@ class RecordBatch:
 
     def __len__(self) -> int:
         return len(self.records)
-
-
-@dataclass(slots=True)
-class _Delivered:
-    """Batches of one partition handed to streams in this epoch and not finished in order yet, by next offset."""
-
-    waiting: deque[int] = field(default_factory=deque)
-    acked: set[int] = field(default_factory=set)
-    next_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +197,7 @@ class BatchConsumer(driver.Consumer):
         self.room = 0
         self.last_commit: dict[TP, float] = {}
         self._draining: int | None = None
-        self._delivered: dict[TP, _Delivered] = defaultdict(_Delivered)
-        self._finished: dict[TP, int] = {}
-        self._in_hand: dict[str, int] = defaultdict(int)
+        self._deliveries = Deliveries()
         self._has_room = asyncio.Event()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
@@ -229,9 +218,7 @@ class BatchConsumer(driver.Consumer):
 
     def _new_epoch(self) -> None:
         self.epoch += 1
-        self._delivered.clear()
-        self._finished.clear()
-        self._in_hand.clear()
+        self._deliveries.clear()
         self._open()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -275,7 +262,7 @@ class BatchConsumer(driver.Consumer):
         epoch, room = self.epoch, self.room
         self._has_room.clear()
         most = self.settings.buffered_batches
-        active = frozenset(tp for tp in self._get_active_partitions() if self._in_hand[tp.topic] < most)
+        active = frozenset(tp for tp in self._get_active_partitions() if self._deliveries.in_hand(tp.topic) < most)
         if not active:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._has_room.wait(), timeout=min(timeout, 0.2))
@@ -287,11 +274,8 @@ class BatchConsumer(driver.Consumer):
             yield tp, self._to_message(tp, records)
 
     def _to_message(self, tp: TP, records: list[Record]) -> ConsumerMessage:
-        delivered = self._delivered[tp]
-        batch = RecordBatch(tp.topic, tp.partition, records, delivered.next_offset, self.epoch)
-        delivered.next_offset = batch.next_offset
-        delivered.waiting.append(batch.next_offset)
-        self._in_hand[tp.topic] += 1
+        follows = self._deliveries.deliver(tp, records[-1].offset + 1)
+        batch = RecordBatch(tp.topic, tp.partition, records, follows, self.epoch)
         first = records[0]
         return ConsumerMessage(
             tp.topic,
@@ -317,26 +301,17 @@ class BatchConsumer(driver.Consumer):
         self._unacked_messages.discard(message)
         batch = message.value
         if isinstance(batch, RecordBatch) and batch.epoch in (self.epoch, self._draining):
-            self._finish(TP(batch.topic, batch.partition), batch.next_offset)
+            self._deliveries.finish(TP(batch.topic, batch.partition), batch.next_offset)
+            if self._deliveries.in_hand(batch.topic) == self.settings.buffered_batches - 1:
+                self._open()
         notify(self._waiting_for_ack)
         return True
 
-    def _finish(self, tp: TP, next_offset: int) -> None:
-        delivered = self._delivered[tp]
-        delivered.acked.add(next_offset)
-        while delivered.waiting and delivered.waiting[0] in delivered.acked:
-            done = delivered.waiting.popleft()
-            delivered.acked.discard(done)
-            self._finished[tp] = done
-        self._in_hand[tp.topic] -= 1
-        if self._in_hand[tp.topic] == self.settings.buffered_batches - 1:
-            self._open()
-
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return (tp for tp in list(self._finished) if topics is None or tp in topics or tp.topic in topics)
+        return (tp for tp in list(self._deliveries.committable) if topics is None or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self._finished.get(tp)
+        return self._deliveries.committable.get(tp)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing: the stock gap logic counts the unacked batch's own offsets as acked."""
@@ -359,7 +334,8 @@ class BatchConsumer(driver.Consumer):
         """Where this consumer stands in every partition that it has been assigned."""
         result: dict[TP, Reading] = {}
         for tp in self.assignment():
-            read = self._delivered[tp].next_offset if tp in self._delivered else self._read_offset.get(tp)
+            read = self._deliveries.read(tp)
+            read = self._read_offset.get(tp) if read is None else read
             result[tp] = Reading(read, self._committed_offset.get(tp), self.highwater(tp))
         return result
 

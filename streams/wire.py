@@ -39,23 +39,20 @@ class Outgoing:
     partition: int | None = None
 
 
-class Undecodable(ValueError):  # noqa: N818 - it says what the bytes are
-    """Bytes that are not an event of their topic. `detail` holds no value of a personal field.
+class Decode(Protocol):
+    """A topic's decoder (`schemas.codec.TopicCodec.decode`): the event of a value, None for a tombstone.
 
-    `reason` is a slug (a metric label), `field` the path of the offending field, empty for the whole record.
+    `ce_type` is that header as it came. Raises `schemas.codec.Undecodable`.
     """
 
-    def __init__(self, reason: str, field: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.field = field
-        self.detail = detail
+    def __call__(self, value: bytes | None, ce_type: bytes | None = None) -> Any: ...
 
-
-Decode = Callable[[bytes], Any]
-"""A topic's decoder: bytes to an event; raises `schemas.codec.Undecodable` for bytes that are not one."""
 
 Encode = Callable[[msgspec.Struct], bytes]
+"""An event's bytes: `schemas.codec.encode`."""
+
+CeType = Callable[[type[msgspec.Struct]], str]
+"""The `ce_type` of an event's type: `schemas.codec.ce_type_of`."""
 
 
 def cloud_event(ce_id: str, ce_type: str, source: bytes, time: bytes) -> Headers:
@@ -93,6 +90,11 @@ def sent_ms(record: Record) -> int:
         if name == "ce_time":
             return _milliseconds(value) or record.timestamp
     return record.timestamp
+
+
+def decoded(decode: Decode, record: Record) -> Any:
+    """The event of a record, by its `ce_type`. Raises `schemas.codec.Undecodable`."""
+    return decode(record.value, header(record.headers, "ce_type"))
 
 
 def header(headers: Sequence[tuple[str, bytes]], name: str) -> bytes | None:

@@ -1,8 +1,9 @@
-"""Fixtures of the whole suite: one embedded broker per session, and topics of each test's own."""
+"""Fixtures of the whole suite: one embedded broker per session, and topics and a group of each test's own."""
 
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,33 +12,41 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from streams.embedded import EmbeddedBroker
 from streams.settings import Settings
 
-_SLOW_CLUSTER = {"BORDERFLOW_SESSION_TIMEOUT_S": "6", "BORDERFLOW_HEARTBEAT_S": "1"}
-
 
 @pytest.fixture(scope="session")
 def broker_environment() -> Iterator[dict[str, str]]:
     """Settings, as environment variables, for a real broker: `BORDERFLOW_BROKERS` when set, else the embedded one."""
     given = os.environ.get("BORDERFLOW_BROKERS")
     if given:
-        yield {"BORDERFLOW_BROKERS": given, **_SLOW_CLUSTER}
+        yield {
+            "BORDERFLOW_BROKERS": given,
+            "BORDERFLOW_SESSION_TIMEOUT_S": "6",
+            "BORDERFLOW_HEARTBEAT_S": "1",
+        }
         return
     with EmbeddedBroker() as broker:
         yield broker.environment()
 
 
 @pytest.fixture
-def broker_settings(broker_environment: dict[str, str]) -> Settings:
-    """Settings for that broker."""
-    return Settings.from_environment(broker_environment)
+def worker_environment(broker_environment: dict[str, str]) -> dict[str, str]:
+    """The same with a consumer group of this test's own (which also prefixes its topics) and any free web port."""
+    return {**broker_environment, "BORDERFLOW_GROUP": f"t{uuid.uuid4().hex[:10]}", "BORDERFLOW_WEB_PORT": "0"}
 
 
 @pytest.fixture
-def create_topics(broker_settings: Settings) -> Iterator[Callable[..., None]]:
-    """Creates topics: `create_topics(name=partitions, ...)`, underscores in names standing for hyphens."""
+def broker_settings(worker_environment: dict[str, str]) -> Settings:
+    """Settings of a worker of this test."""
+    return Settings.from_environment(worker_environment)
+
+
+@pytest.fixture
+def create_topics(broker_settings: Settings) -> Iterator[Callable[[dict[str, int]], None]]:
+    """Creates topics with the given numbers of partitions; the test's group prefixes their names."""
     admin = KafkaAdminClient(**broker_settings.client_options())
 
-    def create(**partitions: int) -> None:
-        wanted = [NewTopic(name.replace("_", "-"), count, 1) for name, count in partitions.items()]
+    def create(partitions: dict[str, int]) -> None:
+        wanted = [NewTopic(f"{broker_settings.group}-{name}", count, 1) for name, count in partitions.items()]
         admin.create_topics(wanted)
 
     yield create

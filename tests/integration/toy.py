@@ -12,13 +12,12 @@ import msgspec
 
 from agents.marks import HighWater
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
+from schemas.codec import Undecodable
 from schemas.marks import Upstream
 from streams.app import BorderApp, Topology, build_app, run
 from streams.broadcast import Follow
 from streams.settings import Settings
-from streams.wire import Undecodable
-
-INPUT, OUTPUT, NOTICES = "crossings", "tallies", "notices"
+from streams.wire import Decode
 
 
 class Crossed(msgspec.Struct, tag_field="event", tag="Crossed", frozen=True):
@@ -44,26 +43,25 @@ class Noticed(msgspec.Struct, tag_field="event", tag="Noticed", frozen=True):
     text: str
 
 
-def decode_crossing(value: bytes) -> Crossed:
-    """Decode or refuse."""
-    return _decode(value, Crossed)
+def decoder(kind: type[msgspec.Struct]) -> Decode:
+    """A decoder that refuses what is not of this kind, and lets tombstones of notices through."""
+
+    def decode(value: bytes | None, ce_type: bytes | None = None) -> Any:
+        if value is None:
+            if kind is Noticed:
+                return None
+            raise Undecodable("null-value", "", "no value")
+        try:
+            return msgspec.json.decode(value, type=kind)
+        except msgspec.DecodeError:
+            raise Undecodable("not-json", "", "not a record of this topic") from None
+
+    return decode
 
 
-def decode_tally(value: bytes) -> Tallied:
-    """Decode or refuse."""
-    return _decode(value, Tallied)
-
-
-def decode_notice(value: bytes) -> Noticed:
-    """Decode or refuse."""
-    return _decode(value, Noticed)
-
-
-def _decode(value: bytes, kind: Any) -> Any:
-    try:
-        return msgspec.json.decode(value, type=kind)
-    except msgspec.DecodeError as error:
-        raise Undecodable("not-json", "", type(error).__name__) from None
+def name_of(kind: type[msgspec.Struct]) -> str:
+    """The ce_type of a toy event."""
+    return f"toy.{kind.__name__}.v1"
 
 
 @dataclass
@@ -78,11 +76,15 @@ class CountCrossings:
     """Counts crossings per plate over a day of the log."""
 
     name = "count"
-    inputs = (INPUT,)
-    produces: tuple[str, ...] = (OUTPUT,)
-    memory: tuple[Memory, ...] = (Memory(INPUT, timedelta(days=1), "batch"),)
+    inputs: tuple[str, ...]
+    produces: tuple[str, ...]
+    memory: tuple[Memory, ...]
 
-    def __init__(self, explode_on: str = "") -> None:
+    def __init__(self, prefix: str, explode_on: str = "") -> None:
+        self.output = f"{prefix}-tallies"
+        self.inputs = (f"{prefix}-crossings",)
+        self.produces = (self.output,)
+        self.memory = (Memory(self.inputs[0], timedelta(days=1), "batch"),)
         self.explode_on = explode_on
 
     def begin(self, partition: int, first_offset: int) -> Tally:
@@ -115,7 +117,7 @@ class CountCrossings:
             mark = Upstream(topic=arrival.topic, partition=arrival.partition, offset=arrival.offset)
             tallied = Tallied(event.plate, event.number, count, mark)
             outcome.outputs.append(
-                Output(OUTPUT, event.plate, tallied, f"{arrival.partition}-{arrival.offset}", arrival.timestamp_ms)
+                Output(self.output, event.plate, tallied, f"{arrival.partition}-{arrival.offset}", arrival.timestamp_ms)
             )
         return outcome
 
@@ -138,19 +140,22 @@ class NoticeBoard:
             self.notices[key] = event.text
 
 
-def toy_topology(explode_on: str = "", book: NoticeBoard | None = None) -> Topology:
+def toy_topology(prefix: str, explode_on: str = "", book: NoticeBoard | None = None) -> Topology:
     """The toy step, and the notices when a book is given."""
-    follows = () if book is None else (Follow(NOTICES, decode_notice, book),)
+    notices = f"{prefix}-notices"
+    step = CountCrossings(prefix, explode_on)
     return Topology(
-        steps=(CountCrossings(explode_on),),
-        decoders={INPUT: decode_crossing, OUTPUT: decode_tally, NOTICES: decode_notice},
-        follows=follows,
+        steps=(step,),
+        decoders={step.inputs[0]: decoder(Crossed), step.output: decoder(Tallied)},
+        encode=msgspec.json.encode,
+        ce_type=name_of,
+        follows=() if book is None else (Follow(notices, decoder(Noticed), book),),
     )
 
 
 def toy_app(settings: Settings, explode_on: str = "", book: NoticeBoard | None = None) -> BorderApp:
-    """A worker that hosts the toy step."""
-    return build_app(settings, toy_topology(explode_on, book))
+    """A worker that hosts the toy step; the group's name prefixes its topics."""
+    return build_app(settings, toy_topology(settings.group, explode_on, book))
 
 
 if __name__ == "__main__":
