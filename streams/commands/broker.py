@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 from cyclopts import App, Parameter
 
@@ -26,16 +27,9 @@ def broker(
 
     The exit code is the broker's own when it ends by itself.
     """
-    stopped = False
-
-    def stop(_signal: int, _frame: object) -> None:
-        nonlocal stopped
-        stopped = True
-        held.stop()
-
-    with EmbeddedBroker(port or None) as held:
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    with contextlib.suppress(KeyboardInterrupt), EmbeddedBroker(port or None) as held:
         if as_json:
             print(  # noqa: T201
                 json.dumps({"bootstrap": held.bootstrap, "pid": held.pid, "environment": held.environment()}),
@@ -45,5 +39,11 @@ def broker(
             for name, value in held.environment().items():
                 print(f"export {name}={value}", flush=True)  # noqa: T201
             print(f"broker on {held.bootstrap}; it forgets everything when it ends (Ctrl-C)", file=sys.stderr)  # noqa: T201
-        code = held.wait()
-        return 0 if stopped else code
+        return held.wait()
+    return 0
+
+
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough: the broker is being stopped
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
