@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -127,3 +128,7 @@ def worker(environment: dict[str, str], log: Path, **more: str) -> Iterator[subp
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+
+if __name__ == "__main__":  # lodges slowly, from a process of its own
+    asyncio.run(lodge(Settings.from_environment(), int(sys.argv[1]), 4, step=50))

@@ -1,0 +1,349 @@
+"""The streaming core on a real broker: batches, commits, crashes, kills, rebuilds, dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from agents.step import Arrival, Outcome
+from streams.app import build_app
+from streams.hosting import StepHost
+from streams.rebuild import LogReader
+from streams.settings import Settings
+from streams.transport import RecordBatch
+from streams.wire import header
+from tests.integration.harbour import (
+    ROOT,
+    committed,
+    crossing,
+    expected,
+    lodge,
+    publisher,
+    read_all,
+    record_of,
+    tallies,
+    worker,
+)
+from tests.integration.toy import CountCrossings, Crossed, NoticeBoard, Noticed, Tally, toy_app, toy_topology
+
+pytestmark = pytest.mark.broker
+
+Create = Callable[[dict[str, int]], None]
+TOPICS = {"crossings": 4, "tallies": 4, "crossings-dlq": 1}
+
+
+def as_pairs(found: dict[tuple[int, int], list[Any]]) -> dict[tuple[int, int], tuple[str, int]]:
+    """One (plate, crossings) per source record; redelivered ones must say the same."""
+    for events in found.values():
+        assert len({(event.plate, event.crossings) for event in events}) == 1
+    return {at: (events[0].plate, events[0].crossings) for at, events in found.items()}
+
+
+def wait_for(condition: Callable[[], bool], within_s: float = 30) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+async def until(condition: Callable[[], bool], within_s: float = 30) -> None:
+    """Wait until a condition of this process holds."""
+    for _ in range(int(within_s / 0.005)):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not happen in time")
+
+
+class Watched(CountCrossings):
+    """The toy step, keeping the offsets of every chunk that it decided."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(prefix)
+        self.chunks: list[tuple[int, list[int]]] = []
+
+    def decide(self, state: Tally, arrivals: Sequence[Arrival[Crossed]]) -> Outcome:
+        self.chunks.append((arrivals[0].partition, [arrival.offset for arrival in arrivals]))
+        return super().decide(state, arrivals)
+
+
+def test_batches_arrive_whole_and_in_order_and_are_committed_as_last_offset_plus_one(
+    broker_settings: Settings, create_topics: Create
+) -> None:
+    create_topics(TOPICS)
+    count = 1700
+
+    async def scenario() -> Watched:
+        await lodge(broker_settings, count, 4)
+        step = Watched(broker_settings.group)
+        topology = toy_topology(broker_settings.group)
+        app = build_app(broker_settings, dataclasses.replace(topology, steps=(step,)))
+        await app.start()
+        try:
+            await until(lambda: sum(len(offsets) for _, offsets in step.chunks) >= 4 * count)
+            await asyncio.sleep(1.5)
+        finally:
+            await app.stop()
+        return step
+
+    step = asyncio.run(scenario())
+    for partition in range(4):
+        decided = [offset for at, offsets in step.chunks if at == partition for offset in offsets]
+        assert decided == list(range(count))
+    assert max(len(offsets) for _, offsets in step.chunks) > 50
+    topic = f"{broker_settings.group}-crossings"
+    assert committed(broker_settings, topic) == dict.fromkeys(range(4), count)
+    records = asyncio.run(read_all(broker_settings, f"{broker_settings.group}-tallies", 4, 4 * count))
+    assert as_pairs(tallies(records)) == expected(count, 4)
+    assert len(records) == 4 * count
+
+
+def test_a_failing_step_stops_the_worker_and_nothing_is_lost(
+    broker_settings: Settings, create_topics: Create, worker_environment: dict[str, str], tmp_path: Path
+) -> None:
+    create_topics(TOPICS)
+    asyncio.run(lodge(broker_settings, 400, 4))
+    group = broker_settings.group
+
+    async def one_that_explodes() -> None:
+        async with publisher(broker_settings) as to:
+            await to.publish(f"{group}-crossings", [record_of(Crossed("TNT", 400), 2)])
+
+    asyncio.run(one_that_explodes())
+    asyncio.run(lodge(broker_settings, 200, 4, start=401))
+    with worker(worker_environment, tmp_path / "log", TOY_EXPLODES_ON="TNT") as failing:
+        assert failing.wait(timeout=40) == 1
+    assert "the toy exploded" in (tmp_path / "log").read_text()
+    assert committed(broker_settings, f"{group}-crossings").get(2, 0) <= 400
+    with worker(worker_environment, tmp_path / "log"):
+        records = asyncio.run(read_all(broker_settings, f"{group}-tallies", 4, 2401, within_s=40))
+    found = tallies(records)
+    lodged = {(p, n) for p in range(4) for n in range(600)} | {(2, 600)}
+    assert set(found) == lodged
+    as_pairs(found)
+
+
+def test_a_killed_worker_loses_nothing_and_states_equal_those_of_an_undisturbed_run(
+    broker_settings: Settings, create_topics: Create, worker_environment: dict[str, str], tmp_path: Path
+) -> None:
+    create_topics(TOPICS)
+    group, count = broker_settings.group, 6000
+
+    def some_tallies() -> bool:
+        return len(asyncio.run(read_all(broker_settings, f"{group}-tallies", 4))) > 500
+
+    with worker(worker_environment, tmp_path / "a") as first, worker(worker_environment, tmp_path / "b"):
+        lodging = subprocess.Popen(_lodger(count), env={**os.environ, **worker_environment}, cwd=ROOT)
+        wait_for(some_tallies, 40)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        with worker(worker_environment, tmp_path / "c"):
+            assert lodging.wait(timeout=60) == 0
+            records = asyncio.run(read_all(broker_settings, f"{group}-tallies", 4, 4 * count, within_s=60))
+    assert as_pairs(tallies(records)) == expected(count, 4)
+
+
+def _lodger(count: int) -> list[str]:
+    return [sys.executable, "-m", "tests.integration.harbour", str(count)]
+
+
+def test_a_stopped_worker_leaves_nothing_half_acked(
+    broker_settings: Settings, create_topics: Create, worker_environment: dict[str, str], tmp_path: Path
+) -> None:
+    create_topics(TOPICS)
+    group, count = broker_settings.group, 20_000
+    asyncio.run(lodge(broker_settings, count, 4, step=500))
+    with worker(worker_environment, tmp_path / "log") as process:
+        wait_for(lambda: sum(committed(broker_settings, f"{group}-crossings").values()) > 0, 40)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+    at_stop = committed(broker_settings, f"{group}-crossings")
+    found = tallies(asyncio.run(read_all(broker_settings, f"{group}-tallies", 4)))
+    for partition in range(4):
+        produced = sorted(offset for at, offset in found if at == partition)
+        assert produced == list(range(at_stop.get(partition, 0)))
+
+
+class AlwaysOurs:
+    """Ownership of everything, for a host without a consumer group."""
+
+    def may_decide(self, batch: RecordBatch) -> bool:
+        return True
+
+    def may_produce(self, batch: RecordBatch) -> bool:
+        return True
+
+
+class Silent:
+    """A publisher that delivers nothing anywhere, and counts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def publish(self, topic: str, records: Any) -> int:
+        self.count += len(list(records))
+        return self.count
+
+
+def test_a_rebuilt_state_equals_the_state_that_decided(broker_settings: Settings, create_topics: Create) -> None:
+    create_topics(TOPICS)
+    topic = f"{broker_settings.group}-crossings"
+
+    async def scenario() -> tuple[Tally, Tally, Tally]:
+        await lodge(broker_settings, 3000, 1)
+        async with publisher(broker_settings) as to:
+            await to.publish(topic, [record_of(b"garbage", 0), record_of(None, 0)])
+        await lodge(broker_settings, 500, 1, start=3000)
+        records = await read_all(broker_settings, topic, 1, 3502)
+        async with LogReader(broker_settings) as reader:
+
+            def host() -> StepHost:
+                toy = toy_topology(broker_settings.group)
+                return StepHost(
+                    toy.steps[0], decoders=toy.decoders, encode=toy.encode, ce_type=toy.ce_type,
+                    publisher=Silent(), reader=reader, ownership=AlwaysOurs(), source="/test",  # type: ignore[arg-type]
+                )  # fmt: skip
+
+            live, rebuilt, again = host(), host(), host()
+            for start in range(0, 3502, 300):
+                await live.handle(RecordBatch(topic, 0, records[start : start + 300], start or None, 0))
+            await rebuilt.handle(RecordBatch(topic, 0, records[3333:], None, 0))
+            await again.handle(RecordBatch(topic, 0, records[3000:], None, 0))
+            await again.handle(RecordBatch(topic, 0, records[2500:], None, 0))  # delivered once more, and more of it
+            at = (topic, 0)
+            return live.states[at].state, rebuilt.states[at].state, again.states[at].state
+
+    live, rebuilt, again = asyncio.run(scenario())
+    assert sum(live.crossings.values()) == 3500
+    assert rebuilt.crossings == live.crossings
+    assert again.crossings == live.crossings
+
+
+def test_what_cannot_be_read_or_decided_is_a_dead_letter_with_the_raw_bytes_and_blocks_nothing(
+    broker_settings: Settings, create_topics: Create, worker_environment: dict[str, str], tmp_path: Path
+) -> None:
+    create_topics(TOPICS)
+    group = broker_settings.group
+    big = b"x" * 1_000_000
+
+    async def lodge_poison() -> None:
+        async with publisher(broker_settings) as to:
+            await to.publish(
+                f"{group}-crossings",
+                [
+                    record_of(crossing(0), 1),
+                    record_of(b"\xff\x00garbage", 1, b"poison"),
+                    record_of(None, 1),
+                    record_of(Crossed("", 3), 1),
+                    record_of(big, 1),
+                    record_of(crossing(5), 1),
+                ],
+            )
+
+    asyncio.run(lodge_poison())
+    with worker(worker_environment, tmp_path / "log"):
+        letters = asyncio.run(read_all(broker_settings, f"{group}-crossings-dlq", 1, 4))
+        alive = asyncio.run(read_all(broker_settings, f"{group}-tallies", 4, 2))
+    assert sorted(tallies(alive)) == [(1, 0), (1, 5)]
+    by_offset = {int(header(one.headers, "dlq-offset") or b""): one for one in letters}
+    assert sorted(by_offset) == [1, 2, 3, 4]
+    garbage = by_offset[1]
+    assert garbage.value == b"\xff\x00garbage"
+    assert garbage.key == b"poison"
+    said = dict(garbage.headers)
+    assert said["seal"] == b"intact"
+    assert said["dlq-topic"] == f"{group}-crossings".encode()
+    assert said["dlq-partition"] == b"1"
+    assert said["dlq-step"] == b"count"
+    assert said["dlq-reason"] == b"not-json"
+    assert said["dlq-attempt"] == b"1"
+    assert said["dlq-index"] == b""
+    blank = dict(by_offset[3].headers)
+    assert (blank["dlq-reason"], blank["dlq-field"], blank["dlq-index"]) == (b"blank-name", b"plate", b"0")
+    assert by_offset[4].value == big
+
+
+def test_a_broadcast_notice_reaches_a_follower_within_a_second(
+    broker_settings: Settings, create_topics: Create
+) -> None:
+    create_topics({**TOPICS, "notices": 1})
+    topic = f"{broker_settings.group}-notices"
+
+    async def scenario() -> tuple[dict[str, str], float, int, bool]:
+        board = NoticeBoard()
+        app = toy_app(broker_settings, book=board)
+        async with publisher(broker_settings) as to:
+            await to.publish(topic, [record_of(Noticed(f"n{n}"), 0, f"k{n % 7}".encode()) for n in range(2000)])
+            await to.publish(topic, [record_of(b"garbage", 0, b"bad"), record_of(None, 0, b"k3")])
+            await app.followers.start()
+            await asyncio.wait_for(app.followers.caught_up(), 10)
+            at_start = dict(board.notices)
+            slowest = 0.0
+            for n in range(5):
+                began = time.monotonic()
+                await to.publish(topic, [record_of(Noticed("fresh"), 0, f"fresh{n}".encode())])
+                await until(lambda: f"fresh{n}" in board.notices)  # noqa: B023 - awaited in this turn of the loop
+                slowest = max(slowest, time.monotonic() - began)
+            ready = app.followers.ready
+            await app.followers.stop()
+            return at_start, slowest, board.offset, ready
+
+    at_start, slowest, offset, ready = asyncio.run(scenario())
+    assert at_start == {f"k{n % 7}": f"n{n}" for n in range(2000) if n % 7 != 3}
+    assert slowest < 1.0
+    assert offset == 2006
+    assert ready
+
+
+def test_the_worker_says_whether_it_is_alive_and_ready_and_shows_its_metrics(
+    broker_settings: Settings, create_topics: Create
+) -> None:
+    create_topics({**TOPICS, "notices": 1})
+
+    async def scenario() -> tuple[int, int, list[int], str]:
+        app = toy_app(broker_settings, book=NoticeBoard())
+        starting = asyncio.ensure_future(app.start())
+        await until(lambda: app.web_pages.port is not None)
+        base = f"http://127.0.0.1:{app.web_pages.port}"
+        async with ClientSession() as client:
+
+            async def status(page: str) -> int:
+                async with client.get(base + page) as answer:
+                    return answer.status
+
+            early = await status("/healthz"), await status("/readyz")
+            await starting
+            ready = []
+            for _ in range(150):
+                ready.append(await status("/readyz"))
+                if ready[-1] == 200:
+                    break
+                await asyncio.sleep(0.1)
+            await lodge(broker_settings, 50, 4)
+            await asyncio.sleep(2.5)
+            async with client.get(base + "/metrics") as answer:
+                text = await answer.text()
+        await app.stop()
+        return *early, ready, text
+
+    alive, early, ready, text = asyncio.run(scenario())
+    assert (alive, early) == (200, 503)
+    assert ready[-1] == 200
+    topic = f"{broker_settings.group}-crossings"
+    assert f'borderflow_records_in_total{{step="count",topic="{topic}"}} 200.0' in text
+    assert f'borderflow_committed_lag_records{{partition="0",topic="{topic}"}} 0.0' in text
+    assert f'borderflow_read_lag_records{{partition="0",topic="{topic}"}} 0.0' in text
+    assert f'borderflow_seconds_since_commit{{partition="0",topic="{topic}"}}' in text
+    assert 'borderflow_state_entries{step="count"} ' in text
