@@ -7,15 +7,21 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import KafkaAdminClient
 
 from streams.embedded import EmbeddedBroker
 from streams.settings import Settings
+from tests.real_kafka.fixtures import asked_for, kafka_node
+
+__all__ = ["kafka_node"]
 
 
 @pytest.fixture(scope="session")
-def broker_environment() -> Iterator[dict[str, str]]:
-    """Settings, as environment variables, for a real broker: `BORDERFLOW_BROKERS` when set, else the embedded one."""
+def broker_environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Settings, as environment variables, for a real broker.
+
+    That of `BORDERFLOW_BROKERS` when set; an Apache Kafka node in `make test-kafka`; else the embedded one.
+    """
     given = os.environ.get("BORDERFLOW_BROKERS")
     if given:
         yield {
@@ -23,6 +29,9 @@ def broker_environment() -> Iterator[dict[str, str]]:
             "BORDERFLOW_SESSION_TIMEOUT_S": "6",
             "BORDERFLOW_HEARTBEAT_S": "1",
         }
+        return
+    if asked_for():
+        yield request.getfixturevalue("kafka_node").environment()
         return
     with EmbeddedBroker() as broker:
         yield broker.environment()
@@ -46,8 +55,13 @@ def create_topics(broker_settings: Settings) -> Iterator[Callable[[dict[str, int
     admin = KafkaAdminClient(**broker_settings.client_options())
 
     def create(partitions: dict[str, int]) -> None:
-        wanted = [NewTopic(f"{broker_settings.group}-{name}", count, 1) for name, count in partitions.items()]
-        admin.create_topics(wanted)
+        admin.create_topics(
+            {
+                f"{broker_settings.group}-{name}": {"num_partitions": count, "replication_factor": 1}
+                for name, count in partitions.items()
+            },
+            wait_for_metadata=True,
+        )
 
     yield create
     admin.close()
