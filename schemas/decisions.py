@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from schemas.items import ItemFiltered, Stream, Subject
 from schemas.marks import Code, ControlPoint, Count, Fact, Fraction, Id, Origin, Text, Upstream, Utc
@@ -40,6 +40,8 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     `exploration_rate` when only the draw did, and 1 - `exploration_rate` when nothing did (docs/policy.md).
 
     `balance` is the control point's capacity account after this decision: inspections earned and not yet spent.
+    `features` are those that were scored, of selected items only: an alert that is sent again after a restart, when
+    the models have moved on, still carries what the decision saw.
     `upstream` is the filtered record, `screened` the screened record that the filtered one follows from.
     """
 
@@ -64,6 +66,7 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     exploration_rate: Fraction = 0.0
     balance: float = 0.0
     flows: tuple[str, ...] = ()
+    features: dict[str, float] = field(default_factory=dict)
     criteria: tuple[Id, ...] = ()
     reasons: tuple[Reason, ...] = ()
     auto_cleared: bool = False
