@@ -42,6 +42,7 @@ class PriorRecord(Fact, frozen=True, kw_only=True):
 
     inspections: Count = 0
     seizures: Count = 0
+    irregularities: Count = 0
     last_inspected_at: Utc | None = None
     last_seized_at: Utc | None = None
     categories: tuple[Code, ...] = ()

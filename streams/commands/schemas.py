@@ -1,0 +1,154 @@
+"""`borderflow schemas`: what the topics carry, whether today's types read all of it, and what is personal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import schemas
+from schemas.asyncapi import ASYNCAPI_PATH, render_asyncapi
+from schemas.codec import Undecodable, decode, decode_consignment
+from schemas.compatibility import Violation, violations
+from schemas.documents import examples, generated_schemas
+from schemas.personal import personal_fields
+from schemas.registry import declarations
+from streams.commands import CommandRefusedError
+
+app = App(name="schemas", help="Show and check the schemas of the events.")
+
+Folder = Annotated[Path | None, Parameter(help="The schemas folder; the installed package when absent.")]
+
+
+@app.command(name="list")
+def list_topics() -> int:
+    """List the topics: key, events, version, partitions, retention."""
+    table = Table("topic", "key", "events", "version", "partitions", "retention", "personal", box=box.SIMPLE)
+    for one in declarations().values():
+        table.add_row(
+            one.topic,
+            one.key,
+            ", ".join(one.events),
+            str(one.version),
+            one.partitions,
+            retention(one.retention_ms) + (", compacted" if one.tombstones else ""),
+            "yes" if one.personal.holds else "no",
+        )
+    _print(table)
+    return 0
+
+
+@app.command
+def personal(topic: str | None = None) -> int:
+    """List the fields that are about persons, of one topic or of all."""
+    if topic is not None and topic not in declarations():
+        raise CommandRefusedError(f"no such topic: {topic}; there are {', '.join(declarations())}")
+    table = Table("topic", "field", box=box.SIMPLE)
+    for name in [topic] if topic else list(declarations()):
+        for field in personal_fields(name):
+            table.add_row(name, field)
+    _print(table)
+    return 0
+
+
+@app.command
+def check(*, folder: Folder = None) -> int:
+    """Check that today's types read every committed version and example, and that the committed files are up to date.
+
+    The exit code is 1 when something is wrong; each finding names the topic, version, field and reason.
+    """
+    folder = folder or package_folder()
+    found = findings(folder)
+    if not found:
+        _print(f"{len(declarations())} topics: all committed versions can be read, all files are up to date")
+        return 0
+    table = Table("topic", "version", "field", "why", box=box.SIMPLE)
+    for one in found:
+        table.add_row(one.topic, str(one.version), one.path or "(record)", one.why)
+    _print(table)
+    return 1
+
+
+@app.command
+def generate(
+    *,
+    folder: Folder = None,
+    breaking: Annotated[
+        bool,
+        Parameter(negative=(), help="Write even what can no longer read a committed version: before a release only."),
+    ] = False,
+) -> int:
+    """Write the JSON Schemas of the current versions and the AsyncAPI document.
+
+    Refuses (exit code 1) when a committed version could no longer be read: writing would hide that from the check.
+    """
+    folder = folder or package_folder()
+    broken = [one for topic in declarations().values() for one in violations(topic, folder)]
+    if broken and not breaking:
+        _print("refused: today's types cannot read what was committed (see `borderflow schemas check`)")
+        return 1
+    for path, text in generated_files().items():
+        file = folder / path
+        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+            _print(f"wrote {path}")
+    return 0
+
+
+def package_folder() -> Path:
+    """The folder of the `schemas` package, as it is imported."""
+    return Path(schemas.__file__).parent
+
+
+def generated_files() -> dict[str, str]:
+    """All files that are generated from the types and declarations: text by path in the `schemas` folder."""
+    return {**generated_schemas(), ASYNCAPI_PATH: render_asyncapi()}
+
+
+def findings(folder: Path) -> list[Violation]:
+    """All that `check` finds: incompatible types, examples that cannot be read, and files that are out of date."""
+    found: list[Violation] = []
+    for one in declarations().values():
+        found += violations(one, folder)
+        for version in range(1, one.version + 1):
+            found += _unreadable_examples(one.topic, version, folder)
+    for path, text in generated_files().items():
+        file = folder / path
+        topic = path.removeprefix("json/").split(".")[0]
+        version = declarations()[topic].version if topic in declarations() else 0
+        if not file.is_file():
+            found.append(Violation(topic, version, path, "not committed; run `borderflow schemas generate`"))
+        elif file.read_text(encoding="utf-8") != text:
+            found.append(Violation(topic, version, path, "out of date; run `borderflow schemas generate`"))
+    return sorted(found)
+
+
+def retention(milliseconds: int) -> str:
+    """How long a topic keeps records, in words."""
+    return "for ever" if milliseconds < 0 else f"{milliseconds / 86_400_000:g} days"
+
+
+def _unreadable_examples(topic: str, version: int, folder: Path) -> list[Violation]:
+    found, texts = [], examples(topic, version, folder)
+    if not texts:
+        found.append(Violation(topic, version, "", "the version has no examples"))
+    for name, value in texts.items():
+        try:
+            event = decode(topic, value)
+            for index, raw in enumerate(getattr(event, "consignments", ())):
+                decode_consignment(raw, index) if isinstance(raw, msgspec.Raw) else None
+        except Undecodable as error:
+            found.append(Violation(topic, version, error.field, f"example {name}: {error.reason}, {error.detail}"))
+    return found
+
+
+def _print(what: Table | str) -> None:
+    width = None if sys.stdout.isatty() else 200  # a pipe or a CI log has no width of its own
+    Console(file=sys.stdout, width=width, soft_wrap=isinstance(what, str)).print(what, markup=False, highlight=False)
