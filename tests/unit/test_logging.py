@@ -1,0 +1,81 @@
+"""Log lines: JSON for machines, ids kept, nothing about a person."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import structlog
+
+from schemas.lodgements import PassengerExpected, TravelDocument
+from streams.logging import MASK, configure_logging, personal_fields
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    """What is logged as JSON while the test runs; the logging of the test run is put back afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    configure_logging("INFO", stream=stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(written: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in written.getvalue().splitlines()]
+
+
+def test_our_lines_and_those_of_libraries_are_json_with_ids_and_time(written: io.StringIO) -> None:
+    structlog.get_logger("borderflow.worker").info("refused", item_id="express-cargo/W1", offset=7)
+    logging.getLogger("borderflow.hosting").warning("rebuilt %s in %.1f s", "filtering", 0.5)
+    ours, theirs = lines(written)
+    assert ours["event"] == "refused"
+    assert (ours["item_id"], ours["offset"], ours["level"]) == ("express-cargo/W1", 7, "info")
+    assert ours["timestamp"].endswith("Z")
+    assert theirs["event"] == "rebuilt filtering in 0.5 s"
+
+
+def test_the_lines_of_the_streaming_stack_are_written_from_warning_on(written: io.StringIO) -> None:
+    logging.getLogger("aiokafka.consumer").info("chatter")
+    logging.getLogger("aiokafka.consumer").warning("trouble")
+    assert [line["event"] for line in lines(written)] == ["trouble"]
+
+
+def test_personal_fields_are_masked_and_events_cut_down_to_their_id(written: io.StringIO) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    traveller = PassengerExpected(
+        journey_id="KE001-20260101", passenger_reference="R9", lodged_at=at, control_point="KRICN-T1", carrier="KE",
+        embarkation="JPNRT", disembarkation="KRICN", eta=at, family_name="HONGGILDONG", birth_date="1990-01-01",
+        nationality="KR", document=TravelDocument(kind="passport", number="M1234567", issuer="KR"),
+    )  # fmt: skip
+    log = structlog.get_logger("borderflow.screening")
+    log.warning("odd", traveller=traveller, family_name="HONGGILDONG", consignee_name="Hong", offset=3)
+    logging.getLogger("borderflow.x").error("bad", extra={"officer": "OF-17"})
+    first, second = lines(written)
+    assert "HONGGILDONG" not in written.getvalue()
+    assert "M1234567" not in written.getvalue()
+    assert first["traveller"] == "PassengerExpected"
+    assert (first["family_name"], first["consignee_name"], first["offset"]) == (MASK, MASK, 3)
+    assert second["officer"] == MASK
+
+
+def test_every_field_that_a_schema_marks_as_personal_is_known() -> None:
+    assert {"family_name", "birth_date", "consignee_name", "party_names", "officer", "note"} <= personal_fields()
+    assert not {"item_id", "control_point", "layer", "hs_code", "offset"} & personal_fields()
+
+
+def test_a_traceback_is_one_json_line(written: io.StringIO) -> None:
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        structlog.get_logger("borderflow.worker").exception("stopping")
+    (line,) = lines(written)
+    assert "ValueError: broken" in line["exception"]
