@@ -1,0 +1,58 @@
+"""Fixtures of the fault tests, and the accounts at the end of a run."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from streams.settings import Settings
+from tests.real_kafka.cluster import Cluster
+from tests.real_kafka.fixtures import kafka_nodes
+
+__all__ = ["kafka_nodes"]
+
+PARTITIONS = 4
+LINES: list[str] = []
+
+
+def seeds() -> list[int]:
+    """The seeds of the random faults: `BORDERFLOW_FAULT_SEEDS` says how many (20 for the record, 2 by default)."""
+    return list(range(int(os.environ.get("BORDERFLOW_FAULT_SEEDS") or 2)))
+
+
+def surroundings(cluster: Cluster) -> dict[str, str]:
+    """Settings, as environment variables, of a group of its own; its topics are created."""
+    group = f"f{uuid.uuid4().hex[:10]}"
+    with cluster.admin() as admin:
+        admin.create_topics(
+            {
+                f"{group}-{name}": {"num_partitions": count, "replication_factor": cluster.replication}
+                for name, count in {
+                    "crossings": PARTITIONS, "tallies": PARTITIONS, "totals": PARTITIONS,
+                    "crossings-dlq": 1, "tallies-dlq": 1,
+                }.items()
+            }
+        )  # fmt: skip
+    return {**cluster.environment(), "BORDERFLOW_GROUP": group, "BORDERFLOW_WEB_PORT": "0"}
+
+
+def settings_of(environment: dict[str, str]) -> Settings:
+    """The same as settings."""
+    return Settings.from_environment(environment)
+
+
+@pytest.fixture
+def keep_account(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Notes a line that is printed at the end of the run."""
+    return lambda line: LINES.append(f"{request.node.name}: {line}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the accounts."""
+    if LINES:
+        terminalreporter.section("accounts")
+        for line in LINES:
+            terminalreporter.write_line(line)
