@@ -20,6 +20,7 @@ from schemas import codec
 from streams import metrics
 from streams.broadcast import Follow, Followers
 from streams.hosting import StepHost, run_agent
+from streams.logging import configure_logging
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.settings import Settings
@@ -199,14 +200,10 @@ def build_app(settings: Settings, topology: Topology) -> BorderApp:
 
 def run(app: BorderApp) -> None:
     """Run a worker until SIGTERM or SIGINT (exit code 0) or a failure (1); raises `SystemExit`."""
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    worker = app.Worker(
-        loglevel=app.borderflow_settings.log_level,
-        override_logging=True,
-        redirect_stdouts=False,
-        quiet=True,
-    )
-    worker.execute_from_commandline()
+    configure_logging(app.borderflow_settings.log_level)
+    for variable in Settings.unknown_variables():
+        log.warning("%s is not a setting: misspelt?", variable)
+    app.Worker(override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
 
 
 def _end_process() -> None:

@@ -1,0 +1,182 @@
+"""Creates, lists and describes the topics of the loop from their declarations in `schemas/topics/`.
+
+Creation is idempotent: what exists is left as it is, and where it differs from its declaration that is said. Changing
+a live topic (more partitions move keys, retention deletes history) is a person's decision, made with Kafka's tools.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from schemas.registry import dead_letter_topics, declaration, declarations
+
+if TYPE_CHECKING:
+    from agents.step import Memory
+    from streams.settings import Settings
+
+_UNKNOWN_TOPIC = 3
+
+
+class RetentionTooShortError(ValueError):
+    """A topic keeps its records for less time than a step remembers them: a rebuilt state would differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A topic as it should be."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A topic as the brokers have it; `config` is empty when they do not say (the embedded broker)."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What `create` did to one topic. `differences` are sentences, none when the topic is as declared."""
+
+    name: str
+    created: bool
+    differences: tuple[str, ...] = field(default=())
+
+
+def wanted_topics(settings: Settings) -> tuple[Wanted, ...]:
+    """Every declared topic and its dead-letter topic, with this cluster's partitions and replication.
+
+    With three replicas or more a write needs all but one of them, so that one broker may be away.
+    """
+    durable = {"min.insync.replicas": str(max(1, settings.replication - 1))}
+    items = [
+        Wanted(
+            one.topic,
+            1 if one.one_partition else settings.partitions,
+            settings.replication,
+            {**one.kafka_config, **durable},
+        )
+        for one in declarations().values()
+    ]
+    buried = [
+        Wanted(one.topic, 1, settings.replication, {**one.kafka_config, **durable})
+        for one in dead_letter_topics().values()
+    ]
+    return (*items, *buried)
+
+
+@contextlib.contextmanager
+def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+    """An admin client for these brokers. Raises kafka-python's `KafkaError` when they cannot be reached."""
+    client = KafkaAdminClient(**settings.client_options(), client_id=f"{settings.group}-admin")
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def create_topics(settings: Settings) -> tuple[Created, ...]:
+    """Create what is missing; say what differs in what is there. Raises kafka-python's `KafkaError`."""
+    wanted = wanted_topics(settings)
+    with admin(settings) as client:
+        there = {one.name: one for one in _found(client, [one.name for one in wanted])}
+        missing = [one for one in wanted if one.name not in there]
+        if missing:
+            # Another tool may create the same topics at this moment.
+            with contextlib.suppress(TopicAlreadyExistsError):
+                client.create_topics(
+                    {
+                        one.name: {
+                            "num_partitions": one.partitions,
+                            "replication_factor": one.replication,
+                            "configs": one.config,
+                        }
+                        for one in missing
+                    },
+                    wait_for_metadata=True,
+                )
+            there |= {one.name: one for one in _found(client, [one.name for one in missing])}
+    created = {one.name for one in missing}
+    return tuple(
+        Created(one.name, one.name in created, tuple(_differences(one, there.get(one.name)))) for one in wanted
+    )
+
+
+def describe_topics(settings: Settings) -> tuple[tuple[Wanted, Found | None], ...]:
+    """Every declared topic as it should be, and as the brokers have it (None when it is missing)."""
+    wanted = wanted_topics(settings)
+    with admin(settings) as client:
+        there = {one.name: one for one in _found(client, [one.name for one in wanted])}
+    return tuple((one, there.get(one.name)) for one in wanted)
+
+
+def differences(settings: Settings) -> tuple[str, ...]:
+    """Sentences on how the brokers' topics differ from the declarations; none when they agree."""
+    return tuple(said for wanted, found in describe_topics(settings) for said in _differences(wanted, found))
+
+
+def check_retention(memories: Iterable[Memory]) -> None:
+    """Refuse a horizon that is longer than its topic's declared retention. Raises `RetentionTooShortError`."""
+    for memory in memories:
+        keeps = declaration(memory.topic).retention_ms
+        if 0 <= keeps < memory.horizon.total_seconds() * 1000:
+            raise RetentionTooShortError(
+                f"topic {memory.topic!r} keeps records for {timedelta(milliseconds=keeps)}, "
+                f"less than the horizon of {memory.horizon}"
+            )
+
+
+def _found(client: KafkaAdminClient, names: list[str]) -> list[Found]:
+    shapes = [one for one in client.describe_topics(names) if one["error_code"] != _UNKNOWN_TOPIC]
+    configs = _configs(client, [one["name"] for one in shapes])
+    return [
+        Found(
+            one["name"],
+            len(one["partitions"]),
+            min((len(part["replica_nodes"]) for part in one["partitions"]), default=0),
+            configs.get(one["name"], {}),
+        )
+        for one in shapes
+    ]
+
+
+def _configs(client: KafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    try:
+        said: dict[str, dict[str, dict[str, Any]]] = client.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, name) for name in names], config_filter="all"
+        )
+    except KafkaError:  # brokers that do not tell
+        return {}
+    return {
+        name: {key: str(value["value"] if isinstance(value, dict) else value) for key, value in entries.items()}
+        for name, entries in said.get("topic", {}).items()
+    }
+
+
+def _differences(wanted: Wanted, found: Found | None) -> Iterator[str]:
+    if found is None:
+        yield f"{wanted.name} does not exist"
+        return
+    if found.partitions != wanted.partitions:
+        yield f"{wanted.name} has {found.partitions} partitions, declared {wanted.partitions}"
+    if found.replication != wanted.replication:
+        yield f"{wanted.name} has {found.replication} replicas, declared {wanted.replication}"
+    for key, value in wanted.config.items():
+        if found.config and found.config.get(key, value) != value:
+            yield f"{wanted.name} has {key} {found.config[key]}, declared {value}"

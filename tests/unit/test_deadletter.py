@@ -1,0 +1,67 @@
+"""Dead letters keep what came and say why it was refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from agents.step import Refusal
+from streams.deadletter import bury, dead_letter
+from streams.producing import RecordTooLargeError
+from streams.wire import Outgoing
+
+REFUSAL = Refusal(17, "unknown-country", "consignments[3].country", "not a country", index=3, item_id="HB3")
+
+
+@dataclass
+class Row:
+    topic: str = "manifests"
+    partition: int = 2
+    offset: int = 17
+    timestamp: int = 1_700_000_000_000
+    key: bytes | None = b"M1"
+    value: bytes | None = b"{raw}"
+    headers: Sequence[tuple[str, bytes]] = (("ce_id", b"x"), ("dlq-attempt", b"2"), ("dlq-reason", b"not-json"))
+
+
+def letter(row: Row | None = None) -> Outgoing:
+    return dead_letter(row or Row(), REFUSAL, "screening", 1_800_000_000_000)
+
+
+def test_a_dead_letter_keeps_key_value_and_headers_and_says_where_from_and_why() -> None:
+    one = letter()
+    assert (one.key, one.value, one.timestamp_ms) == (b"M1", b"{raw}", 1_800_000_000_000)
+    assert dict(one.headers) == {
+        "ce_id": b"x",
+        "dlq-topic": b"manifests",
+        "dlq-partition": b"2",
+        "dlq-offset": b"17",
+        "dlq-timestamp": b"1700000000000",
+        "dlq-step": b"screening",
+        "dlq-reason": b"unknown-country",
+        "dlq-field": b"consignments[3].country",
+        "dlq-error": b"not a country",
+        "dlq-index": b"3",
+        "dlq-item-id": b"HB3",
+        "dlq-attempt": b"3",
+    }
+    assert len(one.headers) == len(dict(one.headers)), "headers of an earlier refusal are replaced"
+
+
+def test_a_dead_letter_larger_than_the_brokers_take_goes_without_its_value_and_says_so() -> None:
+    sent: list[Outgoing] = []
+
+    class Narrow:
+        async def publish(self, topic: str, records: Iterable[Outgoing]) -> int:
+            records = list(records)
+            if any(len(one.value or b"") > 100 for one in records):
+                raise RecordTooLargeError(topic, 5000)
+            sent.extend(records)
+            return len(records)
+
+    small, large = letter(), letter(Row(value=b"x" * 4900))
+    asyncio.run(bury(Narrow(), "manifests", [small, large]))  # type: ignore[arg-type]  # a fake
+    assert [one.value for one in sent] == [b"{raw}", b""]
+    assert dict(sent[1].headers)["dlq-omitted-bytes"] == b"5000"
+    assert dict(sent[1].headers)["dlq-offset"] == b"17"

@@ -1,0 +1,54 @@
+"""What may be committed: never past a batch that is not done."""
+
+from __future__ import annotations
+
+from faust.types import TP
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.deliveries import Deliveries
+
+HARBOUR, AIRPORT = TP("manifests", 0), TP("manifests", 1)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=20), st.data())
+def test_an_offset_is_committed_only_over_batches_that_are_all_done(sizes: list[int], data: st.DataObject) -> None:
+    deliveries = Deliveries()
+    ends: list[int] = []
+    for size in sizes:
+        ends.append((ends[-1] if ends else 0) + size)
+        deliveries.deliver(HARBOUR, ends[-1])
+    done: set[int] = set()
+    for end in data.draw(st.permutations(ends)):
+        deliveries.finish(HARBOUR, end)
+        done.add(end)
+        unbroken = [one for index, one in enumerate(ends) if set(ends[: index + 1]) <= done]
+        assert deliveries.committable.get(HARBOUR) == (unbroken[-1] if unbroken else None)
+        assert deliveries.in_hand("manifests") == len(ends) - len(done)
+
+
+def test_each_batch_knows_where_the_one_before_it_ended() -> None:
+    deliveries = Deliveries()
+    assert deliveries.deliver(HARBOUR, 500) is None
+    assert deliveries.deliver(AIRPORT, 40) is None
+    assert deliveries.deliver(HARBOUR, 730) == 500
+    assert deliveries.read(HARBOUR) == 730
+
+
+def test_a_late_ack_from_before_a_rebalance_moves_nothing() -> None:
+    deliveries = Deliveries()
+    deliveries.deliver(HARBOUR, 1000)
+    deliveries.clear()
+    deliveries.deliver(HARBOUR, 500)
+    deliveries.finish(HARBOUR, 1000)
+    assert deliveries.committable == {}
+    assert deliveries.in_hand("manifests") == 1
+
+
+def test_the_same_ack_twice_counts_once() -> None:
+    deliveries = Deliveries()
+    deliveries.deliver(HARBOUR, 10)
+    deliveries.finish(HARBOUR, 10)
+    deliveries.finish(HARBOUR, 10)
+    assert deliveries.in_hand("manifests") == 0
+    assert deliveries.committable == {HARBOUR: 10}

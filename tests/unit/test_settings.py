@@ -1,0 +1,82 @@
+"""Settings are read from the environment, and what cannot be used is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streams.settings import Settings, SettingsError, settings_page
+
+DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def test_the_settings_page_is_the_one_that_the_dataclass_writes() -> None:
+    assert DOCS.read_text() == settings_page(), "run python -m streams.settings"
+
+
+def test_unset_and_empty_variables_take_the_defaults() -> None:
+    assert Settings.from_environment({"BORDERFLOW_PARTITIONS": ""}) == Settings()
+
+
+def test_values_are_read_by_the_type_of_their_setting() -> None:
+    read = Settings.from_environment(
+        {"BORDERFLOW_PARTITIONS": "48", "BORDERFLOW_IDEMPOTENCE": "false", "BORDERFLOW_COMMIT_INTERVAL_S": "0.5"}
+    )
+    assert (read.partitions, read.idempotence, read.commit_interval_s) == (48, False, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BORDERFLOW_PARTITIONS", "0"),
+        ("BORDERFLOW_PARTITIONS", "twelve"),
+        ("BORDERFLOW_SECURITY_PROTOCOL", "TLS"),
+        ("BORDERFLOW_COMMIT_INTERVAL_S", "0"),
+        ("BORDERFLOW_STEPS", "screening,smelling"),
+        ("BORDERFLOW_HEARTBEAT_S", "10"),
+        ("BORDERFLOW_TLS_CA_FILE", "/nowhere/ca.pem"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        Settings.from_environment({variable: value})
+
+
+def test_every_bad_value_is_named_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"BORDERFLOW_PARTITIONS.*BORDERFLOW_WEB_PORT"):
+        Settings.from_environment({"BORDERFLOW_PARTITIONS": "x", "BORDERFLOW_WEB_PORT": "99999"})
+
+
+def test_production_refuses_plain_text_and_a_missing_pseudonym_key() -> None:
+    with pytest.raises(SettingsError, match=r"SECURITY_PROTOCOL.*PSEUDONYM_KEY_FILE"):
+        Settings.from_environment({"BORDERFLOW_ENVIRONMENT": "production"})
+
+
+def test_the_pseudonym_key_is_read_from_its_file_and_never_shown(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("s3cret\n")
+    assert Settings(pseudonym_key_file=str(key)).pseudonym_secret() == b"s3cret"
+    assert "s3cret" not in repr(Settings(pseudonym_key="s3cret"))
+
+
+def test_sasl_needs_a_user_and_a_password_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="SASL_PASSWORD_FILE"):
+        Settings(security_protocol="SASL_SSL")
+    password = tmp_path / "password"
+    password.write_text("hush\n")
+    options = Settings(
+        security_protocol="SASL_SSL", sasl_username="worker", sasl_password_file=str(password)
+    ).client_options()
+    assert options["sasl_plain_password"] == password.read_text().strip()
+    assert options["ssl_context"].check_hostname
+
+
+def test_a_misspelt_variable_is_noticed() -> None:
+    assert Settings.unknown_variables({"BORDERFLOW_SECURITY_PROTOCL": "SSL", "PATH": ""}) == [
+        "BORDERFLOW_SECURITY_PROTOCL"
+    ]
+
+
+def test_steps_are_hosted_in_the_order_of_the_flow() -> None:
+    assert Settings(steps="selection, screening").step_names == ("screening", "selection")
