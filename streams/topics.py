@@ -112,7 +112,7 @@ def create_topics(settings: Settings) -> tuple[Created, ...]:
             there |= {one.name: one for one in _found(client, [one.name for one in missing])}
     created = {one.name for one in missing}
     return tuple(
-        Created(one.name, one.name in created, tuple(_differences(one, there.get(one.name)))) for one in wanted
+        Created(one.name, one.name in created, tuple(topic_differences(one, there.get(one.name)))) for one in wanted
     )
 
 
@@ -126,7 +126,7 @@ def describe_topics(settings: Settings) -> tuple[tuple[Wanted, Found | None], ..
 
 def differences(settings: Settings) -> tuple[str, ...]:
     """Sentences on how the brokers' topics differ from the declarations; none when they agree."""
-    return tuple(said for wanted, found in describe_topics(settings) for said in _differences(wanted, found))
+    return tuple(said for wanted, found in describe_topics(settings) for said in topic_differences(wanted, found))
 
 
 def check_retention(memories: Iterable[Memory]) -> None:
@@ -169,7 +169,8 @@ def _configs(client: KafkaAdminClient, names: list[str]) -> dict[str, dict[str, 
     }
 
 
-def _differences(wanted: Wanted, found: Found | None) -> Iterator[str]:
+def topic_differences(wanted: Wanted, found: Found | None) -> Iterator[str]:
+    """Sentences on how one topic differs from its declaration."""
     if found is None:
         yield f"{wanted.name} does not exist"
         return
