@@ -59,24 +59,17 @@ def differences(old: Schema, new: Schema) -> list[Finding]:
 
 
 class _Comparison:
-    """Two whole schemas; `$ref`s are resolved in their own one. A pair of refs is compared once, so recursion ends."""
+    """Two whole schemas; `$ref`s are resolved in their own one. A pair that is being compared is not entered again,
+    so types that hold themselves end."""
 
     def __init__(self, old: Schema, new: Schema) -> None:
         self._old, self._new = old, new
-        self._under_way: set[tuple[str, str]] = set()
+        self._under_way: set[tuple[int, int]] = set()
 
     def compare(self, old: Schema, new: Schema, path: str) -> Iterator[Finding]:
-        pair = (old.get("$ref", ""), new.get("$ref", ""))
-        if all(pair):
-            if pair in self._under_way:
-                return
-            self._under_way.add(pair)
-        wanted = _alternatives(old, self._old)
         offered = _alternatives(new, self._new)
-        for alternative in wanted:
+        for alternative in _alternatives(old, self._old):
             yield from self._readable(alternative, offered, path)
-        if all(pair):
-            self._under_way.discard(pair)
 
     def _readable(self, old: Schema, offered: list[Schema], path: str) -> Iterator[Finding]:
         """Nothing when one of the offered alternatives reads all of `old`, else the findings of the nearest one."""
@@ -98,12 +91,17 @@ class _Comparison:
             yield path, f"{_kind(old)} was allowed, now only {there}"
 
     def _pair(self, old: Schema, new: Schema, path: str) -> Iterator[Finding]:
+        pair = (id(old), id(new))
+        if pair in self._under_way:
+            return
+        self._under_way.add(pair)
         yield from _values(old, new, path)
         yield from _bounds(old, new, path)
         if _kind(old) == "object":
             yield from self._properties(old, new, path)
         elif _kind(old) == "array":
             yield from self._items(old, new, path)
+        self._under_way.discard(pair)
 
     def _properties(self, old: Schema, new: Schema, path: str) -> Iterator[Finding]:
         before, after = old.get("properties", {}), new.get("properties", {})
