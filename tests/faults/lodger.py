@@ -16,16 +16,16 @@ from tests.integration.toy import Crossed
 BLANK = msgspec.json.encode(Crossed("", 0))
 GARBAGE = b"\xff\x00garbage"
 _BATCH = 25
-_EVERY_S = 0.1
 
 
 class Lodger:
-    """A thread that lodges `batches` batches of 25 in each partition, ten batches a second."""
+    """A thread that lodges `batches` batches of 25 in each partition, one every `every_s` seconds."""
 
-    def __init__(self, settings: Settings, partitions: int, batches: int) -> None:
+    def __init__(self, settings: Settings, partitions: int, batches: int, every_s: float = 0.1) -> None:
         self._settings = settings
         self._partitions = partitions
         self._batches = batches
+        self._every_s = every_s
         self._thread = threading.Thread(target=lambda: asyncio.run(self._lodge()), name="lodger")
         self.lodged = 0
         self.failure: BaseException | None = None
@@ -60,7 +60,7 @@ class Lodger:
                     self.lodged += _BATCH * self._partitions
                     batch += 1
                     took = asyncio.get_running_loop().time() - began
-                    await asyncio.sleep(max(0.0, _EVERY_S - took))
+                    await asyncio.sleep(max(0.0, self._every_s - took))
         except Exception as error:
             self.failure = error
 

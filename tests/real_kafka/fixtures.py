@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from streams.acls import read_components
 from tests.real_kafka.cluster import Cluster
 from tests.real_kafka.jars import KafkaUnavailableError
 from tests.real_kafka.security import Security
 
-PRINCIPALS = ("worker", "centre", "lodger", "analyst", "stranger")
+ACLS = Path(__file__).parents[2] / "ops" / "acls.yaml"
+TOY, STRANGER = "toy", "stranger"
 
 
 def asked_for() -> bool:
@@ -49,6 +52,10 @@ def kafka_nodes() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def guarded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """One node that lets in only who has a SCRAM password or a certificate, and allows only what an ACL says."""
-    with new_cluster(1, Security(tmp_path_factory.mktemp("guarded"), PRINCIPALS)) as cluster:
+    """One node that lets in only who has a SCRAM password or a certificate, and allows only what an ACL says.
+
+    There is a principal for each component of `ops/acls.yaml`, one for the toy worker, and a stranger.
+    """
+    principals = (*read_components(ACLS), TOY, STRANGER)
+    with new_cluster(1, Security(tmp_path_factory.mktemp("guarded"), principals)) as cluster:
         yield cluster

@@ -1,0 +1,83 @@
+"""`ops/acls.yaml` says the same as the topic declarations and the steps: nobody is granted less, or more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from schemas.registry import dead_letter_topics, declarations
+from streams.acls import AclsRefusedError, Component, acls_of, read_components
+from streams.settings import STEPS
+
+FILE = Path(__file__).parents[2] / "ops" / "acls.yaml"
+COMPONENTS = read_components(FILE)
+
+PEOPLE = {
+    "carriers": "lodger",
+    "couriers": "lodger",
+    "passenger carriers": "lodger",
+    "lodgers": "lodger-reader",
+    "border control centres": "centre",
+    "targeteers": "targeteer",
+    "analysts": "analyst",
+}
+"""Who the declarations name by what they are, and the component that acts for them."""
+
+SENT_AGAIN = {
+    "manifests", "express-cargo", "passengers", "screened", "filtered", "inspection-results",
+}  # fmt: skip
+"""The inputs of the steps: their dead letters are read and sent again by the desk."""
+
+BROADCAST = {"labelled-examples", "criteria", "risk-information"}
+"""Every worker follows these, whatever steps it hosts; who publishes them looks at them too."""
+
+
+def writers(topic: str) -> set[str]:
+    return {name for name, one in COMPONENTS.items() if topic in one.write}
+
+
+def readers(topic: str) -> set[str]:
+    return {name for name, one in COMPONENTS.items() if topic in one.read}
+
+
+@pytest.mark.parametrize("topic", declarations())
+def test_who_produces_a_topic_may_write_it_and_nobody_else(topic: str) -> None:
+    declared = {PEOPLE.get(name, name) for name in declarations()[topic].producers}
+    assert writers(topic) == declared | ({"dead-letter-desk"} if topic in SENT_AGAIN else set())
+
+
+@pytest.mark.parametrize("topic", declarations())
+def test_who_consumes_a_topic_may_read_it_and_nobody_else(topic: str) -> None:
+    declared = {PEOPLE.get(name, name) for name in declarations()[topic].consumers}
+    if topic in BROADCAST:
+        declared |= set(STEPS) | (writers(topic) - {"dead-letter-desk"})
+    assert readers(topic) == declared
+
+
+@pytest.mark.parametrize("topic", dead_letter_topics())
+def test_only_the_step_that_reads_a_topic_buries_its_dead_letters(topic: str) -> None:
+    source = dead_letter_topics()[topic].source.topic
+    expected = {step for step in STEPS if source in COMPONENTS[step].read} if source in SENT_AGAIN else set()
+    assert writers(topic) == expected
+    assert readers(topic) == ({"dead-letter-desk"} if source in SENT_AGAIN else set())
+
+
+def test_every_named_topic_exists() -> None:
+    there = {*declarations(), *dead_letter_topics(), "*"}
+    for name, one in COMPONENTS.items():
+        assert {*one.read, *one.write, *one.administer, *one.observe} <= there, name
+
+
+def test_a_group_ending_in_a_star_is_a_prefix() -> None:
+    (acl,) = acls_of(Component(what="a centre", groups=("centre-*",)), "User:c")
+    assert (acl.resource_pattern.resource_name, acl.resource_pattern.pattern_type.name) == ("centre-", "PREFIXED")
+    (acl,) = acls_of(Component(what="all", observe=(), read=("*",)), "User:c")
+    assert (acl.resource_pattern.resource_name, acl.resource_pattern.pattern_type.name) == ("*", "LITERAL")
+
+
+def test_a_misspelt_list_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "acls.yaml"
+    file.write_text("centre: {what: a centre, reads: [alerts]}")
+    with pytest.raises(AclsRefusedError, match="reads"):
+        read_components(file)

@@ -1,0 +1,148 @@
+"""Borderflow logs in with SCRAM and with client certificates, and each component may do what it must and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from streams.acls import Component, acls_of, apply, read_components
+from streams.rebuild import LogReader
+from streams.settings import Settings, SettingsError
+from streams.topics import create_topics, describe_topics
+from tests.integration.harbour import lodge, read_all, worker
+from tests.real_kafka.cluster import Cluster
+from tests.real_kafka.fixtures import ACLS, STRANGER, TOY
+from tests.real_kafka.security import Security
+
+pytestmark = pytest.mark.kafka
+
+COMPONENTS = read_components(ACLS)
+_MEANING = {
+    "READ": ("read",),
+    "WRITE": ("write",),
+    "CREATE": ("administer",),
+    "ALTER": ("administer",),
+    "ALTER_CONFIGS": ("administer",),
+    "DELETE": (),
+    "DESCRIBE": ("read", "write", "administer", "observe"),
+    "DESCRIBE_CONFIGS": ("administer", "observe"),
+}
+
+
+def login(cluster: Cluster, how: str, principal: str) -> dict[str, str]:
+    """Settings of a principal that logs in over SCRAM or MTLS, as environment variables."""
+    assert cluster.security is not None
+    made: Callable[[Security, str, str], dict[str, str]] = (
+        Security.scram_environment if how == "SCRAM" else Security.mtls_environment
+    )
+    return {
+        **cluster.environment(),
+        **made(cluster.security, principal, cluster.bootstrap_of(how)),
+        "BORDERFLOW_ENVIRONMENT": "production",
+        "BORDERFLOW_PSEUDONYM_KEY": "of-the-tests",
+        "BORDERFLOW_PARTITIONS": "2",
+        "BORDERFLOW_WEB_PORT": "0",
+    }
+
+
+@pytest.fixture(scope="module")
+def granted(guarded_kafka: Cluster) -> Cluster:
+    """The guarded cluster with every rule of `ops/acls.yaml` applied and every topic created, by its administrator."""
+    with guarded_kafka.admin() as admin:
+        for name, component in COMPONENTS.items():
+            assert apply(admin, component, f"User:{name}") == len(list(acls_of(component, f"User:{name}")))
+    created = create_topics(Settings.from_environment(login(guarded_kafka, "SCRAM", "topics-administrator")))
+    assert all(one.created for one in created)
+    assert not [said for one in created for said in one.differences]
+    return guarded_kafka
+
+
+@pytest.mark.parametrize("how", ["SCRAM", "MTLS"])
+def test_a_worker_logs_in_and_counts_crossings(guarded_kafka: Cluster, tmp_path: Path, how: str) -> None:
+    group = f"s{uuid.uuid4().hex[:8]}"
+    environment = {**login(guarded_kafka, how, TOY), "BORDERFLOW_GROUP": group}
+    settings = Settings.from_environment(environment)
+    mine = (f"{group}*",)
+    with guarded_kafka.admin() as admin:
+        apply(admin, Component(what="the toy", groups=mine, read=mine, write=mine), f"User:{TOY}")
+        admin.create_topics(
+            {f"{group}-{name}": {"num_partitions": 2, "replication_factor": 1} for name in ("crossings", "tallies")}
+        )
+    asyncio.run(lodge(settings, 50, 2))
+    with worker(environment, tmp_path / "log"):
+        tallied = asyncio.run(read_all(settings, f"{group}-tallies", 2, 100))
+    assert len(tallied) >= 100, (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("how", ["SCRAM", "MTLS"])
+def test_a_stranger_who_logs_in_sees_no_topic(granted: Cluster, how: str) -> None:
+    settings = Settings.from_environment(login(granted, how, STRANGER))
+    with KafkaAdminClient(**settings.client_options()) as admin:
+        assert admin.list_topics() == []
+    assert all(found is None for _, found in describe_topics(settings))
+
+
+@pytest.mark.parametrize("how", ["a wrong password", "no certificate", "an unknown authority", "plain text"])
+def test_who_cannot_prove_an_identity_is_not_let_in(guarded_kafka: Cluster, tmp_path: Path, how: str) -> None:
+    assert guarded_kafka.security is not None
+    scram, mtls = login(guarded_kafka, "SCRAM", TOY), login(guarded_kafka, "MTLS", TOY)
+    if how == "a wrong password":
+        (tmp_path / "password").write_text("guess")
+        environment = {**scram, "BORDERFLOW_SASL_PASSWORD_FILE": str(tmp_path / "password")}
+    elif how == "no certificate":
+        environment = {**mtls, "BORDERFLOW_TLS_CERT_FILE": "", "BORDERFLOW_TLS_KEY_FILE": ""}
+    elif how == "an unknown authority":
+        environment = {**scram, "BORDERFLOW_TLS_CA_FILE": ""}
+    else:
+        environment = {
+            "BORDERFLOW_BROKERS": guarded_kafka.bootstrap_of("SCRAM"), "BORDERFLOW_SECURITY_PROTOCOL": "PLAINTEXT",
+        }  # fmt: skip
+    settings = Settings.from_environment({**environment, "BORDERFLOW_REQUEST_TIMEOUT_S": "7"})
+
+    async def log_in() -> None:
+        async with LogReader(settings):
+            pass
+
+    with pytest.raises((KafkaError, ssl.SSLError, Exception)) as refused:
+        asyncio.run(asyncio.wait_for(log_in(), 30))
+    assert not isinstance(refused.value, TimeoutError)
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SASL_PLAINTEXT"])
+def test_production_refuses_to_talk_in_the_clear(protocol: str, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret")
+    with pytest.raises(SettingsError, match="BORDERFLOW_SECURITY_PROTOCOL: production refuses"):
+        Settings.from_environment(
+            {
+                "BORDERFLOW_ENVIRONMENT": "production",
+                "BORDERFLOW_PSEUDONYM_KEY": "of-the-tests",
+                "BORDERFLOW_SECURITY_PROTOCOL": protocol,
+                "BORDERFLOW_SASL_USERNAME": "worker",
+                "BORDERFLOW_SASL_PASSWORD_FILE": str(tmp_path / "password"),
+            }
+        )
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_each_component_may_do_with_each_topic_what_it_must_and_no_more(granted: Cluster, name: str) -> None:
+    """The brokers are asked: a topic's description lists what the asking principal is authorised to do."""
+    component = COMPONENTS[name]
+    with granted.admin() as everything:
+        topics = [one for one in everything.list_topics() if not one.startswith("__")]
+    settings = Settings.from_environment(login(granted, "SCRAM", name))
+    with KafkaAdminClient(**settings.client_options()) as admin:
+        said = {one["name"]: set(one.get("authorized_operations") or ()) for one in admin.describe_topics(topics)}
+    for topic in topics:
+        may = {
+            operation
+            for operation, lists in _MEANING.items()
+            if any(topic in getattr(component, one) or "*" in getattr(component, one) for one in lists)
+        }
+        assert said.get(topic, set()) == may, topic
