@@ -1,19 +1,12 @@
 """Why a record, or one item in it, is dead-lettered. A closed list: each slug is a metric label and is documented.
 
-A refusal is for what cannot be decided. What is merely odd (a wrong check digit) is a quality indicator of the item
-(`agents/screening.py`) and is decided with the rest.
+A refusal is for what cannot be decided; the reasons of `schemas.codec` (bytes that cannot be read) are among them.
+What is merely odd (a wrong check digit) is a quality indicator of the item (`agents/quality.py`).
 """
 
 from __future__ import annotations
 
 from typing import Final
-
-# What the bytes are (schemas/codec.py finds these).
-EMPTY_VALUE: Final = "empty-value"
-NOT_JSON: Final = "not-json"
-INVALID_FIELD: Final = "invalid-field"
-UNKNOWN_SCHEMA_VERSION: Final = "unknown-schema-version"
-OVERSIZED: Final = "oversized"
 
 # What a lodgement says (screening).
 UNKNOWN_CONTROL_POINT: Final = "unknown-control-point"
@@ -24,24 +17,32 @@ UNKNOWN_CURRENCY: Final = "unknown-currency"
 UNKNOWN_HEADING: Final = "unknown-heading"
 DUPLICATE_HOUSE_BILL: Final = "duplicate-house-bill"
 IMPOSSIBLE_DATE: Final = "impossible-date"
-IMPOSSIBLE_AMOUNT: Final = "impossible-amount"
 BLANK_NAME: Final = "blank-name"
 
 # What came before it (filtering).
 DUPLICATE_LODGEMENT: Final = "duplicate-lodgement"
 SUPERSEDED_REVISION: Final = "superseded-revision"
 
+# What the models say of it (selection).
+NO_SCORE: Final = "no-score"
+
 # What a result says (re-evaluation).
 NO_MATCHING_ALERT: Final = "no-matching-alert"
 ALREADY_RESOLVED: Final = "already-resolved"
 OTHER_CONTROL_POINT: Final = "other-control-point"
+NOTHING_TO_CORRECT: Final = "nothing-to-correct"
 
 MEANINGS: Final[dict[str, str]] = {
-    EMPTY_VALUE: "The record has no value (a tombstone on a topic that has none).",
-    NOT_JSON: "The value is not one JSON document in UTF-8.",
-    INVALID_FIELD: "A field is missing, of the wrong type or out of bounds; the field is named.",
-    UNKNOWN_SCHEMA_VERSION: "The event type or its version is not one that this topic carries.",
-    OVERSIZED: "The record is larger than a lodgement may be.",
+    "null-value": "The record has no value, on a topic where that means nothing.",
+    "empty-value": "The value has no bytes.",
+    "too-large": "The value has more bytes than a record may have.",
+    "not-json": "The value is not one JSON document in UTF-8, or is nested too deeply.",
+    "not-a-number": "NaN or Infinity, which JSON does not have.",
+    "unknown-schema-version": "The event type or its version is not one that this topic carries.",
+    "missing-field": "A required field is missing; it is named.",
+    "wrong-type": "A field holds another type than declared; it is named.",
+    "out-of-bounds": "A field is outside of its bounds, length, pattern or calendar; it is named.",
+    "unknown-code": "A field holds a word that is not one of those that it allows; it is named.",
     UNKNOWN_CONTROL_POINT: "The control point is not in the policy: nobody could inspect there.",
     CLOCK_AHEAD: "lodged_at is more than 15 minutes ahead of the record's own timestamp.",
     UNKNOWN_COUNTRY: "Not an ISO 3166-1 country code, nor one of the codes that customs use beside it.",
@@ -49,12 +50,13 @@ MEANINGS: Final[dict[str, str]] = {
     UNKNOWN_CURRENCY: "Not an ISO 4217 currency with a reference rate: the value cannot be known.",
     UNKNOWN_HEADING: "The HS code's chapter is not in HS 2022.",
     DUPLICATE_HOUSE_BILL: "The house bill stands in this manifest already; the first one is decided.",
-    IMPOSSIBLE_DATE: "A date that is not in the calendar, or no person could have been born on.",
-    IMPOSSIBLE_AMOUNT: "A mass, value or count that is not a finite number.",
-    BLANK_NAME: "A name without a single letter or digit: there is nobody to screen.",
+    IMPOSSIBLE_DATE: "A date that is not in the calendar, or that nobody can have been born or lodged on.",
+    BLANK_NAME: "A name or document number without a single letter or digit: there is nobody to screen.",
     DUPLICATE_LODGEMENT: "The same item with the same revision was lodged before within the horizon.",
     SUPERSEDED_REVISION: "A higher revision of the item was seen already.",
+    NO_SCORE: "The model gave no finite score for the item; re-drive it after a rollback.",
     NO_MATCHING_ALERT: "No open alert has the decision id of this result.",
     ALREADY_RESOLVED: "The alert has a result already, and this one does not correct it.",
+    NOTHING_TO_CORRECT: "The result corrects one that is not the latest on its alert.",
     OTHER_CONTROL_POINT: "The result comes from another control point than the alert went to.",
 }

@@ -1,0 +1,216 @@
+"""Screening of cargo: consignments of a manifest and parcels of a courier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from agents import quality, refusals
+from agents.risk.checks import air_waybill, container_number, imo_number
+from agents.risk.codelists import KNOWN_ORIGINS, UNKNOWN_COUNTRY_CODE
+from agents.risk.findings import Findings, is_trusted
+from agents.risk.goods import goods_facts
+from agents.risk.normalise import fold_code
+from agents.risk.parties import KnownParty, Parties
+from agents.risk.profiles import NOTHING_KNOWN, Profiles
+from agents.risk.risk_information import NO_HITS, Party, RiskInformationBook, Sighting
+from agents.undecidable import Undecidable
+from schemas.codec import ManifestEnvelope
+from schemas.items import CargoFacts, PriorRecord, RiskHit, Stream
+from schemas.lodgements import Consignment, ExpressConsignmentLodged, GoodsLine, ManifestLodged, Procedure
+
+_NO_PROCEDURE = Procedure()
+
+
+class Voyage(NamedTuple):
+    """What all consignments of a manifest share."""
+
+    carrier: str
+    mode: str
+    conveyance: str | None
+    odd: tuple[str, ...]
+    at_ms: int
+
+
+class CargoScreen:
+    """Checks and normalises cargo, and attaches what is known of its parties."""
+
+    def __init__(
+        self,
+        parties: Parties,
+        profiles: Profiles,
+        risk_information: RiskInformationBook,
+        usd_per_unit: Mapping[str, float],
+    ) -> None:
+        self._parties = parties
+        self._profiles = profiles
+        self._risk_information = risk_information
+        self._rates = usd_per_unit
+
+    def voyage(self, manifest: ManifestEnvelope | ManifestLodged, at_ms: int, odd: tuple[str, ...]) -> Voyage:
+        """Check the ship or aircraft once for all consignments. Raises `Undecidable` for an unknown port."""
+        _check_port(manifest.port_of_discharge, "port_of_discharge")
+        conveyance = manifest.conveyance
+        identifier = conveyance.identifier or conveyance.name
+        if conveyance.identifier is not None:
+            identifier = fold_conveyance(conveyance.identifier)
+            if conveyance.mode == "sea" and imo_number(identifier) is False:
+                odd += (quality.IMO_NUMBER,)
+        elif identifier is not None:
+            identifier = identifier[:32]
+        return Voyage(manifest.carrier, conveyance.mode, identifier or None, odd, at_ms)
+
+    def consignment(self, voyage: Voyage, consignment: Consignment) -> Findings:
+        """Screen one house bill. Raises `Undecidable`."""
+        _check_port(consignment.port_of_loading, "port_of_loading")
+        known = self._parties.known
+        consignee = known(consignment.consignee, "consignee")
+        shipper = known(consignment.shipper, "shipper")
+        declarant = None if consignment.declarant is None else known(consignment.declarant, "declarant")
+        notify = None if consignment.notify is None else known(consignment.notify, "notify")
+        odd = list(voyage.odd)
+        departure = _departure(consignment.departure, odd)
+        containers: tuple[str, ...] = ()
+        if consignment.containers:
+            containers = tuple([fold_code(box.number)[:32] or "?" for box in consignment.containers])
+            if not all(map(container_number, containers)):
+                odd.append(quality.CONTAINER_NUMBER)
+        if voyage.mode == "air" and air_waybill(consignment.house_bill) is False:
+            odd.append(quality.AIR_WAYBILL)
+        goods = goods_facts(consignment.goods, self._rates, odd)
+        procedure = consignment.procedure or _NO_PROCEDURE
+        cargo = CargoFacts(
+            bill=consignment.house_bill,
+            consignee=consignee.subject,
+            shipper=shipper.subject,
+            declarant=None if declarant is None else declarant.subject,
+            consignee_name=consignment.consignee.name,
+            shipper_name=consignment.shipper.name,
+            consignee_address=consignment.consignee.address,
+            carrier=voyage.carrier,
+            mode=voyage.mode,
+            conveyance=voyage.conveyance,
+            departure=departure,
+            port_of_loading=consignment.port_of_loading,
+            goods=goods,
+            containers=containers,
+            process_type=procedure.process_type,
+            import_type=procedure.import_type,
+            import_use=procedure.import_use,
+            payment_type=procedure.payment_type,
+        )
+        hits = NO_HITS
+        if len(self._risk_information):
+            roles = _roles(consignee, shipper, declarant, notify)
+            hits = self._hits("manifests", voyage.at_ms, roles, cargo, consignment.goods)
+        return self._findings(cargo, hits, odd)
+
+    def parcel(self, lodged: ExpressConsignmentLodged, at_ms: int, late: tuple[str, ...]) -> Findings:
+        """Screen one parcel. Raises `Undecidable`."""
+        port = lodged.port_of_loading
+        if port is not None:
+            _check_port(port, "port_of_loading")
+        known = self._parties.known
+        consignee = known(lodged.consignee, "consignee")
+        seller = known(lodged.seller, "seller")
+        declarant = None if lodged.declarant is None else known(lodged.declarant, "declarant")
+        odd = list(late)
+        departure = _departure(lodged.departure, odd)
+        # Couriers number parcels their own way: only a waybill written as an airline's, with its dash, is checked.
+        if lodged.waybill[3:4] == "-" and air_waybill(lodged.waybill) is False:
+            odd.append(quality.AIR_WAYBILL)
+        goods = goods_facts(lodged.goods, self._rates, odd)
+        procedure = lodged.procedure or _NO_PROCEDURE
+        cargo = CargoFacts(
+            bill=lodged.waybill,
+            consignee=consignee.subject,
+            shipper=seller.subject,
+            declarant=None if declarant is None else declarant.subject,
+            consignee_name=lodged.consignee.name,
+            shipper_name=lodged.seller.name,
+            consignee_address=lodged.consignee.address,
+            carrier=lodged.courier,
+            mode=lodged.mode,
+            departure=departure,
+            port_of_loading=port,
+            goods=goods,
+            process_type=procedure.process_type,
+            import_type=procedure.import_type,
+            import_use=procedure.import_use,
+            payment_type=procedure.payment_type,
+            platform=lodged.platform,
+            list_cleared=lodged.list_clearance is not None,
+        )
+        hits = NO_HITS
+        if len(self._risk_information):
+            roles = _roles(consignee, seller, declarant, None)
+            hits = self._hits("express-cargo", at_ms, roles, cargo, lodged.goods)
+        return self._findings(cargo, hits, odd)
+
+    def _hits(
+        self, stream: Stream, at_ms: int, roles: tuple[Party, ...], cargo: CargoFacts, lines: tuple[GoodsLine, ...]
+    ) -> tuple[RiskHit, ...]:
+        return self._risk_information.match(
+            Sighting(
+                stream,
+                at_ms,
+                roles,
+                None,
+                cargo.containers,
+                cargo.conveyance,
+                cargo.port_of_loading,
+                cargo.departure,
+                [line.hs_code for line in lines],
+                [line.origin for line in lines],
+            )
+        )
+
+    def _findings(self, cargo: CargoFacts, hits: tuple[RiskHit, ...], odd: list[str]) -> Findings:
+        counterpart = self._profiles.prior(cargo.shipper)
+        return Findings(
+            cargo.consignee,
+            cargo,
+            None,
+            self._profiles.prior(cargo.consignee),
+            _unless_empty(counterpart),
+            hits,
+            bool(hits) and is_trusted(hits),
+            tuple(dict.fromkeys(odd)) if odd else (),
+        )
+
+
+def _unless_empty(record: PriorRecord) -> PriorRecord | None:
+    return None if record is NOTHING_KNOWN else record
+
+
+def _roles(
+    consignee: KnownParty, shipper: KnownParty, declarant: KnownParty | None, notify: KnownParty | None
+) -> tuple[Party, ...]:
+    parties = [
+        Party("consignee", consignee.name, consignee.identifier),
+        Party("shipper", shipper.name, shipper.identifier),
+    ]
+    if declarant is not None:
+        parties.append(Party("declarant", declarant.name, declarant.identifier))
+    if notify is not None:
+        parties.append(Party("notify", notify.name, notify.identifier))
+    return tuple(parties)
+
+
+def _departure(country: str, odd: list[str]) -> str:
+    if country not in KNOWN_ORIGINS:
+        raise Undecidable(refusals.UNKNOWN_COUNTRY, "departure", f"{country} is no country code")
+    if country == UNKNOWN_COUNTRY_CODE:
+        odd.append(quality.UNKNOWN_DEPARTURE)
+    return country
+
+
+def _check_port(port: str, field: str) -> None:
+    if port[:2] not in KNOWN_ORIGINS:
+        raise Undecidable(refusals.UNKNOWN_PORT, field, f"UN/LOCODE {port}: {port[:2]} is no country code")
+
+
+def fold_conveyance(identifier: str) -> str:
+    """A ship's, aircraft's or vehicle's identifier for comparison; an IMO number without its three letters."""
+    code = fold_code(identifier)
+    return code[3:] if len(code) == 10 and code.startswith("IMO") else code

@@ -1,0 +1,261 @@
+"""The risk information that every worker holds: watchlist, intelligence and trusted-trader entries.
+
+An entry matches an item when every target that it gives matches. Names, identifiers and documents are one target, the
+party: any of them points at the same person or company. Each entry is found through its most telling target (anchor)
+by a dictionary lookup, so 100,000 entries cost an item no more than ten do; names may also be similar.
+
+The latest record of an entry wins, whatever its version: the topic is compacted, and a worker that starts tomorrow
+sees only that one. That versions rise is checked when an entry is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+from agents.risk.normalise import fold_code, fold_name
+from agents.risk.similar_names import NameIndex
+from schemas.items import RiskHit, Stream
+from schemas.knowledge import RiskInformationPublished
+
+NO_HITS: Final[tuple[RiskHit, ...]] = ()
+_FOREVER: Final = 1 << 62
+_REMEMBERED_NAMES: Final = 20_000
+
+Target = Literal["identifier", "name", "document", "container", "conveyance", "port", "heading", "departure", "origin"]
+_MATCHED: Final[dict[str, str]] = {
+    "container": "container",
+    "conveyance": "conveyance",
+    "port": "route",
+    "heading": "heading",
+    "departure": "route",
+    "origin": "route",
+}
+
+
+class Party(msgspec.Struct, frozen=True, gc=False):
+    """A party to an item as it is looked up. `role` is told in the hit; `name` and `identifier` are folded."""
+
+    role: str  # consignee, shipper, declarant, notify, traveller
+    name: str
+    identifier: str | None = None
+
+
+class Sighting(msgspec.Struct, frozen=True, gc=False):
+    """What an item shows to the risk information, folded (`agents.risk.normalise`), at its event time `at_ms`."""
+
+    stream: Stream
+    at_ms: int
+    parties: tuple[Party, ...]
+    document: str | None = None
+    containers: Sequence[str] = ()
+    conveyance: str | None = None
+    port: str | None = None
+    departure: str | None = None
+    hs_codes: Sequence[str] = ()
+    origins: Sequence[str] = ()
+
+
+class Entry:
+    """A published entry, folded for matching."""
+
+    __slots__ = ("anchors", "event", "from_ms", "names", "tests", "until_ms")
+
+    def __init__(self, event: RiskInformationPublished) -> None:
+        self.event = event
+        self.from_ms = epoch_ms(event.valid_from)
+        self.until_ms = _FOREVER if event.valid_until is None else epoch_ms(event.valid_until)
+        self.names = tuple(name for name in dict.fromkeys(map(fold_name, event.party_names)) if name)
+        party: list[tuple[Target, str]] = [("identifier", code) for code in folded(event.party_identifiers)]
+        party += [("document", code) for code in folded(event.documents)]
+        party += [("name", name) for name in self.names]
+        targets: dict[str, list[tuple[Target, str]]] = {
+            "party": party,
+            "container": [("container", code) for code in folded(event.containers)],
+            "conveyance": [("conveyance", code) for code in folded(event.conveyances)],
+            "port": [("port", port) for port in event.ports_of_loading],
+            "heading": [("heading", heading) for heading in event.headings],
+            "departure": [("departure", country) for country in event.departures],
+            "origin": [("origin", country) for country in event.origins],
+        }
+        given = [name for name, keys in targets.items() if keys]
+        self.anchors = targets[given[0]] if given else []
+        """Where the entry is found."""
+        self.tests = given[1:]
+        """What else it asks for."""
+
+    def speaks(self, sighting: Sighting) -> bool:
+        """Whether the entry holds for the item's stream at its time, and all but the anchor match."""
+        event = self.event
+        if not self.from_ms <= sighting.at_ms < self.until_ms or sighting.stream not in event.streams:
+            return False
+        for test in self.tests:
+            if test == "container":
+                met = not set(folded(event.containers)).isdisjoint(sighting.containers)
+            elif test == "conveyance":
+                met = sighting.conveyance in folded(event.conveyances)
+            elif test == "port":
+                met = sighting.port in event.ports_of_loading
+            elif test == "heading":
+                met = any(code.startswith(event.headings) for code in sighting.hs_codes)
+            elif test == "departure":
+                met = sighting.departure in event.departures
+            else:
+                met = any(origin in event.origins for origin in sighting.origins)
+            if not met:
+                return False
+        return True
+
+    def hit(self, matched: str, strength: float = 1.0) -> RiskHit:
+        event = self.event
+        return RiskHit(
+            entry_id=event.entry_id,
+            version=event.version,
+            kind=event.kind,
+            matched=matched,
+            strength=strength,
+            severity=event.severity,
+            category=event.category,
+        )
+
+
+class RiskInformationBook:
+    """All entries in force, by anchor. `version` is the offset after the last folded record."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._entries: dict[str, Entry] = {}
+        self._index: dict[tuple[str, str], dict[str, Entry]] = {}
+        self._heading_lengths: dict[int, int] = {}
+        self._kinds: dict[str, int] = {}
+        self._similar = NameIndex()
+        self._similar_memo: dict[str, list[tuple[str, float]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def entries(self) -> tuple[RiskInformationPublished, ...]:
+        """The entries as published, by id; those out of their validity dates are among them."""
+        return tuple(self._entries[entry_id].event for entry_id in sorted(self._entries))
+
+    def fold(self, offset: int, key: str | None, event: object | None) -> None:
+        """Fold the record of risk-information at `offset`. None (a tombstone) and `withdrawn` end the entry."""
+        self.version = offset + 1
+        if isinstance(event, RiskInformationPublished):
+            self._remove(event.entry_id)
+            if not event.withdrawn:
+                self._insert(Entry(event))
+        elif event is None and key is not None:
+            self._remove(key)
+
+    def _insert(self, entry: Entry) -> None:
+        self._entries[entry.event.entry_id] = entry
+        for anchor in entry.anchors:
+            self._index.setdefault(anchor, {})[entry.event.entry_id] = entry
+            self._kinds[anchor[0]] = self._kinds.get(anchor[0], 0) + 1
+            if anchor[0] == "heading":
+                length = len(anchor[1])
+                self._heading_lengths[length] = self._heading_lengths.get(length, 0) + 1
+        self._list_names(entry.names)
+
+    def _remove(self, entry_id: str) -> None:
+        entry = self._entries.pop(entry_id, None)
+        if entry is None:
+            return
+        for anchor in entry.anchors:
+            found = self._index[anchor]
+            del found[entry_id]
+            if not found:
+                del self._index[anchor]
+            self._kinds[anchor[0]] -= 1
+            if anchor[0] == "heading":
+                self._heading_lengths[len(anchor[1])] -= 1
+        self._list_names(entry.names)
+
+    def _list_names(self, names: Iterable[str]) -> None:
+        """Keep the similar names equal to those of the entries that ask for less than equality."""
+        self._similar_memo.clear()
+        for name in names:
+            asked = [e.event.similarity for e in self._index.get(("name", name), {}).values() if _may_be_similar(e)]
+            if asked:
+                self._similar.add(name, min(asked))
+            else:
+                self._similar.discard(name)
+
+    def match(self, sighting: Sighting) -> tuple[RiskHit, ...]:
+        """The entries that match an item, each once with its strongest match, gravest first."""
+        if not self._entries:
+            return NO_HITS
+        hits: dict[str, RiskHit] = {}
+        index, kinds = self._index, self._kinds
+
+        def look(target: str, value: str, matched: str) -> None:
+            found = index.get((target, value))
+            if found is not None:
+                for entry_id, entry in found.items():
+                    if entry_id not in hits and entry.speaks(sighting):
+                        hits[entry_id] = entry.hit(matched)
+
+        for party in sighting.parties:
+            if party.identifier is not None and kinds.get("identifier"):
+                look("identifier", party.identifier, party.role)
+            if kinds.get("name"):
+                look("name", party.name, party.role)
+        if sighting.document is not None and kinds.get("document"):
+            look("document", sighting.document, "document")
+        if kinds.get("container"):
+            for number in sighting.containers:
+                look("container", number, "container")
+        if sighting.conveyance is not None and kinds.get("conveyance"):
+            look("conveyance", sighting.conveyance, "conveyance")
+        if kinds.get("heading"):
+            for code in sighting.hs_codes:
+                for length, count in self._heading_lengths.items():
+                    if count:
+                        look("heading", code[:length], "heading")
+        for target, places in (
+            ("port", (sighting.port,)),
+            ("departure", (sighting.departure,)),
+            ("origin", sighting.origins),
+        ):
+            if kinds.get(target):
+                for place in places:
+                    if place is not None:
+                        look(target, place, "route")
+        if len(self._similar):
+            self._match_similar(sighting, hits)
+        if not hits:
+            return NO_HITS
+        return tuple(sorted(hits.values(), key=lambda hit: (-hit.severity, -hit.strength, hit.entry_id)))
+
+    def _match_similar(self, sighting: Sighting, hits: dict[str, RiskHit]) -> None:
+        for party in sighting.parties:
+            similar = self._similar_memo.get(party.name)
+            if similar is None:
+                if len(self._similar_memo) >= _REMEMBERED_NAMES:
+                    self._similar_memo.clear()
+                similar = self._similar_memo[party.name] = self._similar.similar(party.name)
+            for name, strength in similar:
+                for entry_id, entry in self._index[("name", name)].items():
+                    wanted = _may_be_similar(entry) and strength >= entry.event.similarity
+                    if wanted and entry_id not in hits and entry.speaks(sighting):
+                        hits[entry_id] = entry.hit(party.role, strength)
+
+
+def _may_be_similar(entry: Entry) -> bool:
+    """A name that only resembles a trusted trader's earns no trust."""
+    return entry.event.similarity < 1.0 and entry.event.kind != "trusted-trader"
+
+
+def folded(codes: Iterable[str]) -> tuple[str, ...]:
+    """Codes as they are compared, without empty ones."""
+    return tuple(code for code in map(fold_code, codes) if code)
+
+
+def epoch_ms(at: datetime) -> int:
+    """Milliseconds since the epoch, rounded down."""
+    return int(at.timestamp() * 1000)
