@@ -1,0 +1,57 @@
+# borderflow on a machine with Linux, Python 3.11 or newer, make and pip. `make demo` and `make test` set up what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-kafka lint types lint-imports check-schemas check generate clean distclean
+
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv with the locked versions; quick when there is nothing to do
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"borderflow needs Python 3.11 or newer; $(PYTHON) is {v[0]}.{v[1]}. Name another: make install PYTHON=python3.12")'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -r requirements.lock
+	$(PIP) install --no-deps --editable .
+	@touch $@
+
+demo: install ## the whole loop on this machine, with a live view: make demo DURATION=60 ARGS="--seed 7"
+	$(BIN)/borderflow demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
+
+test: install ## all tests that need no Docker and no Java, with coverage: make test TESTS=tests/unit
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
+
+test-kafka: install ## the broker tests on Apache Kafka nodes (needs Java 17 or newer and Maven)
+	BORDERFLOW_TEST_KAFKA=1 $(BIN)/python -m pytest -m "kafka or broker" $(TESTS)
+
+lint: install ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## mypy, strict
+	$(BIN)/mypy
+
+lint-imports: install ## which package may import which
+	$(BIN)/lint-imports
+
+check-schemas: install ## today's types read every committed schema; generated files are up to date
+	$(BIN)/borderflow schemas check
+
+check: lint types lint-imports check-schemas ## everything but the tests
+
+generate: install ## write the files that are made from the code: JSON Schemas, AsyncAPI, docs tables
+	$(BIN)/borderflow schemas generate
+	$(BIN)/python -m streams.settings
+
+clean: ## remove caches and build output
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist build
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## remove .venv too
+	rm -rf $(VENV)
