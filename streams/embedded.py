@@ -101,6 +101,12 @@ class EmbeddedBroker:
     def start(self) -> Self:
         """Start the broker and return when it answers. Raises `BrokerNotInstalledError` or `BrokerFailedError`."""
         binary = broker_binary()
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self.port))
+            except OSError as error:
+                raise BrokerFailedError(f"the embedded broker cannot listen on {self.bootstrap}: {error}") from None
         self._work = Path(tempfile.mkdtemp(prefix="borderflow-broker-"))
         executable = self._executable(binary)
         threading.Thread(target=self._keep, args=(executable,), name="embedded-broker", daemon=True).start()

@@ -1,0 +1,274 @@
+"""The whole loop on a real broker: lodgements in, decisions and alerts out, nothing lost, doubled or silent."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.codec import codec_for
+from schemas.knowledge import CriterionPublished, RiskInformationPublished
+from tests.integration.border import (
+    NOON,
+    PARTITIONS,
+    Border,
+    border,
+    item_ids,
+    letter_of,
+    manifest,
+    parcel,
+    parcel_record,
+    passenger,
+    raw_record,
+    record_of,
+    terminate,
+)
+from tests.integration.harbour import ROOT
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def busy_border(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Border]:
+    """A border with two workers, for the tests that only lodge and look."""
+    with border(tmp_path_factory.mktemp("busy-border")) as made:
+        made.open("worker-a", "worker-b")
+        yield made
+
+
+def decided(at: Border, wanted: Callable[[Any], bool], want: int, within_s: float = 30) -> list[Any]:
+    """The decisions that a test asked for, once each; fails when there are not `want` of them in time."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = [event for event in dict(at.decisions(0)).values() if wanted(event)]
+        if len(found) >= want or time.monotonic() > deadline:
+            at.running()
+            assert len(found) == want
+            return found
+
+
+def letters(at: Border, topic: str, wanted: Callable[[dict[str, str]], bool], want: int) -> list[Any]:
+    """Dead letters of a topic that a test caused."""
+    deadline = time.monotonic() + 30
+    while True:
+        found = [record for record in at.read(f"{topic}-dlq") if wanted(letter_of(record))]
+        if len(found) >= want or time.monotonic() > deadline:
+            assert len(found) == want
+            return found
+
+
+def test_of_a_manifest_of_500_with_3_broken_house_bills_497_are_decided_and_3_buried_with_the_field(
+    busy_border: Border,
+) -> None:
+    body = msgspec.to_builtins(manifest(500, 500), str_keys=True)
+    del body["consignments"][3]["goods"][0]["hs_code"]
+    body["consignments"][250]["goods"][0]["gross_mass_kg"] = -1
+    del body["consignments"][499]["consignee"]
+    raw = msgspec.json.encode(body)
+    busy_border.lodge("manifests", [raw_record(raw, "MF000500")])
+    found = decided(busy_border, lambda event: event.item_id.startswith("manifests/MF000500/"), 497)
+    assert len({event.item_id for event in found}) == 497
+    buried = letters(busy_border, "manifests", lambda said: said["index"] != "", 3)
+    assert {(letter_of(record)["index"], letter_of(record)["field"]) for record in buried} == {
+        ("3", "consignments[3].goods[0].hs_code"),
+        ("250", "consignments[250].goods[0].gross_mass_kg"),
+        ("499", "consignments[499].consignee"),
+    }
+    assert all(record.value == raw for record in buried)
+    assert all(letter_of(record)["step"] == "screening" for record in buried)
+
+
+def test_whatever_is_lodged_becomes_a_decision_or_a_dead_letter_and_the_workers_live_on(busy_border: Border) -> None:
+    good = msgspec.json.encode(parcel(9_000_001))
+    now = datetime.now(UTC)
+    ahead = parcel(9_000_002, lodged_at=now + timedelta(days=1), eta=now + timedelta(days=2))
+    nowhere = parcel(9_000_003, control_point="KRXXX-NONE")
+    poison: dict[str, tuple[Any, str]] = {
+        "garbage": (raw_record(b"\xff\xfe\x00garbage", "garbage"), "not-json"),
+        "truncated": (raw_record(good[:-9], "truncated"), "not-json"),
+        "null": (raw_record(None, "null"), "null-value"),
+        "empty": (raw_record(b"", "empty"), "empty-value"),
+        "nan": (raw_record(good.replace(b'"declared_value":', b'"declared_value":NaN,"x":'), "nan"), "not-a-number"),
+        "version": (
+            raw_record(good, "version", "borderflow.ExpressConsignmentLodged.v9"),
+            "unknown-schema-version",
+        ),
+        "megabyte": (raw_record(b'{"waybill":"' + b"x" * 1_010_000 + b'"}', "megabyte"), "too-large"),
+        "nowhere": (record_of(nowhere, "nowhere", nowhere.lodged_at), "unknown-control-point"),
+        "ahead": (record_of(ahead, "ahead", now), "clock-ahead"),
+    }
+    for record, _ in poison.values():
+        busy_border.lodge("express-cargo", [record])
+    busy_border.lodge("express-cargo", [parcel_record(parcel(9_000_004), 0)])
+    decided(busy_border, lambda event: event.item_id == "express-cargo/EX09000004", 1)
+    buried = letters(busy_border, "express-cargo", lambda said: True, len(poison))
+    reasons = {(record.key or b"").decode(): letter_of(record)["reason"] for record in buried}
+    assert reasons == {name: reason for name, (_, reason) in poison.items()}
+    kept = {(record.key or b"").decode(): record.value for record in buried}
+    assert {name: kept[name] or None for name in poison} == {n: one.value or None for n, (one, _) in poison.items()}
+
+
+def test_a_manifest_of_nearly_a_megabyte_is_decided_whole(busy_border: Border) -> None:
+    large = manifest(501, 2_500)
+    record = record_of(large, large.manifest_id, large.lodged_at)
+    assert 800_000 < len(record.value or b"") < 1_000_000
+    busy_border.lodge("manifests", [record])
+    decided(busy_border, lambda event: event.item_id.startswith("manifests/MF000501/"), 2_500)
+
+
+def test_a_criterion_takes_effect_and_ends_on_every_worker_within_a_second(busy_border: Border) -> None:
+    criterion = CriterionPublished(
+        criterion_id="CR-TEST", version=1, title="Parcels of Lantern Mall", streams=("express-cargo",),
+        condition='platform == "LANTERN-MALL"', action="direct", cap=1.0, valid_from=NOON - timedelta(days=1),
+    )  # fmt: skip
+
+    def lodge_and_look(first: int) -> list[bool]:
+        time.sleep(1.0)
+        for number in range(first, first + 40):
+            made = parcel(number, platform="LANTERN-MALL")
+            busy_border.lodge("express-cargo", [parcel_record(made, number % PARTITIONS)])
+        wanted = {f"express-cargo/EX{number:08d}" for number in range(first, first + 40)}
+        found = decided(busy_border, lambda event: event.item_id in wanted, 40)
+        return ["CR-TEST" in event.criteria for event in found]
+
+    busy_border.lodge("criteria", [record_of(criterion, "CR-TEST", NOON, 0)])
+    assert all(lodge_and_look(8_000_000))
+    withdrawn = msgspec.structs.replace(criterion, version=2, withdrawn=True)
+    busy_border.lodge("criteria", [record_of(withdrawn, "CR-TEST", NOON, 0)])
+    assert not any(lodge_and_look(8_100_000))
+
+
+def test_a_watchlist_entry_takes_effect_and_ends_on_every_worker_within_a_second(busy_border: Border) -> None:
+    entry = RiskInformationPublished(
+        entry_id="WL-TEST", version=1, kind="watchlist", streams=("passengers",), documents=("M07000000",),
+        valid_from=NOON - timedelta(days=1),
+    )  # fmt: skip
+
+    def lodge_and_look(first: int) -> list[bool]:
+        time.sleep(1.0)
+        document = passenger(7_000_000).document
+        made = [passenger(number, document=document) for number in range(first, first + 8)]
+        for number, one in enumerate(made):
+            busy_border.lodge(
+                "passengers", [record_of(one, one.passenger_reference, one.lodged_at, number % PARTITIONS)]
+            )
+        wanted = {f"passengers/KE0703-20260302/R{number:06d}" for number in range(first, first + 8)}
+        found = decided(busy_border, lambda event: event.item_id in wanted, 8)
+        return [event.layer == "mandatory" for event in found]
+
+    busy_border.lodge("risk-information", [record_of(entry, "WL-TEST", NOON, 0)])
+    assert all(lodge_and_look(7_000_000))
+    withdrawn = msgspec.structs.replace(entry, version=2, withdrawn=True)
+    busy_border.lodge("risk-information", [record_of(withdrawn, "WL-TEST", NOON, 0)])
+    assert not any(lodge_and_look(7_100_000))
+
+
+PARCELS = 4_000
+
+
+def lodge_day(at: Border, seconds: float, after_each: Callable[[int], None] | None = None) -> None:
+    """Lodge the parcels of one day over so many seconds; a consignee's parcels keep their order."""
+    steps = 40
+    began = time.monotonic()
+    for step in range(steps):
+        numbers = range(step * PARCELS // steps, (step + 1) * PARCELS // steps)
+        at.lodge("express-cargo", [parcel_record(parcel(n), n % 40 % PARTITIONS) for n in numbers])
+        if after_each is not None:
+            after_each(step)
+        time.sleep(max(0.0, began + (step + 1) * seconds / steps - time.monotonic()))
+
+
+def windows(at: Border) -> dict[str, Any]:
+    """What filtering had seen of the subject at each item, the first delivery of each."""
+    found: dict[str, Any] = {}
+    for record in at.read("filtered"):
+        event = codec_for("filtered").decode(record.value)
+        found.setdefault(event.item.item_id, event.monitored)
+    return found
+
+
+def test_a_worker_killed_mid_run_and_restarted_loses_nothing_and_counts_nothing_twice(tmp_path: Path) -> None:
+    with border(tmp_path / "undisturbed") as calm:
+        calm.open("worker-a")
+        lodge_day(calm, 1.0)
+        assert len(item_ids(calm.decisions(PARCELS))) == PARCELS
+        expected = windows(calm)
+
+    with border(tmp_path / "disturbed") as disturbed:
+        disturbed.open("worker-a")
+        second = disturbed.start("worker-b")
+        disturbed.wait_ready("worker-b")
+
+        def kill_and_restart(step: int) -> None:
+            if step == 12:
+                disturbed.kill("worker-b", second)
+                disturbed.start("worker-b")
+
+        lodge_day(disturbed, 10.0, kill_and_restart)
+        disturbed.wait_ready("worker-b")
+        decisions = disturbed.decisions(PARCELS, within_s=60)
+        counted = item_ids(decisions)
+        assert len(counted) == PARCELS  # none missing
+        assert set(counted.values()) == {1}  # none doubled, once repeats of a ce_id are dropped
+        assert not disturbed.read("express-cargo-dlq")
+        redelivered = Counter[str]()
+        for name in ("worker-a", "worker-b"):
+            redelivered.update(disturbed.counted(name, "borderflow_redelivered_total"))
+        screened = len(disturbed.read("screened"))
+        assert screened > PARCELS, "the kill caused no redelivery, so this test showed nothing"
+        assert redelivered['{step="filtering"}'] == screened - PARCELS
+        assert windows(disturbed) == expected
+
+
+def test_a_worker_that_is_asked_to_stop_leaves_nothing_half_acked(tmp_path: Path) -> None:
+    with border(tmp_path / "logs") as at:
+        at.open()
+        first = at.start("worker-a")
+        at.wait_ready("worker-a")
+        codes: list[int] = []
+
+        def stop(step: int) -> None:
+            if step == 15:
+                stopper = threading.Thread(target=lambda: codes.append(terminate(first)))
+                stopper.start()
+
+        lodge_day(at, 5.0, stop)
+        at.stop("worker-a")
+        assert codes == [0]
+        assert 0 < len(at.decisions(0)) < PARCELS
+        at.start("worker-a")
+        at.wait_ready("worker-a")
+        decisions = at.decisions(PARCELS)
+        assert len(decisions) == len(item_ids(decisions)) == PARCELS
+        assert not sum(at.counted("worker-a", "borderflow_redelivered_total").values())
+
+
+def test_a_short_demonstration_accounts_for_every_item(tmp_path: Path) -> None:
+    summary_file = tmp_path / "summary.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "streams.cli", "demo", "--duration", "15", "--json", str(summary_file)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads(summary_file.read_text())
+    assert {
+        "lodged", "decided", "dead_lettered", "missing", "doubled", "inspected", "coverage", "capacity_share",
+        "seizure_rate", "model_version", "items_per_second", "latency_ms", "alerts",
+    } <= set(summary)  # fmt: skip
+    assert (summary["missing"], summary["doubled"]) == (0, 0)
+    assert summary["lodged"] == summary["decided"] + summary["dead_lettered"] > 1_000
+    assert summary["dead_lettered"] > 0  # the simulated lodgers make mistakes
+    assert summary["model_version"] > 0
+    assert summary["alerts"] > 0 < summary["inspected"]
+    assert {"model", "exploration"} <= set(summary["seizure_rate"])
+    assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p99"]
