@@ -11,7 +11,6 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
@@ -82,16 +81,6 @@ class Settings:
         float, Meta(ge=1, le=600, description="Seconds until a request to a broker, or a produced batch, has failed.")
     ] = 40.0
 
-    filtering_horizon_h: Annotated[
-        float, Meta(gt=0, le=24 * 31, description="Hours of a subject's past that filtering remembers.")
-    ] = 24.0
-    selection_horizon_h: Annotated[
-        float, Meta(gt=0, le=24 * 31, description="Hours of decisions that selection's thresholds are restored from.")
-    ] = 24.0
-    alerts_horizon_d: Annotated[
-        float, Meta(gt=0, le=366, description="Days that an alert waits for the result of its inspection.")
-    ] = 30.0
-
     web_host: Annotated[
         str, Meta(description="Address of /healthz, /readyz and /metrics; empty switches them off.")
     ] = "127.0.0.1"
@@ -111,7 +100,9 @@ class Settings:
     tls_cert_file: Annotated[str, Meta(description="PEM file of this client's certificate, for mutual TLS.")] = ""
     tls_key_file: Annotated[str, Meta(description="PEM file of this client's key, for mutual TLS.")] = ""
 
-    policy_file: Annotated[str, Meta(description="YAML file of the selection policy; empty: the built-in one.")] = ""
+    policy_file: Annotated[
+        str, Meta(description="YAML file of the policy, or the name of a built-in one; empty: `default`.")
+    ] = ""
     pseudonym_key: Annotated[
         str, Meta(description="Key that pseudonyms of persons are derived with; prefer the file.")
     ] = field(default="", repr=False)
@@ -148,7 +139,6 @@ class Settings:
             "tls_ca_file",
             "tls_cert_file",
             "tls_key_file",
-            "policy_file",
             "pseudonym_key_file",
         ):
             path = getattr(self, name)
@@ -193,21 +183,6 @@ class Settings:
         """The steps to host, in the order of the flow."""
         wanted = [name.strip() for name in self.steps.split(",") if name.strip()]
         return tuple(sorted(dict.fromkeys(wanted), key=lambda n: STEPS.index(n) if n in STEPS else len(STEPS)))
-
-    @property
-    def filtering_horizon(self) -> timedelta:
-        """`filtering_horizon_h` as a duration."""
-        return timedelta(hours=self.filtering_horizon_h)
-
-    @property
-    def selection_horizon(self) -> timedelta:
-        """`selection_horizon_h` as a duration."""
-        return timedelta(hours=self.selection_horizon_h)
-
-    @property
-    def alerts_horizon(self) -> timedelta:
-        """`alerts_horizon_d` as a duration."""
-        return timedelta(days=self.alerts_horizon_d)
 
     def pseudonym_secret(self) -> bytes:
         """The key for pseudonyms: of the file, else of the variable, else empty (development only)."""
