@@ -1,0 +1,89 @@
+"""One control point as selection knows it: its capacity account, its lanes, its latest surge picks, its coverage.
+
+All of it is a fold of the decisions that were published for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from agents.risk.capacity import DAY_MS, CapacityAccount
+from agents.risk.coverage import CoverageWindow
+from agents.risk.lanes import LaneBook
+from agents.risk.policy import Policy
+from schemas.decisions import SelectionDecided
+from schemas.items import Stream
+
+
+class SurgePicks:
+    """Flows of the latest items that a surge slot went to: the next slots should go elsewhere."""
+
+    __slots__ = ("_counts", "_horizon_ms", "_latest", "_limit")
+
+    def __init__(self, limit: int, days: float) -> None:
+        self._limit = limit
+        self._horizon_ms = int(days * DAY_MS)
+        self._latest: deque[tuple[int, tuple[str, ...]]] = deque()
+        self._counts: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._latest)
+
+    def spent_on(self, flows: tuple[str, ...]) -> int:
+        """How many of the latest surge picks shared a flow with these, by the flow that most did."""
+        counts = self._counts
+        return max((counts.get(flow, 0) for flow in flows), default=0) if counts else 0
+
+    def fold(self, flows: tuple[str, ...], at_ms: int) -> None:
+        """Remember one pick."""
+        latest = self._latest
+        latest.append((at_ms, flows))
+        for flow in flows:
+            self._counts[flow] = self._counts.get(flow, 0) + 1
+        while latest and (len(latest) > self._limit or latest[0][0] < at_ms - self._horizon_ms):
+            for flow in latest.popleft()[1]:
+                if self._counts[flow] == 1:
+                    del self._counts[flow]
+                else:
+                    self._counts[flow] -= 1
+
+
+class ControlPointState:
+    """What selection remembers of one control point, with what the policy says of it."""
+
+    __slots__ = ("_policy", "account", "cold_rate", "coverage", "lanes", "rate", "share", "surge_picks")
+
+    def __init__(self, policy: Policy, name: str) -> None:
+        self._policy = policy
+        self.share = policy.capacity_of(name)
+        self.rate = policy.exploration_rate(name, policy.cold_start.labels)
+        self.cold_rate = policy.exploration_rate(name, 0)
+        self.account = CapacityAccount(policy.controller, self.share)
+        self.coverage = CoverageWindow(name, self.share, policy.reports.coverage_minutes)
+        self.surge_picks = SurgePicks(policy.surge.diversify_over, policy.controller.window_days)
+        self.lanes: dict[Stream, LaneBook] = {}
+
+    def exploration_rate(self, learnt: int) -> float:
+        """As `Policy.exploration_rate`, without looking the control point up again."""
+        labels = self._policy.cold_start.labels
+        if learnt >= labels:
+            return self.rate
+        return self.rate + (self.cold_rate - self.rate) * (1.0 - learnt / labels)
+
+    def lanes_of(self, stream: Stream) -> LaneBook:
+        """The lanes of one stream."""
+        book = self.lanes.get(stream)
+        if book is None:
+            book = self.lanes[stream] = LaneBook(self._policy, stream)
+        return book
+
+    def fold(self, decision: SelectionDecided, at_ms: int) -> list[msgspec.Struct] | None:
+        """Take in one decision; reports of the window that it closed, None when it closed none."""
+        self.account.fold(decision, at_ms)
+        if decision.selected:
+            self.lanes_of(decision.stream).fold(decision, at_ms)
+            if decision.layer == "surge":
+                self.surge_picks.fold(decision.flows, at_ms)
+        return self.coverage.fold(decision, at_ms)

@@ -1,0 +1,78 @@
+"""Lanes: green release, blue audit after clearance, yellow documents, red physical inspection or secondary.
+
+What must go somewhere goes there: mandatory hits and repeat offenders to red, direct criteria where they say, the
+audit sample where the policy says. The rest is spread by rank, the highest scores to red, so that over the latest
+selected items each lane gets the share that the policy expects: what the fixed ones took too much of, the others
+leave.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+
+from agents.risk.capacity import DAY_MS
+from agents.risk.policy import LaneShares, Policy
+from schemas.decisions import Lane, Layer, SelectionDecided
+from schemas.items import Stream
+
+_ORDER: tuple[Lane, ...] = ("red", "yellow", "blue")
+_NO_SCORE = -1.0
+_RESPONSE = 10.0
+"""Items in which a lane that is behind its share is brought back to it."""
+
+
+class LaneBook:
+    """The lanes of the latest selected items of one control point and stream."""
+
+    __slots__ = ("_horizon_ms", "_latest_ms", "_limit", "_scores", "counts", "latest", "shares")
+
+    def __init__(self, policy: Policy, stream: Stream) -> None:
+        self.shares: LaneShares = policy.lanes.of(stream)
+        self._limit = policy.lanes.window_selected
+        self._horizon_ms = int(policy.controller.window_days * DAY_MS)
+        self._latest_ms = 0
+        self.latest: deque[tuple[int, Lane, float]] = deque()
+        self.counts: dict[Lane, int] = {"red": 0, "yellow": 0, "blue": 0}
+        self._scores: list[float] = []  # ascending, of those that the model selected
+
+    def position(self, layer: Layer, score: float) -> float:
+        """Where an item stands among the latest selections by score: 0 the top, 1 the bottom.
+
+        Surge and anomaly do not select by score; their items stand in the middle.
+        """
+        held = len(self._scores)
+        if layer != "model" or not held:
+            return 0.5
+        above = held - bisect_right(self._scores, score)
+        ties = held - above - bisect_left(self._scores, score)
+        return (above + 0.5 * ties + 0.5) / (held + 1)
+
+    def assign(self, position: float) -> Lane:
+        """The lane of an item that may go to any, so that each lane comes to its expected share."""
+        after = len(self.latest) + 1
+        wanted = [max(0.0, share + (share * after - self.counts[lane]) / _RESPONSE) for lane, share in self._expected()]
+        total = sum(wanted)
+        reached = 0.0
+        for lane, want in zip(_ORDER, wanted, strict=True):
+            reached += want
+            if position * total < reached:
+                return lane
+        return "red" if self.shares.red > 0.0 else "yellow"
+
+    def fold(self, decision: SelectionDecided, at_ms: int) -> None:
+        """Take in one selected item."""
+        score = decision.score if decision.layer == "model" else _NO_SCORE
+        self.latest.append((at_ms, decision.lane, score))
+        self.counts[decision.lane] += 1
+        if score >= 0.0:
+            insort(self._scores, score)
+        self._latest_ms = max(self._latest_ms, at_ms)
+        while len(self.latest) > self._limit or self.latest[0][0] < self._latest_ms - self._horizon_ms:
+            _, lane, old = self.latest.popleft()
+            self.counts[lane] -= 1
+            if old >= 0.0:
+                del self._scores[bisect_left(self._scores, old)]
+
+    def _expected(self) -> tuple[tuple[Lane, float], ...]:
+        return (("red", self.shares.red), ("yellow", self.shares.yellow), ("blue", self.shares.blue))

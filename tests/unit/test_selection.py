@@ -1,0 +1,137 @@
+"""Selection: who is sent where, and why."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from agents.identity import unit_hash
+from agents.selection import Selection
+from schemas.decisions import AlertRaised, SelectionDecided
+from schemas.items import CriterionHit, ItemFiltered, PriorRecord, RiskHit
+from tests.border import DAWN, DESK, ToldBrain, arrivals_of, decisions_of, number_of, of_topic, parcel, policy_of
+
+WATCHLIST = RiskHit(entry_id="wl-1", version=1, kind="watchlist", matched="consignee", severity=3, category="drugs")
+
+
+def waves(filtered: ItemFiltered) -> float:
+    """Scores that go up and down in no order."""
+    return -4.0 + unit_hash("waves", filtered.item.item_id)
+
+
+def decide(items: list[ItemFiltered], brain: ToldBrain | None = None, **settings: object) -> list[SelectionDecided]:
+    selection = Selection(policy_of(**settings), brain or ToldBrain(lambda filtered: -3.0))
+    return decisions_of(selection.decide(selection.begin(0, 0), arrivals_of(items)).outputs)
+
+
+def test_watchlist_hit_is_sent_to_the_red_lane_whatever_its_score() -> None:
+    (decision,) = decide([parcel(1, hits=(WATCHLIST,), auto_cleared=True)], ToldBrain(lambda filtered: -20.0))
+    assert (decision.lane, decision.layer, decision.selected) == ("red", "mandatory", True)
+    assert decision.propensity == 1.0
+    assert decision.reasons[0].text == "watchlist entry wl-1 matches the consignee, drugs"
+
+
+def test_trusted_trader_entry_selects_nobody() -> None:
+    (decision,) = decide([parcel(1, hits=(msgspec.structs.replace(WATCHLIST, kind="trusted-trader"),))])
+    assert "mandatory" not in decision.layers
+
+
+def test_direct_criterion_selects_and_says_the_lane() -> None:
+    hit = CriterionHit(criterion_id="cr-1", version=2, action="direct", lane="yellow")
+    (decision,) = decide([parcel(1, criteria=(hit,))])
+    assert (decision.lane, decision.layer, decision.criteria) == ("yellow", "criteria", ("cr-1",))
+
+
+def test_hit_over_its_cap_and_a_cleared_item_s_criterion_have_no_effect() -> None:
+    hit = CriterionHit(criterion_id="cr-1", version=2, action="direct")
+    capped, cleared = decide(
+        [
+            parcel(1, criteria=(msgspec.structs.replace(hit, capped=True),)),
+            parcel(2, criteria=(hit,), auto_cleared=True),
+        ]
+    )
+    assert "criteria" not in capped.layers
+    assert "criteria" not in cleared.layers
+
+
+def test_repeat_offender_is_sent_to_the_red_lane() -> None:
+    prior = PriorRecord(inspections=3, seizures=2, last_seized_at=DAWN - timedelta(days=40))
+    crowd = [parcel(number) for number in range(200)]
+    offender = parcel(200, prior=prior)
+    decision = decide([*crowd, offender], ToldBrain(waves))[-1]
+    assert (decision.lane, decision.layer) == ("red", "profile")
+    assert decision.reasons[0].text == "the consignee had 2 seizures in 3 inspections"
+
+
+def test_boosting_criterion_raises_the_score_and_is_a_reason_with_that_weight() -> None:
+    hit = CriterionHit(criterion_id="cr-9", version=1, action="boost", weight=2.0)
+    crowd = [parcel(number) for number in range(400)]
+    decisions = decide([*crowd, parcel(400, criteria=(hit,))], ToldBrain(waves))
+    assert decisions[-1].score > decisions[0].score
+    assert decisions[-1].layer == "model"
+    boost = next(reason for reason in decisions[-1].reasons if reason.code == "criterion-boost")
+    assert boost.weight == 2.0
+
+
+def test_every_selected_item_has_one_alert_in_the_partition_of_its_decision() -> None:
+    selection = Selection(policy_of(), ToldBrain(lambda filtered: number_of(filtered) % 53 / 10.0))
+    outputs = selection.decide(
+        selection.begin(3, 0), arrivals_of([parcel(n) for n in range(2000)], partition=3)
+    ).outputs
+    selected = [decision.decision_id for decision in decisions_of(outputs) if decision.selected]
+    alerts: list[AlertRaised] = of_topic(outputs, "alerts")
+    assert [alert.decision.decision_id for alert in alerts] == selected
+    assert len(selected) > 20
+    assert {output.partition for output in outputs if output.topic in ("decisions", "alerts")} == {3}
+    assert all(alert.features == {"told": pytest.approx(alert.features["told"])} for alert in alerts)
+    assert all(alert.decision.features == {} for alert in alerts)
+
+
+def test_unknown_control_point_and_foreign_stream_are_refused() -> None:
+    selection = Selection(policy_of(), ToldBrain(lambda filtered: 0.0))
+    items = [parcel(1, control_point="NOWHERE"), parcel(2, stream="manifests"), parcel(3)]
+    outcome = selection.decide(selection.begin(0, 0), arrivals_of(items))
+    assert [(refusal.offset, refusal.reason) for refusal in outcome.refusals] == [
+        (0, "unknown-control-point"),
+        (1, "unknown-control-point"),
+    ]
+    assert [decision.item_id for decision in decisions_of(outcome.outputs)] == ["express-cargo/W3"]
+
+
+def test_score_that_is_no_number_is_refused_not_released() -> None:
+    selection = Selection(policy_of(), ToldBrain(lambda filtered: float("nan")))
+    outcome = selection.decide(selection.begin(0, 0), arrivals_of([parcel(1)]))
+    assert outcome.outputs == []
+    assert outcome.refusals[0].reason == "no-score"
+
+
+def test_record_that_filtering_sent_twice_is_decided_once() -> None:
+    selection = Selection(policy_of(), ToldBrain(lambda filtered: 0.0))
+    outcome = selection.decide(selection.begin(0, 0), arrivals_of([parcel(1), parcel(2), parcel(1), parcel(2)]))
+    assert len(decisions_of(outcome.outputs)) == 2
+    assert outcome.redelivered == 2
+
+
+def test_mandatory_hits_beyond_capacity_are_all_inspected_and_reported() -> None:
+    items = [parcel(n, at=DAWN + timedelta(minutes=n), hits=(WATCHLIST,) if n % 5 == 0 else ()) for n in range(200)]
+    selection = Selection(policy_of(), ToldBrain(lambda filtered: -3.0))
+    outputs = selection.decide(selection.begin(0, 0), arrivals_of(items)).outputs
+    assert sum(decision.layer == "mandatory" for decision in decisions_of(outputs)) == 40
+    reports = of_topic(outputs, "monitoring")
+    exceeded = [report for report in reports if type(report).__name__ == "CapacityExceeded"]
+    assert len(exceeded) == 3
+    assert (exceeded[0].control_point, exceeded[0].selected, exceeded[0].capacity) == (DESK, 12, 2)
+
+
+def test_coverage_is_reported_for_each_window_of_event_time() -> None:
+    items = [parcel(n, at=DAWN + timedelta(minutes=n)) for n in range(190)]
+    selection = Selection(policy_of(), ToldBrain(lambda filtered: 0.0))
+    outputs = selection.decide(selection.begin(0, 0), arrivals_of(items)).outputs
+    reports = of_topic(outputs, "monitoring")
+    assert [report.items for report in reports] == [60, 60, 60]
+    assert reports[0].since == DAWN
+    assert len({output.ce_id for output in outputs}) == len(outputs)
+    counted = sum(report.selected for report in reports)
+    assert counted == sum(decision.selected for decision in decisions_of(outputs)[:180])
