@@ -201,8 +201,6 @@ def build_app(settings: Settings, topology: Topology) -> BorderApp:
 def run(app: BorderApp) -> None:
     """Run a worker until SIGTERM or SIGINT (exit code 0) or a failure (1); raises `SystemExit`."""
     configure_logging(app.borderflow_settings.log_level)
-    for variable in Settings.unknown_variables():
-        log.warning("%s is not a setting: misspelt?", variable)
     app.Worker(override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
 
 
