@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +16,19 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from schemas.registry import dead_letter_topics, declaration, declarations
+from streams.deadletter import dead_letter_topic
 
 if TYPE_CHECKING:
-    from agents.step import Memory
+    from agents.step import Memory, Step
     from streams.settings import Settings
-
-_UNKNOWN_TOPIC = 3
 
 
 class RetentionTooShortError(ValueError):
     """A topic keeps its records for less time than a step remembers them: a rebuilt state would differ."""
+
+
+class TopicsUnfitError(LookupError):
+    """Topics that a worker needs are missing, or do not have the partitions that its steps count on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,32 @@ def differences(settings: Settings) -> tuple[str, ...]:
     return tuple(said for wanted, found in describe_topics(settings) for said in topic_differences(wanted, found))
 
 
+def check_topics(settings: Settings, steps: Iterable[Step], broadcast: Iterable[str]) -> None:
+    """Refuse to start without the topics of these steps and these broadcast topics.
+
+    A log that a step's state is folded from must have as many partitions as the step's input, because the state of a
+    partition is folded from the same partition of both. Raises `TopicsUnfitError` naming each topic.
+    """
+    steps = tuple(steps)
+    needed: dict[str, None] = dict.fromkeys(broadcast)
+    for step in steps:
+        remembered = (memory.topic for memory in step.memory)
+        needed |= dict.fromkeys((*step.inputs, *step.produces, *remembered))
+        needed |= dict.fromkeys(dead_letter_topic(topic) for topic in step.inputs)
+    with admin(settings) as client:
+        there = {one.name: one.partitions for one in _shapes(client, list(needed))}
+    if missing := [name for name in needed if name not in there]:
+        raise TopicsUnfitError(f"no such topic: {', '.join(missing)}: create them with `borderflow topics create`")
+    for step in steps:
+        for memory in step.memory:
+            for topic in step.inputs:
+                if there[topic] != there[memory.topic]:
+                    raise TopicsUnfitError(
+                        f"{topic} has {there[topic]} partitions and {memory.topic} {there[memory.topic]}: "
+                        f"{step.name} needs as many of both"
+                    )
+
+
 def check_retention(memories: Iterable[Memory]) -> None:
     """Refuse a horizon that is longer than its topic's declared retention. Raises `RetentionTooShortError`."""
     for memory in memories:
@@ -141,16 +170,21 @@ def check_retention(memories: Iterable[Memory]) -> None:
 
 
 def _found(client: KafkaAdminClient, names: list[str]) -> list[Found]:
-    shapes = [one for one in client.describe_topics(names) if one["error_code"] != _UNKNOWN_TOPIC]
-    configs = _configs(client, [one["name"] for one in shapes])
+    shapes = _shapes(client, names)
+    configs = _configs(client, [one.name for one in shapes])
+    return [replace(one, config=configs.get(one.name, {})) for one in shapes]
+
+
+def _shapes(client: KafkaAdminClient, names: list[str]) -> list[Found]:
     return [
         Found(
             one["name"],
             len(one["partitions"]),
             min((len(part["replica_nodes"]) for part in one["partitions"]), default=0),
-            configs.get(one["name"], {}),
+            {},
         )
-        for one in shapes
+        for one in client.describe_topics(names)
+        if one["error_code"] == 0  # neither missing nor hidden from this user
     ]
 
 
@@ -172,7 +206,7 @@ def _configs(client: KafkaAdminClient, names: list[str]) -> dict[str, dict[str, 
 def topic_differences(wanted: Wanted, found: Found | None) -> Iterator[str]:
     """Sentences on how one topic differs from its declaration."""
     if found is None:
-        yield f"{wanted.name} does not exist"
+        yield f"{wanted.name} does not exist, or this user may not see it"
         return
     if found.partitions != wanted.partitions:
         yield f"{wanted.name} has {found.partitions} partitions, declared {wanted.partitions}"
