@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import msgspec
 
 from agents.risk.policy import Policy, read_policy
 from agents.step import Arrival
@@ -184,3 +187,15 @@ def result_on(alert: AlertRaised, outcome: str = "clear", **fields: Any) -> Insp
         **fields,
     }
     return InspectionCompleted(**settings)
+
+
+def snapshot(state: Any) -> Any:
+    """A state as plain values, so that two of them can be compared field by field."""
+    if isinstance(state, dict):
+        return {key: snapshot(value) for key, value in state.items()}
+    if isinstance(state, list | tuple | deque):
+        return [snapshot(value) for value in state]
+    slots = [name for kind in type(state).__mro__ for name in getattr(kind, "__slots__", ())]
+    if slots and not isinstance(state, msgspec.Struct | datetime):
+        return {name: snapshot(getattr(state, name)) for name in slots if hasattr(state, name)}
+    return state

@@ -188,7 +188,10 @@ class CapacityAccount:
         else:
             self._leave_ranks(score, surge)
         if layer is not None:
-            self.picks[layer] -= 1
+            if self.picks[layer] == 1:
+                del self.picks[layer]
+            else:
+                self.picks[layer] -= 1
             if layer != "model":
                 self.taken -= 1
 

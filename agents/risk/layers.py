@@ -87,7 +87,7 @@ def anomaly_reason(filtered: ItemFiltered) -> Reason:
 
 def surge_reason(ratio: float) -> Reason:
     """How far the flow stands above its norm, already damped by inspections spent on it."""
-    return Reason(code="surge", text=f"traffic like this stands at {ratio:.1f} times its norm")
+    return Reason(code="surge", text=f"traffic like this is {ratio:.1f} times its norm, less what was inspected")
 
 
 def exploration_reason(rate: float) -> Reason:

@@ -96,8 +96,11 @@ class SurgeRule(Section, frozen=True, kw_only=True):
 
     score_power: Annotated[float, Meta(ge=0, le=4, description="surge rank = surge x score ^ score_power.")] = 0.5
     at_least: Annotated[
-        float, Meta(ge=0, description="Traffic of a flow over its norm from which it is a surge at all.")
-    ] = 1.5
+        float,
+        Meta(
+            ge=0, description="Traffic of a flow over its norm, damped by inspections spent, from which it is a surge."
+        ),
+    ] = 1.0
     diversify_over: Annotated[
         int,
         Meta(
