@@ -24,6 +24,7 @@ from streams.logging import configure_logging
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.settings import Settings
+from streams.topics import check_topics
 from streams.transport import SCHEME, BatchConsumer, BatchProducer, Reading
 from streams.web import WorkerWeb
 from streams.wire import CeType, Decode, Encode
@@ -114,6 +115,8 @@ class BorderApp(faust.App):
         await self.web_pages.start()
         self._lags = metrics.LagCollector(self)
         metrics.REGISTRY.register(self._lags)
+        broadcast = [follow.topic for follow in self.topology.follows]
+        await asyncio.to_thread(check_topics, self.borderflow_settings, self.topology.steps, broadcast)
         await self.followers.start()
         await self.wait(self.followers.caught_up())
         for step in self.topology.steps:

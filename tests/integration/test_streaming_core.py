@@ -21,6 +21,7 @@ from streams.app import build_app
 from streams.hosting import StepHost
 from streams.rebuild import LogReader
 from streams.settings import Settings
+from streams.topics import TopicsUnfitError, check_topics
 from streams.transport import RecordBatch
 from streams.wire import header
 from tests.integration.harbour import (
@@ -347,3 +348,20 @@ def test_the_worker_says_whether_it_is_alive_and_ready_and_shows_its_metrics(
     assert f'borderflow_read_lag_records{{partition="0",topic="{topic}"}} 0.0' in text
     assert f'borderflow_seconds_since_commit{{partition="0",topic="{topic}"}}' in text
     assert 'borderflow_state_entries{step="count"} ' in text
+
+
+def test_a_worker_refuses_to_start_without_its_topics_and_says_which(
+    broker_settings: Settings, create_topics: Create, worker_environment: dict[str, str], tmp_path: Path
+) -> None:
+    create_topics({"crossings": 4, "crossings-dlq": 1})
+    with worker(worker_environment, tmp_path / "log") as process:
+        assert process.wait(timeout=30) == 1
+    assert f"no such topic: {broker_settings.group}-tallies" in (tmp_path / "log").read_text()
+
+
+def test_a_worker_refuses_logs_that_are_not_partitioned_alike(broker_settings: Settings, create_topics: Create) -> None:
+    create_topics({**TOPICS, "passports": 2})
+    step = CountCrossings(broker_settings.group)
+    step.memory = (dataclasses.replace(step.memory[0], topic=f"{broker_settings.group}-passports"),)
+    with pytest.raises(TopicsUnfitError, match="needs as many of both"):
+        check_topics(broker_settings, [step], [])
