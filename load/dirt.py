@@ -22,8 +22,15 @@ DELAY = timedelta(minutes=20)
 _GARBAGE = (b"", b"{", b"\xff\xfe\x00garbage", b"[1,2,3]", b'{"event":"ManifestLodged"', b"null", b'{"a":NaN}')
 
 
+def _house_bills(lodged: Lodged) -> int:
+    return len(lodged.body.consignments) if isinstance(lodged.body, ManifestLodged) else 1
+
+
 class Dirt:
-    """Soils the share `rate` of a stream of lodgements, one defect a record."""
+    """Soils lodgements, one defect a record: the share `rate` of parcels and travellers, and of house bills.
+
+    Most soiled manifests have one bad house bill among good ones; a few are spoilt as a whole.
+    """
 
     def __init__(self, seed: int, rate: float) -> None:
         if not 0 < rate <= 1:
@@ -48,8 +55,11 @@ class Dirt:
             while again and again[0][2].lodged_at + DELAY <= lodged.lodged_at:
                 double = heapq.heappop(again)[2]
                 yield double._replace(lodged_at=double.lodged_at + DELAY)
-            if rng.random() >= self._rate:
+            share = self._rate * _house_bills(lodged)
+            if rng.random() >= min(0.5, share):
                 yield lodged
+            elif share > self._rate and rng.random() < 0.8:
+                yield (self._broken_field, self._wrong_check_digit)[int(rng.integers(0, 2))](lodged)
             elif (defect := int(rng.integers(0, len(self._defects) + 1))) < len(self._defects):
                 yield self._defects[defect](lodged)
             else:

@@ -28,7 +28,7 @@ class Heading:
 
 SEVERITY = {
     "drugs": 3, "weapons": 3, "gold": 2, "medicines": 2, "tobacco": 2, "currency": 2, "endangered-species": 3,
-    "counterfeit": 2, "quarantine": 2, "unsafe-goods": 1, "undervaluation": 1, "origin-fraud": 1,
+    "counterfeit": 2, "quarantine": 2, "unsafe-goods": 2, "undervaluation": 1, "origin-fraud": 1,
 }  # fmt: skip
 """Severity of a find by category, 1 (irregular) to 3 (dangerous)."""
 

@@ -91,7 +91,7 @@ class World:
         )
         self._renewal = renewal
         self._dirt = Dirt(seed, dirt) if dirt else None
-        self._slices = int(np.clip(items_per_day // 400, 1, 96))
+        self._slices = int(np.clip(items_per_day // 400, 1, 480))
         self._clock = np.concatenate([[0.0], np.cumsum(_HOURS) / sum(_HOURS)])
 
     @property

@@ -1,0 +1,59 @@
+"""Simulated time beside wall time: where a simulation must start so that it never overtakes the wall clock.
+
+A lodgement's event time is simulated and is also its Kafka timestamp; brokers refuse timestamps ahead of theirs, and
+they delete records whose timestamp is older than a topic's retention. So a run starts in the past, late enough for
+its records to be kept, early enough to end before now.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+KEPT = timedelta(days=6)
+"""How far back a run may begin on a broker with retention: the shortest-lived topics of the loop keep 7 and 8 days."""
+MARGIN = timedelta(hours=2)
+"""How far from the wall clock a bounded run ends: rates vary over the day, and inspections look ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedTime:
+    """When a simulation starts (UTC) and how many items make one of its days."""
+
+    start: datetime
+    items_per_day: int
+
+
+def simulated_time(
+    rate: float, duration_s: float | None, now: datetime, *, items_per_day: int | None = None, kept: timedelta = KEPT
+) -> SimulatedTime:
+    """Plan a run of `duration_s` at `rate` items per second that begins at the wall time `now`.
+
+    With `items_per_day` the run is as long as that makes it, however far back it must begin (for brokers that keep
+    everything). Otherwise it fits into `kept`. A run without end goes at the pace of the wall clock. Raises
+    `ValueError` for a rate or duration that is not positive, or when an endless run asks for `items_per_day` that
+    would make simulated time faster than the wall clock.
+    """
+    if now.tzinfo is None:
+        raise ValueError("the wall time needs a time zone")
+    if rate <= 0 or not math.isfinite(rate):
+        raise ValueError("the rate must be above 0")
+    now = now.astimezone(UTC)
+    if duration_s is None:
+        pace = math.ceil(rate * 86_400 * 1.2)  # a busy weekday has 1.1 times the mean, so stay well behind the wall
+        if items_per_day is not None and items_per_day < pace:
+            raise ValueError(f"an endless run at {rate:g} items/s needs items_per_day of at least {pace}")
+        return SimulatedTime(_midnight(now - timedelta(days=2)), items_per_day or pace)
+    if duration_s <= 0 or not math.isfinite(duration_s):
+        raise ValueError("the duration must be above 0")
+    items = rate * duration_s
+    if items_per_day is None:
+        items_per_day = max(2_000, math.ceil(items / (kept / timedelta(days=1) - 1.5)))
+    # Weekends have 0.72 of the mean traffic: the same items may take that much longer to come.
+    span = timedelta(days=items / items_per_day / 0.72)
+    return SimulatedTime(_midnight(now - span - MARGIN), items_per_day)
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,1 @@
+"""Public data sets, lodged as if they were today's traffic."""
