@@ -1,0 +1,232 @@
+"""Re-evaluation: a result meets its alert once, and what it teaches can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agents.reevaluation import ReEvaluation, ReEvaluationState
+from agents.selection import Selection
+from agents.step import Outcome
+from schemas import codec
+from schemas.decisions import AlertRaised
+from schemas.inspections import InspectionCompleted, OutcomeLearned
+from schemas.items import RiskHit
+from tests.border import (
+    DAWN,
+    ToldBrain,
+    arrivals_of,
+    number_of,
+    of_topic,
+    parcel,
+    policy_of,
+    result_on,
+    snapshot,
+)
+
+WATCHLIST = RiskHit(entry_id="wl-1", version=1, kind="watchlist", matched="consignee")
+
+
+def alerts_of(count: int, **parcels: Any) -> list[AlertRaised]:
+    """Alerts of `count` parcels that are all on the watchlist."""
+    selection = Selection(policy_of(), ToldBrain(lambda filtered: number_of(filtered) % 7 - 3.0))
+    items = [parcel(number, hits=(WATCHLIST,), **parcels) for number in range(count)]
+    return of_topic(selection.decide(selection.begin(0, 0), arrivals_of(items)).outputs, "alerts")
+
+
+class Centre:
+    """A partition of results, and the alerts that went out before them."""
+
+    def __init__(self, alerts: Sequence[AlertRaised], **policy: Any) -> None:
+        self.step = ReEvaluation(policy_of(**policy))
+        self.alerts = list(alerts)
+        self.results: list[InspectionCompleted] = []
+        self.state = self.begin()
+
+    def begin(self) -> ReEvaluationState:
+        state = self.step.begin(0, len(self.results))
+        self.step.remember(state, arrivals_of(self.alerts, "alerts"))
+        return state
+
+    def send(self, *results: InspectionCompleted) -> Outcome:
+        arrivals = arrivals_of(results, "inspection-results", len(self.results))
+        self.results.extend(results)
+        return self.step.decide(self.state, arrivals)
+
+    def rebuilt(self) -> ReEvaluationState:
+        state = self.begin()
+        self.step.remember(state, arrivals_of(self.results, "inspection-results"))
+        return state
+
+
+def examples(outcome: Outcome) -> list[OutcomeLearned]:
+    return of_topic(outcome.outputs, "labelled-examples")
+
+
+def reasons(outcome: Outcome) -> list[str]:
+    return [refusal.reason for refusal in outcome.refusals]
+
+
+def test_seizure_teaches_a_positive_label_from_the_features_as_scored() -> None:
+    (alert,) = alerts_of(1)
+    outcome = Centre([alert]).send(result_on(alert, "seizure", severity=2, categories=("drugs",)))
+    (example,) = examples(outcome)
+    assert example.label == 1
+    assert example.weight == 1.5
+    assert example.features == alert.features == {"told": -3.0}
+    assert example.layer == "mandatory"
+    assert example.subject == alert.decision.subject
+    assert example.counterpart == f"c:{1000:032x}"
+    (output,) = [output for output in outcome.outputs if output.topic == "labelled-examples"]
+    assert output.partition == 0
+    assert codec.decode("labelled-examples", codec.encode(example)) == example
+
+
+@pytest.mark.parametrize(
+    ("outcome", "method", "label", "weight"),
+    [
+        ("irregularity", "documents", 1, 1.0),
+        ("clear", "physical", 0, 1.0),
+        ("clear", "documents", 0, 0.5),
+    ],
+)
+def test_label_and_weight_follow_from_outcome_and_method(outcome: str, method: str, label: int, weight: float) -> None:
+    (alert,) = alerts_of(1)
+    (example,) = examples(Centre([alert]).send(result_on(alert, outcome, method=method)))
+    assert (example.label, example.weight) == (label, weight)
+
+
+@pytest.mark.parametrize(("outcome", "method"), [("not-inspected", "none"), ("passed-on", "none"), ("clear", "none")])
+def test_nobody_looked_so_nothing_is_learnt(outcome: str, method: str) -> None:
+    (alert,) = alerts_of(1)
+    done = Centre([alert]).send(result_on(alert, outcome, method=method))
+    assert done.outputs == []
+    assert done.refusals == []
+
+
+def test_result_without_an_alert_is_refused_and_can_be_driven_again_once_the_alert_is_there() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([])
+    assert reasons(centre.send(result_on(alert, "seizure"))) == ["no-matching-alert"]
+    centre.step.remember(centre.state, arrivals_of([alert], "alerts"))
+    assert len(examples(centre.send(result_on(alert, "seizure")))) == 1
+
+
+def test_second_result_is_refused_unless_it_corrects_the_first() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([alert])
+    first = result_on(alert, "seizure", result_id="r-1")
+    assert len(examples(centre.send(first))) == 1
+    assert reasons(centre.send(first)) == ["already-resolved"]
+    assert reasons(centre.send(result_on(alert, "clear", result_id="r-2"))) == ["already-resolved"]
+    assert reasons(centre.send(result_on(alert, "clear", result_id="r-3", corrects="r-9"))) == ["nothing-to-correct"]
+    (corrected,) = examples(centre.send(result_on(alert, "clear", result_id="r-4", corrects="r-1")))
+    assert (corrected.label, corrected.corrects) == (0, "r-1")
+    book = centre.state.effectiveness_of(alert.decision.control_point)
+    assert (book.total.inspected, book.total.seizures) == (1, 0)
+
+
+def test_undo_takes_the_lesson_back_and_a_later_result_replaces_it() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([alert])
+    centre.send(result_on(alert, "seizure", result_id="r-1"))
+    (undone,) = examples(centre.send(result_on(alert, "passed-on", result_id="r-2", corrects="r-1")))
+    assert (undone.outcome, undone.corrects) == ("not-inspected", "r-1")
+    book = centre.state.effectiveness_of(alert.decision.control_point)
+    assert book.total.inspected == 0
+    (again,) = examples(centre.send(result_on(alert, "irregularity", result_id="r-3")))
+    assert (again.label, again.corrects) == (1, "r-2")
+    assert (book.total.inspected, book.total.hits, book.total.seizures) == (1, 1, 0)
+
+
+def test_alert_that_was_passed_on_still_takes_its_result() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([alert])
+    assert centre.send(result_on(alert, "passed-on", result_id="r-1")).outputs == []
+    (example,) = examples(centre.send(result_on(alert, "seizure", result_id="r-2")))
+    assert example.corrects is None
+
+
+def test_result_of_another_control_point_or_of_tomorrow_is_refused() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([alert])
+    assert reasons(centre.send(result_on(alert, control_point="ELSEWHERE"))) == ["other-control-point"]
+    result = result_on(alert)
+    (arrival,) = arrivals_of([result], "inspection-results", 1)
+    early = type(arrival)(result, arrival.topic, 0, 1, arrival.timestamp_ms - 3_600_000, arrival.sent_ms)
+    assert reasons(centre.step.decide(centre.state, [early])) == ["clock-ahead"]
+
+
+def test_result_that_comes_after_the_horizon_matches_nothing() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([alert])
+    late = result_on(alert, "seizure", inspected_at=alert.decision.lodged_at + timedelta(days=30, seconds=1))
+    assert reasons(centre.send(late)) == ["no-matching-alert"]
+    in_time = result_on(alert, "seizure", inspected_at=alert.decision.lodged_at + timedelta(days=30))
+    assert len(examples(centre.send(in_time))) == 1
+
+
+def test_alerts_are_forgotten_after_the_horizon() -> None:
+    alerts = alerts_of(2)
+    (month_later,) = alerts_of(3, at=DAWN + timedelta(days=31))[2:]
+    centre = Centre([*alerts, month_later])
+    assert centre.step.entries(centre.state) == 1
+
+
+def test_alert_that_is_sent_twice_is_joined_once() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([alert, alert])
+    assert len(examples(centre.send(result_on(alert)))) == 1
+    assert reasons(centre.send(result_on(alert))) == ["already-resolved"]
+
+
+def test_batch_of_results_that_comes_again_teaches_the_same_under_the_same_ids() -> None:
+    alerts = alerts_of(60)
+    centre = Centre(alerts)
+    centre.send(*(result_on(alert, "seizure" if n % 3 else "clear") for n, alert in enumerate(alerts[:30])))
+    before = centre.rebuilt()
+    first = centre.send(*(result_on(alert, "seizure") for alert in alerts[25:]))
+    arrivals = arrivals_of(centre.results[30:], "inspection-results", 30)
+    second = centre.step.decide(before, arrivals)
+    assert first == second
+    assert len(first.refusals) == 5
+
+
+def test_state_rebuilt_from_alerts_and_results_equals_the_live_one() -> None:
+    alerts = alerts_of(200)
+    centre = Centre(alerts)
+    outcomes = ("seizure", "clear", "irregularity", "not-inspected", "passed-on")
+    for n, alert in enumerate(alerts):
+        centre.send(result_on(alert, outcomes[n % 5], result_id=f"r-{n}", severity=n % 4))
+        if n % 4 == 0:
+            centre.send(result_on(alert, outcomes[(n + 1) % 5], result_id=f"c-{n}", corrects=f"r-{n}"))
+    rebuilt = centre.rebuilt()
+    assert snapshot(rebuilt.resolutions) == snapshot(centre.state.resolutions)
+    assert snapshot(rebuilt.effectiveness) == snapshot(centre.state.effectiveness)
+
+
+def test_seizure_rate_is_reported_by_layer_and_criterion_for_each_window() -> None:
+    alerts = alerts_of(10)
+    centre = Centre(alerts)
+    day = [result_on(alert, "seizure" if n < 3 else "clear") for n, alert in enumerate(alerts[:9])]
+    assert of_topic(centre.send(*day).outputs, "monitoring") == []
+    next_day = result_on(alerts[9], inspected_at=DAWN + timedelta(days=2, hours=1))
+    (report,) = of_topic(centre.send(next_day).outputs, "monitoring")
+    assert (report.inspected, report.seizures, report.by_layer) == (9, 3, {"mandatory": (9, 3)})
+    assert report.since == DAWN + timedelta(days=1)
+
+
+def test_model_that_is_suddenly_wrong_is_called_drift() -> None:
+    alerts = alerts_of(3000)
+    centre = Centre(alerts)
+    found = []
+    for n, alert in enumerate(alerts):
+        outcome = "seizure" if (alert.decision.score > 0.5) == (n < 1500) else "clear"
+        found.extend(of_topic(centre.send(result_on(alert, outcome)).outputs, "monitoring"))
+    drifts = [event for event in found if type(event).__name__ == "DriftDetected"]
+    assert [event.what for event in drifts[:1]] == ["prediction-error"]
+    assert drifts[0].after > drifts[0].before
+    assert drifts[0].at > DAWN + timedelta(days=1, seconds=1500)
