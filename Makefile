@@ -48,6 +48,7 @@ check: lint types lint-imports check-schemas ## everything but the tests
 generate: install ## write the files that are made from the code: JSON Schemas, AsyncAPI, docs tables
 	$(BIN)/borderflow schemas generate
 	$(BIN)/python -m streams.settings
+	$(BIN)/python -m schemas.page
 
 clean: ## remove caches and build output
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist build

@@ -1,0 +1,96 @@
+"""`docs/topics-and-schemas.md`: written from the topic declarations and the types (`python -m schemas.page`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schemas.documents import schema_path
+from schemas.personal import personal_fields
+from schemas.registry import TopicDeclaration, declarations
+
+PATH = Path("docs/topics-and-schemas.md")
+
+_HEAD = """\
+# Topics and schemas
+
+This page is written from `schemas/topics/*.yaml` and the event types (`make generate`); a test compares the two.
+`schemas/asyncapi.yaml` says the same to programs.
+
+## Records
+
+A record's value is one JSON object, an event: a fact in the past tense. Its CloudEvents 1.0 attributes are Kafka
+headers (binary mode): `ce_specversion`, `ce_id`, `ce_type`, `ce_source`, `ce_time` and `content-type`.
+
+- `ce_type` is `borderflow.<Event>.v<N>`. A lodgement without it is read as the topic's current version. A type or a
+  version that the topic does not carry is dead-lettered as `unknown-schema-version`.
+- `ce_id` is a hash of the step and of the record that this one follows from. It is the same after any redelivery:
+  delivery is at least once, so a consumer drops what it has seen.
+- `ce_time` is when the record was sent. The Kafka timestamp is event time: when the lodgement says it was lodged.
+- Fields that have their default are left out. Fields that a reader does not know are passed over.
+- A value may have 1,000,000 bytes. Times are RFC 3339 with a zone. NaN and Infinity are not JSON and are refused.
+
+## Topics
+
+"""
+
+_VERSIONS = """\
+## Versions
+
+The types in `schemas/*.py` are the source; `schemas/json/<topic>.v<N>.schema.json` is committed beside them, and
+`schemas/examples/<topic>/v<N>/` holds examples. Compatibility is BACKWARD_TRANSITIVE: today's types read every record
+that any committed version allows, because history is replayed for years.
+
+`borderflow schemas check` compares today's types with every committed schema and names the topic, version, field and
+reason of what could not be read: a new required field, a narrower type, bound, pattern or word list, an event taken off
+a topic, and a changed default (defaults are left out when an event is written, so an old record would change its
+meaning). `borderflow schemas generate` writes the files again, and refuses when that would hide such a change.
+
+To change an event: add an optional field, run `make generate`, and review the difference. For a change of meaning,
+raise `version` in the topic's declaration; the schemas of earlier versions stay.
+
+## Fields about persons
+
+The marks are `x-personal` in the schemas (`borderflow schemas personal`). docs/security-and-privacy.md says what
+follows from them.
+
+"""
+
+
+def topics_page() -> str:
+    """The text of the page."""
+    rows = ["| topic | key | events | partitions | kept | personal data |", "|---|---|---|---|---|---|"]
+    rows += [_row(one) for one in declarations().values()]
+    about = ["", "`partitions`: topics of one class have the same number of partitions; `one` is exactly one.", ""]
+    sections = [line for one in declarations().values() for line in _section(one)]
+    personal = [f"- {one.topic}: {_fields(one.topic)}" for one in declarations().values() if one.personal.holds]
+    return _HEAD + "\n".join([*rows, *about, *sections]) + "\n" + _VERSIONS + "\n".join(personal) + "\n"
+
+
+def _row(one: TopicDeclaration) -> str:
+    kept = "for ever" if one.retention_ms < 0 else f"{one.retention_ms / 86_400_000:g} days"
+    if one.tombstones:
+        kept += ", the latest of each key"
+    events = ", ".join(one.events)
+    personal = ", ".join(one.personal.subjects) or "none"
+    return f"| [{one.topic}](#{one.topic}) | {one.key} | {events} | {one.partitions} | {kept} | {personal} |"
+
+
+def _section(one: TopicDeclaration) -> list[str]:
+    schema = f"schemas/{schema_path(one.topic, one.version)}"
+    facts = [
+        f"- from {', '.join(one.producers)}; read by {', '.join(one.consumers)}; owner: {one.owner}",
+        f"- schema: [{schema}](../{schema}); what cannot be read or decided goes to `{one.dead_letter_topic}`",
+    ]
+    if one.timestamp_after_max_ms is not None:
+        facts.append(f"- brokers refuse records stamped more than {one.timestamp_after_max_ms // 60_000} minutes ahead")
+    if one.personal.note:
+        facts.append(f"- personal data: {one.personal.note}")
+    return [f"### {one.topic}", "", one.description, "", *facts, ""]
+
+
+def _fields(topic: str) -> str:
+    return ", ".join(f"`{path}`" for path in personal_fields(topic))
+
+
+if __name__ == "__main__":
+    PATH.write_text(topics_page(), encoding="utf-8")
