@@ -36,9 +36,12 @@ class ProfileBook(Protocol):
 
 
 class Appraisal:
-    """What the model says of one item. `probability` is None outside the band where scores are calibrated."""
+    """What the model says of one item. `probability` is None outside the band where scores are calibrated.
 
-    __slots__ = ("features", "flows", "log_odds", "model_version", "probability", "score")
+    `learnt` is how many labels the model that decides for the item's stream has learnt from; 0 is a cold start.
+    """
+
+    __slots__ = ("features", "flows", "learnt", "log_odds", "model_version", "probability", "score")
 
     def __init__(
         self,
@@ -47,7 +50,9 @@ class Appraisal:
         features: dict[str, float],
         flows: tuple[str, ...],
         model_version: int,
+        learnt: int = 0,
     ) -> None:
+        self.learnt = learnt
         self.log_odds = log_odds
         self.score = logistic(log_odds)
         self.probability = probability
@@ -64,6 +69,7 @@ class Brain:
         self.version = 0
         self._champions = {stream: Champion() for stream in STREAMS}
         self._learnt: dict[str, None] = {}
+        self._labels = dict.fromkeys(STREAMS, 0)
 
     def fold(self, offset: int, key: str | None, event: msgspec.Struct | None) -> None:
         """Fold the record at `offset`. A record at or below what was folded has no second effect."""
@@ -84,7 +90,8 @@ class Brain:
         description = describe(filtered)
         champion = self._champions[filtered.item.stream]
         features = champion.features(description)
-        return Appraisal(champion.log_odds(features), None, features, description.flows, self.version)
+        learnt = self._labels[filtered.item.stream]
+        return Appraisal(champion.log_odds(features), None, features, description.flows, self.version, learnt)
 
     def explain(self, filtered: ItemFiltered, appraisal: Appraisal, limit: int = 5) -> tuple[Reason, ...]:
         """Say why, at most `limit` reasons whose weights sum to the log-odds."""
@@ -94,10 +101,13 @@ class Brain:
         )
 
     def _learn(self, event: OutcomeLearned) -> None:
+        if event.outcome in ("not-inspected", "passed-on"):
+            return  # takes an earlier lesson back in the profiles and rates; a model cannot unlearn
         if event.decision_id in self._learnt and event.corrects is None:
             return
         self._learnt[event.decision_id] = None
         if len(self._learnt) > _SEEN:
             del self._learnt[next(iter(self._learnt))]
+        self._labels[event.stream] += 1
         day = event.inspected_at.timestamp() / _DAY
         self._champions[event.stream].learn(event.features, event.label, event.weight, day)
