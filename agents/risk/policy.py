@@ -125,6 +125,19 @@ class AnomalyRule(Section, frozen=True, kw_only=True):
     at_least: Annotated[Share, Meta(description="Share of recent traffic of its kind that is less unusual.")] = 0.98
 
 
+class AutoClear(Section, frozen=True, kw_only=True):
+    """What is plainly low risk. Never an item with a hit, a criterion, a failed check, or a find on record."""
+
+    trusted_traders: Annotated[bool, Meta(description="Clear what is consigned to a trusted trader.")] = True
+    clean_inspections: Annotated[
+        int, Meta(ge=1, description="Inspections of the consignee on record, all clear, at least; and ...")
+    ] = 3
+    value_usd: Annotated[float, Meta(ge=0, description="... a declared value of at most this.")] = 150.0
+    anomaly_below: Annotated[
+        Share, Meta(description="Only items less unusual than this, as a share of recent traffic.")
+    ] = 0.9
+
+
 class LaneShares(Section, frozen=True, kw_only=True):
     """Where selected items go, in shares of them."""
 
@@ -274,6 +287,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     surge: Annotated[SurgeRule, Meta(description="Surge slots.")] = SurgeRule()
     profile: Annotated[ProfileRule, Meta(description="Repeat offenders.")] = ProfileRule()
     anomaly: Annotated[AnomalyRule, Meta(description="Unusual items.")] = AnomalyRule()
+    auto_clear: Annotated[AutoClear, Meta(description="Plainly low risk.")] = AutoClear()
     lanes: Annotated[LaneRule, Meta(description="Lanes of selected items.")] = LaneRule()
     deadlines: Annotated[Deadlines, Meta(description="By when to act.")] = Deadlines()
     lessons: Annotated[Lessons, Meta(description="What is learnt from a result.")] = Lessons()

@@ -1,0 +1,110 @@
+"""How unusual an item is among the recent items of its kind, for what no label covers yet.
+
+An item is described by a few pairs of coarse facts. Each pair has a surprise: how rarely, of late, the second came
+with the first. The product of the surprises is ranked among those of recent items, so the score is the share of
+recent traffic that is less unusual, whatever the kind of traffic.
+
+Counts are kept by buckets of event time and forgotten bucket by bucket, counted back from the watermark. Half of the
+horizon is for the counts, half for the ranks (a rank compares with scores, and scores need the counts before them), so
+that a state rebuilt from the horizon scores like one that never stopped. docs/adr/0007-anomaly-score.md has the
+comparison with half-space trees.
+"""
+
+from __future__ import annotations
+
+from math import log2
+from typing import Final
+
+from agents.risk.pairs import pairs_of
+from schemas.items import ItemScreened
+
+_BUCKETS: Final = 12
+"""Buckets of each half of the horizon."""
+_FEW: Final = 200
+"""While fewer items than this have been ranked, nothing is called very unusual."""
+_STEP: Final = 4
+_RANKS: Final = 256
+_COARSE: Final = 16
+
+
+class KindOfTraffic:
+    """Counts and ranks of one stream. The lists hold what is visible; `by_bucket` what to take back later."""
+
+    __slots__ = ("coarse", "counts", "counts_by_bucket", "ranked", "ranks", "ranks_by_bucket")
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.counts_by_bucket: dict[int, dict[str, int]] = {}
+        self.ranks = [0] * _RANKS
+        self.coarse = [0] * (_RANKS // _COARSE)
+        self.ranked = 0
+        self.ranks_by_bucket: dict[int, list[int]] = {}
+
+    def forget(self, before: int) -> None:
+        """Take back the buckets before `before`."""
+        for bucket in [b for b in self.counts_by_bucket if b < before]:
+            counts = self.counts
+            for key, count in self.counts_by_bucket.pop(bucket).items():
+                left = counts[key] - count
+                if left:
+                    counts[key] = left
+                else:
+                    del counts[key]
+        for bucket in [b for b in self.ranks_by_bucket if b < before]:
+            for rank in self.ranks_by_bucket.pop(bucket):
+                self.ranks[rank] -= 1
+                self.coarse[rank // _COARSE] -= 1
+                self.ranked -= 1
+
+
+class Anomaly:
+    """The scores of one partition, for each stream."""
+
+    def __init__(self, horizon_ms: int) -> None:
+        self._bucket_ms = max(1, horizon_ms // (2 * _BUCKETS))
+        self._kinds: dict[str, KindOfTraffic] = {}
+        self._oldest = -(1 << 62)
+
+    def advance(self, watermark_ms: int) -> None:
+        """Forget the buckets that began more than half a horizon before the watermark."""
+        oldest = -((_BUCKETS * self._bucket_ms - watermark_ms) // self._bucket_ms)
+        if oldest > self._oldest:
+            self._oldest = oldest
+            for kind in self._kinds.values():
+                kind.forget(oldest)
+
+    def score(self, item: ItemScreened, at_ms: int) -> float:
+        """The share, in [0, 1], of recent items of its stream that are less unusual; then count it in."""
+        kind = self._kinds.get(item.stream)
+        if kind is None:
+            kind = self._kinds[item.stream] = KindOfTraffic()
+        counts = kind.counts
+        get = counts.get
+        pairs = pairs_of(item)
+        surprise = 1.0
+        for context, cell in pairs:
+            surprise *= (get(context, 0) + 2.0) / (get(cell, 0) + 1.0)
+        rank = min(int(_STEP * log2(surprise) + 0.5) if surprise > 1.0 else 0, _RANKS - 1)
+        coarse = rank // _COARSE
+        below = sum(kind.coarse[:coarse]) + sum(kind.ranks[coarse * _COARSE : rank]) + 0.5 * kind.ranks[rank]
+        score = below / max(kind.ranked, _FEW)
+        bucket = at_ms // self._bucket_ms
+        if bucket >= self._oldest:
+            mine = kind.counts_by_bucket.get(bucket)
+            if mine is None:
+                mine = kind.counts_by_bucket[bucket] = {}
+                kind.ranks_by_bucket[bucket] = []
+            held = mine.get
+            for pair in pairs:
+                for key in pair:
+                    counts[key] = get(key, 0) + 1
+                    mine[key] = held(key, 0) + 1
+            kind.ranks_by_bucket[bucket].append(rank)
+            kind.ranks[rank] += 1
+            kind.coarse[coarse] += 1
+            kind.ranked += 1
+        return score
+
+    def entries(self) -> int:
+        """How many counts are kept."""
+        return sum(len(kind.counts) for kind in self._kinds.values())

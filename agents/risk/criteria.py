@@ -1,0 +1,95 @@
+"""The criteria that every worker holds, folded from their log, ready to be asked about an item.
+
+The latest record of a criterion wins, whatever its version: the topic is compacted, and a worker that starts tomorrow
+sees only that one. That versions rise is checked when a criterion is published.
+"""
+
+from __future__ import annotations
+
+from agents.risk.criteria_compiler import CompiledCriteria
+from agents.risk.criteria_fields import fields_of
+from agents.risk.criteria_language import Condition, CriterionRefusedError, read_condition
+from agents.risk.risk_information import epoch_ms
+from schemas.items import ItemScreened, Monitored, Stream
+from schemas.knowledge import CriterionPublished
+
+_FOREVER = 1 << 62
+
+
+class Criterion:
+    """A criterion in the book: as published, and as read for each of its streams."""
+
+    __slots__ = ("conditions", "event", "from_ms", "until_ms")
+
+    def __init__(self, event: CriterionPublished) -> None:
+        """Raises `CriterionRefusedError`."""
+        self.event = event
+        self.from_ms = epoch_ms(event.valid_from)
+        self.until_ms = _FOREVER if event.valid_until is None else epoch_ms(event.valid_until)
+        if self.until_ms <= self.from_ms:
+            raise CriterionRefusedError("valid_until is not after valid_from: it would never be in force")
+        if event.action == "boost" and event.weight == 0.0:
+            raise CriterionRefusedError("a boost needs a weight other than 0")
+        self.conditions: dict[Stream, Condition] = {}
+        for stream in dict.fromkeys(event.streams):
+            try:
+                self.conditions[stream] = read_condition(event.condition, fields_of(stream))
+            except CriterionRefusedError as why:
+                raise CriterionRefusedError(f"{why.message} (stream {stream})", why.line, why.column) from None
+
+
+def check_criterion(event: CriterionPublished) -> None:
+    """Whether a criterion can be used. Raises `CriterionRefusedError` with the place of the error."""
+    Criterion(event)
+
+
+class CriteriaBook:
+    """All criteria that are not withdrawn. `version` is the offset after the last folded record."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.refused: dict[str, str] = {}
+        """Criteria in the log that cannot be used (published by other means than the command), and why."""
+        self._criteria: dict[str, Criterion] = {}
+        self._compiled: dict[Stream, tuple[CompiledCriteria, list[Criterion]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._criteria)
+
+    @property
+    def criteria(self) -> tuple[CriterionPublished, ...]:
+        """The criteria as published, by id; those out of their validity dates are among them."""
+        return tuple(self._criteria[criterion_id].event for criterion_id in sorted(self._criteria))
+
+    def fold(self, offset: int, key: str | None, event: object | None) -> None:
+        """Fold the record of criteria at `offset`. None (a tombstone) and `withdrawn` end the criterion."""
+        self.version = offset + 1
+        if isinstance(event, CriterionPublished):
+            self._remove(event.criterion_id)
+            if not event.withdrawn:
+                try:
+                    self._criteria[event.criterion_id] = Criterion(event)
+                except CriterionRefusedError as why:
+                    self.refused[event.criterion_id] = str(why)
+        elif event is None and key is not None:
+            self._remove(key)
+
+    def _remove(self, criterion_id: str) -> None:
+        self._criteria.pop(criterion_id, None)
+        self.refused.pop(criterion_id, None)
+        self._compiled.clear()
+
+    def evaluate(self, item: ItemScreened, seen: Monitored, anomaly: float, at_ms: int) -> list[CriterionPublished]:
+        """The criteria that fire on an item at its event time, by id."""
+        if not self._criteria:
+            return []
+        compiled = self._compiled.get(item.stream)
+        if compiled is None:
+            mine = [criterion for _, criterion in sorted(self._criteria.items()) if item.stream in criterion.conditions]
+            conditions = [criterion.conditions[item.stream] for criterion in mine]
+            compiled = self._compiled[item.stream] = (CompiledCriteria(conditions), mine)
+        evaluator, held = compiled
+        if not held or (item.traveller if item.stream == "passengers" else item.cargo) is None:
+            return []
+        fired = [held[index] for index in evaluator.evaluate(item, seen, anomaly)]
+        return [one.event for one in fired if one.from_ms <= at_ms < one.until_ms]

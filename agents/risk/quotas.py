@@ -1,0 +1,70 @@
+"""How often a criterion may act: a share of the items of a control point in a day, spent on the strongest hits.
+
+A stream cannot wait for the day's hits to rank them. So a hit acts when the share still has room for it AND its
+strength is among the strongest so far: as many as the share allows of the hits seen. What is over is kept on the item
+without effect and reported, at the first, tenth, hundredth... capped hit of the day.
+
+The day is that of the partition's watermark, so the counts are a function of the records since its beginning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import ceil
+
+_DAY_MS = 86_400_000
+_STEPS = 64
+
+
+@dataclass(slots=True)
+class Spent:
+    """One criterion's day at one control point: its hits, by strength, and how many acted and were capped."""
+
+    hits: int = 0
+    acted: int = 0
+    capped: int = 0
+    strengths: list[int] = field(default_factory=lambda: [0] * _STEPS)
+
+    def is_round(self) -> bool:
+        """Whether the capped hits are 1, 10, 100...: when to report."""
+        return self.capped == int("1".ljust(len(str(self.capped)), "0"))
+
+
+class Quotas:
+    """The quotas of one partition, by control point and criterion."""
+
+    def __init__(self) -> None:
+        self._day = -1
+        self._items: dict[str, int] = {}
+        self._spent: dict[tuple[str, int, str], Spent] = {}
+
+    def __len__(self) -> int:
+        return len(self._spent)
+
+    def count(self, control_point: str, watermark_ms: int) -> None:
+        """Count an item of a control point; a new day begins with the first item after midnight, UTC."""
+        day = watermark_ms // _DAY_MS
+        if day != self._day:
+            self._day = day
+            self._items.clear()
+            self._spent.clear()
+        self._items[control_point] = self._items.get(control_point, 0) + 1
+
+    def spend(self, criterion_id: str, version: int, control_point: str, cap: float, strength: float) -> Spent | None:
+        """Spend one hit of strength 0 to 1. None when it acts, else the account that it would have overdrawn.
+
+        A criterion with any cap at all may act once a day: a share of the day's first items would be nothing.
+        """
+        at = (criterion_id, version, control_point)
+        spent = self._spent.get(at)
+        if spent is None:
+            spent = self._spent[at] = Spent()
+        allowed = ceil(cap * self._items.get(control_point, 0))
+        step = min(int(strength * _STEPS), _STEPS - 1)
+        spent.hits += 1
+        spent.strengths[step] += 1
+        if spent.acted < allowed and sum(spent.strengths[step + 1 :]) < allowed:
+            spent.acted += 1
+            return None
+        spent.capped += 1
+        return spent
