@@ -31,8 +31,12 @@ from streams.wire import CeType, Decode, Encode
 
 log = logging.getLogger("borderflow.app")
 
-GIVE_UP_S = 30.0
-"""Seconds that a failed worker may take to stop in good order before the process ends at once."""
+GIVE_UP_S = 25.0
+"""Seconds that a worker may take to stop in good order before the process ends at once.
+
+Less than the 30 s after which Kubernetes kills. An idempotent producer tries for ever while brokers refuse writes, so
+waiting for the batch in hand might never end; it is not committed, so the next owner of the partition gets it.
+"""
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,20 @@ class BorderApp(faust.App):
             metrics.REGISTRY.unregister(self._lags)
             self._lags = None
 
+    async def stop(self) -> None:
+        """Finish the batch in hand, commit, leave the group; within `GIVE_UP_S`, or the process ends."""
+        last_resort = self._give_up_later()
+        try:
+            await super().stop()
+        finally:
+            last_resort.cancel()
+
+    def _give_up_later(self) -> threading.Timer:
+        last_resort = threading.Timer(GIVE_UP_S, _end_process)
+        last_resort.daemon = True
+        last_resort.start()
+        return last_resort
+
     def fail(self, error: BaseException) -> None:
         """Stop the whole worker because of `error`, without acking anything more."""
         if self._failing is None:
@@ -161,9 +179,7 @@ class BorderApp(faust.App):
         if self.failure is None:
             self.failure = error
             log.critical("this worker stops: %s: %s", type(error).__name__, error, exc_info=error)
-            last_resort = threading.Timer(GIVE_UP_S, _end_process)
-            last_resort.daemon = True
-            last_resort.start()
+            self._give_up_later()
             await self.crash(error)
 
     async def _note_assignment(self, app: Any, assigned: set[TP], **kwargs: Any) -> None:
@@ -208,6 +224,6 @@ def run(app: BorderApp) -> None:
 
 
 def _end_process() -> None:
-    sys.stderr.write("borderflow: the failed worker did not stop in time; ending the process\n")
+    sys.stderr.write("borderflow: the worker did not stop in time; ending the process\n")
     sys.stderr.flush()
     os._exit(70)

@@ -129,11 +129,11 @@ def test_a_worker_that_is_told_to_stop_while_writes_are_refused_still_ends(
         time.sleep(6)
         assert sum(committed(settings, f"{settings.group}-crossings").values()) == 0
         began = time.monotonic()
-        crew.dismiss(name, signal.SIGTERM, timeout_s=90)
+        assert crew.dismiss(name, signal.SIGTERM, timeout_s=40) == 70  # it gave up waiting for the batch in hand
         took = time.monotonic() - began
         configure(kafka_nodes, f"{settings.group}-tallies", **{"min.insync.replicas": "1"})
         crew.hire()
         account = take_account(settings, PARTITIONS, lodged, within_s=40)
         keep_account(f"ended {took:.1f} s after SIGTERM; {account.line()}")
     assert account.balanced, account.line()
-    assert took < 60
+    assert took < 30
