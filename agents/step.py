@@ -94,10 +94,14 @@ class Memory:
 class Step(Protocol):
     """One of the four steps. `state` is opaque to the host; one state per input partition (per topic and partition)."""
 
-    name: str
-    inputs: tuple[str, ...]
-    produces: tuple[str, ...]
-    memory: tuple[Memory, ...]
+    @property
+    def name(self) -> str: ...
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+    @property
+    def produces(self) -> tuple[str, ...]: ...
+    @property
+    def memory(self) -> tuple[Memory, ...]: ...
 
     def begin(self, partition: int, first_offset: int) -> Any:
         """An empty state for a partition whose next batch starts at `first_offset`."""

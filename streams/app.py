@@ -220,7 +220,9 @@ def build_app(settings: Settings, topology: Topology) -> BorderApp:
 def run(app: BorderApp) -> None:
     """Run a worker until SIGTERM or SIGINT (exit code 0) or a failure (1); raises `SystemExit`."""
     configure_logging(app.borderflow_settings.log_level)
-    app.Worker(override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
+    worker = app.Worker(override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.spinner = None  # it writes to the terminal, and control characters to a file
+    worker.execute_from_commandline()
 
 
 def _end_process() -> None:
