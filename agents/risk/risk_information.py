@@ -122,6 +122,32 @@ class Entry:
         )
 
 
+class EntryRefusedError(ValueError):
+    """An entry that could never match, or would match too much; the message names the field, and no person."""
+
+
+def check_entry(event: RiskInformationPublished) -> None:
+    """Whether an entry can be used. Raises `EntryRefusedError`."""
+    if event.valid_until is not None and event.valid_until <= event.valid_from:
+        raise EntryRefusedError("valid_until: is not after valid_from, so it would never be in force")
+    for field, values in (
+        ("party_identifiers", event.party_identifiers),
+        ("documents", event.documents),
+        ("containers", event.containers),
+        ("conveyances", event.conveyances),
+    ):
+        for place, value in enumerate(values):
+            if not fold_code(value):
+                raise EntryRefusedError(f"{field}[{place}]: has no letter or digit")
+    for place, name in enumerate(event.party_names):
+        if not fold_name(name):
+            raise EntryRefusedError(f"party_names[{place}]: has no letter or digit")
+    if event.kind == "trusted-trader" and event.similarity < 1.0:
+        raise EntryRefusedError("similarity: trust is never extended to similar names; leave it out")
+    if not Entry(event).anchors:
+        raise EntryRefusedError("it gives no target to look for")
+
+
 class RiskInformationBook:
     """All entries in force, by anchor. `version` is the offset after the last folded record."""
 

@@ -1,0 +1,119 @@
+"""`borderflow criteria`: publish, withdraw, list and check targeting criteria."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from agents.risk.criteria import check_criterion
+from agents.risk.criteria_fields import ALL, fields_of
+from schemas.items import Stream
+from schemas.knowledge import CriterionPublished
+from streams.commands import CommandRefusedError
+from streams.knowledge import Knowledge
+from streams.settings import Settings
+
+app = App(name="criteria", help="Publish, withdraw and list targeting criteria.")
+criteria = Knowledge("criteria", CriterionPublished, "criterion_id", check_criterion)
+
+AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for other programs.")]
+
+
+@app.command
+def publish(file: Path, /) -> None:
+    """Publish the criteria of a YAML or JSON file. Every worker applies them within a second.
+
+    A criterion that is published already needs a higher version. Nothing is published unless everything is usable.
+
+    Parameters
+    ----------
+    file
+        One criterion, a list of them, or several YAML documents.
+    """
+    events = criteria.read_file(file)
+    settings = Settings.from_environment()
+    criteria.refuse_old_versions(events, criteria.published(settings))
+    criteria.send(settings, events)
+    for event in events:
+        _console().print(f"published {event.criterion_id} version {event.version}", highlight=False, markup=False)
+
+
+@app.command
+def check(file: Path, /) -> None:
+    """Check a file of criteria without publishing it and without any broker.
+
+    Parameters
+    ----------
+    file
+        One criterion, a list of them, or several YAML documents.
+    """
+    events = criteria.read_file(file)
+    _console().print(f"{len(events)} usable: {', '.join(e.criterion_id for e in events)}", highlight=False)
+
+
+@app.command
+def withdraw(criterion_id: str, /) -> None:
+    """Withdraw a criterion: its next version, which ends it.
+
+    Parameters
+    ----------
+    criterion_id
+        The criterion to end.
+    """
+    ended = criteria.withdraw(Settings.from_environment(), criterion_id)
+    _console().print(f"withdrew {criterion_id} with version {ended.version}", highlight=False, markup=False)
+
+
+@app.command(name="list")
+def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False, as_json: AsJson = False) -> None:
+    """List the published criteria.
+
+    Parameters
+    ----------
+    all_
+        Show withdrawn ones too.
+    """
+    events = [e for e in criteria.published(Settings.from_environment()).values() if all_ or not e.withdrawn]
+    if as_json:
+        _console().out(msgspec.json.encode(events).decode(), highlight=False)
+        return
+    table = Table(Column("criterion", no_wrap=True), "version", "action", "streams", "valid", "condition", box=None)
+    for one in events:
+        action: str = "[dim]withdrawn[/]" if one.withdrawn else one.action
+        if one.action == "boost" and not one.withdrawn:
+            action += f" {one.weight:+g}"
+        until = "" if one.valid_until is None else f" - {one.valid_until:%Y-%m-%d}"
+        valid = f"{one.valid_from:%Y-%m-%d}{until}"
+        row = (one.criterion_id, str(one.version), action, " ".join(one.streams), valid, escape(one.condition))
+        table.add_row(*row)
+    _console().print(table)
+
+
+@app.command
+def fields(stream: str | None = None, /) -> None:
+    """List the fields that a condition may ask about.
+
+    Parameters
+    ----------
+    stream
+        Only those of one stream: manifests, express-cargo or passengers.
+    """
+    if stream is not None and stream not in ALL:
+        raise CommandRefusedError(f"there is no stream {stream!r}; there are {', '.join(ALL)}")
+    wanted: tuple[Stream, ...] = tuple(one for one in ALL if stream in (None, one))
+    table = Table("field", "type", "streams", "meaning", box=None)
+    known = {field.name: field for one in wanted for field in fields_of(one).values()}
+    for field in known.values():
+        where = "all" if field.streams == ALL else " ".join(field.streams)
+        table.add_row(field.name, field.type, where, escape(field.meaning))
+    _console().print(table)
+
+
+def _console() -> Console:
+    return Console()

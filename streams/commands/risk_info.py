@@ -1,0 +1,111 @@
+"""`borderflow risk-info`: publish, withdraw, list and check watchlist, intelligence and trusted-trader entries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Column, Table
+
+from agents.risk.risk_information import check_entry
+from schemas.knowledge import RiskInformationPublished
+from streams.knowledge import Knowledge
+from streams.settings import Settings
+
+app = App(name="risk-info", help="Publish, withdraw and list risk information.")
+entries = Knowledge("risk-information", RiskInformationPublished, "entry_id", check_entry)
+
+AsJson = Annotated[
+    bool, Parameter(name="--json", negative=(), help="Print JSON for other programs; it holds the names on the list.")
+]
+
+
+@app.command
+def publish(file: Path, /) -> None:
+    """Publish the entries of a YAML or JSON file. Every worker applies them within a second.
+
+    An entry that is published already needs a higher version. Nothing is published unless everything is usable.
+
+    Parameters
+    ----------
+    file
+        One entry, a list of them, or several YAML documents.
+    """
+    events = entries.read_file(file)
+    settings = Settings.from_environment()
+    entries.refuse_old_versions(events, entries.published(settings))
+    entries.send(settings, events)
+    for event in events:
+        _console().print(f"published {event.entry_id} version {event.version}", highlight=False, markup=False)
+
+
+@app.command
+def check(file: Path, /) -> None:
+    """Check a file of entries without publishing it and without any broker.
+
+    Parameters
+    ----------
+    file
+        One entry, a list of them, or several YAML documents.
+    """
+    events = entries.read_file(file)
+    _console().print(f"{len(events)} usable: {', '.join(e.entry_id for e in events)}", highlight=False)
+
+
+@app.command
+def withdraw(entry_id: str, /) -> None:
+    """Withdraw an entry: its next version, which ends it.
+
+    Parameters
+    ----------
+    entry_id
+        The entry to end.
+    """
+    ended = entries.withdraw(Settings.from_environment(), entry_id)
+    _console().print(f"withdrew {entry_id} with version {ended.version}", highlight=False, markup=False)
+
+
+@app.command(name="list")
+def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False, as_json: AsJson = False) -> None:
+    """List the published entries: what they look for, not whom (that is in `--json`).
+
+    Parameters
+    ----------
+    all_
+        Show withdrawn ones too.
+    """
+    events = [e for e in entries.published(Settings.from_environment()).values() if all_ or not e.withdrawn]
+    if as_json:
+        _console().out(msgspec.json.encode(events).decode(), highlight=False)
+        return
+    table = Table(Column("entry", no_wrap=True), "version", "kind", "streams", "valid", "severity", "targets", box=None)
+    for one in events:
+        until = "" if one.valid_until is None else f" - {one.valid_until:%Y-%m-%d}"
+        kind = "[dim]withdrawn[/]" if one.withdrawn else one.kind
+        valid = f"{one.valid_from:%Y-%m-%d}{until}"
+        streams = " ".join(one.streams)
+        table.add_row(one.entry_id, str(one.version), kind, streams, valid, str(one.severity), targets(one))
+    _console().print(table)
+
+
+def targets(entry: RiskInformationPublished) -> str:
+    """How many targets of each sort an entry gives, without any of their values."""
+    counted = {
+        "names": entry.party_names,
+        "identifiers": entry.party_identifiers,
+        "documents": entry.documents,
+        "containers": entry.containers,
+        "conveyances": entry.conveyances,
+        "headings": entry.headings,
+        "origins": entry.origins,
+        "departures": entry.departures,
+        "ports": entry.ports_of_loading,
+    }
+    return ", ".join(f"{len(values)} {name}" for name, values in counted.items() if values)
+
+
+def _console() -> Console:
+    return Console()

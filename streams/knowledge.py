@@ -1,0 +1,179 @@
+"""What targeteers publish: files of criteria and risk information to events, and events to their compacted topics.
+
+A file is YAML or JSON: one entry, a list of entries, or several YAML documents. Everything in it is checked before
+anything is sent, against the types, against the rules of the domain, and against what is published already: versions
+must rise, so that two people cannot overwrite each other unnoticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import yaml
+
+from schemas.codec import Undecodable, ce_type_of, codec_for, encode
+from schemas.knowledge import CriterionPublished, RiskInformationPublished
+from streams.commands import CommandRefusedError
+from streams.settings import Settings
+from streams.wire import cloud_event, decoded, rfc3339
+
+E = TypeVar("E", CriterionPublished, RiskInformationPublished)
+
+_DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DATES = ("valid_from", "valid_until")
+
+
+class _Texts(yaml.SafeLoader):
+    """YAML in which dates stay texts: whether they have a time zone is for the types to check."""
+
+
+_Texts.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+class Knowledge(Generic[E]):
+    """One of the two topics: its type, the field that names an entry, and the rules of the domain.
+
+    `check` raises `ValueError` with a sentence for an entry that cannot be used.
+    """
+
+    def __init__(self, topic: str, kind: type[E], id_field: str, check: Callable[[E], None]) -> None:
+        self.topic = topic
+        self.kind: type[E] = kind
+        self.id_field = id_field
+        self._check: Callable[[E], None] = check
+
+    def id_of(self, event: E) -> str:
+        """The key of the event's record."""
+        return str(getattr(event, self.id_field))
+
+    def read_file(self, path: Path, *, now_s: float | None = None) -> list[E]:
+        """The entries of a file, all of them usable. An entry without `valid_from` is valid from now.
+
+        Raises `CommandRefusedError`, which names the file, the entry and the field; and `OSError`.
+        """
+        try:
+            documents = list(yaml.load_all(path.read_text(encoding="utf-8"), _Texts))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise CommandRefusedError(f"{path}: not readable as YAML or JSON: {' '.join(str(error).split())}") from None
+        entries = [one for document in documents for one in (document if isinstance(document, list) else [document])]
+        if not entries or entries == [None]:
+            raise CommandRefusedError(f"{path}: there is nothing in it")
+        now = rfc3339(time.time() if now_s is None else now_s).decode()
+        events = [self._entry(f"{path}: entry {place}", one, now) for place, one in enumerate(entries, 1)]
+        seen: set[str] = set()
+        for event in events:
+            if (name := self.id_of(event)) in seen:
+                raise CommandRefusedError(f"{path}: {self.id_field} {name} stands in it twice")
+            seen.add(name)
+        return events
+
+    def _entry(self, where: str, sent: Any, now: str) -> E:
+        if not isinstance(sent, dict):
+            raise CommandRefusedError(f"{where}: expected fields with values, got a {type(sent).__name__}")
+        if isinstance(sent.get(self.id_field), str):
+            where = f"{where} ({sent[self.id_field]})"
+        fields = {"event", *(field.name for field in msgspec.structs.fields(self.kind))}
+        for name in sent:
+            if name not in fields:
+                meant = get_close_matches(str(name), fields, n=1)
+                raise CommandRefusedError(
+                    f"{where}: unknown field {str(name)!r}" + (f"; did you mean {meant[0]!r}?" if meant else "")
+                )
+        values = {"event": self.kind.__name__, "valid_from": now, **sent}
+        for name in _DATES:
+            if isinstance(values.get(name), str) and _DATE_ONLY.fullmatch(values[name]):
+                values[name] += "T00:00:00Z"
+        try:
+            event: E = codec_for(self.topic).decode(msgspec.json.encode(values))
+        except Undecodable as error:
+            raise CommandRefusedError(f"{where}: {error.field}: {error.detail}") from None
+        try:
+            self._check(event)
+        except ValueError as error:
+            raise CommandRefusedError(f"{where}: {error}") from None
+        return event
+
+    def published(self, settings: Settings) -> dict[str, E]:
+        """The latest event of every entry, withdrawn ones too, by id. Raises the client's `KafkaError`."""
+        return asyncio.run(self._published(settings))
+
+    async def _published(self, settings: Settings) -> dict[str, E]:
+        from streams.rebuild import LogReader
+
+        decode, latest = codec_for(self.topic).decode, dict[str, E]()
+        async with LogReader(settings) as reader:
+            async for records in reader.read(self.topic, 0, 0):
+                for record in records:
+                    try:
+                        event = decoded(decode, record)
+                    except Undecodable:
+                        continue  # workers leave it out as well
+                    if event is not None:
+                        latest[self.id_of(event)] = event
+                    elif record.key is not None:
+                        latest.pop(record.key.decode(errors="replace"), None)
+        return dict(sorted(latest.items()))
+
+    def refuse_old_versions(self, events: Iterable[E], published: dict[str, E]) -> None:
+        """Raise `CommandRefusedError` when a version does not rise above the published one."""
+        for event in events:
+            name = self.id_of(event)
+            held = published.get(name)
+            if held is not None and event.version <= held.version:
+                raise CommandRefusedError(
+                    f"{name}: version: {event.version} is not above {held.version}, which is published already"
+                )
+
+    def send(self, settings: Settings, events: Sequence[E]) -> None:
+        """Publish events and wait until the brokers have them. Raises the client's `KafkaError`."""
+        from kafka import KafkaProducer
+
+        producer = KafkaProducer(
+            **settings.client_options(),
+            client_id=f"{settings.group}-targeting",
+            acks="all",
+            enable_idempotence=settings.idempotence,
+        )
+        try:
+            now_s = time.time()
+            time_header = rfc3339(now_s)
+            sent = []
+            for event in events:
+                name = self.id_of(event)
+                ce_id = f"{self.topic}/{name}/{event.version}"
+                headers = cloud_event(ce_id, ce_type_of(self.kind), b"borderflow/command-line", time_header)
+                sent.append(
+                    producer.send(
+                        self.topic,
+                        key=name.encode(),
+                        value=encode(event),
+                        headers=headers,
+                        partition=0,
+                        timestamp_ms=int(now_s * 1000),
+                    )
+                )
+            producer.flush()
+            for one in sent:
+                one.get(timeout=settings.request_timeout_s)
+        finally:
+            producer.close(timeout=5)
+
+    def withdraw(self, settings: Settings, name: str) -> E:
+        """Publish the next version of an entry, withdrawn. Raises `CommandRefusedError` when there is none to end."""
+        held = self.published(settings).get(name)
+        if held is None or held.withdrawn:
+            state = "is not published" if held is None else f"was withdrawn with version {held.version}"
+            raise CommandRefusedError(f"{name} {state}")
+        ended = msgspec.structs.replace(held, version=held.version + 1, withdrawn=True)
+        self.send(settings, [ended])
+        return ended

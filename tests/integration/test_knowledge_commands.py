@@ -1,0 +1,67 @@
+"""Criteria and risk information are published, listed and withdrawn on a real broker."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from streams.commands import CommandRefusedError
+from streams.commands import criteria as criteria_command
+from streams.commands import risk_info as risk_info_command
+from streams.settings import Settings
+from streams.topics import create_topics
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def environment(worker_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name, value in worker_environment.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.from_environment()
+    create_topics(settings)
+    return settings
+
+
+def test_a_criterion_is_published_changed_and_withdrawn(
+    environment: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"CR-{time.time_ns()}"
+    file = tmp_path / "criterion.yaml"
+    text = f"criterion_id: {name}\nversion: 1\ntitle: t\nstreams: [passengers]\ncondition: one_way\naction: direct\n"
+    file.write_text(text)
+    criteria_command.publish(file)
+    with pytest.raises(CommandRefusedError, match="version: 1 is not above 1"):
+        criteria_command.publish(file)
+    file.write_text(text.replace("version: 1", "version: 2").replace("one_way", "one_way and bags == 0"))
+    criteria_command.publish(file)
+    capsys.readouterr()
+    criteria_command.list_(as_json=True)
+    (listed,) = [one for one in json.loads(capsys.readouterr().out) if one["criterion_id"] == name]
+    assert (listed["version"], listed["condition"]) == (2, "one_way and bags == 0")
+    criteria_command.withdraw(name)
+    with pytest.raises(CommandRefusedError, match="was withdrawn with version 3"):
+        criteria_command.withdraw(name)
+    capsys.readouterr()
+    criteria_command.list_()
+    assert name not in capsys.readouterr().out
+
+
+def test_risk_information_is_listed_without_its_names(
+    environment: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"WL-{time.time_ns()}"
+    file = tmp_path / "entries.yaml"
+    file.write_text(
+        f"entry_id: {name}\nversion: 1\nkind: watchlist\nstreams: [express-cargo]\nparty_names: [Bonbogi Trading]\n"
+    )
+    risk_info_command.publish(file)
+    capsys.readouterr()
+    risk_info_command.list_()
+    shown = capsys.readouterr().out
+    assert name in shown
+    assert "Bonbogi" not in shown
+    risk_info_command.withdraw(name)
