@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -90,11 +91,17 @@ def dead_letter_of(headers: Sequence[tuple[str, bytes]], value: bytes | None) ->
 
 
 class Reader:
-    """Feeds a ledger with everything on `topics`; `on_alert` gets each full alert with its `ce_id`."""
+    """Feeds a ledger with everything on `topics`; `on_alert` gets each full alert with its `ce_id`.
+
+    What follows from lodgements sent before `since_ms` (wall clock) belongs to an earlier run and is passed over.
+    """
 
     def __init__(self, ledger: Ledger, on_alert: OnAlert | None = None) -> None:
         self.ledger = ledger
         self.unreadable = 0
+        self.since_ms = 0
+        self.ready = asyncio.Event()
+        """Set when `follow` knows where it begins in every partition."""
         self._on_alert = on_alert
 
     def feed(self, record: Any, wall_ms: float) -> None:
@@ -102,14 +109,21 @@ class Reader:
         topic, value = record.topic, record.value
         try:
             if topic == "decisions":
-                self.ledger.saw_decision(_DECISION.decode(value), ce_id_of(record.headers), wall_ms)
+                decision = _DECISION.decode(value)
+                if decision.origin.sent_ms >= self.since_ms:
+                    self.ledger.saw_decision(decision, ce_id_of(record.headers), wall_ms)
             elif topic == "alerts":
-                if self.ledger.saw_alert(_ALERT.decode(value), wall_ms) and self._on_alert is not None:
+                alert = _ALERT.decode(value)
+                if alert.decision.origin.sent_ms < self.since_ms:
+                    return
+                if self.ledger.saw_alert(alert, wall_ms) and self._on_alert is not None:
                     self._on_alert(_FULL_ALERT.decode(value), ce_id_of(record.headers))
             elif topic == "inspection-results":
                 self.ledger.saw_result(_RESULT.decode(value))
             elif topic in LODGEMENTS:
                 self.ledger.lodged(topic, record.partition, record.offset, items_in(topic, value))
+            elif (sent := sent_ms_of(record.headers)) is not None and sent < self.since_ms:
+                return
             elif (letter := dead_letter_of(record.headers, value)) is None:
                 self.unreadable += 1
             else:
@@ -123,9 +137,13 @@ class Reader:
         stop: asyncio.Event,
         topics: Iterable[str] = TOPICS,
         *,
+        from_end: bool = False,
         wait_ms: int = 20,
     ) -> None:
-        """Read from the beginning until `stop`; `wait_ms` is how long a broker may hold a fetch."""
+        """Read from the beginning (or from the end as it is now) until `stop`.
+
+        `wait_ms` is how long a broker may hold a fetch.
+        """
         consumer = AIOKafkaConsumer(
             *topics,
             **client_options,
@@ -138,6 +156,10 @@ class Reader:
         )
         await consumer.start()
         try:
+            if from_end:
+                await consumer.seek_to_end()
+            await asyncio.gather(*(consumer.position(place) for place in consumer.assignment()))
+            self.ready.set()
             while not stop.is_set():
                 fetched = await consumer.getmany(timeout_ms=100, max_records=2000)
                 wall_ms = time.time() * 1000
@@ -154,3 +176,14 @@ def ce_id_of(headers: Sequence[tuple[str, bytes]]) -> str:
         if name == "ce_id":
             return value.decode("utf-8", "replace")
     return ""
+
+
+def sent_ms_of(headers: Sequence[tuple[str, bytes]]) -> int | None:
+    """The CloudEvents time of a record in milliseconds, None when it has none that can be read."""
+    for name, value in headers:
+        if name == "ce_time":
+            try:
+                return round(datetime.fromisoformat(value.decode()).timestamp() * 1000)
+            except ValueError:
+                return None
+    return None
