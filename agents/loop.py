@@ -15,9 +15,24 @@ from zlib import crc32
 
 import msgspec
 
+from agents.filtering import Filtering
+from agents.reevaluation import ReEvaluation
+from agents.risk.brain import Brain
+from agents.risk.criteria import CriteriaBook
+from agents.risk.policy import Policy
+from agents.risk.profiles import Profiles
+from agents.risk.risk_information import RiskInformationBook
+from agents.screening import Screening
+from agents.selection import Selection
 from agents.step import Arrival, Memory, Outcome, Output, Refusal, Step
 from schemas.decisions import AlertRaised, SelectionDecided
 from schemas.inspections import InspectionCompleted, OutcomeLearned
+
+PartitionOf = Callable[[str, int], int]
+"""(key, number of partitions) to the partition of a record."""
+
+PassOn = Callable[[str, Any], Any]
+"""(topic, event) to the event as the next step gets it."""
 
 ONE_PARTITION: Final = frozenset(("labelled-examples", "criteria", "risk-information", "monitoring"))
 
@@ -60,6 +75,16 @@ class _Held:
     followed: dict[str, int]
 
 
+def by_checksum(key: str, partitions: int) -> int:
+    """Spread keys by CRC-32; a broker's clients use murmur2."""
+    return crc32(key.encode()) % partitions
+
+
+def as_it_is(topic: str, event: Any) -> Any:
+    """Hand an event on without a round trip through the wire format."""
+    return event
+
+
 class Loop:
     """Hosts steps over in-memory logs.
 
@@ -75,11 +100,11 @@ class Loop:
         *,
         partitions: int = 4,
         keep: bool = False,
-        partition_of: Callable[[str, int], int] = lambda key, partitions: crc32(key.encode()) % partitions,
-        pass_on: Callable[[str, Any], Any] = lambda topic, event: event,
+        partition_of: PartitionOf = by_checksum,
+        pass_on: PassOn = as_it_is,
     ) -> None:
         self._steps = tuple(steps)
-        self._books = {topic: tuple(held) for topic, held in books.items()}
+        self.books = {topic: tuple(held) for topic, held in books.items()}
         self._partitions = partitions
         self._partition_of = partition_of
         self._pass_on = pass_on
@@ -190,7 +215,7 @@ class Loop:
         arrival = Arrival(event, topic, partition, offset, at_ms, at_ms if sent_ms is None else sent_ms)
         if self._keep or topic in self._following:
             self.logs.setdefault(place, []).append(arrival)
-        for book in self._books.get(topic, ()):
+        for book in self.books.get(topic, ()):
             book.fold(offset, key, event)
         return arrival
 
@@ -210,3 +235,30 @@ class Loop:
             kept = kinds.get(output.topic)
             if kept is not None:
                 kept.append(output.event)
+
+
+def whole_loop(
+    policy: Policy,
+    pseudonym_key: bytes,
+    *,
+    partitions: int = 4,
+    keep: bool = False,
+    partition_of: PartitionOf = by_checksum,
+    pass_on: PassOn = as_it_is,
+) -> Loop:
+    """All four steps with their books, as a worker hosts them; the brain is `books["labelled-examples"][0]`."""
+    profiles, criteria, risk_information = Profiles(), CriteriaBook(), RiskInformationBook()
+    brain = Brain(profiles)
+    return Loop(
+        (
+            Screening(policy, profiles, risk_information, pseudonym_key),
+            Filtering(policy, criteria),
+            Selection(policy, brain),
+            ReEvaluation(policy),
+        ),
+        {"labelled-examples": (brain,), "criteria": (criteria,), "risk-information": (risk_information,)},
+        partitions=partitions,
+        keep=keep,
+        partition_of=partition_of,
+        pass_on=pass_on,
+    )
