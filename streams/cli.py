@@ -22,6 +22,7 @@ GROUPS = {
     "criteria": "Publish, withdraw and list targeting criteria.",
     "risk-info": "Publish, withdraw and list risk information.",
     "models": "Show, promote, freeze and roll back the models.",
+    "dlq": "List, show and send again what the steps refused.",
     "load": "Lodge simulated items at a given rate and measure latency.",
     "demo": "Run the whole loop on this machine, with a live view.",
 }
