@@ -20,7 +20,7 @@ import yaml
 
 from schemas.registry import declarations
 from streams import metrics
-from streams.cli import GROUPS
+from streams.cli import GROUPS, app
 from streams.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +62,7 @@ def test_services_run_commands_that_exist(services: dict[str, Any], dockerfile: 
     assert 'ENTRYPOINT ["borderflow"]' in dockerfile
     for name in OURS:
         assert services[name]["command"][0] in GROUPS
+        app.parse_args(services[name]["command"], exit_on_error=False, print_error=False)
         assert services[name]["image"].startswith("borderflow:")
         assert services[name]["build"] == "."
 

@@ -11,6 +11,8 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from agents.risk.criteria import check_criterion
+from agents.risk.risk_information import check_entry
 from schemas.codec import decode, encode
 from schemas.documents import committed_schema, examples, topic_schema
 from schemas.personal import personal_fields
@@ -114,6 +116,13 @@ def test_what_a_type_allows_its_schema_allows(name: str) -> None:
         check.validate(json.loads(encode(event)))
 
     allowed()
+
+
+def test_examples_of_knowledge_are_ones_that_could_be_published() -> None:
+    for value in examples("criteria", 1).values():
+        check_criterion(decode("criteria", value))
+    for value in examples("risk-information", 1).values():
+        check_entry(decode("risk-information", value))
 
 
 # Names of fields that are about persons wherever they stand, whole words only.
