@@ -10,8 +10,8 @@ from typing import Protocol
 
 import msgspec
 
-from agents.risk.champion import Champion
-from agents.risk.features import describe
+from agents.risk.champion import Champion, as_scored
+from agents.risk.features import Description, describe
 from agents.risk.learner import logistic
 from agents.risk.reasons import put_into_words
 from schemas.decisions import Reason
@@ -41,24 +41,30 @@ class Appraisal:
     `learnt` is how many labels the model that decides for the item's stream has learnt from; 0 is a cold start.
     """
 
-    __slots__ = ("features", "flows", "learnt", "log_odds", "model_version", "probability", "score")
+    __slots__ = ("_description", "_rates", "flows", "learnt", "log_odds", "model_version", "probability", "score")
 
     def __init__(
         self,
+        description: Description,
+        rates: list[float],
         log_odds: float,
         probability: float | None,
-        features: dict[str, float],
-        flows: tuple[str, ...],
         model_version: int,
-        learnt: int = 0,
+        learnt: int,
     ) -> None:
+        self._description = description
+        self._rates = rates
+        self.flows = description.flows
         self.learnt = learnt
         self.log_odds = log_odds
         self.score = logistic(log_odds)
         self.probability = probability
-        self.features = features
-        self.flows = flows
         self.model_version = model_version
+
+    @property
+    def features(self) -> dict[str, float]:
+        """The features as scored. Made when asked for: most items are never inspected, so nobody learns from them."""
+        return as_scored(self._description, self._rates)
 
 
 class Brain:
@@ -87,11 +93,10 @@ class Brain:
 
     def appraise(self, filtered: ItemFiltered) -> Appraisal:
         """Score one filtered item with the model that decides for its stream."""
+        stream = filtered.item.stream
         description = describe(filtered)
-        champion = self._champions[filtered.item.stream]
-        features = champion.features(description)
-        learnt = self._labels[filtered.item.stream]
-        return Appraisal(champion.log_odds(features), None, features, description.flows, self.version, learnt)
+        log_odds, rates = self._champions[stream].score(description)
+        return Appraisal(description, rates, log_odds, None, self.version, self._labels[stream])
 
     def explain(self, filtered: ItemFiltered, appraisal: Appraisal, limit: int = 5) -> tuple[Reason, ...]:
         """Say why, at most `limit` reasons whose weights sum to the log-odds."""

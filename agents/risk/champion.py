@@ -1,55 +1,101 @@
 """The model that decides: outcome rates at many levels feeding one online logistic regression, per stream.
 
 `features` is what an alert carries and what is learnt from later: attributes as 1, quantities, and `rate:<category>`
-with the rate as it stood. The linear model sees a rate under its level (`rate:hs6`), so one weight says how far the
-rates of that level are to be trusted.
+with the rate of each level as it stood when the item was scored. The linear model sees a rate under its level
+(`rate:hs6`), so one weight says how far the rates of that level are to be trusted.
 """
 
 from __future__ import annotations
+
+from copy import deepcopy
+from typing import Final
+
+import msgspec
 
 from agents.risk.features import Description
 from agents.risk.learner import OnlineLogistic
 from agents.risk.rates import OutcomeRates
 
-RATE = "rate:"
+RATE: Final = "rate:"
+
+
+class Learning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the champion learns. The defaults are those of docs/models.md.
+
+    Of outcomes at their levels, `rates_most` are remembered at each and halve in `rates_half_life_days`; `smoothing` is
+    how many outcomes at the base rate stand beside them; `steps` how many gradient steps one label is worth; `weights_half_life_days` None: for ever.
+    """
+
+    rate: float = 0.07
+    intercept_rate: float = 0.01
+    steps: int = 2
+    weights_half_life_days: float | None = None
+    rates_half_life_days: float = 1000.0
+    rates_most: float = 50.0
+    smoothing: float = 1.0
+    weights: int = 300_000
+    categories: int = 300_000
 
 
 class Champion:
     """Scores descriptions and learns features as they were scored."""
 
-    __slots__ = ("learner", "rates")
+    __slots__ = ("_steps", "learner", "rates")
 
-    def __init__(self) -> None:
-        self.learner = OnlineLogistic()
-        self.rates = OutcomeRates(half_life_days=60.0)
+    def __init__(self, learning: Learning | None = None) -> None:
+        learning = learning or Learning()
+        self._steps = learning.steps
+        self.learner = OnlineLogistic(
+            learning.rate, learning.intercept_rate, learning.weights_half_life_days, learning.weights
+        )
+        self.rates = OutcomeRates(
+            learning.rates_half_life_days, learning.smoothing, learning.rates_most, learning.categories
+        )
 
-    def features(self, description: Description) -> dict[str, float]:
-        """The features as they stand now."""
-        features = dict.fromkeys(description.attributes, 1.0)
-        features.update(description.quantities)
-        for category, rate in self.rates.log_odds(description.attributes):
-            features[RATE + category] = rate
-        return features
-
-    def log_odds(self, features: dict[str, float]) -> float:
-        """The score of features."""
-        return self.learner.log_odds(_seen_by_learner(features))
+    def score(self, description: Description) -> tuple[float, list[float]]:
+        """The log-odds of an item, and the rates at its levels as they stand now."""
+        rates = self.rates.log_odds(description.levels)
+        total = self.learner.intercept
+        weights = self.learner.weights
+        for name in description.attributes:
+            if name in weights:
+                total += weights[name]
+        for name, value in description.quantities.items():
+            if name in weights:
+                total += weights[name] * value
+        for category, rate in zip(description.levels, rates, strict=True):
+            if rate != 0.0:
+                name = RATE + category.partition("=")[0]
+                if name in weights:
+                    total += weights[name] * rate
+        return total, rates
 
     def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:
         """What each feature adds to the log-odds. The intercept is not among them."""
-        weight = self.learner.weight
-        return [(name, weight(_weight_name(name)) * value) for name, value in features.items()]
+        weights = self.learner.weights
+        return [(name, weights.get(_weight_name(name), 0.0) * value) for name, value in features.items()]
 
     def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> None:
-        """Learn one outcome from the features as they were scored."""
-        self.learner.learn(_seen_by_learner(features), label, weight, day)
+        """Learn one outcome from the features as they were scored. `day` is days since the epoch."""
+        x = {_weight_name(name): value for name, value in features.items()}
+        for _ in range(self._steps):
+            self.learner.learn(x, label, weight, day)
         self.rates.advance(day)
-        self.rates.learn([name for name in features if "=" in name and not name.startswith(RATE)], label, weight)
+        self.rates.learn([name[len(RATE) :] for name in features if name.startswith(RATE)], label, weight)
+
+    def copy(self) -> Champion:
+        """A model that scores like this one, and learns apart from it."""
+        return deepcopy(self)
+
+
+def as_scored(description: Description, rates: list[float]) -> dict[str, float]:
+    """The features of an item by name, to be learnt from when its outcome is known."""
+    features = dict.fromkeys(description.attributes, 1.0)
+    features.update(description.quantities)
+    for category, rate in zip(description.levels, rates, strict=True):
+        features[RATE + category] = rate
+    return features
 
 
 def _weight_name(name: str) -> str:
     return name.partition("=")[0] if name.startswith(RATE) else name
-
-
-def _seen_by_learner(features: dict[str, float]) -> dict[str, float]:
-    return {_weight_name(name): value for name, value in features.items()}

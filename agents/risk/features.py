@@ -1,8 +1,9 @@
 """What the models see of an item: a sparse description in words that an officer could read.
 
-Two kinds of features leave this module. `attributes` are categories (`hs6=851712`, `hs6*origin=851712*CN`): each is a
-one-hot feature of the linear model and a level at which outcomes are counted (`agents/risk/rates.py`). `quantities`
-are bounded numbers (logarithms of kilograms and dollars, prior records, traffic). A feature that is not known is
+Three kinds of features leave this module. `attributes` are categories (`hs6=851712`), one-hot features of the linear
+model. `levels` are categories at which outcomes are counted (`agents/risk/rates.py`), from a chapter with a mass band
+down to the exact declaration, because what was found before at any of them speaks for what comes. `quantities` are
+bounded numbers (logarithms of kilograms and dollars, prior records, traffic). A feature that is not known is
 absent: absence is never a zero in disguise, and nothing here raises or yields a NaN, whatever an item holds.
 
 Nationality, sex, age and birth year of travellers are not features, and neither is the language or country of a
@@ -19,17 +20,27 @@ from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, Trav
 FEATURE_SCHEMA = 1
 """Raised whenever a name or a meaning below changes: snapshots of models from another schema are not read."""
 
-_LOG_2 = log(2.0)
+EXACT = "hs6*route*tariff*kg="
+"""The whole declaration to the gram: only a lodger who repeats himself meets his own past there."""
+EXACT_VALUE = "hs6*route*tariff*kg*value="
+
+_HALF_OCTAVES = 2.0 / log(2.0)
 _MAX = 1e15
 
 
 class Description:
-    """The features of one item. `attributes` in a fixed order; `quantities` by name, all finite."""
+    """The features of one item, in a fixed order; `quantities` by name, all finite.
 
-    __slots__ = ("attributes", "flows", "quantities")
+    `flows` are what its traffic is counted by at a control point (`agents/risk/flows.py`).
+    """
 
-    def __init__(self, attributes: list[str], quantities: dict[str, float], flows: tuple[str, ...]) -> None:
+    __slots__ = ("attributes", "flows", "levels", "quantities")
+
+    def __init__(
+        self, attributes: list[str], levels: list[str], quantities: dict[str, float], flows: tuple[str, ...]
+    ) -> None:
         self.attributes = attributes
+        self.levels = levels
         self.quantities = quantities
         self.flows = flows
 
@@ -39,24 +50,24 @@ def describe(filtered: ItemFiltered) -> Description:
     item = filtered.item
     quantities: dict[str, float] = {}
     if item.cargo is not None:
-        attributes, flows = _cargo(item.cargo, quantities)
+        description = _cargo(item.cargo, item.control_point, quantities)
     elif item.traveller is not None:
-        attributes, flows = _traveller(item.traveller, quantities)
+        description = _traveller(item.traveller, item.control_point, quantities)
     else:
-        attributes, flows = [], ()
-    attributes.append("control-point=" + item.control_point)
-    _record("record", item.prior, quantities)
-    if item.counterpart_prior is not None:
+        description = Description([], [], quantities, ())
+    attributes = description.attributes
+    if item.prior.inspections:
+        _record("record", item.prior, quantities)
+    if item.counterpart_prior is not None and item.counterpart_prior.inspections:
         _record("shipper-record", item.counterpart_prior, quantities)
     _traffic(filtered.monitored, quantities)
-    quantities["anomaly"] = filtered.anomaly if isfinite(filtered.anomaly) else 0.0
     for indicator in filtered.indicators:
         attributes.append("indicator=" + indicator)
     for check in item.quality:
         attributes.append("quality=" + check)
     if item.trusted:
         attributes.append("trusted=yes")
-    return Description(attributes, quantities, flows)
+    return description
 
 
 def mass_band(kilograms: float) -> str:
@@ -65,131 +76,154 @@ def mass_band(kilograms: float) -> str:
         return "none"
     if kilograms <= 1.0:
         return "0"
-    return str(int(2.0 * log(min(kilograms, _MAX)) / _LOG_2) + 1)
+    return str(int(log(kilograms if kilograms < _MAX else _MAX) * _HALF_OCTAVES) + 1)
 
 
-def _cargo(cargo: CargoFacts, quantities: dict[str, float]) -> tuple[list[str], tuple[str, ...]]:
+def _cargo(cargo: CargoFacts, point: str, quantities: dict[str, float]) -> Description:
     goods = cargo.goods
     hs6 = goods.hs6[:6]
     hs4 = hs6[:4]
+    hs2 = hs6[:2]
     origin = goods.origin
     departure = cargo.departure
     regime = goods.duty_regime or "none"
     mass = goods.net_mass_kg if goods.net_mass_kg is not None else goods.gross_mass_kg
+    value = goods.value_usd
     duty = goods.duty_rate_percent
-    duty_text = "none" if duty is None or not isfinite(duty) else f"{duty:g}"
+    if duty is None or not isfinite(duty):
+        rate = "none"
+    else:
+        rate = f"{duty:g}"
+        quantities["duty-rate"] = (duty if duty < 1000.0 else 1000.0) * 0.1 if duty > 0.0 else 0.0
+    if mass > 0.0:
+        log_mass = quantities["log-mass"] = log(mass if mass < _MAX else _MAX)
+    if value > 0.0:
+        log_value = quantities["log-value"] = log(value if value < _MAX else _MAX)
+        if mass > 0.0:
+            quantities["log-value-per-kg"] = log_value - log_mass
+    if goods.packages > 1:
+        quantities["log-packages"] = log(goods.packages)
     band = mass_band(mass)
-    # From here on, `route` is departure and origin together, `tariff` the duty rate and regime together.
+    # `route` is departure and origin together, `tariff` the duty rate and regime together.
+    crossed = hs6 + "*" + origin
     route = departure + "*" + origin
-    tariff = duty_text + "*" + regime
+    tariff = rate + "*" + regime
+    way = hs6 + "*" + route
+    full = way + "*" + tariff
+    declared = f"{full}*{mass:g}"
+    banded = "*" + band
     attributes = [
-        "hs2=" + hs6[:2],
+        "hs2=" + hs2,
         "hs4=" + hs4,
         "hs6=" + hs6,
         "departure=" + departure,
         "origin=" + origin,
-        "duty=" + duty_text,
+        "duty=" + rate,
         "regime=" + regime,
         "mass=" + band,
-        "hs6*origin=" + hs6 + "*" + origin,
-        "hs6*mass=" + hs6 + "*" + band,
-        "hs2*mass=" + hs6[:2] + "*" + band,
-        "hs4*mass=" + hs4 + "*" + band,
-        "hs4*origin=" + hs4 + "*" + origin,
-        "hs6*tariff=" + hs6 + "*" + tariff,
-        "hs6*route=" + hs6 + "*" + route,
-        "route*tariff*mass=" + route + "*" + tariff + "*" + band,
-        "hs6*route*tariff=" + hs6 + "*" + route + "*" + tariff,
-        "hs6*route*tariff*mass=" + hs6 + "*" + route + "*" + tariff + "*" + band,
-        f"hs6*route*tariff*kg={hs6}*{route}*{tariff}*{mass:g}",
+        "hs6*origin=" + crossed,
+        "hs6*mass=" + hs6 + banded,
+        "carrier=" + cargo.carrier,
+        "control-point=" + point,
         "consignee=" + cargo.consignee,
         "shipper=" + cargo.shipper,
-        "carrier=" + cargo.carrier,
-        "mode=" + cargo.mode,
     ]
+    levels = [
+        "hs4=" + hs4,
+        "hs6=" + hs6,
+        "hs2*mass=" + hs2 + banded,
+        "hs4*mass=" + hs4 + banded,
+        "hs6*mass=" + hs6 + banded,
+        "hs4*origin=" + hs4 + "*" + origin,
+        "hs6*origin=" + crossed,
+        "hs6*route=" + way,
+        "hs6*tariff=" + hs6 + "*" + tariff,
+        "route*tariff*mass=" + route + "*" + tariff + banded,
+        "hs6*route*tariff=" + full,
+        "hs6*route*tariff*mass=" + full + banded,
+        EXACT + declared,
+        f"{EXACT_VALUE}{declared}*{value:g}",
+        "hs6*origin*carrier=" + crossed + "*" + cargo.carrier,
+        "hs6*origin*control-point=" + crossed + "*" + point,
+        "consignee=" + cargo.consignee,
+        "shipper=" + cargo.shipper,
+    ]
+    loading = cargo.port_of_loading
+    if loading is not None:
+        attributes.append("loading=" + loading)
+        levels.append("hs6*loading=" + hs6 + "*" + loading)
     if cargo.declarant is not None:
         attributes.append("declarant=" + cargo.declarant)
     if cargo.platform is not None:
         attributes.append("platform=" + cargo.platform)
-    if cargo.port_of_loading is not None:
-        attributes.append("loading=" + cargo.port_of_loading)
-    if cargo.process_type is not None:
-        attributes.append("process=" + cargo.process_type)
     if cargo.import_type is not None:
         attributes.append("import-type=" + cargo.import_type)
-    if cargo.import_use is not None:
-        attributes.append("import-use=" + cargo.import_use)
     if cargo.payment_type is not None:
         attributes.append("payment=" + cargo.payment_type)
     if goods.origin_marked is not None:
         attributes.append("origin-marked=" + goods.origin_marked)
-
-    value = goods.value_usd
-    if mass > 0.0:
-        quantities["log-mass"] = log(min(mass, _MAX))
-    if value > 0.0:
-        quantities["log-value"] = log(min(value, _MAX))
-        if mass > 0.0:
-            quantities["log-value-per-kg"] = log(min(max(value / mass, 1e-9), _MAX))
-    if duty is not None and isfinite(duty):
-        quantities["duty-rate"] = min(max(duty, 0.0), 1000.0) / 10.0
-    if goods.packages > 0:
-        quantities["log-packages"] = log1p(goods.packages)
-    flows = (
-        "hs4*origin=" + hs4 + "*" + origin,
-        "hs4*departure=" + hs4 + "*" + departure,
-        "shipper=" + cargo.shipper,
-    )
-    return attributes, flows
+    return Description(attributes, levels, quantities, ("hs6*origin=" + crossed,))
 
 
-def _traveller(traveller: TravellerFacts, quantities: dict[str, float]) -> tuple[list[str], tuple[str, ...]]:
-    route = traveller.embarkation + "*" + traveller.disembarkation
-    issuer = traveller.document_issuer
+def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, float]) -> Description:
+    embarkation = traveller.embarkation
     payment = traveller.payment or "none"
     agency = traveller.agency or "none"
-    start = traveller.itinerary[0] if traveller.itinerary else traveller.embarkation
-    attributes = [
-        "embarkation=" + traveller.embarkation,
-        "journey-start=" + start,
-        "route=" + route,
-        "carrier=" + traveller.carrier,
-        "issuer=" + issuer,
-        "document-kind=" + traveller.document_kind,
-        "payment=" + payment,
-        "agency=" + agency,
-        "one-way=" + ("yes" if traveller.one_way else "no"),
-        "route*payment=" + route + "*" + payment,
-        "start*agency=" + start + "*" + agency,
-        "agency*payment=" + agency + "*" + payment,
-        "start*payment=" + start + "*" + payment,
-        "party=" + str(min(traveller.party_size, 5)),
-        "bags=" + str(min(traveller.bags, 5)),
-        "crew=" + ("yes" if traveller.crew else "no"),
-    ]
-    if traveller.booked_hours_ahead is not None and traveller.booked_hours_ahead >= 0.0:
-        quantities["log-booked-hours"] = log1p(min(traveller.booked_hours_ahead, 1e5))
+    start = traveller.itinerary[0] if traveller.itinerary else embarkation
+    booked = "none"
+    hours = traveller.booked_hours_ahead
+    if hours is not None and hours >= 0.0:
+        quantities["log-booked-hours"] = log1p(hours if hours < 1e5 else 1e5)
+        booked = "late" if hours < 48.0 else "early"
     if traveller.bag_mass_kg is not None and traveller.bag_mass_kg > 0.0:
         quantities["log-bag-mass"] = log(min(traveller.bag_mass_kg, _MAX))
     if traveller.document_days_left is not None and traveller.document_days_left >= 0:
         quantities["log-document-days"] = log1p(min(traveller.document_days_left, 1e5))
-    flows = ("route*payment=" + route + "*" + payment, "start*agency=" + start + "*" + agency)
-    return attributes, flows
+    pair = agency + "*" + embarkation
+    attributes = [
+        "embarkation=" + embarkation,
+        "journey-start=" + start,
+        "carrier=" + traveller.carrier,
+        "control-point=" + point,
+        "issuer=" + traveller.document_issuer,
+        "document-kind=" + traveller.document_kind,
+        "agency=" + agency,
+        "payment=" + payment,
+        "booked=" + booked,
+        "one-way=" + ("yes" if traveller.one_way else "no"),
+        "party=" + str(min(traveller.party_size, 5)),
+        "bags=" + str(min(traveller.bags, 5)),
+        "crew=" + ("yes" if traveller.crew else "no"),
+        "agency*embarkation=" + pair,
+    ]
+    levels = [
+        "embarkation=" + embarkation,
+        "agency=" + agency,
+        "agency*embarkation=" + pair,
+        "agency*payment=" + agency + "*" + payment,
+        "agency*booked=" + agency + "*" + booked,
+        "embarkation*payment=" + embarkation + "*" + payment,
+        "agency*embarkation*payment=" + pair + "*" + payment,
+        "agency*embarkation*booked=" + pair + "*" + booked,
+        "agency*embarkation*carrier=" + pair + "*" + traveller.carrier,
+        "agency*embarkation*control-point=" + pair + "*" + point,
+        "journey-start*agency=" + start + "*" + agency,
+    ]
+    return Description(attributes, levels, quantities, ("agency*embarkation=" + pair,))
 
 
 def _record(prefix: str, prior: PriorRecord, quantities: dict[str, float]) -> None:
-    if prior.inspections:
-        quantities[prefix + "-inspections"] = log1p(prior.inspections)
-        quantities[prefix + "-seizures"] = log1p(prior.seizures)
-        quantities[prefix + "-seizure-rate"] = min(prior.seizures / prior.inspections, 1.0)
+    quantities[prefix + "-inspections"] = log1p(prior.inspections)
+    quantities[prefix + "-seizures"] = log1p(prior.seizures)
+    quantities[prefix + "-seizure-rate"] = min(prior.seizures / prior.inspections, 1.0)
 
 
 def _traffic(seen: Monitored, quantities: dict[str, float]) -> None:
-    quantities["log-arrivals"] = log1p(seen.arrivals_24h)
-    quantities["log-first-seen-hours"] = log1p(min(max(seen.first_seen_hours, 0.0), 1e6))
+    if seen.arrivals_24h > 1:
+        quantities["log-arrivals"] = log(seen.arrivals_24h)
+    if seen.first_seen_hours > 0.0:
+        quantities["log-first-seen-hours"] = log1p(min(seen.first_seen_hours, 1e6))
     if seen.shippers_24h > 1:
         quantities["log-shippers"] = log1p(seen.shippers_24h)
     if seen.below_threshold_24h:
         quantities["log-below-threshold"] = log1p(seen.below_threshold_24h)
-    if seen.value_24h_usd > 0.0:
-        quantities["log-value-24h"] = log1p(min(seen.value_24h_usd, _MAX))

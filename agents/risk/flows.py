@@ -1,92 +1,115 @@
-"""Flows of traffic at one control-point partition: which ones surge, and what has been spent on looking at them.
+"""Flows of traffic at one control-point partition: which ones surge, and what was spent on looking at them.
 
-A flow is a pair of attributes (`hs4*origin=8517*CN`). New schemes bring new traffic before they bring any label, so a
-share of the capacity goes to flows whose recent arrivals stand far above their own norm, less where inspections
-have been spent already. State changes only by `observe`, from decisions as they were published.
+A flow is a pair of attributes (`hs6*origin=851712*CN`). New schemes bring new traffic before they bring any label, so
+a share of the capacity goes to flows whose recent arrivals stand far above their own norm, less where inspections
+have been spent already.
+
+Counts are of whole days of event time, over windows and not decayed: what was decided before the longest window plays
+no part, so a state that is rebuilt from the horizon of `decisions` equals the one that decided. State changes only by
+`observe`, from decisions as they were published.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import datetime
-from math import exp, log
+from typing import Final
 
 from schemas.decisions import SelectionDecided
 
-_LOG_2 = log(2.0)
+RECENT_DAYS: Final = 3
+SPENT_DAYS: Final = 12
+NORM_DAYS: Final = 30
 _DAY = 86400.0
+
+_RECENT, _SPENT, _NORM = 0, 1, 2
 
 
 class FlowTraffic:
-    """Decayed arrivals and inspections by flow. `recent` halves in 3 days, the norm in 30, `spent` in 10."""
+    """Arrivals and inspections by flow. When flows and days come to more than `capacity` entries, the norm is taken
+    over fewer days: memory is bounded, whatever is lodged."""
 
-    __slots__ = ("_flows", "_norm_tau", "_recent_tau", "_since", "_spent_tau", "capacity")
+    __slots__ = ("_capacity", "_days", "_entries", "_first", "_flows")
 
-    def __init__(
-        self,
-        recent_half_life_days: float = 3.0,
-        norm_half_life_days: float = 30.0,
-        spent_half_life_days: float = 10.0,
-        capacity: int = 50_000,
-    ) -> None:
-        self._recent_tau = recent_half_life_days / _LOG_2
-        self._norm_tau = norm_half_life_days / _LOG_2
-        self._spent_tau = spent_half_life_days / _LOG_2
-        self._since: float | None = None
-        self._flows: dict[str, list[float]] = {}  # [recent, norm, spent, day]
-        self.capacity = capacity
+    def __init__(self, capacity: int = 400_000) -> None:
+        self._capacity = capacity
+        self._flows: dict[str, list[float]] = {}  # [recent arrivals, recently spent, arrivals in the norm's window]
+        self._days: deque[tuple[int, dict[str, list[float]]]] = deque()  # oldest first; [arrivals, spent] by flow
+        self._entries = 0
+        self._first: float | None = None
 
     def __len__(self) -> int:
         return len(self._flows)
 
     def surge(self, flows: tuple[str, ...], at: datetime) -> float:
-        """How far the most surging of `flows` stands above its norm, damped by what was spent on it; 0 for none."""
-        if self._since is None:
+        """How many times its norm the most surging of `flows` is; what is above 1 shrinks with what was spent on it."""
+        if self._first is None:
             return 0.0
-        day = at.timestamp() / _DAY
-        seen_days = max(day - self._since, 0.0)
-        # Decayed sums are brought to arrivals a day; while the log is young, by the time that it has really seen.
-        recent_span = self._recent_tau * (1.0 - exp(-seen_days / self._recent_tau)) + 0.25
-        norm_span = self._norm_tau * (1.0 - exp(-seen_days / self._norm_tau)) + 0.25
+        now = at.timestamp() / _DAY
+        today = self._days[-1][0]
+        seen = max(now, today) - self._first
+        recent_days = min(now - today + RECENT_DAYS if now > today else RECENT_DAYS, seen) + 0.25
+        norm_days = min(float(NORM_DAYS), seen) + 0.25
         best = 0.0
         for flow in flows:
             held = self._flows.get(flow)
             if held is None:
                 continue
-            elapsed = max(day - held[3], 0.0)
-            recent = held[0] * exp(-elapsed / self._recent_tau) / recent_span
-            norm = held[1] * exp(-elapsed / self._norm_tau) / norm_span
-            spent = held[2] * exp(-elapsed / self._spent_tau)
-            above = (recent + 0.1) / (norm + 0.5)
-            best = max(best, above / (1.0 + spent))
+            above = (held[_RECENT] / recent_days + 0.1) / (held[_NORM] / norm_days + 0.3)
+            if above > 1.0:
+                above = 1.0 + (above - 1.0) / (1.0 + held[_SPENT])
+            if above > best:
+                best = above
         return best
 
     def observe(self, decision: SelectionDecided) -> None:
         """Fold one decision: an arrival in each of its flows, and an inspection spent if it was selected."""
-        day = decision.lodged_at.timestamp() / _DAY
-        if self._since is None:
-            self._since = day
+        moment = decision.lodged_at.timestamp() / _DAY
+        day = int(moment)
+        if not self._days or day > self._days[-1][0]:
+            self._begin(day)
+            if self._first is None or day - NORM_DAYS > self._first:
+                self._first = moment if self._first is None else float(self._days[0][0])
         spent = 1.0 if decision.selected else 0.0
+        today = self._days[-1][1]
         for flow in decision.flows:
+            counted = today.get(flow)
+            if counted is None:
+                today[flow] = [1.0, spent]
+                self._entries += 1
+            else:
+                counted[0] += 1.0
+                counted[1] += spent
             held = self._flows.get(flow)
             if held is None:
-                self._flows[flow] = [1.0, 1.0, spent, day]
-                continue
-            elapsed = day - held[3]
-            if elapsed > 0.0:
-                held[0] *= exp(-elapsed / self._recent_tau)
-                held[1] *= exp(-elapsed / self._norm_tau)
-                held[2] *= exp(-elapsed / self._spent_tau)
-                held[3] = day
-            held[0] += 1.0
-            held[1] += 1.0
-            held[2] += spent
-        if len(self._flows) > self.capacity:
-            self._shed()
+                self._flows[flow] = [1.0, spent, 1.0]
+            else:
+                held[_RECENT] += 1.0
+                held[_SPENT] += spent
+                held[_NORM] += 1.0
 
-    def _shed(self) -> None:
-        flows = self._flows
-        latest = max(held[3] for held in flows.values())
-        strength = {flow: held[1] * exp(-(latest - held[3]) / self._norm_tau) for flow, held in flows.items()}
-        order = sorted(flows, key=strength.__getitem__)  # stable: among equals the oldest goes first
-        for flow in order[: len(flows) - int(self.capacity * 0.9)]:
-            del flows[flow]
+    def _begin(self, day: int) -> None:
+        before = self._days[-1][0] if self._days else day
+        for past, counts in self._days:
+            if past > before - RECENT_DAYS and past <= day - RECENT_DAYS:
+                for flow, counted in counts.items():
+                    self._flows[flow][_RECENT] -= counted[0]
+            if past > before - SPENT_DAYS and past <= day - SPENT_DAYS:
+                for flow, counted in counts.items():
+                    self._flows[flow][_SPENT] -= counted[1]
+        self._days.append((day, {}))
+        while self._days[0][0] <= day - NORM_DAYS or (self._entries > self._capacity and len(self._days) > 1):
+            self._forget_oldest_day(day)
+
+    def _forget_oldest_day(self, today: int) -> None:
+        past, counts = self._days.popleft()
+        self._entries -= len(counts)
+        for flow, counted in counts.items():
+            held = self._flows[flow]
+            held[_NORM] -= counted[0]
+            if past > today - RECENT_DAYS:
+                held[_RECENT] -= counted[0]
+            if past > today - SPENT_DAYS:
+                held[_SPENT] -= counted[1]
+            if held[_NORM] <= 0.0:
+                del self._flows[flow]

@@ -30,7 +30,7 @@ class OnlineLogistic:
     accumulated gradient, the least learnt ones, go.
     """
 
-    __slots__ = ("_age", "_day", "_g2", "_tau", "_weights", "capacity", "intercept", "intercept_rate", "rate")
+    __slots__ = ("_age", "_day", "_g2", "_tau", "capacity", "intercept", "intercept_rate", "rate", "weights")
 
     def __init__(
         self,
@@ -45,20 +45,20 @@ class OnlineLogistic:
         self.capacity = capacity
         self._tau = None if half_life_days is None else half_life_days / _LOG_2
         self._day: float | None = None
-        self._weights: dict[str, float] = {}
+        self.weights: dict[str, float] = {}
         self._g2: dict[str, float] = {}
         self._age: dict[str, float] = {}
 
     def __len__(self) -> int:
-        return len(self._weights)
+        return len(self.weights)
 
     def weight(self, name: str) -> float:
         """The weight of one feature; 0 for one never learnt."""
-        return self._weights.get(name, 0.0)
+        return self.weights.get(name, 0.0)
 
     def log_odds(self, x: dict[str, float]) -> float:
         """The score of a feature dictionary."""
-        weights = self._weights
+        weights = self.weights
         total = 0.0
         for name, value in x.items():
             weight = weights.get(name)
@@ -68,7 +68,7 @@ class OnlineLogistic:
 
     def contributions(self, x: Iterable[tuple[str, float]]) -> list[float]:
         """What each feature adds to the log-odds, in order."""
-        weights = self._weights
+        weights = self.weights
         return [weights.get(name, 0.0) * value for name, value in x]
 
     def learn(self, x: dict[str, float], label: int, weight: float = 1.0, day: float | None = None) -> None:
@@ -77,7 +77,7 @@ class OnlineLogistic:
             self._age_touched(x, day)
         gradient = _loss_gradient(self.log_odds(x), label) * weight
         self.intercept -= self.intercept_rate * gradient
-        weights, g2, rate = self._weights, self._g2, self.rate
+        weights, g2, rate = self.weights, self._g2, self.rate
         for name, value in x.items():
             g = value * gradient
             squared = g2.get(name, 0.0) + g**2
@@ -92,7 +92,7 @@ class OnlineLogistic:
         today = self._day
         tau = self._tau
         assert tau is not None  # noqa: S101  the caller checked; for the type checker only
-        weights, g2, age = self._weights, self._g2, self._age
+        weights, g2, age = self.weights, self._g2, self._age
         for name in x:
             since = age.get(name)
             age[name] = today
@@ -106,7 +106,7 @@ class OnlineLogistic:
         order = sorted(g2, key=g2.__getitem__)  # stable: among equals the oldest goes first
         for name in order[: len(g2) - int(self.capacity * 0.9)]:
             del g2[name]
-            del self._weights[name]
+            del self.weights[name]
             self._age.pop(name, None)
 
 

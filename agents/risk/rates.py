@@ -6,8 +6,10 @@ labels so far, relative to the base rate of all labels, so that a category never
     rate = log((positives + k p) / (negatives + k (1 - p))) - log(p / (1 - p))
 
 with p the decayed base rate and k the smoothing (Micci-Barreca 2001, "A preprocessing scheme for high-cardinality
-categorical attributes", with log-odds for means). Counts halve every `half_life_days` of the time that the labels
-themselves carry. They are kept inflated, so that one factor, not a walk over the table, ages them all.
+categorical attributes", with log-odds for means). A category forgets by what is learnt of it, more than by the
+calendar: it never holds more than `most` outcomes, so that new ones of a busy flow replace old ones, while the one
+find on a rare flow is remembered. Slowly, counts also halve every `half_life_days` of the time that the labels
+themselves carry; they are kept inflated, so that one factor, not a walk over the table, ages them all.
 """
 
 from __future__ import annotations
@@ -26,10 +28,13 @@ class OutcomeRates:
     When more come, the categories with the least decayed evidence go, a tenth at a time; ties go oldest first.
     """
 
-    __slots__ = ("_base", "_counts", "_day", "_growth", "_tau", "capacity", "smoothing")
+    __slots__ = ("_base", "_counts", "_day", "_growth", "_tau", "capacity", "most", "smoothing")
 
-    def __init__(self, half_life_days: float, smoothing: float = 4.0, capacity: int = 200_000) -> None:
+    def __init__(
+        self, half_life_days: float, smoothing: float = 1.0, most: float = 50.0, capacity: int = 300_000
+    ) -> None:
         self.smoothing = smoothing
+        self.most = most
         self.capacity = capacity
         self._tau = half_life_days / _LOG_2
         self._counts: dict[str, list[float]] = {}
@@ -61,12 +66,18 @@ class OutcomeRates:
         side = 0 if label else 1
         self._base[side] += amount
         counts = self._counts
+        most = self.most * self._growth
         for category in categories:
             held = counts.get(category)
             if held is None:
                 counts[category] = [amount, 0.0] if label else [0.0, amount]
-            else:
-                held[side] += amount
+                continue
+            held[side] += amount
+            total = held[0] + held[1]
+            if total > most:
+                kept = most / total
+                held[0] *= kept
+                held[1] *= kept
         if len(counts) > self.capacity:
             self._shed()
 
@@ -76,8 +87,8 @@ class OutcomeRates:
         shrink = 1.0 / self._growth
         return (positives * shrink + 0.01) / ((positives + negatives) * shrink + 0.1)
 
-    def log_odds(self, categories: list[str]) -> list[tuple[str, float]]:
-        """The rates of those categories that were ever inspected, in the order given."""
+    def log_odds(self, categories: list[str]) -> list[float]:
+        """The rates of `categories`, in order; exactly 0 for one that was never inspected."""
         counts = self._counts
         shrink = 1.0 / self._growth
         base = self.base()
@@ -87,8 +98,7 @@ class OutcomeRates:
         found = []
         for category in categories:
             held = counts.get(category)
-            if held is not None:
-                found.append((category, log((held[0] * shrink + a) / (held[1] * shrink + b)) - centre))
+            found.append(0.0 if held is None else log((held[0] * shrink + a) / (held[1] * shrink + b)) - centre)
         return found
 
     def counts(self, category: str) -> tuple[float, float]:
