@@ -23,7 +23,8 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How the champion learns. The defaults are those of docs/models.md.
 
     Of outcomes at their levels, `rates_most` are remembered at each and halve in `rates_half_life_days`; `smoothing` is
-    how many outcomes at the base rate stand beside them; `steps` how many gradient steps one label is worth; `weights_half_life_days` None: for ever.
+    how many outcomes at the base rate stand beside them. `steps` is how many gradient steps one label is worth.
+    `weights_half_life_days` None: for ever.
     """
 
     rate: float = 0.07
