@@ -1,0 +1,105 @@
+"""The policy is data: what is misspelt, out of bounds or contradictory is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.risk.policy import Policy, PolicyRefusedError, read_policy
+from streams.policies import BUILT_IN, built_in_policy, load_policy, parse_policy
+from streams.policies.page import PATH, policy_page
+
+ROOT = Path(__file__).parents[2]
+ONE = "version: a\ncontrol_points: {KRICN-EXP: {streams: [express-cargo]}}\n"
+
+
+def test_the_policy_page_is_the_one_that_the_policy_writes() -> None:
+    assert (ROOT / PATH).read_text(encoding="utf-8") == policy_page(), "run make generate"
+
+
+def test_every_setting_says_what_it_means() -> None:
+    rows = [line for line in policy_page().splitlines() if line.startswith("| `")]
+    assert len(rows) > 40
+    assert [row for row in rows if row.rstrip(" |").endswith("|")] == []
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_built_in_policies_are_sound_and_named_by_their_contents(name: str) -> None:
+    policy = built_in_policy(name)
+    assert policy.policy_version.startswith(f"{name}-1+")
+    assert len(policy.policy_version) <= 32
+
+
+def test_default_policy_knows_the_offices_of_the_simulated_world() -> None:
+    policy = load_policy()
+    assert policy.admits("KRPUS-SEA", "manifests")
+    assert policy.admits("KRICN-T1", "passengers")
+    assert not policy.admits("KRICN-T1", "manifests")
+    assert not policy.admits("NOWHERE", "passengers")
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ("foo: 1", "`foo`"),
+        ("layers: {surge: 0.9}", "$.layers"),
+        ("layers: {exploratoin: 0.1}", "`exploratoin`"),
+        ("capacity_share: 0", "capacity_share"),
+        ("capacity_share: .nan", "capacity_share"),
+        ("lanes: {passengers: {red: 0.5, yellow: 0.4, blue: 0.1}}", "blue lane"),
+        ("lanes: {manifests: {red: 0.5, yellow: 0.4}}", "$.lanes.manifests"),
+        ("lanes: {exploration: green}", "green lane"),
+        ("deadlines: {audit_days: 31}", "audit_days"),
+        ("horizons: {decisions_days: 10}", "decisions_days"),
+        ("horizons: {filtering_hours: 200}", "filtering_hours"),
+        ("cold_start: {exploration: 0.01}", "cold_start.exploration"),
+        ("drift: {confidence: 2}", "$.drift.confidence"),
+        ("control_points: {}", "control_points"),
+        ("control_points: {AA: {streams: []}}", "streams"),
+        ("control_points: {AA: {streams: [parcels]}}", "streams"),
+        ("version: ''", "version"),
+    ],
+)
+def test_bad_policy_is_refused_by_name(settings: str, named: str) -> None:
+    key = settings.partition(":")[0]
+    text = "\n".join([*(line for line in ONE.splitlines() if not line.startswith(f"{key}:")), settings])
+    with pytest.raises(PolicyRefusedError) as refused:
+        parse_policy(text)
+    assert named in str(refused.value)
+
+
+def test_file_that_cannot_be_read_or_is_no_yaml_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(PolicyRefusedError, match=r"missing\.yaml"):
+        load_policy(tmp_path / "missing.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("version: [")
+    with pytest.raises(PolicyRefusedError, match=r"broken\.yaml.*not YAML"):
+        load_policy(broken)
+    broken.write_text("- a list")
+    with pytest.raises(PolicyRefusedError, match=r"broken\.yaml"):
+        load_policy(broken)
+
+
+def test_version_changes_with_any_setting_and_not_with_the_order_of_the_file() -> None:
+    base = parse_policy(ONE)
+    assert parse_policy(ONE + "capacity_share: 0.02\n").policy_version == base.policy_version
+    assert parse_policy(ONE + "capacity_share: 0.03\n").policy_version != base.policy_version
+    lines = ONE.splitlines()
+    assert parse_policy("\n".join(reversed(lines))).policy_version == base.policy_version
+
+
+def test_draws_are_kept_over_a_change_of_policy_by_their_key() -> None:
+    assert parse_policy(ONE).draws == "a"
+    assert parse_policy(ONE + "draw_key: secret\n").draws == "secret"
+
+
+@given(learnt=st.integers(0, 1000))
+def test_exploration_falls_from_the_cold_share_to_the_usual_one(learnt: int) -> None:
+    policy: Policy = read_policy({"version": "a", "control_points": {"AA": {"streams": ["manifests"]}}})
+    rate = policy.exploration_rate("AA", learnt)
+    assert 0.1 * 0.02 - 1e-12 <= rate <= 0.5 * 0.02 + 1e-12
+    assert rate >= policy.exploration_rate("AA", learnt + 1)
+    assert policy.exploration_rate("AA", 200) == pytest.approx(0.002)
