@@ -37,20 +37,22 @@ _SELECTIVE = (
 class CompiledCriteria:
     """The criteria of one stream. `evaluate` tells which fire, as indices in the order they were given."""
 
-    def __init__(self, conditions: Sequence[Condition]) -> None:
+    def __init__(self, conditions: Sequence[Condition], *, indexed: bool = True) -> None:
+        """`indexed=False` joins all of them into one function, for comparison (load/bench/criteria.py)."""
         asked = [field for condition in conditions for field in fields_in(condition)]
         fields = list({field.name: field for field in asked}.values())
         self._place = {field.name: place for place, field in enumerate(fields)}
-        self._extract = _extractor(fields)
+        self.names = tuple(self._place)
+        self.values = _extractor(fields)
         tables: dict[tuple[int, int | None], dict[str, list[tuple[int, Callable[[Values], bool]]]]] = {}
         rest: list[tuple[int, Condition]] = []
         for index, condition in enumerate(conditions):
-            demand = demanded(condition)
+            demand = demanded(condition) if indexed else None
             if demand is None:
                 rest.append((index, condition))
                 continue
             field, length, values = demand
-            predicate = self._predicate(condition)
+            predicate = self.predicate(condition)
             table = tables.setdefault((self._place[field.name], length), {})
             for value in values:
                 table.setdefault(value, []).append((index, predicate))
@@ -59,7 +61,7 @@ class CompiledCriteria:
 
     def evaluate(self, item: ItemScreened, seen: Monitored, anomaly: float) -> list[int]:
         """The indices of the criteria that fire, ascending."""
-        values = self._extract(item, seen, anomaly)
+        values = self.values(item, seen, anomaly)
         fired: list[int] = self._rest(values) if self._rest is not None else []
         found = len(fired)
         for place, length, table in self._probes:
@@ -74,7 +76,8 @@ class CompiledCriteria:
             fired.sort()
         return fired
 
-    def _predicate(self, condition: Condition) -> Callable[[Values], bool]:
+    def predicate(self, condition: Condition) -> Callable[[Values], bool]:
+        """A condition over these fields as one function of their values."""
         body = self._expression(condition)
         function = ast.FunctionDef("predicate", _arguments("f"), [ast.Return(body)], [])
         built: Callable[[Values], bool] = _built(function)

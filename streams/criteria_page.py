@@ -1,0 +1,113 @@
+"""Pages of docs/ that are written from the code: the criteria language, and the closed lists of words.
+
+`python -m streams.criteria_page` writes them; a test compares.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agents import quality, refusals
+from agents.risk import indicators
+from agents.risk.criteria_fields import ALL, FIELDS
+
+_LANGUAGE = """\
+# Criteria
+
+A targeting criterion is a named, versioned condition over an item, with an action:
+
+- `direct` selects the item at once, to the criterion's `lane`;
+- `boost` adds `weight` to the log-odds that rank the item (a negative weight takes away);
+- `whitelist` clears the item unless a mandatory hit speaks.
+
+```yaml
+criterion_id: CR-0102
+version: 3                     # must rise with every change
+title: Phones that weigh next to nothing
+streams: [express-cargo]
+condition: |
+  hs4 == "8517" and gross_mass_kg < 0.05
+  and not (origin in ["KR", "JP"] or consignee.inspections > 10)
+action: boost
+weight: 0.8
+cap: 0.01                      # of a control point's items in a day
+valid_from: 2026-03-01T00:00:00Z
+valid_until: 2026-12-31T15:00:00Z
+```
+
+`borderflow criteria check FILE` reads a file without any broker, `publish FILE` makes it known to every worker within
+a second, `withdraw ID` ends it, `list` shows what is published. Dates are event time: a replay of March applies the
+criteria that were valid in March.
+
+## The language
+
+| what | how |
+|---|---|
+| compare | `value_usd > 150`, `origin == "CN"`, `origin != "CN"`, `<=`, `<`, `>=` |
+| one of several | `origin in ["CN", "VN"]`, `origin not in ["KR"]` |
+| between, both ends included | `value_usd between 100 and 150`, `lodged_at between "2026-03-01" and "2026-03-08"` |
+| beginning of a text | `hs6 startswith "8517"`, `hs6 startswith ["6403", "6404"]` |
+| part of a text | `description contains "battery"` (descriptions are lower case) |
+| one of several texts | `quality contains "zero-mass"` |
+| a flag | `trusted`, `not list_cleared` |
+| known or not | `net_mass_kg is missing`, `platform is not missing` |
+| together | `and`, `or`, `not`, parentheses; `not` binds first, then `and`, then `or` |
+
+Numbers are plain (`0.05`, `1e6`), texts stand in double or single quotes, dates are texts: `"2026-03-01"`,
+`"2026-03-01T08:00:00Z"`. Line breaks and spaces do not matter.
+
+**A comparison with an absent value is false**, whatever it asks. So `net_mass_kg < 1` is false for an item that
+declares no net mass, and `not (net_mass_kg < 1)` is true for it; ask `net_mass_kg is missing` where that matters.
+
+A field that does not exist (in one of the criterion's streams), a value of the wrong type, or anything else that cannot
+be read is refused when the criterion is checked or published, with its line and column. No condition can raise or stop
+a worker while it runs. [ADR 6](adr/0006-criteria-expressions.md) has the reasons and the measurements.
+
+## Caps
+
+A criterion may act on at most `cap` of a control point's items in a day (UTC, event time), and on no more than the
+policy's `criterion_cap`. Hits over the cap stay on the item, marked `capped`, without effect. Which hits act is
+decided as they come: a hit acts while the share has room and it is among the strongest so far, as many as the share allows. Strong is
+what is unusual, what has a seizure on record, and what the risk information names. At the first, tenth, hundredth...
+capped hit of a day, `CriterionSuppressed` is published on `monitoring`.
+
+## Fields
+
+Nationality, sex and age of travellers are no fields: [security and privacy](security-and-privacy.md).
+"""
+
+
+def criteria_page() -> str:
+    """`docs/criteria.md`: the language, and one row for each field."""
+    rows = ["| field | type | streams | what it is |", "|---|---|---|---|"]
+    for field in FIELDS:
+        streams = "all" if field.streams == ALL else ", ".join(field.streams)
+        missing = "; may be absent" if field.may_miss else ""
+        rows.append(f"| `{field.name}` | {field.type}{missing} | {streams} | {field.meaning} |")
+    return _LANGUAGE + "\n" + "\n".join(rows) + "\n"
+
+
+def words_page() -> str:
+    """`docs/refusals-and-indicators.md`: every reason to refuse, every check, every indicator."""
+    parts = [
+        "# Refusals, checks and indicators",
+        "",
+        "Closed lists: each word is a value of `reason` in dead letters and metrics, of `quality` or of `indicators`.",
+        "This page is written from the code (`python -m streams.criteria_page`); a test compares the two.",
+    ]
+    for title, text, meanings in (
+        ("Refusals", "A record or item that cannot be decided is dead-lettered with one of these.", refusals.MEANINGS),
+        ("Checks", "An item with one of these is decided, never cleared automatically.", quality.MEANINGS),
+        ("Indicators", "What filtering notices. None of these selects or clears by itself.", indicators.MEANINGS),
+    ):
+        parts += ["", f"## {title}", "", text, "", "| word | what it means |", "|---|---|"]
+        parts += [f"| `{word}` | {meaning} |" for word, meaning in meanings.items()]
+    return "\n".join(parts) + "\n"
+
+
+PAGES = {"docs/criteria.md": criteria_page, "docs/refusals-and-indicators.md": words_page}
+
+
+if __name__ == "__main__":
+    for path, page in PAGES.items():
+        Path(path).write_text(page(), encoding="utf-8")

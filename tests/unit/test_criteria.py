@@ -1,0 +1,280 @@
+"""Criteria: what the language says, what it refuses and where, and that the compiled form means the same."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from agents.risk.criteria import CriteriaBook, check_criterion
+from agents.risk.criteria_compiler import CompiledCriteria
+from agents.risk.criteria_fields import ALL, FIELDS, Field, fields_of
+from agents.risk.criteria_language import All, Condition, CriterionRefusedError, Not, Test, read_condition
+from agents.risk.criteria_language import Any as Either
+from load.bench.criteria import SEEN, conditions, parcel
+from load.bench.timing import microseconds
+from schemas.items import ItemScreened, PriorRecord
+from schemas.knowledge import CriterionPublished
+from streams.criteria_page import PAGES
+
+AT = datetime(2026, 3, 2, 4, tzinfo=UTC)
+AT_MS = int(AT.timestamp() * 1000)
+PARCEL = parcel()
+
+
+def criterion(condition: str, **changes: Any) -> CriterionPublished:
+    plain: dict[str, Any] = {
+        "criterion_id": "C1",
+        "version": 1,
+        "title": "t",
+        "streams": ("express-cargo",),
+        "condition": condition,
+        "action": "direct",
+        "valid_from": AT,
+    }
+    return CriterionPublished(**{**plain, **changes})
+
+
+def fires(condition: str, item: ItemScreened = PARCEL) -> bool:
+    book = CriteriaBook()
+    book.fold(0, "C1", criterion(condition))
+    return bool(book.evaluate(item, SEEN, 0.5, AT_MS))
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ('hs6 startswith "8517" and origin == "CN"', True),
+        ('hs6 startswith ["64", "8517"]', True),
+        ("hs2 in ['85', '90'] and not (origin in [\"KR\"])", True),
+        ("value_usd between 640 and 641", True),
+        ("value_usd between 641 and 700", False),
+        ("value_usd not between 641 and 700", True),
+        ('origin == "KR" or consignee.seizures >= 1', True),
+        ('origin == "KR" and value_usd > 1 or trusted', False),
+        ('description contains "PHONE"', True),
+        ('quality contains "zero-mass"', False),
+        ("trusted", False),
+        ("not trusted", True),
+        ("duty_rate_percent > 5", False),
+        ("not (duty_rate_percent > 5)", True),
+        ("duty_rate_percent != 5", False),
+        ("duty_rate_percent is missing", True),
+        ("net_mass_kg is not missing", True),
+        ('lodged_at >= "2026-03-02"', True),
+        ('lodged_at >= "2026-03-02T09:00:00+09:00" and hour == 4 and weekday == 1', True),
+        ("consignee.last_seized_at is missing", True),
+        ('consignee.last_seized_at > "2020-01-01"', False),
+        ("shipper.inspections == 0", True),
+        ("arrivals_24h\n  > 3\n  and first_seen_hours < 10", True),
+        ("value_per_kg_usd > 1828 and value_per_kg_usd < 1829", True),
+    ],
+)
+def test_a_condition_means_what_it_says(condition: str, expected: bool) -> None:
+    assert fires(condition) is expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "line", "column", "said"),
+    [
+        ('hs4 == "8517" and colour == "red"', 1, 19, "unknown field 'colour'"),
+        ('origin == "CN"\n  and value_usd > "high"', 2, 19, "'value_usd' is a number"),
+        ("origin == 5", 1, 11, "'origin' is a text"),
+        ('origin < "KR"', 1, 8, "has no order"),
+        ("value_usd", 1, 10, "not a flag: compare it"),
+        ("trusted == 1", 1, 9, "is a flag: write it alone"),
+        ('quality == "zero-mass"', 1, 9, "use 'contains'"),
+        ("value_usd startswith 5", 1, 11, "'startswith' does not apply"),
+        ('origin between "A" and "B"', 1, 8, "'between' does not apply"),
+        ("value_usd between 5 and 3", 1, 19, "the first bound is above the second"),
+        ("value_usd in []", 1, 15, "is a number, found ']'"),
+        ('lodged_at > "March"', 1, 13, "is a date"),
+        ('origin == ""', 1, 11, "the text is empty"),
+        ("", 1, 1, "expected a field, found the end"),
+        ("(trusted", 1, 9, "expected ')'"),
+        ("trusted trusted", 1, 9, "expected 'and', 'or' or the end"),
+        ("trusted and", 1, 12, "expected a field"),
+        ("value_usd > 1e999", 1, 13, "is a number"),
+        ("value_usd > 5kg", 1, 13, "is not understood here"),
+        ("__import__('os').system('x')", 1, 17, "'.' is not understood here"),
+        ("origin.__class__ == 'x'", 1, 1, "unknown field 'origin.__class__'"),
+        ("not " * 60 + "trusted", 1, 161, "nested too deeply"),
+        ('embarkation == "KRICN"', 1, 1, "unknown field 'embarkation' (stream express-cargo)"),
+    ],
+)
+def test_a_wrong_condition_is_refused_with_its_place(condition: str, line: int, column: int, said: str) -> None:
+    with pytest.raises(CriterionRefusedError) as refused:
+        check_criterion(criterion(condition))
+    assert said in str(refused.value)
+    assert (refused.value.line, refused.value.column) == (line, column)
+
+
+def test_nobody_can_be_singled_out_by_nationality_or_age() -> None:
+    assert {"nationality", "birth_year", "gender", "age"}.isdisjoint(field.name for field in FIELDS)
+
+
+# -- the compiled form means the same as the conditions
+
+_WORDS = ("CN", "KR", "8517", "851713", "8", "phone")
+
+
+def _tests(field: Field) -> st.SearchStrategy[Condition]:
+    numbers = st.sampled_from((0.0, 1.0, 5.0, 640.0))
+    words = st.sampled_from(_WORDS)
+    missing = st.just(Test(field, "missing"))
+    if field.type == "flag":
+        return st.just(Test(field, "flag"))
+    if field.type == "texts":
+        return st.builds(lambda word: Test(field, "contains", (word,)), words)
+    if field.type == "text":
+        few = st.lists(words, min_size=1, max_size=3, unique=True).map(tuple)
+        return st.one_of(
+            missing,
+            st.builds(lambda op, values: Test(field, op, values), st.sampled_from(("in", "startswith")), few),
+            st.builds(lambda op, word: Test(field, op, (word,)), st.sampled_from(("==", "!=", "contains")), words),
+        )
+    return st.one_of(
+        missing,
+        st.builds(
+            lambda op, number: Test(field, op, (number,)), st.sampled_from(("==", "!=", "<", "<=", ">", ">=")), numbers
+        ),
+        st.builds(lambda a, b: Test(field, "between", (min(a, b), max(a, b))), numbers, numbers),
+    )
+
+
+def _conditions(fields: list[Field]) -> st.SearchStrategy[Condition]:
+    return st.recursive(
+        st.sampled_from(fields).flatmap(_tests),
+        lambda parts: st.one_of(
+            st.builds(Not, parts),
+            st.builds(lambda few: All(tuple(few)), st.lists(parts, min_size=2, max_size=3)),
+            st.builds(lambda few: Either(tuple(few)), st.lists(parts, min_size=2, max_size=3)),
+        ),
+        max_leaves=6,
+    )
+
+
+def _by_hand(condition: Condition, values: dict[str, Any]) -> bool:
+    if isinstance(condition, Not):
+        return not _by_hand(condition.part, values)
+    if isinstance(condition, All):
+        return all(_by_hand(part, values) for part in condition.parts)
+    if isinstance(condition, Either):
+        return any(_by_hand(part, values) for part in condition.parts)
+    value = values[condition.field.name]
+    if condition.operator == "missing":
+        return value is None
+    if value is None:
+        return False
+    first = condition.values[0] if condition.values else None
+    asked: dict[str, Any] = {
+        "flag": lambda: bool(value),
+        "contains": lambda: first in value,
+        "startswith": lambda: value.startswith(condition.values),
+        "in": lambda: value in condition.values,
+        "between": lambda: condition.values[0] <= value <= condition.values[1],
+        "==": lambda: value == first,
+        "!=": lambda: value != first,
+        "<": lambda: value < first,
+        "<=": lambda: value <= first,
+        ">": lambda: value > first,
+        ">=": lambda: value >= first,
+    }
+    return bool(asked[condition.operator]())
+
+
+_CARGO_FIELDS = list(fields_of("express-cargo").values())
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(_conditions(_CARGO_FIELDS), min_size=1, max_size=12),
+    st.booleans(),
+    st.sampled_from(("851713", "640399")),
+    st.sampled_from((None, "CN", "phone")),
+)
+def test_compiled_and_indexed_criteria_fire_as_their_conditions_say(
+    many: list[Condition], known: bool, hs6: str, platform: str | None
+) -> None:
+    cargo = PARCEL.cargo
+    assert cargo is not None
+    goods = replace(cargo.goods, hs6=hs6, net_mass_kg=0.5 if known else None, gross_mass_kg=0.5 if known else 0.0)
+    item = replace(PARCEL, cargo=replace(cargo, goods=goods, platform=platform), quality=("8",) if known else ())
+    for indexed in (True, False):
+        compiled = CompiledCriteria(many, indexed=indexed)
+        values = dict(zip(compiled.names, compiled.values(item, SEEN, 0.5), strict=True))
+        assert compiled.evaluate(item, SEEN, 0.5) == [n for n, one in enumerate(many) if _by_hand(one, values)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet="abchs46 ()[]\"'=<>!,.0123456789\n_andorti", max_size=60))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(CriterionRefusedError):
+        read_condition(text, fields_of("express-cargo"))
+
+
+# -- the book
+
+
+def test_a_criterion_holds_between_its_dates_of_event_time() -> None:
+    book = CriteriaBook()
+    book.fold(0, "C1", criterion("value_usd > 1", valid_until=AT + timedelta(hours=1)))
+    hour_ms = 3_600_000
+    fired = [bool(book.evaluate(PARCEL, SEEN, 0.5, AT_MS + n * hour_ms)) for n in (-1, 0, 1)]
+    assert fired == [False, True, False]
+
+
+def test_a_changed_criterion_replaces_the_old_one_and_a_withdrawn_one_ends() -> None:
+    book = CriteriaBook()
+    book.fold(4, "C1", criterion("value_usd > 1"))
+    assert len(book.evaluate(PARCEL, SEEN, 0.5, AT_MS)) == 1
+    book.fold(5, "C1", criterion("value_usd > 9999", version=2))
+    assert not book.evaluate(PARCEL, SEEN, 0.5, AT_MS)
+    book.fold(6, "C1", criterion("value_usd > 1", version=3))
+    book.fold(7, "C1", criterion("value_usd > 1", version=4, withdrawn=True))
+    assert not book.evaluate(PARCEL, SEEN, 0.5, AT_MS)
+    book.fold(8, "C1", criterion("value_usd > 1", version=5))
+    book.fold(9, "C1", None)
+    assert len(book) == 0
+    assert book.version == 10
+
+
+def test_a_criterion_speaks_only_for_its_streams() -> None:
+    book = CriteriaBook()
+    book.fold(0, "C1", criterion("trusted or not trusted", streams=ALL))
+    assert book.evaluate(PARCEL, SEEN, 0.5, AT_MS)
+    book.fold(1, "C1", criterion("trusted or not trusted", streams=("passengers", "manifests")))
+    assert not book.evaluate(PARCEL, SEEN, 0.5, AT_MS)
+
+
+def test_a_criterion_in_the_log_that_cannot_be_used_is_left_out_and_told() -> None:
+    book = CriteriaBook()
+    book.fold(0, "C1", criterion("colour == 1"))
+    book.fold(1, "C2", criterion("value_usd > 1", criterion_id="C2"))
+    assert [one.criterion_id for one in book.evaluate(PARCEL, SEEN, 0.5, AT_MS)] == ["C2"]
+    assert "unknown field 'colour'" in book.refused["C1"]
+
+
+def test_an_item_without_its_facts_fires_nothing() -> None:
+    book = CriteriaBook()
+    book.fold(0, "C1", criterion("shipper.inspections == 0"))
+    assert not book.evaluate(replace(PARCEL, cargo=None, prior=PriorRecord()), SEEN, 0.5, AT_MS)
+
+
+def test_five_hundred_criteria_cost_an_item_at_most_a_hundred_microseconds() -> None:
+    book = CriteriaBook()
+    for n, condition in enumerate(conditions(500)):
+        book.fold(n, None, criterion(condition, criterion_id=f"C{n:03d}"))
+    took = microseconds(lambda: book.evaluate(PARCEL, SEEN, 0.5, AT_MS), rounds=3, at_least_ms=10)
+    assert took <= 100
+
+
+def test_the_pages_say_what_the_code_does() -> None:
+    for path, page in PAGES.items():
+        assert Path(path).read_text(encoding="utf-8") == page(), f"{path}: run python -m streams.criteria_page"
