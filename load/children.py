@@ -12,6 +12,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,14 @@ _PR_SET_PDEATHSIG = 1
 
 COMMAND = (sys.executable, "-m", "streams.cli")
 """`borderflow`, run by this very interpreter."""
+
+
+def free_port() -> int:
+    """A TCP port that was free on 127.0.0.1 a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 class ChildFailedError(RuntimeError):
@@ -135,8 +144,21 @@ class Children:
 
     def _said(self, name: str, what: str) -> str:
         log = self.log_of(name)
-        lines = log.read_text(errors="replace").splitlines()[-12:] if log.exists() else []
-        return "\n".join([what, *lines])
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return "\n".join([what, *_worst(lines)])
+
+
+def _worst(lines: list[str]) -> list[str]:
+    """The few lines of a log that tell most: the first severe ones of JSON lines, else the last ones."""
+    severe = []
+    for line in lines:
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(said, dict) and said.get("level") in ("critical", "error"):
+            severe.append(f"{said['level']}: {said.get('event', '')}")
+    return severe[:3] or lines[-8:]
 
 
 def _end_with_parent(parent: int) -> Callable[[], None]:

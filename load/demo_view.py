@@ -123,6 +123,18 @@ def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
+def plain_line(shot: DemoSnapshot) -> str:
+    """The state as one line, for logs."""
+    rates = " ".join(f"{name} {rate.seizure_rate:.0%}" for name, rate in shot.layers.items() if rate.inspected)
+    return (
+        f"{clock(shot.elapsed_s)} {shot.phase}: lodged {shot.lodged:,} ({shot.lodged_per_s:,.0f}/s) "
+        f"decided {shot.decided:,} dead letters {shot.dead_lettered:,} in flight {shot.in_flight:,} "
+        f"alert p50/p99 {_ms(shot.latency_p50_ms)}/{_ms(shot.latency_p99_ms)} ms "
+        f"coverage {shot.coverage:.2%} of {shot.capacity_share:.2%} model version {shot.model_version} "
+        f"seizure rate {rates or '-'}"
+    )
+
+
 def screen(shot: DemoSnapshot, width: int, height: int) -> RenderableType:
     """The whole screen for a terminal of `width` x `height` cells."""
     layout = Layout()

@@ -1,4 +1,4 @@
-"""A whole border for a test: an embedded broker with the real topics, and workers started by `borderflow worker`."""
+"""A whole border for a test: a broker of its own with the real topics, and workers started by `borderflow worker`."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from streams.embedded import free_loopback_port
 from streams.settings import Settings
 from streams.wire import Outgoing, Record, cloud_event, header, rfc3339
 from tests.integration.harbour import publisher, read_all
+from tests.real_kafka.fixtures import asked_for, new_cluster
 
 PARTITIONS = 4
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -44,7 +45,7 @@ class Border:
     def __init__(self, children: Children) -> None:
         self._children = children
         self._ports: dict[str, int] = {}
-        children.start_broker()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         children.environment.update(BORDERFLOW_PARTITIONS=str(PARTITIONS), BORDERFLOW_LOG_LEVEL="INFO")
         self.settings = Settings.from_environment(children.environment)
 
@@ -59,7 +60,14 @@ class Border:
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """Start a worker; `wait_ready` waits until it decides."""
         self._ports[name] = free_loopback_port()
-        return self._children.start(name, "worker", BORDERFLOW_WEB_PORT=str(self._ports[name]))
+        process = self._processes[name] = self._children.start(
+            name, "worker", BORDERFLOW_WEB_PORT=str(self._ports[name])
+        )
+        return process
+
+    def process(self, name: str) -> subprocess.Popen[bytes]:
+        """The process of a worker."""
+        return self._processes[name]
 
     def wait_ready(self, name: str) -> None:
         """Return once a worker decides items."""
@@ -119,9 +127,13 @@ class Border:
 
 @contextlib.contextmanager
 def border(logs: Path) -> Iterator[Border]:
-    """A border whose processes end with the test."""
+    """A border whose processes end with the test; its broker is Apache Kafka in `make test-kafka`, else embedded."""
     logs.mkdir(parents=True, exist_ok=True)
-    with Children({}, logs) as children:
+    with contextlib.ExitStack() as brokers, Children({}, logs) as children:
+        if asked_for():
+            children.environment.update(brokers.enter_context(new_cluster(1)).environment())
+        else:
+            children.start_broker()
         yield Border(children)
 
 

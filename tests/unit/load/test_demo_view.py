@@ -47,7 +47,15 @@ def test_the_screen_fits_and_no_figure_is_cut(width: int, height: int) -> None:
     text = "\n".join(lines)
     assert len(lines) == height
     assert all(len(line) <= width for line in lines)
-    for figure in ("1,234,567 4,012/s", "1,234,500 3,998/s", "31/1,187 ms", "2.03% of 2.00%", "60 of 180", "x6.7", "288"):
+    for figure in (
+        "1,234,567 4,012/s",
+        "1,234,500 3,998/s",
+        "31/1,187 ms",
+        "2.03% of 2.00%",
+        "60 of 180",
+        "x6.7",
+        "288",
+    ):
         assert figure in text, figure
 
 

@@ -1,0 +1,88 @@
+"""`borderflow demo`: the whole loop on this machine, with a live view."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from load.datasets.cdd import DatasetError
+from load.demo import DemoPlan, run_demo
+from streams.commands import CommandRefusedError
+from streams.policies import load_policy
+from streams.settings import Settings
+
+app = App(name="demo", help="Run the whole loop on this machine, with a live view.")
+
+CDD_POLICY = Path(__file__).parents[1] / "policies" / "cdd.yaml"
+
+
+@app.default
+def demo(
+    *,
+    duration: Annotated[
+        float | None, Parameter(help="Seconds to lodge for; until Ctrl-C unless given.", validator=Number(gt=0))
+    ] = None,
+    rate: Annotated[float, Parameter(help="Items lodged per second.", validator=Number(gt=0, lte=20_000))] = 400.0,
+    hours_per_second: Annotated[
+        float, Parameter(help="Simulated hours in a second, on the embedded broker.", validator=Number(gt=0, lte=240))
+    ] = 4.0,
+    seed: Annotated[int, Parameter(help="Another seed is another border.", validator=Number(gte=0))] = 7,
+    dirt: Annotated[
+        float, Parameter(help="Share of lodgements that are broken or doubled.", validator=Number(gte=0, lte=0.5))
+    ] = 0.01,
+    workers: Annotated[int, Parameter(help="Workers in the consumer group.", validator=Number(gte=1, lte=32))] = 1,
+    dataset: Annotated[
+        Literal["cdd"] | None, Parameter(help="Lodge the Customs Declaration Dataset instead of a simulated world.")
+    ] = None,
+    path: Annotated[
+        Path | None, Parameter(help="Where the data set is: a folder or a CSV file; BORDERFLOW_CDD unless given.")
+    ] = None,
+    json_file: Annotated[Path | None, Parameter(name="--json", help="Write the summary to this file.")] = None,
+) -> int:
+    """Start a broker (unless BORDERFLOW_BROKERS is set), topics, workers, lodgers and officers, and show what happens.
+
+    Ctrl-C stops it in order. Exit code 0 when every item lodged has exactly one decision or dead letter, else 1.
+    """
+    environment: dict[str, str] = {}
+    given = Settings.from_environment()
+    capacity_share = load_policy(given.policy_file).capacity_share
+    source: Path | None = None
+    if dataset == "cdd":
+        where = path or (Path(os.environ["BORDERFLOW_CDD"]) if os.environ.get("BORDERFLOW_CDD") else None)
+        if where is None:
+            raise CommandRefusedError("--path: where is the Customs Declaration Dataset? (or set BORDERFLOW_CDD)")
+        source = where
+        if not given.policy_file:
+            environment["BORDERFLOW_POLICY_FILE"] = str(CDD_POLICY)
+            capacity_share = load_policy(CDD_POLICY).capacity_share
+    elif path is not None:
+        raise CommandRefusedError("--path: goes with --dataset")
+    if json_file is not None and not json_file.resolve().parent.is_dir():
+        raise CommandRefusedError(f"--json: there is no folder {json_file.resolve().parent}")
+    plan = DemoPlan(
+        rate=rate,
+        duration_s=duration,
+        hours_per_s=hours_per_second,
+        seed=seed,
+        dirt=dirt,
+        workers=workers,
+        capacity_share=capacity_share,
+        dataset=source,
+        brokers=given.brokers if os.environ.get("BORDERFLOW_BROKERS") else None,
+        json_file=json_file,
+        environment=environment,
+        client_options=_client_options,
+    )
+    try:
+        return run_demo(plan)
+    except DatasetError as error:
+        raise CommandRefusedError(str(error)) from None
+
+
+def _client_options(environment: Mapping[str, str]) -> Mapping[str, Any]:
+    return Settings.from_environment({**os.environ, **environment}).client_options()
