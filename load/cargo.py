@@ -96,7 +96,7 @@ class CargoDesk:
             departure=country.code,
             port=(phase.port or usual.port) if port else (country.sea_ports or country.airports)[0],
             point=(phase.point or usual.point) if point else usual.point,
-            currency="USD",
+            currency="USD" if usual.currency == "USD" else country.currency,
             procedure=_with_payment((phase.channel if channel else usual_payment) or "11"),
             price=1.0,
         )

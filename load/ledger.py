@@ -13,58 +13,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]  # the package ships no types
 
-from schemas.decisions import Lane, Layer
+from load.seen import AlertSeen, DeadLetterSeen, DecisionSeen, ResultSeen
+from schemas.decisions import Layer
 from schemas.inspections import InspectionOutcome
-from schemas.marks import Origin
 
 _STRIDE = 1 << 15
 _WHOLE = _STRIDE - 1
 _INSPECTED = ("clear", "irregularity", "seizure")
 _LONGEST_MS = 3_600_000
 _EXPLORATION: Layer = "exploration"
-
-
-class DecisionSeen(msgspec.Struct, frozen=True, gc=False):
-    """The part of `SelectionDecided` that the account needs; decoding only that is several times cheaper."""
-
-    decision_id: str
-    control_point: str
-    lodged_at: datetime
-    lane: Lane
-    selected: bool
-    model_version: int
-    origin: Origin
-    layer: Layer | None = None
-    layers: tuple[Layer, ...] = ()
-
-
-class AlertSeen(msgspec.Struct, frozen=True):
-    """The part of `AlertRaised` that the account needs."""
-
-    decision: DecisionSeen
-
-
-class ResultSeen(msgspec.Struct, frozen=True):
-    """The part of `InspectionCompleted` that the account needs."""
-
-    result_id: str
-    decision_id: str
-    outcome: InspectionOutcome
-    corrects: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterSeen:
-    """What a dead letter's headers say. `topic` is the source's; `index` None stands for the whole record."""
-
-    topic: str
-    partition: int
-    offset: int
-    index: int | None
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

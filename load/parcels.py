@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from load.desk import Lodged, Setting, Slice, Watch, arrivals, combine, kept
+from load.desk import Lodged, Setting, Slice, Watch, arrivals, combine, kept, scattered
 from load.geography import BY_CODE, PER_USD
 from load.population import Offer, Population
 from load.schemes import Phase
@@ -86,7 +86,7 @@ class ParcelDesk:
             point=(phase.point or usual.point) if point else usual.point,
             courier=(phase.channel or usual.courier) if channel else usual.courier,
             platform=usual.platform,
-            currency="USD",
+            currency="USD" if usual.currency == "USD" else BY_CODE[departure].currency,
             price=1.0,
         )
         mass = max(0.05, heading.parcel_kg * float(np.exp(rng.normal(0.2, 0.5))))
@@ -128,8 +128,9 @@ class ParcelDesk:
         phase: Phase | None,
         draw: float,
     ) -> Lodged:
-        self._serial = serial = self._serial + 1
-        waybill = f"{offer.courier[:3]}{serial:010d}"
+        self._serial += 1
+        number = scattered(self._serial)
+        waybill = f"{offer.courier[:3]}{number:010d}"
         lodged_at = self._setting.at(moment)
         heading = offer.heading
         words = heading.words
@@ -159,7 +160,7 @@ class ParcelDesk:
             eta=lodged_at + timedelta(minutes=120 + int(other * 300)),
             goods=(goods,),
             procedure=_PROCEDURES[other < 0.2],
-            list_clearance=ListClearance(list_id=f"{offer.courier}-{moment // 3_600_000}", line=serial % 1000)
+            list_clearance=ListClearance(list_id=f"{offer.courier}-{moment // 3_600_000}", line=number % 1000)
             if value < LIST_CLEARANCE_USD
             else None,
             platform=offer.platform,

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaConsumer
 
-from load.ledger import AlertSeen, DeadLetterSeen, DecisionSeen, Ledger, ResultSeen
+from load.ledger import Ledger
+from load.seen import AlertSeen, DeadLetterSeen, DecisionSeen, ResultSeen
 from schemas.decisions import AlertRaised
 from schemas.lodgements import Lodgement
 

@@ -206,7 +206,7 @@ class Underworld:
                 channel=geography.AIR_CARRIERS[int(rng.integers(0, 4))][0],
                 payment=("cash", "transfer", "card")[int(rng.integers(0, 3))] if last is None else last.payment,
                 last_minute=bool(rng.random() < 0.7) if last is None else last.last_minute,
-                consignees=tuple(range(base, base + 30)),
+                consignees=last.consignees if last and change == "mutates" else tuple(range(base, base + 30)),
             )  # fmt: skip
             return replace(phase, traffic=last.traffic if last else share / (rate * expected_strength(phase)))
         parcels = stream == "express-cargo"

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import numpy as np
 
 from load import geography, names
-from load.desk import Lodged, Setting, Slice, Watch, arrivals, combine, kept
+from load.desk import Lodged, Setting, Slice, Watch, arrivals, combine, kept, scattered
 from load.population import Population, Route
 from load.schemes import TRAVELLER_CATEGORIES, Phase
 from load.tariff import SEVERITY
@@ -105,7 +105,7 @@ class TravelDesk:
         self._serial = serial = self._serial + 1
         lodged_at = self._setting.at(moment)
         journey_id = f"{route.flight}-{lodged_at:%Y%m%d}"
-        reference = f"R{serial:09d}"
+        reference = f"R{scattered(serial):010d}"
         who = names.mix(traveller, 22)
         nationality = "KR" if who % 100 < 55 else route.embarkation[:2]
         family_name, given_names = names.traveller_name(traveller, nationality == "KR")

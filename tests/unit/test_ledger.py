@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from load.ledger import AlertSeen, DeadLetterSeen, DecisionSeen, Item, Ledger, ResultSeen
+from load.ledger import Item, Ledger
 from load.reading import Reader, dead_letter_of, items_in
+from load.seen import AlertSeen, DeadLetterSeen, DecisionSeen, ResultSeen
 from schemas.decisions import Layer
 from schemas.inspections import InspectionOutcome
 from schemas.marks import Origin
