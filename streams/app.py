@@ -19,6 +19,7 @@ from agents.step import Step
 from schemas import codec
 from streams import metrics
 from streams.broadcast import Follow, Followers
+from streams.deadletter import DeadLetterLimit
 from streams.hosting import StepHost, run_agent
 from streams.logging import configure_logging
 from streams.producing import Publisher
@@ -133,6 +134,7 @@ class BorderApp(faust.App):
         await producer.maybe_start()
         reader = await LogReader(self.borderflow_settings).start()
         self._readers.append(reader)
+        settings = self.borderflow_settings
         return StepHost(
             step,
             decoders=self.topology.decoders,
@@ -141,7 +143,8 @@ class BorderApp(faust.App):
             publisher=Publisher(producer._ensure_producer()),
             reader=reader,
             ownership=cast(BatchConsumer, self.consumer),
-            source=f"/{self.borderflow_settings.group}",
+            source=f"/{settings.group}",
+            limit=DeadLetterLimit(step.name, settings.dead_letter_limit, settings.dead_letter_window),
         )
 
     async def on_shutdown(self) -> None:

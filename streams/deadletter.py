@@ -8,16 +8,20 @@ redelivered record is refused again.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from agents.refusals import ALREADY_RESOLVED, DUPLICATE_LODGEMENT, SUPERSEDED_REVISION
 from streams.producing import Publisher, RecordTooLargeError
 from streams.wire import Outgoing, Record, header
 
 if TYPE_CHECKING:
-    from agents.step import Refusal
+    from agents.step import Outcome, Refusal
 
 SUFFIX = "-dlq"
+
+_SAID_BEFORE: Final = {DUPLICATE_LODGEMENT, SUPERSEDED_REVISION, ALREADY_RESOLVED}
 
 
 def dead_letter_topic(topic: str) -> str:
@@ -72,3 +76,47 @@ async def bury(publisher: Publisher, topic: str, letters: list[Outgoing]) -> Non
             except RecordTooLargeError as error:
                 omitted = [*letter.headers, ("dlq-omitted-bytes", str(error.size).encode())]
                 await publisher.publish(target, [replace(letter, value=b"", headers=omitted)])
+
+
+class TooManyDeadLettersError(RuntimeError):
+    """Nearly everything is refused: more likely this worker is wrong than everybody who lodges."""
+
+
+class DeadLetterLimit:
+    """Stops a step when the refused share of its last `window` items reaches `share`, before it buries them.
+
+    A wrong schema, policy or key would otherwise drain whole topics into their dead-letter topics within minutes. What
+    was merely said before (a lodger who sends a day again) is not held against anybody. A step counts over all its
+    partitions.
+    """
+
+    def __init__(self, step: str, share: float, window: int) -> None:
+        self._step = step
+        self._share = share
+        self._window = window
+        self._batches: deque[tuple[int, int]] = deque()
+        self._items = 0
+        self._refused = 0
+
+    def note(self, records: int, outcome: Outcome, first_topic: str) -> None:
+        """Count a decided batch of `records`; an item that is in order leads to one record on `first_topic`.
+
+        Raises `TooManyDeadLettersError`. A share of 0 means that there is no limit.
+        """
+        if not self._share:
+            return
+        refused = sum(1 for one in outcome.refusals if one.reason not in _SAID_BEFORE)
+        items = max(records, refused + sum(1 for one in outcome.outputs if one.topic == first_topic))
+        self._batches.append((items, refused))
+        self._items += items
+        self._refused += refused
+        while self._batches and self._items - self._batches[0][0] >= self._window:
+            old_items, old_refused = self._batches.popleft()
+            self._items -= old_items
+            self._refused -= old_refused
+        if self._items >= self._window and self._refused >= self._share * self._items:
+            raise TooManyDeadLettersError(
+                f"{self._step} refuses {self._refused} of its last {self._items} items, and "
+                f"BORDERFLOW_DEAD_LETTER_LIMIT is {self._share:g}: nothing more is buried "
+                "(docs/operations.md, 'A worker stops because nearly everything is refused')"
+            )

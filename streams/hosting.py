@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from agents.step import Arrival, Memory, Outcome, Output, Refusal, Step
 from schemas.codec import Undecodable
 from streams import metrics
-from streams.deadletter import bury, dead_letter
+from streams.deadletter import DeadLetterLimit, bury, dead_letter
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.transport import RecordBatch
@@ -60,6 +60,7 @@ class StepHost:
         reader: LogReader,
         ownership: Ownership,
         source: str,
+        limit: DeadLetterLimit | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.step = step
@@ -70,6 +71,7 @@ class StepHost:
         self._reader = reader
         self._ownership = ownership
         self._source = f"{source}/{step.name}".encode()
+        self._limit = limit
         self._clock = clock
         self._states: dict[tuple[str, int], PartitionState] = {}
 
@@ -91,6 +93,8 @@ class StepHost:
         held = await self._state_before(batch)
         outcome = await self._decide(held, batch)
         held.next_offset = batch.next_offset
+        if self._limit is not None:
+            self._limit.note(len(batch), outcome, self.step.produces[0])
         if not self._ownership.may_produce(batch):
             metrics.fenced.labels(name).inc()
             self._states.pop((batch.topic, batch.partition), None)

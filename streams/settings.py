@@ -81,6 +81,13 @@ class Settings:
         float, Meta(ge=1, le=600, description="Seconds until a request to a broker, or a produced batch, has failed.")
     ] = 40.0
 
+    dead_letter_limit: Annotated[
+        float, Meta(ge=0, le=1, description="Refused share of a step's last items that stops the worker; 0: never.")
+    ] = 0.95
+    dead_letter_window: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="How many of its last items a step looks back on for that.")
+    ] = 1000
+
     web_host: Annotated[
         str, Meta(description="Address of /healthz, /readyz and /metrics; empty switches them off.")
     ] = "127.0.0.1"

@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agents.step import Refusal
-from streams.deadletter import bury, dead_letter
+import msgspec
+import pytest
+
+from agents.step import Outcome, Output, Refusal
+from streams.deadletter import DeadLetterLimit, TooManyDeadLettersError, bury, dead_letter
 from streams.producing import RecordTooLargeError
 from streams.wire import Outgoing
 
@@ -65,3 +68,47 @@ def test_a_dead_letter_larger_than_the_brokers_take_goes_without_its_value_and_s
     assert [one.value for one in sent] == [b"{raw}", b""]
     assert dict(sent[1].headers)["dlq-omitted-bytes"] == b"5000"
     assert dict(sent[1].headers)["dlq-offset"] == b"17"
+
+
+def decided(refused: int, accepted: int, reason: str = "not-json") -> Outcome:
+    return Outcome(
+        outputs=[Output("screened", "k", Said(), f"s-{n}", 0) for n in range(accepted)],
+        refusals=[Refusal(n, reason, "", "") for n in range(refused)],
+    )
+
+
+class Said(msgspec.Struct):
+    """Any event."""
+
+
+def test_a_worker_that_refuses_nearly_everything_stops_before_it_buries_more() -> None:
+    limit = DeadLetterLimit("screening", 0.9, 100)
+    for _ in range(9):
+        limit.note(10, decided(10, 0), "screened")
+    with pytest.raises(TooManyDeadLettersError, match="refuses 100 of its last 100 items"):
+        limit.note(10, decided(10, 0), "screened")
+
+
+def test_some_refusals_among_many_items_stop_nothing() -> None:
+    limit = DeadLetterLimit("screening", 0.9, 100)
+    for _ in range(500):
+        limit.note(1, decided(4, 6), "screened")
+
+
+def test_only_the_last_items_are_looked_back_on() -> None:
+    limit = DeadLetterLimit("screening", 0.9, 100)
+    for _ in range(1000):
+        limit.note(10, decided(0, 10), "screened")
+    for _ in range(8):
+        limit.note(10, decided(10, 0), "screened")
+    with pytest.raises(TooManyDeadLettersError):
+        limit.note(10, decided(10, 0), "screened")
+
+
+def test_what_was_said_before_is_not_held_against_anybody_and_0_means_no_limit() -> None:
+    limit = DeadLetterLimit("filtering", 0.5, 10)
+    for _ in range(100):
+        limit.note(10, decided(10, 0, "duplicate-lodgement"), "filtered")
+    off = DeadLetterLimit("filtering", 0.0, 10)
+    for _ in range(100):
+        off.note(10, decided(10, 0), "filtered")
