@@ -8,7 +8,11 @@ import pytest
 
 from schemas.registry import dead_letter_topics, declarations
 from streams.acls import AclsRefusedError, Component, acls_of, read_components
-from streams.settings import STEPS
+from streams.broadcast import MODEL_LOG
+from streams.deadletter import dead_letter_topic
+from streams.redrive import SOURCES
+from streams.settings import STEPS, Settings
+from streams.topology import build_topology, topics_read
 
 FILE = Path(__file__).parents[2] / "ops" / "acls.yaml"
 COMPONENTS = read_components(FILE)
@@ -24,14 +28,6 @@ PEOPLE = {
 }
 """Who the declarations name by what they are, and the component that acts for them."""
 
-SENT_AGAIN = {
-    "manifests", "express-cargo", "passengers", "screened", "filtered", "inspection-results",
-}  # fmt: skip
-"""The inputs of the steps: their dead letters are read and sent again by the desk."""
-
-BROADCAST = {"labelled-examples", "criteria", "risk-information"}
-"""Every worker follows these, whatever steps it hosts; who publishes them looks at them too."""
-
 
 def writers(topic: str) -> set[str]:
     return {name for name, one in COMPONENTS.items() if topic in one.write}
@@ -44,23 +40,31 @@ def readers(topic: str) -> set[str]:
 @pytest.mark.parametrize("topic", declarations())
 def test_who_produces_a_topic_may_write_it_and_nobody_else(topic: str) -> None:
     declared = {PEOPLE.get(name, name) for name in declarations()[topic].producers}
-    assert writers(topic) == declared | ({"dead-letter-desk"} if topic in SENT_AGAIN else set())
+    assert writers(topic) == declared | ({"dead-letter-desk"} if topic in SOURCES else set())
 
 
 @pytest.mark.parametrize("topic", declarations())
 def test_who_consumes_a_topic_may_read_it_and_nobody_else(topic: str) -> None:
-    declared = {PEOPLE.get(name, name) for name in declarations()[topic].consumers}
-    if topic in BROADCAST:
-        declared |= set(STEPS) | (writers(topic) - {"dead-letter-desk"})
-    assert readers(topic) == declared
+    declared = {PEOPLE.get(name, name) for name in declarations()[topic].consumers} - set(STEPS)
+    if declarations()[topic].tombstones or topic == MODEL_LOG:
+        declared |= writers(topic) - set(STEPS)  # who publishes knowledge looks at what stands
+    assert readers(topic) - set(STEPS) == declared
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_may_read_what_it_takes_in_remembers_and_follows_and_write_what_it_produces(name: str) -> None:
+    topology = build_topology(Settings(steps=name))
+    (step,) = topology.steps
+    assert set(COMPONENTS[name].read) == {*topics_read([step]), *(one.topic for one in topology.follows)}
+    assert set(COMPONENTS[name].write) == {*step.produces, *(dead_letter_topic(topic) for topic in step.inputs)}
 
 
 @pytest.mark.parametrize("topic", dead_letter_topics())
 def test_only_the_step_that_reads_a_topic_buries_its_dead_letters(topic: str) -> None:
     source = dead_letter_topics()[topic].source.topic
-    expected = {step for step in STEPS if source in COMPONENTS[step].read} if source in SENT_AGAIN else set()
-    assert writers(topic) == expected
-    assert readers(topic) == ({"dead-letter-desk"} if source in SENT_AGAIN else set())
+    expected = {step for step in STEPS if source in COMPONENTS[step].read} if source in SOURCES else set()
+    assert writers(topic) - {"dead-letter-desk"} == expected
+    assert readers(topic) == ({"dead-letter-desk"} if source in SOURCES else set())
 
 
 def test_every_named_topic_exists() -> None:

@@ -45,6 +45,11 @@ class Crew:
         return process.wait(timeout_s)
 
     @property
+    def names(self) -> list[str]:
+        """Who works at present."""
+        return list(self.workers)
+
+    @property
     def ended(self) -> dict[str, int]:
         """Exit codes of workers that ended by themselves."""
         return {name: code for name, one in self.workers.items() if (code := one.poll()) is not None}

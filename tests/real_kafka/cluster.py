@@ -219,6 +219,8 @@ class Cluster:
             "broker.heartbeat.interval.ms": 1000,
             "log.segment.bytes": 64 * 1024 * 1024,
             "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+            # Event time is the records' timestamp, and tests lodge things of long ago: retention must not take them.
+            "log.initial.task.delay.ms": 24 * 3600 * 1000,
         }
         if self.security is not None:
             properties |= self.security.properties()
