@@ -27,7 +27,7 @@ EVENTS = {"manifests": ManifestLodged, "express-cargo": ExpressConsignmentLodged
 
 @cache
 def two_months() -> tuple[World, tuple[Lodged, ...]]:
-    world = World(3, items_per_day=800)
+    world = World(3, items_per_day=500)
     return world, tuple(world.lodgements(world.start + timedelta(days=60)))
 
 
@@ -36,14 +36,14 @@ def encoded(lodged: Lodged) -> bytes:
 
 
 def test_the_same_seed_lodges_the_same_bytes() -> None:
-    first = [encoded(lodged) for lodged in islice(World(7).lodgements(), 3000)]
-    assert first == [encoded(lodged) for lodged in islice(World(7).lodgements(), 3000)]
-    assert first != [encoded(lodged) for lodged in islice(World(8).lodgements(), 3000)]
+    first = [encoded(lodged) for lodged in islice(World(7).lodgements(), 1000)]
+    assert first == [encoded(lodged) for lodged in islice(World(7).lodgements(), 1000)]
+    assert first != [encoded(lodged) for lodged in islice(World(8).lodgements(), 1000)]
 
 
 def test_what_is_lodged_does_not_depend_on_how_it_is_read() -> None:
-    by_days = [lodged for day in islice(World(5).days(), 3) for lodged in day.lodgements]
-    world = World(5)
+    by_days = [lodged for day in islice(World(5, items_per_day=500).days(), 3) for lodged in day.lodgements]
+    world = World(5, items_per_day=500)
     assert by_days == list(world.lodgements(world.start + timedelta(days=3)))
 
 
@@ -81,17 +81,14 @@ def test_every_item_has_one_fate_under_both_of_its_names() -> None:
             assert world.truth.of(lodged.topic, lodged.key) is world.truth.of_item(f"{lodged.topic}/{lodged.key}")
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_between_one_and_two_in_a_hundred_items_are_illicit(seed: int) -> None:
-    world = World(seed, items_per_day=500)
-    for _ in world.lodgements(world.start + timedelta(days=90)):
-        pass
+def test_between_one_and_two_in_a_hundred_items_are_illicit() -> None:
+    world, _ = two_months()
     assert 0.01 <= sum(fate.illicit for fate in world.truth) / len(world.truth) <= 0.02
 
 
 def test_the_base_rate_follows_its_argument() -> None:
-    world = World(1, items_per_day=500, base_rate=0.05)
-    for _ in world.lodgements(world.start + timedelta(days=60)):
+    world = World(1, items_per_day=300, base_rate=0.05)
+    for _ in world.lodgements(world.start + timedelta(days=30)):
         pass
     assert 0.03 <= sum(fate.illicit for fate in world.truth) / len(world.truth) <= 0.07
 
@@ -124,7 +121,7 @@ def test_a_scheme_is_only_found_in_traffic_while_it_runs() -> None:
     world, _ = two_months()
     runs = {scheme.scheme_id: scheme for scheme in world.schemes}
     seen = [fate for fate in world.truth if fate.scheme_id is not None]
-    assert len(seen) > 300
+    assert len(seen) > 200
     for fate in seen:
         assert fate.scheme_id is not None
         # A consignment waits up to a day and a half for the rest of its manifest.
@@ -159,11 +156,11 @@ def test_the_oracle_finds_most_of_what_can_be_found_at_two_in_a_hundred() -> Non
 ONLY_IN_THE_TRUTH = ("scheme", "illicit", "probability", "severity", "quiet-", "surge-", "boom-", "fate", "truth")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10_000), dirt=st.sampled_from([0.0, 0.3]))
 def test_the_truth_never_travels_on_a_topic(seed: int, dirt: float) -> None:
     world = World(seed, items_per_day=400, dirt=dirt)
-    for lodged in islice(world.lodgements(), 250):
+    for lodged in islice(world.lodgements(), 150):
         text = encoded(lodged).lower() + lodged.key.encode()
         assert not [word for word in ONLY_IN_THE_TRUTH if word.encode() in text]
 
@@ -189,7 +186,7 @@ def test_a_truth_that_keeps_little_forgets_the_oldest_lodgements() -> None:
 
 def test_dirty_lodgements_are_as_many_as_asked_for_and_the_same_for_the_same_seed() -> None:
     clean = World(2)
-    until = clean.start + timedelta(days=4)
+    until = clean.start + timedelta(days=1)
     before = list(clean.lodgements(until))
     dirty = list(World(2, dirt=0.05).lodgements(until))
     assert dirty == list(World(2, dirt=0.05).lodgements(until))
