@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from math import ceil
 
 _DAY_MS = 86_400_000
-_STEPS = 64
+_STEPS = 1024
+_COARSE = 32
 
 
 @dataclass(slots=True)
@@ -23,7 +24,17 @@ class Spent:
     hits: int = 0
     acted: int = 0
     capped: int = 0
-    strengths: list[int] = field(default_factory=lambda: [0] * _STEPS)
+    fine: list[int] = field(default_factory=lambda: [0] * _STEPS)
+    coarse: list[int] = field(default_factory=lambda: [0] * (_STEPS // _COARSE))
+
+    def stronger(self, strength: float) -> int:
+        """Count a hit of strength 0 to 1, and tell how many were stronger."""
+        step = min(int(strength * _STEPS), _STEPS - 1)
+        coarse = step // _COARSE
+        self.hits += 1
+        self.fine[step] += 1
+        self.coarse[coarse] += 1
+        return sum(self.fine[step + 1 : (coarse + 1) * _COARSE]) + sum(self.coarse[coarse + 1 :])
 
     def is_round(self) -> bool:
         """Whether the capped hits are 1, 10, 100...: when to report."""
@@ -60,10 +71,7 @@ class Quotas:
         if spent is None:
             spent = self._spent[at] = Spent()
         allowed = ceil(cap * self._items.get(control_point, 0))
-        step = min(int(strength * _STEPS), _STEPS - 1)
-        spent.hits += 1
-        spent.strengths[step] += 1
-        if spent.acted < allowed and sum(spent.strengths[step + 1 :]) < allowed:
+        if spent.stronger(strength) < allowed and spent.acted < allowed:
             spent.acted += 1
             return None
         spent.capped += 1

@@ -2,31 +2,266 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agents.filtering import Filtering
+from agents.identity import unit_hash
 from agents.risk.criteria import CriteriaBook
 from agents.risk.policy import read_policy
-from agents.step import Arrival
+from agents.risk.quotas import Quotas
+from agents.step import Arrival, Outcome
+from load.bench.criteria import parcel
 from schemas.codec import codec_for
-from schemas.items import ItemFiltered
+from schemas.items import CriterionHit, ItemFiltered, ItemScreened, PriorRecord, RiskHit
+from schemas.knowledge import CriterionPublished
+from schemas.marks import Origin, Upstream
+from schemas.monitoring import CriterionSuppressed
 
 POLICY = read_policy(yaml.safe_load(Path("streams/policies/default.yaml").read_text()))
 EXAMPLES = sorted(Path("schemas/examples/screened").rglob("*.json"))
+PARCEL = parcel()
+START = datetime(2026, 3, 2, 6, tzinfo=UTC)
+HOUR_MS = 3_600_000
+
+
+def item(number: int, hours: float = 0.0, **changes: Any) -> ItemScreened:
+    """A parcel of one consignee. `number` is its place in the lodgement log."""
+    plain = {
+        "item_id": f"express-cargo/{number}",
+        "lodged_at": START + timedelta(hours=hours),
+        "upstream": Upstream(topic="express-cargo", partition=0, offset=number),
+        "origin": Origin(topic="express-cargo", partition=0, offset=number, lodgement_id=str(number), sent_ms=0),
+        "prior": PriorRecord(),
+    }
+    return replace(PARCEL, **{**plain, **changes})
+
+
+def arrived(one: ItemScreened, offset: int) -> Arrival[ItemScreened]:
+    at_ms = int(one.lodged_at.timestamp() * 1000)
+    return Arrival(one, "screened", 2, offset, at_ms, at_ms)
+
+
+def filtered(items: list[ItemScreened], criteria: CriteriaBook | None = None) -> Outcome:
+    step = Filtering(POLICY, criteria or CriteriaBook())
+    return step.decide(step.begin(2, 0), [arrived(one, n) for n, one in enumerate(items)])
+
+
+def events(outcome: Outcome) -> list[ItemFiltered]:
+    return [output.event for output in outcome.outputs if isinstance(output.event, ItemFiltered)]
+
+
+def book(*conditions: str, **changes: Any) -> CriteriaBook:
+    criteria = CriteriaBook()
+    for n, condition in enumerate(conditions):
+        plain: dict[str, Any] = {"action": "direct", "valid_from": START - timedelta(days=9), "cap": 1.0}
+        event = CriterionPublished(
+            criterion_id=f"C{n}",
+            version=1,
+            title="t",
+            streams=("express-cargo",),
+            condition=condition,
+            **{**plain, **changes},
+        )
+        criteria.fold(n, event.criterion_id, event)
+    return criteria
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_of_a_screened_item_is_filtered(path: Path) -> None:
     filtering = Filtering(POLICY, CriteriaBook())
-    item = codec_for("screened").decode(path.read_bytes())
-    at_ms = int(item.lodged_at.timestamp() * 1000)
-    outcome = filtering.decide(filtering.begin(1, 5), [Arrival(item, "screened", 1, 5, at_ms, at_ms)])
+    one = codec_for("screened").decode(path.read_bytes())
+    at_ms = int(one.lodged_at.timestamp() * 1000)
+    outcome = filtering.decide(filtering.begin(1, 5), [Arrival(one, "screened", 1, 5, at_ms, at_ms)])
     assert not outcome.refusals
     (output,) = outcome.outputs
     assert isinstance(output.event, ItemFiltered)
-    assert output.event.item == item
-    assert output.key == item.control_point
+    assert output.event.item == one
+    assert output.key == one.control_point
     assert output.event.upstream.offset == 5
+
+
+def test_a_redelivered_item_is_dropped_and_counted() -> None:
+    outcome = filtered([item(1), item(2), item(1), item(2), item(3)])
+    assert len(outcome.outputs) == 3
+    assert outcome.redelivered == 2
+    assert events(outcome)[-1].monitored.arrivals_24h == 3
+
+
+def test_the_same_parcel_lodged_twice_is_refused_the_second_time() -> None:
+    again = replace(item(2), item_id=item(1).item_id)
+    outcome = filtered([item(1), again])
+    assert len(outcome.outputs) == 1
+    (refusal,) = outcome.refusals
+    assert (refusal.reason, refusal.item_id, refusal.offset) == ("duplicate-lodgement", item(1).item_id, 1)
+
+
+def test_an_amendment_is_decided_anew_and_what_it_amends_is_superseded() -> None:
+    first = item(1, revision=1)
+    amended = item(2, item_id=first.item_id, revision=2)
+    late = item(3, item_id=first.item_id, revision=1)
+    later = item(4, item_id=first.item_id, revision=3)
+    outcome = filtered([first, amended, late, later])
+    assert [one.item.revision for one in events(outcome)] == [1, 2, 3]
+    assert [refusal.reason for refusal in outcome.refusals] == ["superseded-revision"]
+    assert events(outcome)[-1].monitored.arrivals_24h == 1
+
+
+def test_a_day_later_the_same_parcel_may_be_lodged_again() -> None:
+    again = item(2, hours=24.5, item_id=item(1).item_id)
+    assert not filtered([item(1), again]).refusals
+
+
+def test_splitting_below_the_threshold_is_noticed() -> None:
+    cargo = PARCEL.cargo
+    assert cargo is not None
+    split = replace(cargo, goods=replace(cargo.goods, value_usd=0.9 * POLICY.de_minimis_usd))
+    outcome = filtered([item(n, hours=n / 10, cargo=split) for n in range(3)])
+    assert ["splitting" in one.indicators for one in events(outcome)] == [False, False, True]
+
+
+def test_a_criterion_that_fires_is_told_with_its_version() -> None:
+    (one,) = events(filtered([item(1)], book('hs4 == "8517"', "value_usd > 1e6")))
+    assert one.criteria == (CriterionHit(criterion_id="C0", version=1, action="direct"),)
+
+
+def test_hits_over_the_cap_stay_without_effect_and_are_reported() -> None:
+    step_policy = replace(POLICY, criterion_cap=0.1)
+    step = Filtering(step_policy, book("value_usd > 1"))
+    outcome = step.decide(step.begin(2, 0), [arrived(item(n, hours=n / 100), n) for n in range(100)])
+    hits = [one.criteria[0] for one in events(outcome)]
+    assert 5 <= sum(not hit.capped for hit in hits) <= 10
+    reports = [output for output in outcome.outputs if isinstance(output.event, CriterionSuppressed)]
+    told = [output.event for output in reports]
+    assert [one.capped for one in told if isinstance(one, CriterionSuppressed)] == [1, 10]
+    assert {output.partition for output in reports} == {0}
+    assert len({output.ce_id for output in outcome.outputs}) == len(outcome.outputs)
+
+
+def test_the_strongest_hits_act_when_a_criterion_is_capped() -> None:
+    quotas, acted = Quotas(), []
+    for n in range(5000):
+        strength = 0.8 if n % 50 == 49 else 0.4 * unit_hash("weak", n)
+        quotas.count("KRICN-EXP", 86_400_000 + n)
+        if quotas.spend("C1", 1, "KRICN-EXP", 0.05, strength) is None:
+            acted.append(strength)
+    assert 200 <= len(acted) <= 250
+    assert sum(strength == 0.8 for strength in acted) >= 80
+    assert sorted(acted)[len(acted) // 4] > 0.3
+
+
+def test_a_new_day_brings_a_new_quota() -> None:
+    quotas = Quotas()
+    for day in (1, 2):
+        quotas.count("KRICN-EXP", day * 86_400_000)
+        assert quotas.spend("C1", 1, "KRICN-EXP", 0.01, 0.5) is None
+        assert quotas.spend("C1", 1, "KRICN-EXP", 0.01, 0.9) is not None
+        assert quotas.spend("C1", 2, "KRICN-EXP", 0.01, 0.5) is None
+
+
+CLEAN = PriorRecord(inspections=4)
+
+
+def _cheap(one: ItemScreened) -> ItemScreened:
+    assert one.cargo is not None
+    return replace(one, cargo=replace(one.cargo, goods=replace(one.cargo.goods, value_usd=20.0)))
+
+
+def test_a_clean_record_and_a_low_value_clear() -> None:
+    (one,) = events(filtered([_cheap(item(1, prior=CLEAN))]))
+    assert one.auto_cleared
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quality": ("zero-mass",)},
+        {"prior": PriorRecord(inspections=4, seizures=1)},
+        {"prior": PriorRecord(inspections=4, irregularities=1)},
+        {"prior": PriorRecord(inspections=1)},
+        {"counterpart_prior": PriorRecord(inspections=4, seizures=1)},
+        {"hits": (RiskHit(entry_id="W", version=1, kind="watchlist", matched="consignee"),)},
+    ],
+)
+def test_nothing_that_speaks_against_it_is_cleared(changes: dict[str, Any]) -> None:
+    trusted = RiskHit(entry_id="T", version=1, kind="trusted-trader", matched="consignee")
+    one = _cheap(item(1, **{"prior": CLEAN, **changes}))
+    assert not any(event.auto_cleared for event in events(filtered([one])))
+    if changes.get("prior") != PriorRecord(inspections=1):  # trust needs no record
+        also_trusted = replace(one, trusted=True, hits=(*one.hits, trusted))
+        assert not any(event.auto_cleared for event in events(filtered([also_trusted])))
+
+
+@pytest.mark.parametrize("action", ["direct", "boost", "whitelist"])
+def test_nothing_that_a_criterion_names_is_cleared(action: str) -> None:
+    criteria = book("value_usd > 1", action=action, weight=-1.0, cap=0.0)
+    (one,) = events(filtered([_cheap(item(1, prior=CLEAN))], criteria))
+    assert one.criteria[0].capped
+    assert not one.auto_cleared
+
+
+# -- what was rebuilt decides like what never stopped
+
+
+@st.composite
+def traffic(draw: st.DrawFn) -> list[ItemScreened]:
+    """Parcels of few consignees over days: some late, some lodged twice, some delivered twice."""
+    items: list[ItemScreened] = []
+    hours = 0.0
+    for number in range(draw(st.integers(5, 80))):
+        hours += draw(st.sampled_from((0.0, 0.1, 0.5, 2.0, 7.0)))
+        late = draw(st.sampled_from((0.0, 0.0, 0.0, 0.2, 3.0, 26.0)))
+        consignee = draw(st.sampled_from(("c:" + "1" * 32, "c:" + "2" * 32)))
+        cargo = PARCEL.cargo
+        assert cargo is not None
+        goods = replace(
+            cargo.goods, hs6=draw(st.sampled_from(("851713", "640399"))), origin=draw(st.sampled_from(("CN", "VN")))
+        )
+        one = item(number, hours - late, subject=consignee, cargo=replace(cargo, consignee=consignee, goods=goods))
+        repeat = draw(st.integers(0, 9))
+        if items and repeat == 0:
+            one = replace(items[-1])
+        elif items and repeat == 1:
+            earlier = draw(st.sampled_from(items))
+            one = replace(one, item_id=earlier.item_id, subject=earlier.subject, revision=draw(st.integers(0, 2)))
+        items.append(one)
+    return items
+
+
+@settings(max_examples=60, deadline=None)
+@given(traffic(), st.data())
+def test_a_worker_that_takes_over_decides_like_the_one_before(items: list[ItemScreened], data: st.DataObject) -> None:
+    criteria = book('hs4 == "8517"', cap=0.3)
+    step = Filtering(replace(POLICY, criterion_cap=0.3), criteria)
+    arrivals = [arrived(one, n) for n, one in enumerate(items)]
+    restart = data.draw(st.integers(0, len(items) - 1))
+    undisturbed = step.begin(2, 0)
+    step.decide(undisturbed, arrivals[:restart])
+    expected = step.decide(undisturbed, arrivals[restart:])
+
+    from_ms = arrivals[restart].timestamp_ms - 24 * HOUR_MS
+    start = next(n for n, one in enumerate(arrivals) if one.timestamp_ms >= from_ms)
+    rebuilt = step.begin(2, restart)
+    step.remember(rebuilt, arrivals[start:restart])
+    assert step.decide(rebuilt, arrivals[restart:]) == expected
+
+
+@settings(max_examples=20, deadline=None)
+@given(traffic(), st.integers(1, 7))
+def test_batches_of_any_size_decide_the_same(items: list[ItemScreened], size: int) -> None:
+    step = Filtering(POLICY, book('hs4 == "8517"', cap=0.3))
+    arrivals = [arrived(one, n) for n, one in enumerate(items)]
+    whole, state, parts = step.decide(step.begin(2, 0), arrivals), step.begin(2, 0), Outcome()
+    for at in range(0, len(arrivals), size):
+        part = step.decide(state, arrivals[at : at + size])
+        parts.outputs += part.outputs
+        parts.refusals += part.refusals
+        parts.redelivered += part.redelivered
+    assert parts == whole
