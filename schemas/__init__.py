@@ -1,1 +1,1 @@
-"""What happened: event types, topic contracts, JSON Schemas and examples. No logic, no I/O."""
+"""What happened: event types, topic contracts, codec, JSON Schemas and examples. No decisions, no network."""
