@@ -1,8 +1,8 @@
 """Names that are spelt almost like a name on a list, found without comparing with every name on it.
 
 A name is compared only with listed names that share a block: a rare word, a pair of words, or the same beginning or
-end. Spelling mistakes rarely hit all of these at once (tests/unit/test_similar_names.py measures how rarely). The
-measure is the normalised Indel similarity of the folded names, computed by rapidfuzz.
+end. Spelling mistakes rarely hit all of these at once (tests/unit/test_risk_information.py measures how rarely). The
+measure counts letters in common (Indel distance, computed by rapidfuzz).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from rapidfuzz.distance import Indel
 
 _RARE: Final = 24
 """A word that at most this many listed names share is a block of its own; commoner words count in pairs."""
-_EDGE: Final = 5
-_WORDS: Final = 6
+_EDGE: Final = 4
+_WORDS: Final = 5
 
 
 class NameIndex:
@@ -24,7 +24,7 @@ class NameIndex:
 
     def __init__(self) -> None:
         self._least: dict[str, float] = {}
-        self._blocks: dict[str, dict[str, None]] = {}
+        self._blocks: dict[str, list[str]] = {}
         self._posted: dict[str, tuple[str, ...]] = {}
         self._lowest = 1.0
 
@@ -39,17 +39,17 @@ class NameIndex:
             return
         words = name.split()[:_WORDS]
         keys = [word for word in words if len(self._blocks.get(word, ())) < _RARE]
-        keys += _pairs_and_edges(name, words)
+        keys += _keys(words)
         self._posted[name] = tuple(dict.fromkeys(keys))
         for key in self._posted[name]:
-            self._blocks.setdefault(key, {})[name] = None
+            self._blocks.setdefault(key, []).append(name)
 
     def discard(self, name: str) -> None:
         """Take a name off the list."""
         self._least.pop(name, None)
         for key in self._posted.pop(name, ()):
             block = self._blocks[key]
-            del block[name]
+            block.remove(name)
             if not block:
                 del self._blocks[key]
 
@@ -60,31 +60,58 @@ class NameIndex:
         words = name.split()[:_WORDS]
         blocks = self._blocks
         candidates: dict[str, None] = {}
-        for key in (*words, *_pairs_and_edges(name, words)):
+        for key in (*words, *_keys(words)):
             if (block := blocks.get(key)) is not None:
-                candidates |= block
+                candidates.update(dict.fromkeys(block))
         candidates.pop(name, None)
         found: list[tuple[str, float]] = []
-        length, similarity = len(name), Indel.normalized_similarity
+        length, all_words = len(name), name.split()
         # Lengths alone bound the similarity: of n and m letters at most 2 min(n, m) / (n + m) can be common.
         shortest = length * self._lowest / (2.0 - self._lowest)
         longest = length * (2.0 - self._lowest) / self._lowest
         for candidate in candidates:
             if shortest <= len(candidate) <= longest:
                 least = self._least[candidate]
-                if (score := similarity(name, candidate, score_cutoff=least)) >= least:
+                if (score := alike(name, all_words, candidate)) >= least:
                     found.append((candidate, score))
         found.sort(key=lambda one: (-one[1], one[0]))
         return found
 
 
-def _pairs_and_edges(name: str, words: list[str]) -> Iterator[str]:
-    """Block keys that cannot be words: pairs of words with a `+`, the first and last letters with `^` and `$`."""
-    for first, second in combinations(words, 2):
-        yield f"{first}+{second}"
-    joined = name.replace(" ", "")
-    if len(joined) > _EDGE:
-        yield "^" + joined[:_EDGE] + str(len(joined) // 3)
-        yield "^" + joined[:_EDGE] + str((len(joined) + 1) // 3)
-        yield "$" + joined[-_EDGE:] + str(len(joined) // 3)
-        yield "$" + joined[-_EDGE:] + str((len(joined) + 1) // 3)
+def _keys(words: list[str]) -> Iterator[str]:
+    """Block keys beside the words themselves, such that a slip in any one word leaves one of them alone.
+
+    Of three words or more, the pairs. Of two, each with the beginning and with the end of the other. Of one, its
+    beginning and its end. And of all, both ends together, which a wrong space does not change.
+    """
+    joined = "".join(words)
+    yield f"^{joined[:_EDGE]}${joined[-_EDGE:]}"
+    if len(words) > 2:
+        for first, second in combinations(words, 2):
+            yield f"{first}+{second}"
+    elif len(words) == 2:
+        first, second = words
+        yield f"{first}>{second[:_EDGE]}"
+        yield f"{first}<{second[-_EDGE:]}"
+        yield f"{second}>{first[:_EDGE]}"
+        yield f"{second}<{first[-_EDGE:]}"
+    else:
+        yield f"^{joined[:_EDGE]}"
+        yield f"${joined[-_EDGE:]}"
+
+
+def alike(name: str, words: list[str], other: str) -> float:
+    """The similarity of two folded names, in [0, 1]: letters in common over all letters, whole words first.
+
+    Words are in alphabetical order, and a slip in a first letter moves a word. So equal words are set aside wherever
+    they stand, and only the rest is compared letter by letter.
+    """
+    rest = other.split()
+    mine = []
+    for word in words:
+        if word in rest:
+            rest.remove(word)
+        else:
+            mine.append(word)
+    distance = Indel.distance(" ".join(mine), " ".join(rest))
+    return 1.0 - distance / (len(name) + len(other))

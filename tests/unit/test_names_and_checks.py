@@ -1,0 +1,114 @@
+"""Names as they are compared, check digits as the standards give them."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.risk.checks import air_waybill, birth_year, container_number, document_number, imo_number, mrz_check_digit
+from agents.risk.codelists import CHAPTERS, COUNTRIES, HEADINGS, USD_PER_UNIT
+from agents.risk.normalise import fold_code, fold_name, fold_text
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Trading & Café Müller GmbH", "MULLER CAFE TRADING"),
+        ("Samsung Electronics Co., Ltd.", "ELECTRONICS, SAMSUNG"),
+        ("주식회사 한빛무역", "㈜한빛무역"),
+        ("한빛무역(주)", "한빛무역 주식회사"),
+        ("O'Brien & Sons Ltd", "OBRIEN SONS"),
+        ("\uff21\uff22\uff23 Trading", "abc trading"),
+        ("Łódź Spółka", "LODZ SPOLKA"),
+        ("S.A. Straße", "STRASSE SA"),
+    ],
+)
+def test_two_spellings_of_a_name_are_one(first: str, second: str) -> None:
+    assert fold_name(first) == fold_name(second) != ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("한빛무역", "한빛무력"), ("Kim Minjun", "Kim Minjung"), ("ガス", "カス"), ("Иванов", "Ивано"), ("Co Ltd", "")],
+)
+def test_two_names_stay_two(first: str, second: str) -> None:
+    assert fold_name(first) != fold_name(second)
+
+
+def test_hangul_survives() -> None:
+    assert fold_name("김민준") == "김민준"
+    assert fold_text("서울특별시 중구") == "서울특별시 중구"
+
+
+@given(st.text(max_size=60))
+def test_folding_twice_changes_nothing_more(name: str) -> None:
+    once = fold_text(name)
+    assert fold_text(once) == once
+    assert fold_code(fold_code(name)) == fold_code(name)
+
+
+@given(st.lists(st.text(alphabet=string.ascii_letters, min_size=1, max_size=8), min_size=1, max_size=5), st.randoms())
+def test_the_order_of_words_does_not_matter(words: list[str], random: object) -> None:
+    shuffled = words[:]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
+    assert fold_name(" ".join(words)) == fold_name(", ".join(shuffled).upper())
+
+
+def test_known_container_numbers_have_their_check_digit() -> None:
+    assert all(map(container_number, ("CSQU3054383", "MSKU9070323", "TOLU4734787")))
+    assert not any(map(container_number, ("CSQU3054384", "CSQX3054383", "CSQU305438", "C5QU3054383", "CSQU30543٣3")))
+
+
+@given(st.text(alphabet=string.ascii_uppercase, min_size=3, max_size=3), st.integers(0, 999_999), st.integers(0, 9))
+def test_one_wrong_digit_of_a_container_number_is_found(owner: str, serial: int, place: int) -> None:
+    stem = f"{owner}U{serial:06d}"
+    right = [digit for digit in range(10) if container_number(f"{stem}{digit}")]
+    assert len(right) == 1
+    number = f"{stem}{right[0]}"
+    place = 4 + place % 6
+    wrong = number[:place] + str((int(number[place]) + 1) % 10) + number[place + 1 :]
+    # ISO 6346 takes a remainder of 10 for 0, so that digit catches one slip less.
+    assert not container_number(wrong) or number[10] == "0"
+
+
+def test_air_waybills_and_ships() -> None:
+    assert air_waybill("180-12345675") is True
+    assert air_waybill("18012345676") is False
+    assert air_waybill("DASH0001") is None
+    assert imo_number("IMO9074729") is True
+    assert imo_number("9074728") is False
+    assert imo_number("HL7701") is None
+
+
+def test_machine_readable_fields_of_doc_9303() -> None:
+    assert mrz_check_digit("L898902C3") == 6
+    assert mrz_check_digit("740812") == 2
+    assert mrz_check_digit("120415") == 9
+    assert mrz_check_digit("ü") is None
+    assert document_number("L898902C3")
+    assert document_number("L898902C36")
+    assert not document_number("L898902C35")
+    assert not document_number("")
+    assert not document_number("여권")
+
+
+@pytest.mark.parametrize(
+    ("text", "year"),
+    [("1988-02-29", 1988), ("1987-02-29", None), ("1960-00-00", 1960), ("1960-05-00", 1960), ("1960-00-05", None),
+     ("1960-13-01", None), ("1849-01-01", None)],
+)  # fmt: skip
+def test_birth_dates_may_be_incomplete_but_not_impossible(text: str, year: int | None) -> None:
+    assert birth_year(text) == year
+
+
+def test_code_lists_are_whole() -> None:
+    assert len(COUNTRIES) == 249
+    assert len(CHAPTERS) == 98
+    assert "77" not in CHAPTERS
+    assert {"8517", "0309", "2404", "8524", "8549", "8807"} <= HEADINGS
+    assert not {"7701", "8803", "9009", "5304"} & HEADINGS
+    assert USD_PER_UNIT["USD"] == 1.0
+    assert all(0.0 < rate < 10.0 for rate in USD_PER_UNIT.values())

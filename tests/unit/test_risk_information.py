@@ -1,0 +1,172 @@
+"""Risk information: what an entry matches, when, and that a long list costs no more than a short one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agents.identity import unit_hash
+from agents.risk.normalise import fold_name
+from agents.risk.risk_information import Party, RiskInformationBook, Sighting, epoch_ms
+from agents.risk.similar_names import NameIndex
+from load.bench.timing import microseconds
+from schemas.knowledge import RiskInformationPublished
+
+AT = datetime(2026, 3, 2, tzinfo=UTC)
+AT_MS = epoch_ms(AT)
+
+
+def entry(entry_id: str = "E1", **targets: Any) -> RiskInformationPublished:
+    plain: dict[str, Any] = {
+        "version": 1,
+        "kind": "watchlist",
+        "streams": ("express-cargo", "manifests"),
+        "valid_from": AT - timedelta(days=1),
+    }
+    return RiskInformationPublished(entry_id=entry_id, **{**plain, **targets})
+
+
+def book(*entries: RiskInformationPublished) -> RiskInformationBook:
+    filled = RiskInformationBook()
+    for offset, one in enumerate(entries):
+        filled.fold(offset, one.entry_id, one)
+    return filled
+
+
+def sighting(**changes: Any) -> Sighting:
+    plain: dict[str, Any] = {
+        "stream": "express-cargo",
+        "at_ms": AT_MS,
+        "parties": (Party("consignee", fold_name("Bonbogi Trading"), "2148600000"), Party("shipper", "lakers west")),
+        "containers": ("CSQU3054383",),
+        "conveyance": "9074729",
+        "port": "CNSHA",
+        "departure": "CN",
+        "hs_codes": ("6404110000", "851713"),
+        "origins": ("CN", "VN"),
+    }
+    return Sighting(**{**plain, **changes})
+
+
+@pytest.mark.parametrize(
+    ("targets", "matched"),
+    [
+        ({"party_identifiers": ("214-86-00000",)}, "consignee"),
+        ({"party_names": ("TRADING, Bonbogi Co., Ltd.",)}, "consignee"),
+        ({"party_names": ("West Lakers",)}, "shipper"),
+        ({"containers": ("CSQU 305438-3",)}, "container"),
+        ({"conveyances": ("9074729",)}, "conveyance"),
+        ({"headings": ("8517",)}, "heading"),
+        ({"headings": ("85",), "origins": ("VN",)}, "heading"),
+        ({"ports_of_loading": ("CNSHA",)}, "route"),
+        ({"departures": ("CN",)}, "route"),
+        ({"origins": ("VN",)}, "route"),
+        ({"party_names": ("Nobody",), "party_identifiers": ("214 86 00000",)}, "consignee"),
+    ],
+)
+def test_an_entry_matches_its_target(targets: dict[str, Any], matched: str) -> None:
+    (hit,) = book(entry(**targets)).match(sighting())
+    assert (hit.matched, hit.strength) == (matched, 1.0)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        {"party_names": ("Bonbogi",)},
+        {"headings": ("8518",)},
+        {"headings": ("8517",), "origins": ("US",)},
+        {"headings": ("8517",), "ports_of_loading": ("CNCAN",)},
+        {"party_identifiers": ("2148600000",), "departures": ("US",)},
+        {"containers": ("CSQU3054383",), "conveyances": ("1234567",)},
+        {"documents": ("M123",)},
+        {},
+    ],
+)
+def test_every_target_of_an_entry_must_match(targets: dict[str, Any]) -> None:
+    assert book(entry(**targets)).match(sighting()) == ()
+
+
+def test_an_entry_holds_for_its_streams_and_dates() -> None:
+    one = book(entry(departures=("CN",), valid_until=AT + timedelta(hours=1)))
+    assert one.match(sighting())
+    assert not one.match(sighting(at_ms=AT_MS - 2 * 86_400_000))
+    assert not one.match(sighting(at_ms=AT_MS + 3_600_000))
+    assert not one.match(sighting(stream="passengers"))
+
+
+def test_an_entry_can_be_changed_and_withdrawn() -> None:
+    filled = book(entry(departures=("CN",)), entry(departures=("US",), version=2))
+    assert not filled.match(sighting())
+    filled.fold(2, "E1", entry(departures=("CN",), version=3))
+    assert filled.match(sighting())[0].version == 3
+    filled.fold(3, "E1", entry(departures=("CN",), version=4, withdrawn=True))
+    filled.fold(4, "E2", entry("E2", party_names=("Bonbogi Tradings",), similarity=0.9))
+    assert [hit.entry_id for hit in filled.match(sighting())] == ["E2"]
+    filled.fold(5, "E2", None)
+    assert filled.match(sighting()) == ()
+    assert (len(filled), filled.version) == (0, 6)
+
+
+def test_similar_names_match_with_their_strength_where_the_entry_allows() -> None:
+    close = entry("CLOSE", party_names=("Bonboghi Trading",), similarity=0.85)
+    strict = entry("STRICT", party_names=("Bonboghi Trading",))
+    trusted = entry("TRUSTED", party_names=("Bonboghi Trading",), kind="trusted-trader", similarity=0.85)
+    (hit,) = book(close, strict, trusted).match(sighting())
+    assert hit.entry_id == "CLOSE"
+    assert 0.9 < hit.strength < 1.0
+
+
+def test_the_gravest_hit_comes_first_and_each_entry_once() -> None:
+    hits = book(
+        entry("A", departures=("CN",), severity=1),
+        entry("B", headings=("8517", "851713", "6404"), severity=3),
+        entry("C", party_names=("Bonbogi Trading", "West Lakers"), severity=2),
+    ).match(sighting())
+    assert [hit.entry_id for hit in hits] == ["B", "C", "A"]
+
+
+def _name(number: int) -> str:
+    syllables = ("ba", "ko", "min", "seo", "tra", "lin", "dor", "vex", "hua", "jin", "pol", "gra", "sun", "wei", "ral")
+    words = [
+        "".join(syllables[int(unit_hash(number, word, at) * 15)] for at in range(2 + int(unit_hash(number, word) * 3)))
+        for word in range(2 + number % 3)
+    ]
+    return fold_name(" ".join(words))
+
+
+def test_names_with_a_slip_are_found_among_thousands() -> None:
+    index = NameIndex()
+    names = list(dict.fromkeys(_name(n) for n in range(20_000)))
+    for name in names:
+        index.add(name, 0.85)
+    missed = tried = 0
+    for number, name in enumerate(names[::20]):
+        place = int(unit_hash("slip", number) * len(name))
+        if name[place] == " " or len(name) < 8:
+            continue
+        slipped = fold_name(name[:place] + ("x", "")[number % 2] + name[place + 1 :])
+        tried += 1
+        missed += name not in [found for found, _ in index.similar(slipped)] and slipped != name
+    assert tried > 500
+    assert missed / tried < 0.03
+    for name in names:
+        index.discard(name)
+    assert len(index) == 0
+
+
+def test_a_long_list_costs_an_item_what_a_short_one_does() -> None:
+    few, many = RiskInformationBook(), RiskInformationBook()
+    for n in range(20_000):
+        one = entry(f"E{n}", party_names=(_name(n),), party_identifiers=(f"{n:010d}",), similarity=0.9)
+        many.fold(n, None, one)
+        if n < 10:
+            few.fold(n, None, one)
+    fresh = [sighting(parties=(Party("consignee", _name(500_000 + n), f"A{n}"),)) for n in range(200)]
+    known = sighting(parties=(Party("consignee", _name(777_777), "A1"), Party("shipper", _name(888_888))))
+    many.match(known)
+    assert microseconds(lambda: many.match(known), rounds=3, at_least_ms=5) < 25
+    first_time = microseconds(lambda: [many.match(one) for one in fresh], rounds=1, at_least_ms=1) / len(fresh)
+    assert first_time < 250
+    assert microseconds(lambda: few.match(known), rounds=3, at_least_ms=5) < 25
