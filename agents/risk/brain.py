@@ -10,15 +10,24 @@ from typing import Protocol
 
 import msgspec
 
-from agents.risk.champion import Champion, as_scored
+from agents.risk.activation import Activation, Mode
+from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE, Forgetful, Grove, Model
+from agents.risk.champion import Champion, Learning, as_scored, bounded
 from agents.risk.features import Description, describe
 from agents.risk.learner import logistic
+from agents.risk.quarantine import Quarantine
 from agents.risk.reasons import put_into_words
+from agents.risk.standings import InspectedBand, Prequential, Standing
 from schemas.decisions import Reason
 from schemas.inspections import ModelFrozen, ModelPromoted, ModelRolledBack, OutcomeLearned
 from schemas.items import ItemFiltered, PriorRecord, Stream, Subject
 
 STREAMS: tuple[Stream, ...] = ("manifests", "express-cargo", "passengers")
+DEFAULT_ACTIVATION: dict[Stream, Mode] = {
+    "manifests": "continuous",
+    "express-cargo": "continuous",
+    "passengers": "promoted",
+}
 _DAY = 86400.0
 _SEEN = 200_000
 
@@ -67,52 +76,122 @@ class Appraisal:
         return as_scored(self._description, self._rates)
 
 
+class StreamMind:
+    """The models of one stream, what decides, and how each model stands."""
+
+    def __init__(self, mode: Mode, learning: Learning) -> None:
+        self.champion = Champion(learning)
+        self.models: dict[str, Model] = {
+            CHAMPION: self.champion,
+            FORGETFUL: Forgetful(self.champion),
+            GROVE: Grove(self.champion),
+        }
+        self.activation = Activation(mode, self.models)
+        self.prequential = {name: Prequential() for name in self.models}
+        self.band = InspectedBand()
+        self.labels = 0
+
+    def learn(self, event: OutcomeLearned) -> None:
+        """Score with every model, then let every model learn. Challengers read the champion's rates: they go first."""
+        features, label = bounded(event.features), event.label
+        day = event.inspected_at.timestamp() / _DAY
+        self.band.note(min(max(event.score, 0.0), 1.0), label)
+        self.labels += 1
+        for name, model in self.models.items():
+            self.prequential[name].note(model.log_odds(features), label)
+        for name in (FORGETFUL, GROVE, CHAMPION):
+            self.models[name].learn(features, label, event.weight, day)
+
+
 class Brain:
     """Models by stream, and the profiles, as they stand at `version`."""
 
-    def __init__(self, profiles: ProfileBook) -> None:
+    def __init__(
+        self,
+        profiles: ProfileBook,
+        learning: Learning | None = None,
+        activation: dict[Stream, Mode] | None = None,
+        quarantine: Quarantine | None = None,
+    ) -> None:
+        modes = {**DEFAULT_ACTIVATION, **(activation or {})}
         self.profiles = profiles
         self.version = 0
-        self._champions = {stream: Champion() for stream in STREAMS}
+        self.quarantine = quarantine or Quarantine()
+        self.quarantined = 0
+        self.ignored = 0
+        self._minds = {stream: StreamMind(modes[stream], learning or Learning()) for stream in STREAMS}
         self._learnt: dict[str, None] = {}
-        self._labels = dict.fromkeys(STREAMS, 0)
 
     def fold(self, offset: int, key: str | None, event: msgspec.Struct | None) -> None:
-        """Fold the record at `offset`. A record at or below what was folded has no second effect."""
+        """Fold the record at `offset`. A record at or below what was folded has no second effect.
+
+        A lesson in quarantine moves neither models nor profiles (`quarantined` counts them). A promotion of an unknown
+        model, or a rollback to a version that is not kept, changes nothing (`ignored` counts them).
+        """
         if offset < self.version:
             return
         self.version = offset + 1
-        self.profiles.fold(offset, key, event)
-        match event:
-            case OutcomeLearned():
+        if isinstance(event, OutcomeLearned):
+            teaches = event.outcome not in ("not-inspected", "passed-on")
+            if teaches and self._held_back(event):
+                self.quarantined += 1
+                self.profiles.fold(offset, key, None)
+                return
+            self.profiles.fold(offset, key, event)
+            if teaches:  # what does not teach takes an earlier lesson back in the profiles; a model cannot unlearn
                 self._learn(event)
-            case ModelPromoted() | ModelFrozen() | ModelRolledBack():
-                pass
-            case _:
-                pass
+            return
+        self.profiles.fold(offset, key, event)
+        done = True
+        if isinstance(event, ModelPromoted):
+            mind = self._minds[event.stream]
+            done = mind.activation.promote(event.model, offset, mind.labels)
+        elif isinstance(event, ModelFrozen):
+            mind = self._minds[event.stream]
+            mind.activation.freeze(offset, mind.labels)
+        elif isinstance(event, ModelRolledBack):
+            done = self._minds[event.stream].activation.roll_back(event.to_version)
+        self.ignored += not done
 
     def appraise(self, filtered: ItemFiltered) -> Appraisal:
         """Score one filtered item with the model that decides for its stream."""
-        stream = filtered.item.stream
+        mind = self._minds[filtered.item.stream]
+        activation = mind.activation
         description = describe(filtered)
-        log_odds, rates = self._champions[stream].score(description)
-        return Appraisal(description, rates, log_odds, None, self.version, self._labels[stream])
+        log_odds, rates = activation.model.score(description)
+        learnt = mind.labels if activation.standing is None else activation.labels
+        probability = mind.band.probability(logistic(log_odds))
+        return Appraisal(description, rates, log_odds, probability, self.version, learnt)
 
     def explain(self, filtered: ItemFiltered, appraisal: Appraisal, limit: int = 5) -> tuple[Reason, ...]:
         """Say why, at most `limit` reasons whose weights sum to the log-odds."""
-        champion = self._champions[filtered.item.stream]
-        return put_into_words(
-            champion.contributions(appraisal.features), appraisal.log_odds, filtered, champion.rates.counts, limit
-        )
+        mind = self._minds[filtered.item.stream]
+        contributions = mind.activation.model.contributions(appraisal.features)
+        return put_into_words(contributions, appraisal.log_odds, filtered, mind.champion.rates.counts, limit)
+
+    def standings(self, stream: Stream) -> tuple[Standing, ...]:
+        """Champion and challengers on the same latest lessons of a stream."""
+        mind = self._minds[stream]
+        deciding = mind.activation.name
+        return tuple(book.standing(name, name == deciding) for name, book in mind.prequential.items())
+
+    def activation(self, stream: Stream) -> Activation:
+        """What decides for a stream, and what can be rolled back to."""
+        return self._minds[stream].activation
+
+    def entries(self) -> int:
+        """Weights, categories and decisions in memory (a metric)."""
+        held = sum(len(mind.champion.learner) + len(mind.champion.rates) for mind in self._minds.values())
+        return held + len(self._learnt)
+
+    def _held_back(self, event: OutcomeLearned) -> bool:
+        day = event.inspected_at.timestamp() / _DAY
+        return self.quarantine.admit(event.control_point, event.label, event.score, day) is not None
 
     def _learn(self, event: OutcomeLearned) -> None:
-        if event.outcome in ("not-inspected", "passed-on"):
-            return  # takes an earlier lesson back in the profiles and rates; a model cannot unlearn
         if event.decision_id in self._learnt and event.corrects is None:
             return
         self._learnt[event.decision_id] = None
         if len(self._learnt) > _SEEN:
             del self._learnt[next(iter(self._learnt))]
-        self._labels[event.stream] += 1
-        day = event.inspected_at.timestamp() / _DAY
-        self._champions[event.stream].learn(event.features, event.label, event.weight, day)
+        self._minds[event.stream].learn(event)

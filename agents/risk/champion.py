@@ -7,7 +7,7 @@ with the rate of each level as it stood when the item was scored. The linear mod
 
 from __future__ import annotations
 
-from copy import deepcopy
+from math import isfinite
 from typing import Final
 
 import msgspec
@@ -71,22 +71,22 @@ class Champion:
                     total += weights[name] * rate
         return total, rates
 
+    def log_odds(self, features: dict[str, float]) -> float:
+        """The score of features as they were scored once."""
+        return self.learner.log_odds({weight_name(name): value for name, value in features.items()})
+
     def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:
         """What each feature adds to the log-odds. The intercept is not among them."""
         weights = self.learner.weights
-        return [(name, weights.get(_weight_name(name), 0.0) * value) for name, value in features.items()]
+        return [(name, weights.get(weight_name(name), 0.0) * value) for name, value in features.items()]
 
     def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> None:
         """Learn one outcome from the features as they were scored. `day` is days since the epoch."""
-        x = {_weight_name(name): value for name, value in features.items()}
+        x = {weight_name(name): value for name, value in features.items()}
         for _ in range(self._steps):
             self.learner.learn(x, label, weight, day)
         self.rates.advance(day)
         self.rates.learn([name[len(RATE) :] for name in features if name.startswith(RATE)], label, weight)
-
-    def copy(self) -> Champion:
-        """A model that scores like this one, and learns apart from it."""
-        return deepcopy(self)
 
 
 def as_scored(description: Description, rates: list[float]) -> dict[str, float]:
@@ -98,5 +98,11 @@ def as_scored(description: Description, rates: list[float]) -> dict[str, float]:
     return features
 
 
-def _weight_name(name: str) -> str:
+def bounded(features: dict[str, float]) -> dict[str, float]:
+    """Features that no learner can choke on: finite, and within +-1000 (our own are within 35)."""
+    return {name: min(max(value, -1000.0), 1000.0) for name, value in features.items() if isfinite(value)}
+
+
+def weight_name(name: str) -> str:
+    """The weight that a feature goes with: a rate's is that of its level, any other feature has its own."""
     return name.partition("=")[0] if name.startswith(RATE) else name

@@ -1,0 +1,133 @@
+"""Models beside the champion: scored on every lesson before they learn it, within a budget, deciding nothing.
+
+Two challengers ship. `forgetful` is the champion's own regression with weights that halve in 20 days: better where
+schemes change faster than the champion forgets. `grove` is an ensemble of Hoeffding trees (Domingos and Hulten 2000;
+River) over quantities and outcome rates: better where risk hangs on combinations that no cross names. A person
+promotes one when it has been ahead for long enough (`borderflow models compare`, `promote`).
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from math import log
+from typing import Any, Protocol
+
+from river import tree
+
+from agents.identity import unit_hash
+from agents.risk.champion import RATE, Champion, as_scored, weight_name
+from agents.risk.features import Description
+from agents.risk.learner import OnlineLogistic
+
+CHAMPION = "linear"
+FORGETFUL = "forgetful"
+GROVE = "grove"
+MODELS = (CHAMPION, FORGETFUL, GROVE)
+
+
+class Model(Protocol):
+    """Anything that can decide for a stream. `contributions` sum with `offset` to the log-odds."""
+
+    def score(self, description: Description) -> tuple[float, list[float]]:
+        """Log-odds, and the rates at the item's levels."""
+
+    def log_odds(self, features: dict[str, float]) -> float:
+        """The score of features as they were scored once."""
+
+    def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> None:
+        """Learn one outcome."""
+
+    def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:
+        """What each feature adds to the log-odds."""
+
+
+class Forgetful:
+    """The champion's regression over the champion's rates, with weights that fade."""
+
+    def __init__(self, champion: Champion, half_life_days: float = 20.0) -> None:
+        self._champion = champion
+        self._learner = OnlineLogistic(half_life_days=half_life_days)
+
+    def score(self, description: Description) -> tuple[float, list[float]]:
+        """Log-odds, and the champion's rates."""
+        rates = self._champion.rates.log_odds(description.levels)
+        return self.log_odds(as_scored(description, rates)), rates
+
+    def log_odds(self, features: dict[str, float]) -> float:
+        """The score of features."""
+        return self._learner.log_odds({weight_name(name): value for name, value in features.items()})
+
+    def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> None:
+        """One step; the rates are the champion's and learn there."""
+        self._learner.learn({weight_name(name): value for name, value in features.items()}, label, weight, day)
+
+    def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:
+        """What each feature adds to the log-odds."""
+        weight = self._learner.weight
+        return [(name, weight(weight_name(name)) * value) for name, value in features.items()]
+
+
+class Grove:
+    """Three Hoeffding trees, each on its own draw of the lessons, averaged in log-odds.
+
+    A lesson costs a tree some 100 microseconds, so once `warm` lessons are learnt only a `share` of them is, drawn
+    by the lesson's number: the cost a label stays bounded, and the choice is the same in every worker.
+    """
+
+    def __init__(self, champion: Champion, trees: int = 3, warm: int = 2000, share: float = 0.1) -> None:
+        self._champion = champion
+        self._trees: list[Any] = [
+            tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-4, max_depth=8, leaf_prediction="nb", max_size=5.0)
+            for _ in range(trees)
+        ]
+        self._warm = warm
+        self._share = share
+        self._lessons = 0
+
+    def score(self, description: Description) -> tuple[float, list[float]]:
+        """Log-odds, and the champion's rates."""
+        rates = self._champion.rates.log_odds(description.levels)
+        return self.log_odds(as_scored(description, rates)), rates
+
+    def log_odds(self, features: dict[str, float]) -> float:
+        """The mean of the trees' log-odds, each within (-5, 5): a leaf is never certain."""
+        x = _numbers(features)
+        total = 0.0
+        for one in self._trees:
+            p = one.predict_proba_one(x).get(True, 0.0) if self._lessons else 0.5
+            p = p if p == p else 0.5  # a leaf of one value may answer NaN
+            p = min(max(p, 0.0067), 0.9933)
+            total += log(p / (1.0 - p))
+        return total / len(self._trees)
+
+    def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> None:
+        """Teach the trees that drew this lesson."""
+        self._lessons += 1
+        x = _numbers(features)
+        for number, one in enumerate(self._trees):
+            draw = unit_hash("grove", number, self._lessons)
+            if draw < (0.7 if self._lessons <= self._warm else self._share):
+                one.learn_one(x, bool(label), w=weight)
+
+    def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:
+        """Trees have no additive weights: what the score loses without each of its numbers, for one at a time.
+
+        What these do not sum to stands in the remainder of the reasons.
+        """
+        whole = self.log_odds(features)
+        found = []
+        for name in features:
+            if name.startswith(RATE) or "=" not in name:
+                without = dict(features)
+                without[name] = 0.0
+                found.append((name, whole - self.log_odds(without)))
+        return found
+
+
+def _numbers(features: dict[str, float]) -> dict[str, float]:
+    return {weight_name(name): value for name, value in features.items() if name.startswith(RATE) or "=" not in name}
+
+
+def copy_of(model: Model) -> Model:
+    """A model that scores like this one, bit for bit, and stands still."""
+    return deepcopy(model)

@@ -1,0 +1,327 @@
+"""The brain: a fold that every worker repeats, whose decider changes by events only and can be taken back exactly."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.risk.brain import Brain
+from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE
+from agents.risk.champion import Learning
+from agents.risk.profiles import Profiles
+from agents.risk.quarantine import Quarantine
+from agents.risk.reasons import REMAINDER
+from schemas.inspections import ModelFrozen, ModelPromoted, ModelRolledBack, OutcomeLearned
+from schemas.items import (
+    CargoFacts,
+    GoodsFacts,
+    ItemFiltered,
+    ItemScreened,
+    Monitored,
+    PriorRecord,
+    Stream,
+    TravellerFacts,
+)
+from schemas.marks import Origin, Upstream
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+UPSTREAM = Upstream(topic="screened", partition=0, offset=0)
+
+
+def parcel(number: int = 0, heading: str = "851712", **goods: Any) -> ItemFiltered:
+    facts: dict[str, Any] = {
+        "hs6": heading,
+        "gross_mass_kg": 2.0,
+        "net_mass_kg": 1.5,
+        "value_usd": 90.0,
+        "origin": "CN",
+        **goods,
+    }
+    cargo = CargoFacts(
+        bill=f"B{number}",
+        consignee=f"c:{number % 40}",
+        shipper=f"c:s{number % 7}",
+        consignee_name="A",
+        shipper_name="B",
+        carrier="HANJET",
+        mode="express",
+        departure="CN",
+        goods=GoodsFacts(**facts),
+    )
+    return filtered(number, "express-cargo", "KRICN-EXP", cargo=cargo)
+
+
+def traveller(number: int = 0, nationality: str = "KR", birth_year: int = 1980) -> ItemFiltered:
+    facts = TravellerFacts(
+        document=f"t:{number}",
+        name="A",
+        document_issuer="KR",
+        document_kind="passport",
+        nationality=nationality,
+        birth_year=birth_year,
+        carrier="QK",
+        mode="air",
+        journey="QK1",
+        embarkation="THBKK",
+        disembarkation="KRICN",
+        agency="AG001",
+        payment="cash",
+    )
+    return filtered(number, "passengers", "KRICN-T1", traveller=facts)
+
+
+def filtered(number: int, stream: Stream, point: str, **facts: Any) -> ItemFiltered:
+    screened = ItemScreened(
+        item_id=f"{stream}/{number}",
+        stream=stream,
+        control_point=point,
+        lodged_at=NOW,
+        due_at=NOW,
+        subject=f"c:{number % 40}",
+        prior=PriorRecord(inspections=2, seizures=1),
+        profile_version=0,
+        risk_information_version=0,
+        origin=Origin(topic=stream, partition=0, offset=number, lodgement_id="L", sent_ms=0),
+        upstream=UPSTREAM,
+        **facts,
+    )
+    seen = Monitored(
+        arrivals_1h=1,
+        arrivals_24h=3,
+        value_24h_usd=9.0,
+        shippers_24h=2,
+        control_points_24h=1,
+        first_seen_hours=30.0,
+        below_threshold_24h=1,
+    )
+    return ItemFiltered(
+        item=screened, monitored=seen, anomaly=0.5, auto_cleared=False, criteria_version=0, upstream=UPSTREAM
+    )
+
+
+def lesson(brain: Brain, item: ItemFiltered, label: int, **changes: Any) -> OutcomeLearned:
+    appraisal = brain.appraise(item)
+    told: dict[str, Any] = {
+        "decision_id": f"d-{item.item.item_id}",
+        "result_id": f"r-{item.item.item_id}",
+        "stream": item.item.stream,
+        "control_point": item.item.control_point,
+        "subject": item.item.subject,
+        "layer": "model",
+        "lane": "red",
+        "score": appraisal.score,
+        "features": appraisal.features,
+        "label": label,
+        "outcome": "seizure" if label else "clear",
+        "propensity": 1.0,
+        "exploration_rate": 0.0,
+        "model_version": appraisal.model_version,
+        "lodged_at": NOW,
+        "inspected_at": NOW + timedelta(hours=item.item.origin.offset),
+        "upstream": UPSTREAM,
+        **changes,
+    }
+    known = OutcomeLearned.__struct_fields__
+    return OutcomeLearned(**{name: value for name, value in told.items() if name in known})
+
+
+def taught(items: int = 120, **settings: Any) -> Brain:
+    brain = Brain(Profiles(), **settings)
+    for number in range(items):
+        heading = "851712" if number % 3 else "240220"
+        brain.fold(number, "k", lesson(brain, parcel(number, heading), int(heading == "240220")))
+    return brain
+
+
+def test_what_was_found_before_is_ranked_above_what_was_clear() -> None:
+    brain = taught()
+    assert brain.appraise(parcel(500, "240220")).score > brain.appraise(parcel(500, "851712")).score + 0.3
+
+
+def test_two_workers_that_fold_the_same_log_score_bit_for_bit_the_same() -> None:
+    one, other = taught(), taught()
+    assert one.appraise(parcel(7)).log_odds == other.appraise(parcel(7)).log_odds
+    assert msgspec.json.encode(one.appraise(parcel(7)).features) == msgspec.json.encode(
+        other.appraise(parcel(7)).features
+    )
+
+
+def test_a_redelivered_lesson_teaches_nothing_twice() -> None:
+    brain = Brain(Profiles())
+    told = lesson(brain, parcel(1), 1)
+    brain.fold(0, "k", told)
+    before = brain.appraise(parcel(1)).log_odds
+    brain.fold(0, "k", told)
+    brain.fold(1, "k", told)
+    assert brain.appraise(parcel(1)).log_odds == before
+    assert brain.version == 2
+
+
+def test_weights_of_the_reasons_sum_to_the_log_odds_and_the_last_is_the_remainder() -> None:
+    brain = taught()
+    for number in range(30):
+        item = parcel(number, "240220", value_usd=10.0**number)
+        appraisal = brain.appraise(item)
+        reasons = brain.explain(item, appraisal)
+        assert len(reasons) <= 5
+        assert abs(sum(reason.weight for reason in reasons) - appraisal.log_odds) < 1e-9
+        assert reasons[-1].code == REMAINDER
+        assert all(reason.weight > 0 for reason in reasons[:-1])
+
+
+def test_reasons_are_in_words_of_the_field() -> None:
+    brain = taught()
+    item = parcel(3, "240220")
+    words = " ".join(reason.text for reason in brain.explain(item, brain.appraise(item), limit=12))
+    assert "240220" in words
+    assert "finds in" in words
+    assert "rate:" not in words
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    mass=st.floats(0, 1e9),
+    value=st.floats(0, allow_infinity=True),
+    duty=st.none() | st.floats(0, 1e4),
+    heading=st.text(max_size=8),
+    label=st.integers(0, 1),
+)
+def test_no_item_makes_the_score_anything_but_a_number(
+    mass: float, value: float, duty: float | None, heading: str, label: int
+) -> None:
+    brain = taught(6)
+    item = parcel(900, heading, net_mass_kg=mass, value_usd=value, duty_rate_percent=duty)
+    brain.fold(6, "k", lesson(brain, item, label))
+    score = brain.appraise(item).score
+    assert 0.0 <= score <= 1.0
+    assert all(abs(value) < 1e6 for value in brain.appraise(item).features.values())
+
+
+def test_an_absurd_lesson_does_not_break_the_models() -> None:
+    brain = taught(20)
+    brain.fold(20, "k", lesson(brain, parcel(1), 1, features={"log-mass": 1e300, "hs6=851712": float("inf")}))
+    assert 0.0 <= brain.appraise(parcel(2)).score <= 1.0
+
+
+def test_neither_nationality_nor_birth_year_of_a_traveller_moves_the_score() -> None:
+    brain = taught()
+    one, other = brain.appraise(traveller(1, "KR", 1950)), brain.appraise(traveller(1, "CO", 2005))
+    assert one.features == other.features
+    assert not any("nationality" in name or "birth" in name for name in one.features)
+
+
+def test_travellers_are_scored_by_promoted_models_only() -> None:
+    brain = Brain(Profiles())
+    blank = brain.appraise(traveller(1)).log_odds
+    for number in range(30):
+        brain.fold(number, "k", lesson(brain, traveller(number), number % 2))
+    assert brain.appraise(traveller(1)).log_odds == blank
+    brain.fold(30, "k", ModelPromoted(stream="passengers", model=CHAMPION, by="analyst", at=NOW))
+    promoted = brain.appraise(traveller(1)).log_odds
+    assert promoted != blank
+    assert brain.appraise(traveller(1)).learnt == 30
+    for number in range(31, 40):
+        brain.fold(number, "k", lesson(brain, traveller(number), 1))
+    assert brain.appraise(traveller(1)).log_odds == promoted
+
+
+def test_a_rolled_back_model_scores_bit_for_bit_as_before() -> None:
+    brain = taught(60)
+    brain.fold(60, "k", ModelPromoted(stream="express-cargo", model=CHAMPION, by="analyst", at=NOW))
+    items = [parcel(number, "240220" if number % 2 else "851712") for number in range(20)]
+    before = [brain.appraise(item).log_odds for item in items]
+    for number in range(61, 120):
+        brain.fold(number, "k", lesson(brain, parcel(number), number % 2))
+    brain.fold(120, "k", ModelPromoted(stream="express-cargo", model=FORGETFUL, by="analyst", at=NOW))
+    assert [brain.appraise(item).log_odds for item in items] != before
+    brain.fold(121, "k", ModelRolledBack(stream="express-cargo", to_version=60, by="analyst", at=NOW))
+    assert [brain.appraise(item).log_odds for item in items] == before
+    assert brain.activation("express-cargo").versions == (0, 60, 120)
+
+
+def test_a_frozen_stream_stands_still_while_the_others_learn() -> None:
+    brain = taught(60)
+    brain.fold(60, "k", ModelFrozen(stream="express-cargo", by="analyst", at=NOW))
+    before = brain.appraise(parcel(3)).log_odds
+    for number in range(61, 90):
+        brain.fold(number, "k", lesson(brain, parcel(number), 1))
+    assert brain.appraise(parcel(3)).log_odds == before
+    brain.fold(90, "k", ModelRolledBack(stream="express-cargo", to_version=0, by="analyst", at=NOW))
+    assert brain.appraise(parcel(3)).log_odds != before
+
+
+def test_an_unknown_model_or_version_changes_nothing_and_is_counted() -> None:
+    brain = taught(10)
+    brain.fold(10, "k", ModelPromoted(stream="manifests", model="oracle", by="analyst", at=NOW))
+    brain.fold(11, "k", ModelRolledBack(stream="manifests", to_version=5, by="analyst", at=NOW))
+    assert brain.ignored == 2
+    assert brain.activation("manifests").name == CHAMPION
+
+
+def test_challengers_are_scored_on_the_lessons_that_the_champion_is_scored_on() -> None:
+    standings = {standing.model: standing for standing in taught(150).standings("express-cargo")}
+    assert set(standings) == {CHAMPION, FORGETFUL, GROVE}
+    assert {standing.lessons for standing in standings.values()} == {150}
+    assert standings[CHAMPION].decides
+    ranking = standings[CHAMPION].ranking
+    assert ranking is not None
+    assert ranking > 0.9
+
+
+def test_a_promoted_grove_decides_and_explains() -> None:
+    brain = taught(150)
+    brain.fold(150, "k", ModelPromoted(stream="express-cargo", model=GROVE, by="analyst", at=NOW))
+    item = parcel(3, "240220")
+    appraisal = brain.appraise(item)
+    reasons = brain.explain(item, appraisal)
+    assert abs(sum(reason.weight for reason in reasons) - appraisal.log_odds) < 1e-9
+
+
+def test_a_probability_is_published_only_where_scores_were_inspected() -> None:
+    brain = taught(150)
+    shown = [brain.appraise(parcel(number, "851712")).probability for number in range(5)]
+    assert any(probability is not None and 0.0 <= probability <= 1.0 for probability in shown)
+    assert Brain(Profiles()).appraise(parcel(1)).probability is None
+
+
+def test_a_burst_of_false_clear_results_moves_scores_by_a_bounded_amount() -> None:
+    def poisoned(quarantine: Quarantine | None) -> tuple[float, Brain]:
+        brain = taught(150, quarantine=quarantine)
+        clean = brain.appraise(parcel(3, "240220")).log_odds
+        for number in range(150, 750):
+            told = lesson(brain, parcel(number, "240220"), 0, inspected_at=NOW + timedelta(days=10))
+            brain.fold(number, "k", told)
+        return clean - brain.appraise(parcel(3, "240220")).log_odds, brain
+
+    guarded, brain = poisoned(None)
+    unguarded, _ = poisoned(Quarantine(burst=10_000, surprise=1e9))
+    assert brain.quarantined > 400
+    assert 0 < guarded < 0.6 * unguarded
+
+
+def test_a_centre_that_reports_far_more_than_usual_is_held_to_its_rate() -> None:
+    quarantine = Quarantine(burst=50, times=2.0)
+    verdicts = [quarantine.admit("KRICN-EXP", n % 2, 0.5, 100.0) for n in range(200)]
+    assert verdicts[:50] == [None] * 50
+    assert set(verdicts[50:]) == {"rate"}
+    assert quarantine.admit("KRPUS-SEA", 0, 0.5, 100.0) is None
+
+
+def test_a_million_distinct_importers_do_not_fill_the_memory() -> None:
+    brain = Brain(
+        Profiles(capacity=1000),
+        Learning(weights=2000, categories=2000),
+        quarantine=Quarantine(burst=10**9, surprise=1e9),
+    )
+    template = lesson(brain, parcel(1), 0)
+    champion = brain._minds["express-cargo"].champion
+    for number in range(1_000_000):
+        champion.rates.learn([f"consignee=c:{number}"], 0)
+        if number % 20 == 0:
+            champion.learner.learn({f"consignee=c:{number}": 1.0, "hs4=2402": 1.0}, number % 2)
+    brain.fold(0, "k", template)
+    assert brain.entries() < 5000
