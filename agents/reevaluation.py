@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +29,8 @@ STEP: Final = "reevaluation"
 EXAMPLES_KEY: Final = "outcomes"
 """The one key of `labelled-examples`."""
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _LABELS: Final = {"seizure": 1, "irregularity": 1, "clear": 0}
 
 
@@ -109,7 +111,7 @@ class ReEvaluationState:
         self._expiry.append((at_ms, decision.decision_id))
         self._latest_ms = max(self._latest_ms, at_ms)
         oldest = self._latest_ms - int(self._policy.horizons.alerts.total_seconds() * 1000.0)
-        while self._expiry[0][0] < oldest:
+        while self._expiry and self._expiry[0][0] < oldest:
             _, gone = self._expiry.popleft()
             del self.alerts[gone]
             self.resolutions.pop(gone, None)
@@ -283,4 +285,4 @@ def learn_from(
 
 
 def _milliseconds(at: datetime) -> int:
-    return int(at.timestamp() * 1000.0)
+    return (at - _EPOCH) // _MILLISECOND

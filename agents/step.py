@@ -18,8 +18,7 @@ import msgspec
 E = TypeVar("E")
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival(Generic[E]):
+class Arrival(msgspec.Struct, Generic[E], frozen=True, gc=False):
     """One decoded record and where it stands in its log.
 
     `timestamp_ms` is the Kafka record's timestamp, `sent_ms` the CloudEvents `ce_time` header when the record has
@@ -51,8 +50,7 @@ class Refusal:
     item_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True, gc=False):
     """An event to be produced. `at_ms` (event time) becomes the record's timestamp, `ce_id` its CloudEvents id.
 
     `partition` overrides the key's partition (murmur2, as the Java client does) for one-partition topics and for

@@ -176,7 +176,7 @@ class CapacityAccount:
         if at_ms > self._latest_ms:
             self._latest_ms = at_ms
         oldest = self._latest_ms - self._horizon_ms
-        while len(seen) > self._limit or seen[0][0] < oldest:
+        while len(seen) > self._limit or (seen[0][0] < oldest and len(seen) > 1):
             self._leave()
         if balance > 2.0 and balance > _CUT_AT * self.share * len(seen):
             self._cut_to_latest()

@@ -6,7 +6,7 @@ Wilson's score interval (Wilson 1927), which stays inside [0, 1] and is honest a
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import sqrt
 
 from agents.risk.layers import LAYERS
@@ -14,6 +14,7 @@ from schemas.decisions import Layer
 from schemas.inspections import OutcomeLearned
 from schemas.monitoring import SeizureRateReported
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Z95 = 1.959963984540054
 """The normal quantile of a two-sided 95% interval."""
 
@@ -164,4 +165,4 @@ class Effectiveness:
 
 
 def _milliseconds(at: datetime) -> int:
-    return int(at.timestamp() * 1000.0)
+    return (at - _EPOCH) // timedelta(milliseconds=1)

@@ -68,8 +68,9 @@ class LaneBook:
         if score >= 0.0:
             insort(self._scores, score)
         self._latest_ms = max(self._latest_ms, at_ms)
-        while len(self.latest) > self._limit or self.latest[0][0] < self._latest_ms - self._horizon_ms:
-            _, lane, old = self.latest.popleft()
+        latest, oldest = self.latest, self._latest_ms - self._horizon_ms
+        while len(latest) > self._limit or (latest[0][0] < oldest and len(latest) > 1):
+            _, lane, old = latest.popleft()
             self.counts[lane] -= 1
             if old >= 0.0:
                 del self._scores[bisect_left(self._scores, old)]

@@ -183,3 +183,11 @@ def test_later_revision_of_an_item_does_not_get_a_second_draw() -> None:
     for decision in decisions:
         hit = unit_hash(policy.draws, decision.item_id) < decision.exploration_rate
         assert ("exploration" in decision.layers) == hit
+
+
+def test_item_that_is_months_late_or_early_does_not_stop_its_office() -> None:
+    ages = [0, 40, -40, 90, 0, 0, -90, 0, 200, 0]
+    items = [parcel(n, at=DAWN + timedelta(seconds=n) - timedelta(days=ages[n % 10])) for n in range(3000)]
+    decisions = decide(STREAMS["as ever"], items)
+    assert len(decisions) == 3000
+    assert coverage(decisions) == pytest.approx(0.02, rel=0.3)

@@ -69,3 +69,9 @@ def test_every_refusal_says_what_it_means() -> None:
     assert slugs.isdisjoint(UNDECODABLE_REASONS)
     assert slugs | set(UNDECODABLE_REASONS) == set(refusals.MEANINGS)
     assert all(slug == slug.lower() and " " not in slug for slug in slugs)
+
+
+def test_draws_with_a_shared_beginning_are_the_same_draws() -> None:
+    draws = identity.Draws("default-1", 7)
+    for number in range(100):
+        assert draws(f"express-cargo/W{number}") == identity.unit_hash("default-1", 7, f"express-cargo/W{number}")

@@ -1,0 +1,248 @@
+"""The decision on one item: which layers speak, which one may spend an inspection, which lane, and why.
+
+Layers come in their order (`agents.risk.layers`). Mandatory hits, direct criteria and the draw are never held back;
+the others select only what the control point's account and their own quota afford. The draw is taken for every
+item, whatever the others say, so that the audit sample is uniform over all traffic (docs/policy.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from agents.identity import Draws, record_id
+from agents.risk import layers
+from agents.risk.alerts import STEP
+from agents.risk.control_point import ControlPointState
+from agents.risk.flows import FlowTraffic
+from agents.risk.learner import logistic
+from agents.risk.policy import Policy
+from schemas.decisions import Lane, Layer, Reason, SelectionDecided
+from schemas.items import CriterionHit, ItemFiltered, RiskHit
+from schemas.marks import Upstream
+
+REASONS = 5
+"""The most reasons of the model that a decision carries beside those of its layers."""
+
+
+_NO_FEATURES: dict[str, float] = {}
+
+
+class Appraisal(Protocol):
+    """What the brain says of one item (agents/risk/brain.py). `learnt`: labels behind the model of its stream."""
+
+    @property
+    def log_odds(self) -> float: ...
+    @property
+    def probability(self) -> float | None: ...
+    @property
+    def features(self) -> dict[str, float]: ...
+    @property
+    def flows(self) -> tuple[str, ...]: ...
+    @property
+    def model_version(self) -> int: ...
+    @property
+    def learnt(self) -> int: ...
+
+
+class Scorer(Protocol):
+    """The part of the brain that selection needs."""
+
+    def appraise(self, filtered: ItemFiltered) -> Any:
+        """An `Appraisal`; it comes back in `explain`."""
+
+    def explain(self, filtered: ItemFiltered, appraisal: Any, limit: int = 5) -> tuple[Reason, ...]:
+        """At most `limit` reasons whose weights sum to the log-odds; asked for selected items only."""
+
+
+class Selectivity:
+    """The rules of one policy, with its numbers at hand."""
+
+    __slots__ = (
+        "_anomaly",
+        "_anomaly_share",
+        "_brain",
+        "_cold_labels",
+        "_draw",
+        "_exploration_lane",
+        "_profile",
+        "_profile_share",
+        "_score_power",
+        "_surge_from",
+        "_surge_share",
+        "_version",
+    )
+
+    def __init__(self, policy: Policy, brain: Scorer) -> None:
+        self._brain = brain
+        self._version = policy.policy_version
+        self._draw = Draws(policy.draws)
+        self._cold_labels = policy.cold_start.labels
+        self._profile, self._profile_share = policy.profile, policy.layers.profile
+        self._anomaly, self._anomaly_share = policy.anomaly, policy.layers.anomaly
+        self._surge_share = policy.layers.surge
+        self._surge_from = policy.surge.at_least
+        self._score_power = policy.surge.score_power
+        self._exploration_lane: Lane = policy.lanes.exploration
+
+    def decide(
+        self,
+        held: ControlPointState,
+        traffic: FlowTraffic,
+        filtered: ItemFiltered,
+        appraisal: Appraisal,
+        upstream: Upstream,
+    ) -> SelectionDecided:
+        """Decide one item as its control point stands. Changes nothing: the decision is folded afterwards."""
+        item, account, flows = filtered.item, held.account, appraisal.flows
+        ordered = layers.mandatory_hits(item.hits) if item.hits else []
+        direct: list[CriterionHit] = []
+        boosts: list[CriterionHit] = []
+        log_odds = appraisal.log_odds
+        probability = appraisal.probability
+        if filtered.criteria and not filtered.auto_cleared:
+            direct = layers.effective(filtered.criteria, "direct")
+            boosts = layers.effective(filtered.criteria, "boost")
+            if boosts:
+                log_odds += sum([hit.weight for hit in boosts])
+                probability = None  # the model's, which did not see the boost
+        score = logistic(log_odds)
+
+        spoken: list[Layer] = []
+        layer: Layer | None = None
+        if ordered:
+            spoken.append("mandatory")
+            layer = "mandatory"
+        if direct:
+            spoken.append("criteria")
+            layer = layer or "criteria"
+        surge = surge_bar = ratio = 0.0
+        bar = account.score_bar()
+        if not filtered.auto_cleared:
+            if score >= bar:
+                spoken.append("model")
+                if layer is None and account.affords():
+                    layer = "model"
+            if self._is_repeat_offender(filtered):
+                spoken.append("profile")
+                if layer is None and account.within_quota("profile", self._profile_share, 1.0) and account.affords(1.0):
+                    layer = "profile"
+            if layers.is_unusual(filtered, self._anomaly):
+                spoken.append("anomaly")
+                if layer is None and account.within_quota("anomaly", self._anomaly_share) and account.affords(1.0):
+                    layer = "anomaly"
+            if flows and (ratio := traffic.surge(flows, item.lodged_at)) >= self._surge_from:
+                surge = ratio * score**self._score_power / (1 + held.surge_picks.spent_on(flows))
+                surge_bar = account.surge_bar(self._surge_share)
+                if surge >= surge_bar:
+                    spoken.append("surge")
+                    if layer is None and account.within_quota("surge", self._surge_share) and account.affords(1.0):
+                        layer = "surge"
+
+        learnt = appraisal.learnt
+        rate = held.rate if learnt >= self._cold_labels else held.exploration_rate(learnt)
+        propensity = 1.0
+        if self._draw(item.item_id) < rate:
+            spoken.append("exploration")
+            if layer is None:
+                layer = "exploration"
+                propensity = rate
+        elif layer is None:
+            propensity = 1.0 - rate
+
+        lane: Lane = "green"
+        reasons: tuple[Reason, ...] = ()
+        features = _NO_FEATURES
+        selected = layer is not None
+        if layer is not None:
+            lane = self._lane(held, layer, spoken, direct, score, filtered)
+            said = self._reasons(spoken, filtered, ordered, direct, ratio, rate)
+            said.extend([layers.criterion_reason(hit) for hit in boosts])
+            reasons = (*said, *self._brain.explain(filtered, appraisal, REASONS))
+            features = appraisal.features
+        origin = item.origin
+        return SelectionDecided(
+            decision_id=record_id("d", STEP, origin.topic, origin.partition, origin.offset, origin.index),
+            item_id=item.item_id,
+            revision=item.revision,
+            stream=item.stream,
+            control_point=item.control_point,
+            subject=item.subject,
+            lodged_at=item.lodged_at,
+            due_at=item.due_at,
+            lane=lane,
+            selected=selected,
+            layer=layer,
+            layers=tuple(spoken),
+            score=score,
+            probability=probability,
+            surge=surge,
+            threshold=bar,
+            surge_threshold=surge_bar,
+            propensity=propensity,
+            exploration_rate=rate,
+            balance=account.after(selected),
+            flows=flows,
+            features=features,
+            criteria=tuple([hit.criterion_id for hit in (*direct, *boosts)]) if direct or boosts else (),
+            reasons=reasons,
+            auto_cleared=filtered.auto_cleared,
+            model_version=appraisal.model_version,
+            profile_version=item.profile_version,
+            criteria_version=filtered.criteria_version,
+            risk_information_version=item.risk_information_version,
+            policy_version=self._version,
+            origin=origin,
+            upstream=upstream,
+            screened=filtered.upstream,
+        )
+
+    def _is_repeat_offender(self, filtered: ItemFiltered) -> bool:
+        item = filtered.item
+        if item.prior.seizures and layers.is_repeat_offender(item.prior, self._profile, item.lodged_at):
+            return True
+        return item.counterpart_prior is not None and layers.is_repeat_offender(
+            item.counterpart_prior, self._profile, item.lodged_at
+        )
+
+    def _lane(
+        self,
+        held: ControlPointState,
+        layer: Layer,
+        spoken: list[Layer],
+        direct: list[CriterionHit],
+        score: float,
+        filtered: ItemFiltered,
+    ) -> Lane:
+        if layer == "mandatory" or "profile" in spoken:
+            return "red"
+        if layer == "criteria":
+            return layers.direct_lane(direct)
+        if layer == "exploration":
+            return self._exploration_lane
+        book = held.lanes_of(filtered.item.stream)
+        return book.assign(book.position(layer, score))
+
+    def _reasons(
+        self,
+        spoken: list[Layer],
+        filtered: ItemFiltered,
+        ordered: list[RiskHit],
+        direct: list[CriterionHit],
+        ratio: float,
+        rate: float,
+    ) -> list[Reason]:
+        said: list[Reason] = []
+        for layer in spoken:
+            if layer == "mandatory":
+                said.extend([layers.mandatory_reason(hit) for hit in ordered])
+            elif layer == "criteria":
+                said.extend([layers.criterion_reason(hit) for hit in direct])
+            elif layer == "profile":
+                said.append(layers.profile_reason(filtered, self._profile))
+            elif layer == "anomaly":
+                said.append(layers.anomaly_reason(filtered))
+            elif layer == "surge":
+                said.append(layers.surge_reason(ratio))
+            elif layer == "exploration":
+                said.append(layers.exploration_reason(rate))
+        return said
