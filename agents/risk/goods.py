@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from agents import quality, refusals
 from agents.risk.codelists import (
@@ -18,6 +19,8 @@ from schemas.items import GoodsFacts
 from schemas.lodgements import GoodsLine
 
 _SPECIAL_CHAPTERS = ("98", "99")
+_MOST_KG = 1e9  # schemas.marks.Kilograms
+_MOST_PACKAGES = 1_000_000_000  # schemas.marks.Count
 
 
 def goods_facts(lines: Sequence[GoodsLine], rates: Mapping[str, float], odd: list[str]) -> GoodsFacts:
@@ -27,27 +30,17 @@ def goods_facts(lines: Sequence[GoodsLine], rates: Mapping[str, float], odd: lis
     chapter, its currency or its origin an item cannot be compared with any other.
     """
     main = lines[0]
-    most = total = gross = 0.0
-    net: float | None = None
-    packages = 0
-    for place, line in enumerate(lines):
-        rate = rates.get(line.currency)
-        if rate is None:
-            field, detail = f"goods[{place}].currency", f"{line.currency} is no ISO 4217 currency with a reference rate"
-            raise Undecidable(refusals.UNKNOWN_CURRENCY, field, detail)
-        if line.origin not in KNOWN_ORIGINS:
-            raise Undecidable(refusals.UNKNOWN_COUNTRY, f"goods[{place}].origin", f"{line.origin} is no country code")
-        code = line.hs_code
-        if code[:4] not in HEADINGS:
-            odd.append(_heading_problem(code, place))
-        value = line.declared_value * rate
-        total += value
-        gross += line.gross_mass_kg
-        if line.net_mass_kg is not None:
-            net = line.net_mass_kg if net is None else net + line.net_mass_kg
-        packages += line.packages
-        if value > most:
-            most, main = value, line
+    if len(lines) == 1:
+        total = _value(main, 0, rates, odd)
+        gross, net, packages = main.gross_mass_kg, main.net_mass_kg, main.packages
+    else:
+        values = [_value(line, place, rates, odd) for place, line in enumerate(lines)]
+        main = lines[values.index(max(values))]
+        total = sum(values)
+        gross = min(sum([line.gross_mass_kg for line in lines]), _MOST_KG)
+        declared = [line.net_mass_kg for line in lines if line.net_mass_kg is not None]
+        net = min(sum(declared), _MOST_KG) if declared else None
+        packages = min(sum([line.packages for line in lines]), _MOST_PACKAGES)
     if main.origin == UNKNOWN_COUNTRY_CODE:
         odd.append(quality.UNKNOWN_ORIGIN)
     if not gross:
@@ -58,16 +51,15 @@ def goods_facts(lines: Sequence[GoodsLine], rates: Mapping[str, float], odd: lis
         odd.append(quality.NO_PACKAGES)
     if net is not None and net > gross > 0.0:
         odd.append(quality.NET_ABOVE_GROSS)
-    # A real description is longer than any vague one, and most are: those need no folding.
-    if len(main.description) < 24 and fold_text(main.description) in quality.VAGUE:
+    if is_vague(main.description):
         odd.append(quality.VAGUE_DESCRIPTION)
     return GoodsFacts(
         hs6=main.hs_code[:6],
         description=main.description,
         lines=len(lines),
-        packages=min(packages, 1_000_000_000),
-        gross_mass_kg=min(gross, 1e9),
-        net_mass_kg=None if net is None else min(net, 1e9),
+        packages=packages,
+        gross_mass_kg=gross,
+        net_mass_kg=net,
         value_usd=total,
         declared_value=main.declared_value,
         currency=main.currency,
@@ -76,6 +68,25 @@ def goods_facts(lines: Sequence[GoodsLine], rates: Mapping[str, float], odd: lis
         duty_rate_percent=main.duty_rate_percent,
         duty_regime=main.duty_regime,
     )
+
+
+def _value(line: GoodsLine, place: int, rates: Mapping[str, float], odd: list[str]) -> float:
+    """The value of a line in US dollars, after its codes were checked."""
+    rate = rates.get(line.currency)
+    if rate is None:
+        field, detail = f"goods[{place}].currency", f"{line.currency} is no ISO 4217 currency with a reference rate"
+        raise Undecidable(refusals.UNKNOWN_CURRENCY, field, detail)
+    if line.origin not in KNOWN_ORIGINS:
+        raise Undecidable(refusals.UNKNOWN_COUNTRY, f"goods[{place}].origin", f"{line.origin} is no country code")
+    if line.hs_code[:4] not in HEADINGS:
+        odd.append(_heading_problem(line.hs_code, place))
+    return line.declared_value * rate
+
+
+@lru_cache(maxsize=16_384)
+def is_vague(description: str) -> bool:
+    """Whether a description tells nothing of the goods; the same few thousand descriptions come again and again."""
+    return fold_text(description) in quality.VAGUE
 
 
 def _heading_problem(code: str, place: int) -> str:
