@@ -5,8 +5,8 @@ border. Two guards, each by control point and in event time:
 
 - *rate*: on one day, a control point teaches at most `burst` lessons, or `times` its own usual day if that is more;
 - *burst*: a run of clear results where finds were expected, or of finds where none were. The surprise of a run is
-  what it would take to believe it: the sum of -log(1 - p / 2) over clear ones (the score p is halved, because scores
-  overestimate), of -log(p) over finds. Above `surprise`, results of that kind are held until the other kind is seen or
+  what it would take to believe it: the sum of -log(1 - 0.9 p) over clear ones (no score p is ever quite certain), of
+  -log(p) over finds. Above `surprise`, results of that kind are held until the other kind is seen or
   the surprise, which halves every day, has faded: a border that really changed is learnt a day or two later.
 """
 
@@ -35,7 +35,7 @@ class Site:
 class Quarantine:
     """Admits lessons or says why not. Bounded: one small record for each control point."""
 
-    def __init__(self, burst: int = 50, times: float = 5.0, surprise: float = 15.0) -> None:
+    def __init__(self, burst: int = 50, times: float = 5.0, surprise: float = 6.0) -> None:
         self._burst = burst
         self._times = times
         self._surprise = surprise
@@ -64,7 +64,7 @@ class Quarantine:
                 why = "burst-of-seizures"
         else:
             site.found = 0.0
-            site.clear += -log(1.0 - 0.5 * p)
+            site.clear += -log(1.0 - 0.9 * p)
             if site.clear > self._surprise:
                 why = "burst-of-clear"
         if site.today > max(self._burst, self._times * site.usual):

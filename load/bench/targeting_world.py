@@ -1,8 +1,8 @@
 """Targeting on the drifting world: borderflow's whole loop, and every baseline, over the same lodgements.
 
 borderflow runs as it runs in the stream: all four steps, item by item, each control point on its capacity, results
-coming back while the day goes on; every Monday somebody promotes the passengers' model as it stands. The baselines get more comfort: each sees a whole day of a control point at once
-and picks its best 2% of it.
+coming back while the day goes on; every Monday somebody promotes the passengers' model as it stands. The baselines
+get more comfort: each sees a whole day of a control point at once and picks its best 2% of it.
 """
 
 from __future__ import annotations

@@ -289,18 +289,33 @@ def test_a_probability_is_published_only_where_scores_were_inspected() -> None:
 
 
 def test_a_burst_of_false_clear_results_moves_scores_by_a_bounded_amount() -> None:
-    def poisoned(quarantine: Quarantine | None) -> tuple[float, Brain]:
-        brain = taught(150, quarantine=quarantine)
-        clean = brain.appraise(parcel(3, "240220")).log_odds
-        for number in range(150, 750):
-            told = lesson(brain, parcel(number, "240220"), 0, inspected_at=NOW + timedelta(days=10))
-            brain.fold(number, "k", told)
-        return clean - brain.appraise(parcel(3, "240220")).log_odds, brain
+    bad = ["240220", "220830", "293930", "711319", "420221", "910211"]
 
-    guarded, brain = poisoned(None)
-    unguarded, _ = poisoned(Quarantine(burst=10_000, surprise=1e9))
-    assert brain.quarantined > 400
-    assert 0 < guarded < 0.6 * unguarded
+    def risky(number: int) -> ItemFiltered:
+        return parcel(number, bad[number % 6], net_mass_kg=1.0 + number % 97, value_usd=50.0 + number % 89)
+
+    brain = Brain(Profiles())
+    for number in range(240):
+        item = risky(number) if number % 3 == 0 else parcel(number, "851712", net_mass_kg=1.0 + number % 91)
+        brain.fold(number, "k", lesson(brain, item, int(number % 3 == 0)))
+    after = []
+    for number in range(240, 840):
+        brain.fold(number, "k", lesson(brain, risky(number), 0, inspected_at=NOW + timedelta(days=12)))
+        after.append([brain.appraise(risky(n)).log_odds for n in range(0, 60, 7)])
+    assert brain.quarantined >= 540
+    assert after[-1] == after[60]  # from then on, nothing that this centre says that day moves any score
+
+
+def test_clear_results_where_finds_were_expected_are_held_until_a_find_or_a_day_has_passed() -> None:
+    quarantine = Quarantine()
+    verdicts = [quarantine.admit("KRICN-EXP", 0, 0.8, 100.0) for _ in range(10)]
+    assert verdicts[:4] == [None] * 4
+    assert set(verdicts[6:]) == {"burst-of-clear"}
+    assert quarantine.admit("KRICN-EXP", 1, 0.8, 100.1) is None
+    assert quarantine.admit("KRICN-EXP", 0, 0.8, 100.2) is None
+    finds = [quarantine.admit("KRPUS-SEA", 1, 0.05, 100.0) for _ in range(10)]
+    assert finds[-1] == "burst-of-seizures"
+    assert quarantine.admit("KRPUS-SEA", 1, 0.05, 104.0) is None
 
 
 def test_a_centre_that_reports_far_more_than_usual_is_held_to_its_rate() -> None:
