@@ -19,11 +19,13 @@ from agents.identity import record_id
 from agents.risk.drift import DriftMonitor
 from agents.risk.effectiveness import Effectiveness
 from agents.risk.policy import Lessons, Policy
+from agents.risk.quarantine import Quarantine
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
 from schemas.decisions import AlertRaised, Lane, Layer
 from schemas.inspections import InspectionCompleted, OutcomeLearned
 from schemas.items import Stream
 from schemas.marks import Upstream
+from schemas.monitoring import LabelsQuarantined
 
 STEP: Final = "reevaluation"
 EXAMPLES_KEY: Final = "outcomes"
@@ -73,7 +75,17 @@ class Resolution:
 class ReEvaluationState:
     """One partition: its open alerts, what became of them, and how well layers and criteria do."""
 
-    __slots__ = ("_expiry", "_latest_ms", "_policy", "alerts", "drift", "effectiveness", "resolutions")
+    __slots__ = (
+        "_expiry",
+        "_latest_ms",
+        "_policy",
+        "_told",
+        "alerts",
+        "drift",
+        "effectiveness",
+        "quarantine",
+        "resolutions",
+    )
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -81,6 +93,8 @@ class ReEvaluationState:
         self.resolutions: dict[str, Resolution] = {}
         self.effectiveness: dict[str, Effectiveness] = {}
         self.drift = DriftMonitor(policy.drift, policy.horizons.alerts_days)
+        self.quarantine = Quarantine()
+        self._told: dict[str, tuple[int, str]] = {}
         self._expiry: deque[tuple[int, str]] = deque()
         self._latest_ms = 0
 
@@ -115,6 +129,19 @@ class ReEvaluationState:
             _, gone = self._expiry.popleft()
             del self.alerts[gone]
             self.resolutions.pop(gone, None)
+
+    def held_back(self, example: OutcomeLearned) -> LabelsQuarantined | None:
+        """Whether the models will hold this lesson back, as the brain decides by the same rule; told once a day.
+
+        The example goes out all the same: the log is what was reported, and what is learnt of it is a fold's matter.
+        """
+        day = example.inspected_at.timestamp() / 86400.0
+        why = self.quarantine.admit(example.control_point, example.label, example.score, day)
+        if why is None or self._told.get(example.control_point) == (int(day), why):
+            return None
+        self._told[example.control_point] = (int(day), why)
+        held = self.quarantine.sites[example.control_point].held
+        return LabelsQuarantined(control_point=example.control_point, at=example.inspected_at, held=held, why=why)
 
     def effectiveness_of(self, control_point: str) -> Effectiveness:
         """The tallies of one control point."""
@@ -212,6 +239,7 @@ class ReEvaluation:
             resolution.taught = result.result_id
             reports.append(book.fold(example, at_ms))
             reports.extend(state.drift.fold(example))
+            reports.append(state.held_back(example))
         elif undone is not None:
             upstream = Upstream(topic=arrival.topic, partition=arrival.partition, offset=arrival.offset)
             consequence.example = learn_from(result, alert, self._policy.lessons, resolution.taught, upstream)

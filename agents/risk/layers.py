@@ -76,8 +76,12 @@ def profile_reason(filtered: ItemFiltered, rule: ProfileRule) -> Reason:
         prior = item.prior
     else:
         who, prior = "shipper", item.counterpart_prior or item.prior
-    text = f"the {who} had {prior.seizures} seizures in {prior.inspections} inspections"
+    text = f"the {who} had {_count(prior.seizures, 'seizure')} in {_count(prior.inspections, 'inspection')}"
     return Reason(code="repeat-offender", text=text)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def anomaly_reason(filtered: ItemFiltered) -> Reason:

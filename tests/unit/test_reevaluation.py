@@ -237,3 +237,13 @@ def test_model_that_is_suddenly_wrong_is_called_drift() -> None:
     assert [event.what for event in drifts[:1]] == ["prediction-error"]
     assert drifts[0].after > drifts[0].before
     assert drifts[0].at > DAWN + timedelta(days=1, seconds=1500)
+
+
+def test_burst_of_clear_results_from_one_office_is_quarantined_and_told_once_a_day() -> None:
+    alerts = alerts_of(3000)
+    likely = [alert for alert in alerts if alert.decision.score > 0.7][:40]
+    centre = Centre(alerts)
+    outcome = centre.send(*(result_on(alert, "clear") for alert in likely))
+    held = [event for event in of_topic(outcome.outputs, "monitoring") if type(event).__name__ == "LabelsQuarantined"]
+    assert [event.why for event in held] == ["burst-of-clear"]
+    assert len(examples(outcome)) == 40
