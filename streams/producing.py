@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 from aiokafka.partitioner import murmur2
 
 from streams.wire import Outgoing
@@ -28,6 +28,16 @@ class RecordTooLargeError(ValueError):
         super().__init__(f"a record of {size} bytes for topic {topic!r} is larger than the brokers take")
         self.topic = topic
         self.size = size
+
+
+class UndeliveredError(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
+    """The brokers did not acknowledge records of one partition; says which, and what the client was told."""
+
+    def __init__(self, topic: str, partition: int, error: KafkaError) -> None:
+        super().__init__(
+            f"records for topic {topic!r} partition {partition} were not acknowledged: {type(error).__name__} "
+            "(`borderflow doctor` says whether the topic is as it should be)"
+        )
 
 
 class UnknownTopicError(LookupError):
@@ -75,7 +85,7 @@ class Publisher:
         """Deliver records to one topic, in order within each partition; returns how many.
 
         Returns when every record is acknowledged by all in-sync replicas. Raises `RecordTooLargeError`,
-        `UnknownTopicError` or the client's `KafkaError`; then some partitions may have got their part.
+        `UnknownTopicError` or `UndeliveredError` (a `KafkaError`); then some partitions may have got their part.
         """
         partitions = await self._partitions(topic)
         batches: dict[int, list[Any]] = {}
@@ -101,6 +111,8 @@ class Publisher:
                 await delivered
             except MessageSizeTooLargeError:
                 raise RecordTooLargeError(topic, size) from None
+            except KafkaError as error:
+                raise UndeliveredError(topic, partition, error) from error
 
     async def _partitions(self, topic: str) -> int:
         try:

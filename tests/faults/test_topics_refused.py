@@ -67,7 +67,7 @@ def test_when_the_dead_letter_topic_goes_missing_the_worker_stops_and_says_so_an
             admin.delete_topics([dead_letters])
         lodged = lodge_some(settings)
         assert wait_until_one_ends(crew, within_s=80) == {name: 1}, crew.said(name)
-        assert f"topic '{dead_letters}' does not exist" in crew.said(name, 60)
+        assert f"topic '{dead_letters}'" in crew.said(name, 60)
         assert sum(committed(settings, f"{settings.group}-crossings").values()) < lodged
         with kafka_node.admin() as admin:
             admin.create_topics({dead_letters: {"num_partitions": 1, "replication_factor": 1}})
