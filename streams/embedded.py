@@ -5,7 +5,8 @@ starts it on a free loopback port, waits until it answers the Kafka protocol, an
 on exit, has no compaction and no transactions: it is for the demo and the quick tests, never for a border.
 
 What differs from Kafka: a group join is answered only after half of the session timeout, long polls do not wake on
-new data, and there are no idempotent producers (`EmbeddedBroker.environment` holds settings that suit it);
+new data, a fetch costs it time in proportion to all batches of a partition, so few and full ones keep it quick, and
+there are no idempotent producers (`EmbeddedBroker.environment` holds settings that suit it);
 ListOffsets answers are coarse (`streams/rebuild.py` takes ends from fetches and checks what it is told by time).
 """
 
@@ -143,7 +144,8 @@ class EmbeddedBroker:
             "BORDERFLOW_BROKERS": self.bootstrap,
             "BORDERFLOW_SESSION_TIMEOUT_S": "6",
             "BORDERFLOW_HEARTBEAT_S": "1",
-            "BORDERFLOW_FETCH_WAIT_MS": "20",
+            "BORDERFLOW_FETCH_WAIT_MS": "50",
+            "BORDERFLOW_FETCH_MIN_BYTES": "100000",
             "BORDERFLOW_IDEMPOTENCE": "false",
             "BORDERFLOW_REPLICATION": "1",
         }

@@ -68,6 +68,10 @@ class Settings:
     fetch_wait_ms: Annotated[
         int, Meta(ge=1, le=5_000, description="Milliseconds that a broker may hold a fetch with nothing to answer.")
     ] = 100
+    fetch_min_bytes: Annotated[
+        int,
+        Meta(ge=1, description="Bytes that a fetch waits for, that long at most: more makes fuller, later batches."),
+    ] = 1
     fetch_bytes: Annotated[
         int, Meta(ge=1024, description="The most bytes of one partition in one fetch; at least the largest record.")
     ] = 2_097_152

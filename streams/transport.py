@@ -101,6 +101,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             max_poll_records=settings.batch_records,
             max_partition_fetch_bytes=settings.fetch_bytes,
             fetch_max_wait_ms=settings.fetch_wait_ms,
+            fetch_min_bytes=settings.fetch_min_bytes,
             request_timeout_ms=int(settings.request_timeout_s * 1000),
             session_timeout_ms=int(settings.session_timeout_s * 1000),
             heartbeat_interval_ms=int(settings.heartbeat_s * 1000),
