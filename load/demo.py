@@ -47,6 +47,10 @@ WARM_UP = (15.0, 0.25)
 FRAMES_PER_S = 2.5
 PLAIN_EVERY_S = 5.0
 DRAIN_S = 30.0
+LINGER_S = 0.02
+"""Lodgers wait so long to fill a batch. The embedded broker's cost of a fetch grows with the batches that it holds."""
+PARTITIONS = 2
+"""Partitions of a topic on the embedded broker, for each worker; fewer and fuller batches, as above."""
 BACKLOG = timedelta(days=730)
 """How much simulated time a demo without end has before it would overtake the wall clock."""
 
@@ -154,7 +158,7 @@ class Demo:
         plan = self._plan
         with self._doing("starting the broker"):
             if plan.brokers is None:
-                children.environment["BORDERFLOW_PARTITIONS"] = "4"
+                children.environment["BORDERFLOW_PARTITIONS"] = str(PARTITIONS * plan.workers)
                 children.start_broker()
         with self._doing("creating topics"):
             children.run("topics", "topics", "create")
@@ -186,6 +190,7 @@ class Demo:
             inspector=Inspector(traffic.truth, plan.seed, delay=(least, most), dirt=plan.dirt),
             duration_s=plan.duration_s,
             drain_s=DRAIN_S,
+            linger_s=LINGER_S,
             on_alert=self._feed.alerted,
             on_result=self._feed.reported,
         )

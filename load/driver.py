@@ -102,7 +102,8 @@ class Driver:
 
     Only what follows from its own lodgements counts: it reads from the ends of the topics as they are at its start.
     Simulated time is the event time of the last lodgement: results are sent once it has passed their time. The
-    ledger is fed from the topics; what was lodged is what the brokers acknowledged.
+    ledger is fed from the topics; what was lodged is what the brokers acknowledged. `linger_s` is how long a record
+    may wait for others of its partition, as producers do that care for their brokers; latencies include it.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class Driver:
         inspector: Inspector | None = None,
         duration_s: float | None = None,
         drain_s: float = 30.0,
+        linger_s: float = 0.0,
         on_alert: Callable[[AlertRaised, str], None] | None = None,
         on_result: Callable[[InspectionCompleted], None] | None = None,
     ) -> None:
@@ -125,6 +127,7 @@ class Driver:
         self._inspector = inspector
         self._duration_s = duration_s
         self._drain_s = drain_s
+        self._linger_s = linger_s
         self._on_alert = on_alert
         self._on_result = on_result
         self._reader = Reader(ledger, self._alerted)
@@ -245,6 +248,8 @@ class Driver:
         queue = self._queues[topic, partition]
         while True:
             await awake.wait()
+            if self._linger_s:
+                await asyncio.sleep(self._linger_s)
             awake.clear()
             while queue:
                 batch = producer.create_batch()
