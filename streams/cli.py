@@ -22,7 +22,9 @@ GROUPS = {
     "criteria": "Publish, withdraw and list targeting criteria.",
     "risk-info": "Publish, withdraw and list risk information.",
     "models": "Show, promote, freeze and roll back the models.",
+    "doctor": "Check settings, brokers, topics, rights, workers, clock and disk; say what to do.",
     "dlq": "List, show and send again what the steps refused.",
+    "archive": "Write every record to Parquet files, once; keep them in order.",
     "load": "Lodge simulated items at a given rate and measure latency.",
     "demo": "Run the whole loop on this machine, with a live view.",
 }

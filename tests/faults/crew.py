@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -25,13 +26,17 @@ class Crew:
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
 
     def hire(self) -> str:
-        """Start one more worker; returns its name."""
+        """Start one more worker; returns its name once it is about to join the group (signals are handled then)."""
         self._hired += 1
         name = f"worker-{self._hired}"
         with open(self._folder / f"{name}.log", "ab") as out:
             self.workers[name] = subprocess.Popen(
                 [sys.executable, "-m", self._module], cwd=ROOT, env=self._environment, stdout=out, stderr=out
             )
+        log, deadline = self._folder / f"{name}.log", time.monotonic() + 60
+        while b"BatchConsumerThread]: Starting" not in log.read_bytes() and self.workers[name].poll() is None:
+            assert time.monotonic() < deadline, f"{name} did not start"
+            time.sleep(0.1)
         return name
 
     def send(self, name: str, number: signal.Signals) -> None:

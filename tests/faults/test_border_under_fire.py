@@ -148,6 +148,7 @@ class _Workers:
         self._hired += 1
         name = f"worker-{self._hired}"
         self._at.start(name)
+        self._at.wait_ready(name)
         self.names.append(name)
         return name
 

@@ -1,0 +1,281 @@
+"""Examines an installation: settings, brokers, topics, rights, group, clock, disk; says what to do about each finding.
+
+Every check looks and changes nothing. A check that needs something the brokers do not tell (the embedded broker tells
+less than Kafka) is skipped and says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal
+
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from agents.risk.policy import Policy
+from schemas.registry import dead_letter_topics
+from streams.deadletter import dead_letter_topic
+from streams.settings import Settings, SettingsError
+from streams.topics import admin, topic_differences
+from streams.topics import describe_topics as describe_declared
+
+if TYPE_CHECKING:
+    from streams.app import Topology
+
+State = Literal["ok", "warning", "wrong", "skipped"]
+
+LEAST_FREE_BYTES = 1_000_000_000
+_PINNED = ("faust-streaming", "aiokafka")
+_ADJTIMEX_UNSYNCHRONISED = 5
+_LAGGING = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found. `advice` says what to do, empty when nothing is."""
+
+    check: str
+    state: State
+    found: str
+    advice: str = ""
+
+
+def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Run every check that can be run; one that others need ends the examination when it fails."""
+    try:
+        settings = Settings.from_environment(environ)
+    except SettingsError as error:
+        yield Finding("settings", "wrong", str(error), "correct the variable (docs/settings.md lists them all)")
+        return
+    yield from _settings(settings, environ)
+    yield _versions()
+    yield _disk()
+    yield _clock()
+    try:
+        topology = _topology(settings)
+    except SettingsError as error:
+        yield Finding("policy", "wrong", str(error), "correct the policy file, or unset BORDERFLOW_POLICY_FILE")
+        return
+    yield Finding("policy", "ok", f"version {_policy(settings).version}")
+    unreachable = [address for address in settings.brokers.split(",") if not _listens(address)]
+    if len(unreachable) == len(settings.brokers.split(",")):
+        yield Finding(
+            "brokers", "wrong", f"nothing listens at {settings.brokers}",
+            "start the brokers, or point BORDERFLOW_BROKERS at them; look at firewalls between here and there",
+        )  # fmt: skip
+        return
+    try:
+        with admin(settings) as client:
+            yield from _brokers(client, settings, unreachable)
+            found = dict(_topics(settings))
+            yield from found.values()
+            if found["topics"].state != "wrong":
+                yield _rights(client, topology)
+                yield from _group(client, settings, topology)
+    except (KafkaError, OSError) as error:
+        yield Finding(
+            "brokers", "wrong", f"the brokers do not let this process in: {type(error).__name__}: {error}",
+            "compare BORDERFLOW_SECURITY_PROTOCOL, BORDERFLOW_SASL_* and BORDERFLOW_TLS_* with the brokers' listeners",
+        )  # fmt: skip
+
+
+def _topology(settings: Settings) -> Topology:
+    from streams.topology import build_topology
+
+    return build_topology(settings)
+
+
+def _policy(settings: Settings) -> Policy:
+    from streams.topology import read_policy
+
+    return read_policy(settings)
+
+
+# -- this machine
+
+
+def _settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    unknown = Settings.unknown_variables(environ)
+    if unknown:
+        yield Finding(
+            "settings", "warning", f"no setting reads {', '.join(unknown)}",
+            "look for a misspelt name in docs/settings.md",
+        )  # fmt: skip
+    else:
+        yield Finding("settings", "ok", f"{settings.environment}, steps {', '.join(settings.step_names)}")
+    if settings.environment == "development":
+        yield Finding(
+            "security", "warning", f"development: {settings.security_protocol}",
+            "at a border set BORDERFLOW_ENVIRONMENT=production, which insists on TLS and a pseudonym key",
+        )  # fmt: skip
+    else:
+        yield Finding("security", "ok", f"production: {settings.security_protocol}")
+
+
+def _versions() -> Finding:
+    wanted = {}
+    for requirement in metadata.requires("borderflow") or ():
+        name, pinned, version = requirement.partition("==")
+        if pinned and name in _PINNED:
+            wanted[name] = version.split(";")[0].strip()
+    wrong = [
+        f"{name} {metadata.version(name)} (tested with {version})"
+        for name, version in wanted.items()
+        if metadata.version(name) != version
+    ]
+    if wrong:
+        return Finding(
+            "versions", "wrong", ", ".join(wrong),
+            "install from requirements.lock: the transport overrides their internals",
+        )  # fmt: skip
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return Finding("versions", "ok", f"borderflow {metadata.version('borderflow')}, Python {python}")
+
+
+def _disk() -> Finding:
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        return Finding(
+            "disk", "warning", f"{free / 1e6:.0f} MB free in {folder}", "free some space before logs cannot be written"
+        )
+    return Finding("disk", "ok", f"{free / 1e9:.0f} GB free in {folder}")
+
+
+def _clock() -> Finding:
+    """Whether the kernel holds its clock for synchronised. Lodgements ahead of the brokers' clocks are refused."""
+    advice = "run an NTP client (chrony); brokers refuse lodgements more than 15 minutes ahead of their own clocks"
+    try:
+        buffer = ctypes.create_string_buffer(512)  # struct timex, modes 0: look, change nothing
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
+    except (OSError, AttributeError):
+        return Finding("clock", "skipped", "this system does not tell")
+    if state == _ADJTIMEX_UNSYNCHRONISED:
+        return Finding("clock", "warning", "the kernel says that its clock is not synchronised", advice)
+    if state < 0:
+        return Finding("clock", "skipped", "this system does not tell")
+    return Finding("clock", "ok", "synchronised")
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.strip().rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=3):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+# -- the brokers
+
+
+def _brokers(client: KafkaAdminClient, settings: Settings, unreachable: list[str]) -> Iterator[Finding]:
+    members = client.describe_cluster()["brokers"]
+    if unreachable:
+        yield Finding(
+            "brokers", "warning", f"nothing listens at {', '.join(unreachable)}",
+            "start it, or take it out of BORDERFLOW_BROKERS",
+        )  # fmt: skip
+    elif len(members) < settings.replication:
+        yield Finding(
+            "brokers", "wrong", f"{len(members)} in the cluster, and topics want {settings.replication} replicas",
+            "start more brokers, or lower BORDERFLOW_REPLICATION",
+        )  # fmt: skip
+    else:
+        yield Finding("brokers", "ok", f"{len(members)} in the cluster, at {settings.brokers}")
+
+
+def _topics(settings: Settings) -> Iterator[tuple[str, Finding]]:
+    described = describe_declared(settings)
+    missing = [wanted.name for wanted, found in described if found is None]
+    if missing:
+        shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+        yield "topics", Finding(
+            "topics", "wrong", f"missing, or hidden from this user: {shown}",
+            "run `borderflow topics create` as a user who may (ops/acls.yaml: topics-administrator)",
+        )  # fmt: skip
+        return
+    differs = [said for wanted, found in described for said in topic_differences(wanted, found)]
+    partitions = [said for said in differs if "partitions" in said or "replicas" in said]
+    if partitions:
+        yield "topics", Finding(
+            "topics", "wrong", "; ".join(partitions[:3]),
+            "set BORDERFLOW_PARTITIONS and BORDERFLOW_REPLICATION to what the topics have (a key must stay where it is)",
+        )  # fmt: skip
+        return
+    if differs:
+        yield "topics", Finding(
+            "topics", "warning", "; ".join(differs[:3]),
+            "`borderflow topics describe TOPIC` shows the declaration; change the topic with kafka-configs.sh",
+        )  # fmt: skip
+        return
+    yield "topics", Finding("topics", "ok", f"all {len(described)} as declared")
+    yield "dead letters", Finding("dead letters", "ok", f"{len(dead_letter_topics())} topics to bury in")
+
+
+def _rights(client: KafkaAdminClient, topology: Topology) -> Finding:
+    """Whether this user may read what the hosted steps read and write what they write, by the brokers' own answer."""
+    needs: dict[str, set[str]] = {}
+    for step in topology.steps:
+        for topic in (*step.inputs, *(memory.topic for memory in step.memory)):
+            needs.setdefault(topic, set()).add("READ")
+        for topic in (*step.produces, *(dead_letter_topic(one) for one in step.inputs)):
+            needs.setdefault(topic, set()).add("WRITE")
+    for follow in topology.follows:
+        needs.setdefault(follow.topic, set()).add("READ")
+    said: dict[str, Any] = {
+        one["name"]: one.get("authorized_operations") for one in client.describe_topics(list(needs))
+    }
+    if all(operations is None for operations in said.values()):
+        return Finding("rights", "skipped", "these brokers do not tell what this user may do")
+    lacking = [
+        f"{operation} on {topic}"
+        for topic, operations in needs.items()
+        for operation in sorted(operations - set(said.get(topic) or ()))
+    ]
+    if lacking:
+        return Finding(
+            "rights", "wrong", f"this user may not {', '.join(lacking[:4])}",
+            "grant what ops/acls.yaml lists for its steps",
+        )  # fmt: skip
+    return Finding("rights", "ok", "this user may read and write what its steps do")
+
+
+def _group(client: KafkaAdminClient, settings: Settings, topology: Topology) -> Iterator[Finding]:
+    """Whether workers take part in the group, and how far behind it is."""
+    inputs = {topic for step in topology.steps for topic in step.inputs}
+    try:
+        members = client.describe_groups([settings.group])[settings.group]["members"]
+    except (KafkaError, ValueError, KeyError):
+        yield Finding("workers", "skipped", "these brokers do not tell who is in the group")
+    else:
+        if members:
+            yield Finding("workers", "ok", f"{len(members)} in group {settings.group}")
+        else:
+            yield Finding("workers", "wrong", f"nobody is in group {settings.group}", "start `borderflow worker`")
+    try:
+        committed = client.list_group_offsets(settings.group)[settings.group]
+        ends = client.list_partition_offsets(dict.fromkeys((at for at in committed if at.topic in inputs), -1))
+    except (KafkaError, ValueError, KeyError):
+        yield Finding("lag", "skipped", "these brokers do not tell how far the group has come")
+        return
+    waiting: dict[str, int] = {}
+    for at, end in ends.items():
+        waiting[at.topic] = waiting.get(at.topic, 0) + max(0, end.offset - committed[at].offset)
+    topic, most = max(waiting.items(), key=lambda one: one[1], default=("", 0))
+    if most > _LAGGING:
+        yield Finding(
+            "lag",
+            "warning",
+            f"{most} records of {topic} wait",
+            "see LagTooHigh in docs/operations.md; more workers help",
+        )
+    else:
+        yield Finding("lag", "ok", f"at most {most} records of a topic wait")
