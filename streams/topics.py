@@ -85,7 +85,11 @@ def wanted_topics(settings: Settings) -> tuple[Wanted, ...]:
 @contextlib.contextmanager
 def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     """An admin client for these brokers. Raises kafka-python's `KafkaError` when they cannot be reached."""
-    client = KafkaAdminClient(**settings.client_options(), client_id=f"{settings.group}-admin")
+    client = KafkaAdminClient(
+        **settings.client_options(),
+        client_id=f"{settings.group}-admin",
+        bootstrap_timeout_ms=int(min(_ANSWER_S, settings.request_timeout_s) * 1000),
+    )
     try:
         yield client
     finally:
