@@ -30,9 +30,10 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     """The decision on one item. `decision_id` is equal after any redelivery: a hash of the origin and the step.
 
     `score` ranks within its stream (logistic of the model's log-odds and of the criteria that boost). `probability`
-    is published only inside the inspected band, where scores are calibrated. `layers` are all that spoke, `layer`
-    the one that selected. `threshold` is what the score had to reach at this control point at that moment, `surge`
-    the item's rank for a surge slot and `surge_threshold` what that had to reach.
+    is published only inside the inspected band, where scores are calibrated. `layers` are all that would have
+    selected the item by themselves, `layer` the first of them, which did. `threshold` is what the score had to reach
+    at this control point at that moment, `surge` the item's rank for a surge slot and `surge_threshold` what that
+    had to reach.
 
     `exploration_rate` is the probability with which the uniform draw alone selects this item, whatever its score:
     the audit sample is the items with `exploration` among their `layers`, each with that inclusion probability.

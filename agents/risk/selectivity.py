@@ -116,27 +116,28 @@ class Selectivity:
             spoken.append("criteria")
             layer = layer or "criteria"
         surge = surge_bar = ratio = 0.0
+        offender = False
         bar = account.score_bar()
         if not filtered.auto_cleared:
-            if score >= bar:
+            if score >= bar and account.affords():
                 spoken.append("model")
-                if layer is None and account.affords():
-                    layer = "model"
+                layer = layer or "model"
             if self._is_repeat_offender(filtered):
-                spoken.append("profile")
-                if layer is None and account.within_quota("profile", self._profile_share, 1.0) and account.affords(1.0):
-                    layer = "profile"
-            if layers.is_unusual(filtered, self._anomaly):
+                offender = True
+                if account.within_quota("profile", self._profile_share, 1.0) and account.affords(1.0):
+                    spoken.append("profile")
+                    layer = layer or "profile"
+            if layers.is_unusual(filtered, self._anomaly) and (
+                account.within_quota("anomaly", self._anomaly_share) and account.affords(1.0)
+            ):
                 spoken.append("anomaly")
-                if layer is None and account.within_quota("anomaly", self._anomaly_share) and account.affords(1.0):
-                    layer = "anomaly"
+                layer = layer or "anomaly"
             if flows and (ratio := traffic.surge(flows, item.lodged_at)) >= self._surge_from:
                 surge = ratio * score**self._score_power / (1 + held.surge_picks.spent_on(flows))
                 surge_bar = account.surge_bar(self._surge_share)
-                if surge >= surge_bar:
+                if surge >= surge_bar and account.within_quota("surge", self._surge_share) and account.affords(1.0):
                     spoken.append("surge")
-                    if layer is None and account.within_quota("surge", self._surge_share) and account.affords(1.0):
-                        layer = "surge"
+                    layer = layer or "surge"
 
         learnt = appraisal.learnt
         rate = held.rate if learnt >= self._cold_labels else held.exploration_rate(learnt)
@@ -154,8 +155,10 @@ class Selectivity:
         features = _NO_FEATURES
         selected = layer is not None
         if layer is not None:
-            lane = self._lane(held, layer, spoken, direct, score, filtered)
+            lane = self._lane(held, layer, offender, direct, score, filtered)
             said = self._reasons(spoken, filtered, ordered, direct, ratio, rate)
+            if offender and "profile" not in spoken:
+                said.append(layers.profile_reason(filtered, self._profile))
             said.extend([layers.criterion_reason(hit) for hit in boosts])
             reasons = (*said, *self._brain.explain(filtered, appraisal, REASONS))
             features = appraisal.features
@@ -208,12 +211,12 @@ class Selectivity:
         self,
         held: ControlPointState,
         layer: Layer,
-        spoken: list[Layer],
+        offender: bool,
         direct: list[CriterionHit],
         score: float,
         filtered: ItemFiltered,
     ) -> Lane:
-        if layer == "mandatory" or "profile" in spoken:
+        if layer == "mandatory" or offender:
             return "red"
         if layer == "criteria":
             return layers.direct_lane(direct)
