@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from agents.step import Memory, Step
     from streams.settings import Settings
 
+_ANSWER_S = 10.0
+"""Seconds that brokers have to answer at all: a person waits at a terminal."""
+
 
 class RetentionTooShortError(ValueError):
     """A topic keeps its records for less time than a step remembers them: a rebuilt state would differ."""
