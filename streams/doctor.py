@@ -207,7 +207,7 @@ def _topics(settings: Settings) -> Iterator[tuple[str, Finding]]:
     if partitions:
         yield "topics", Finding(
             "topics", "wrong", "; ".join(partitions[:3]),
-            "set BORDERFLOW_PARTITIONS and BORDERFLOW_REPLICATION to what the topics have (a key must stay where it is)",
+            "set BORDERFLOW_PARTITIONS and BORDERFLOW_REPLICATION to what the topics have (keys must not move)",
         )  # fmt: skip
         return
     if differs:

@@ -49,6 +49,11 @@ class Border:
         children.environment.update(BORDERFLOW_PARTITIONS=str(PARTITIONS), BORDERFLOW_LOG_LEVEL="INFO")
         self.settings = Settings.from_environment(children.environment)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Settings of the workers, as environment variables."""
+        return dict(self._children.environment)
+
     def open(self, *workers: str) -> None:
         """Create the topics and start workers; returns when all of them decide."""
         self._children.run("topics", "topics", "create")
@@ -81,6 +86,11 @@ class Border:
     def stop(self, name: str) -> int | None:
         """SIGTERM a worker; its exit code."""
         return self._children.stop(name)
+
+    def archive(self, root: Path, *arguments: str, name: str = "archive") -> subprocess.Popen[bytes]:
+        """Start `borderflow archive` on a folder."""
+        process = self._processes[name] = self._children.start(name, "archive", "--dir", str(root), *arguments)
+        return process
 
     def run(self, *arguments: str) -> None:
         """Run a `borderflow` command to its end."""

@@ -13,6 +13,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from streams.acls import Component, acls_of, apply, read_components
+from streams.doctor import examine
 from streams.rebuild import LogReader
 from streams.settings import Settings, SettingsError
 from streams.topics import create_topics, describe_topics
@@ -128,6 +129,17 @@ def test_production_refuses_to_talk_in_the_clear(protocol: str, tmp_path: Path) 
                 "BORDERFLOW_SASL_PASSWORD_FILE": str(tmp_path / "password"),
             }
         )
+
+
+def test_the_doctor_says_what_a_user_lacks_and_who_is_not_let_in(granted: Cluster, tmp_path: Path) -> None:
+    observer = login(granted, "SCRAM", "observer")
+    rights = next(one for one in examine(observer) if one.check == "rights")
+    assert (rights.state, "READ on manifests" in rights.found, "acls.yaml" in rights.advice) == ("wrong", True, True)
+    (tmp_path / "password").write_text("guess")
+    wrong = [one for one in examine({**observer, "BORDERFLOW_SASL_PASSWORD_FILE": str(tmp_path / "password")})
+             if one.state == "wrong"]  # fmt: skip
+    assert [one.check for one in wrong] == ["brokers"]
+    assert "do not let this process in" in wrong[0].found
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

@@ -1,0 +1,82 @@
+"""`borderflow doctor`: nothing wrong on a running border, and a useful line for each broken one."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.doctor import Finding, examine
+from streams.topics import create_topics
+from tests.integration.border import Border, border
+from tests.real_kafka.fixtures import asked_for
+
+pytestmark = pytest.mark.broker
+
+
+def findings(environment: dict[str, str]) -> dict[str, Finding]:
+    """What is found, by check; of several findings of one check the worst."""
+    worst = ("wrong", "warning", "skipped", "ok")
+    found: dict[str, Finding] = {}
+    for one in examine(environment):
+        known = found.get(one.check)
+        if known is None or worst.index(one.state) < worst.index(known.state):
+            found[one.check] = one
+    return found
+
+
+def the_wrong_one(environment: dict[str, str]) -> Finding:
+    (wrong,) = [one for one in findings(environment).values() if one.state == "wrong"]
+    assert wrong.advice
+    return wrong
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[Border]:
+    with border(tmp_path / "logs") as made:
+        yield made
+
+
+def test_a_running_border_is_healthy(at: Border) -> None:
+    at.open("one")
+    found = findings(at.environment)
+    assert not [one for one in found.values() if one.state == "wrong"], found
+    assert {found[check].state for check in ("topics", "versions", "policy", "brokers")} == {"ok"}
+    if asked_for():  # the embedded broker does not tell
+        assert found["workers"] == Finding("workers", "ok", "1 in group borderflow")
+        assert (found["rights"].state, found["lag"].state) == ("ok", "ok")
+
+
+def test_each_broken_border_gets_the_line_that_mends_it(at: Border, tmp_path: Path) -> None:
+    healthy = at.environment
+
+    unreadable = the_wrong_one({**healthy, "BORDERFLOW_PARTITIONS": "many"})
+    assert (unreadable.check, "BORDERFLOW_PARTITIONS" in unreadable.found) == ("settings", True)
+
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        away = the_wrong_one({**healthy, "BORDERFLOW_BROKERS": f"127.0.0.1:{nobody.getsockname()[1]}"})
+    assert (away.check, "nothing listens" in away.found) == ("brokers", True)
+
+    missing = the_wrong_one(healthy)
+    assert (missing.check, "borderflow topics create" in missing.advice) == ("topics", True)
+    create_topics(at.settings)
+
+    other = the_wrong_one({**healthy, "BORDERFLOW_PARTITIONS": "7"})
+    assert (other.check, "has 4 partitions, declared 7" in other.found) == ("topics", True)
+
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: broken")
+    refused = the_wrong_one({**healthy, "BORDERFLOW_POLICY_FILE": str(policy)})
+    assert (refused.check, str(policy) in refused.found) == ("policy", True)
+
+    if asked_for():
+        idle = the_wrong_one(healthy)
+        assert (idle.check, idle.advice) == ("workers", "start `borderflow worker`")
+
+
+def test_a_misspelt_variable_is_a_warning(at: Border) -> None:
+    found = findings({**at.environment, "BORDERFLOW_BROKRES": "x"})
+    assert "BORDERFLOW_BROKRES" in found["settings"].found
