@@ -11,9 +11,9 @@ from typing import Protocol
 import msgspec
 
 from agents.risk.activation import Activation, Mode
-from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE, Forgetful, Grove, Model
+from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE, Forgetful, Grove, Model, within_budget
 from agents.risk.champion import Champion, Learning, as_scored, bounded
-from agents.risk.features import Description, describe
+from agents.risk.features import EXACT, Description, describe
 from agents.risk.learner import logistic
 from agents.risk.quarantine import Quarantine
 from agents.risk.reasons import put_into_words
@@ -97,6 +97,9 @@ class StreamMind:
         day = event.inspected_at.timestamp() / _DAY
         self.band.note(min(max(event.score, 0.0), 1.0), label)
         self.labels += 1
+        if not within_budget(event.stream, self.labels):
+            self.champion.learn(features, label, event.weight, day)
+            return
         for name, model in self.models.items():
             self.prequential[name].note(model.log_odds(features), label)
         for name in (FORGETFUL, GROVE, CHAMPION):
@@ -112,13 +115,16 @@ class Brain:
         learning: Learning | None = None,
         activation: dict[Stream, Mode] | None = None,
         quarantine: Quarantine | None = None,
+        exact: bool = True,
     ) -> None:
+        """`exact=False` leaves out the levels of the whole declaration: the benchmark asks what is left without."""
         modes = {**DEFAULT_ACTIVATION, **(activation or {})}
         self.profiles = profiles
         self.version = 0
         self.quarantine = quarantine or Quarantine()
         self.quarantined = 0
         self.ignored = 0
+        self._exact = exact
         self._minds = {stream: StreamMind(modes[stream], learning or Learning()) for stream in STREAMS}
         self._learnt: dict[str, None] = {}
 
@@ -158,6 +164,8 @@ class Brain:
         mind = self._minds[filtered.item.stream]
         activation = mind.activation
         description = describe(filtered)
+        if not self._exact:
+            description.levels = [level for level in description.levels if not level.startswith(EXACT)]
         log_odds, rates = activation.model.score(description)
         learnt = mind.labels if activation.standing is None else activation.labels
         probability = mind.band.probability(logistic(log_odds))

@@ -25,6 +25,19 @@ GROVE = "grove"
 MODELS = (CHAMPION, FORGETFUL, GROVE)
 
 
+WARM = 500
+SHARE = 0.15
+
+
+def within_budget(stream: str, lesson: int) -> bool:
+    """Whether challengers are scored on, and learn, a stream's lesson of this number: the first 500, then 15%.
+
+    The champion learns every lesson in some 50 microseconds, the challengers need four times that. Drawn by number, the
+    choice is the same in every worker, and models are compared on the same lessons.
+    """
+    return lesson <= WARM or unit_hash("challengers", stream, lesson) < SHARE
+
+
 class Model(Protocol):
     """Anything that can decide for a stream. `contributions` sum with `offset` to the log-odds."""
 
@@ -68,20 +81,14 @@ class Forgetful:
 
 
 class Grove:
-    """Three Hoeffding trees, each on its own draw of the lessons, averaged in log-odds.
+    """Three Hoeffding trees, each on its own draw of the lessons, averaged in log-odds."""
 
-    A lesson costs a tree some 100 microseconds, so once `warm` lessons are learnt only a `share` of them is, drawn
-    by the lesson's number: the cost a label stays bounded, and the choice is the same in every worker.
-    """
-
-    def __init__(self, champion: Champion, trees: int = 3, warm: int = 2000, share: float = 0.1) -> None:
+    def __init__(self, champion: Champion, trees: int = 3) -> None:
         self._champion = champion
         self._trees: list[Any] = [
-            tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-4, max_depth=8, leaf_prediction="nb", max_size=5.0)
+            tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-4, max_depth=8, leaf_prediction="mc", max_size=5.0)
             for _ in range(trees)
         ]
-        self._warm = warm
-        self._share = share
         self._lessons = 0
 
     def score(self, description: Description) -> tuple[float, list[float]]:
@@ -106,7 +113,7 @@ class Grove:
         x = _numbers(features)
         for number, one in enumerate(self._trees):
             draw = unit_hash("grove", number, self._lessons)
-            if draw < (0.7 if self._lessons <= self._warm else self._share):
+            if draw < 0.7:
                 one.learn_one(x, bool(label), w=weight)
 
     def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:

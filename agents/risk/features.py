@@ -20,9 +20,9 @@ from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, Trav
 FEATURE_SCHEMA = 1
 """Raised whenever a name or a meaning below changes: snapshots of models from another schema are not read."""
 
-EXACT = "hs6*route*tariff*kg="
+EXACT = "hs6*route*tariff*kg"
 """The whole declaration to the gram: only a lodger who repeats himself meets his own past there."""
-EXACT_VALUE = "hs6*route*tariff*kg*value="
+EXACT_VALUE = "hs6*route*tariff*kg*value"
 
 _HALF_OCTAVES = 2.0 / log(2.0)
 _MAX = 1e15
@@ -141,8 +141,8 @@ def _cargo(cargo: CargoFacts, point: str, quantities: dict[str, float]) -> Descr
         "route*tariff*mass=" + route + "*" + tariff + banded,
         "hs6*route*tariff=" + full,
         "hs6*route*tariff*mass=" + full + banded,
-        EXACT + declared,
-        f"{EXACT_VALUE}{declared}*{value:g}",
+        EXACT + "=" + declared,
+        f"{EXACT_VALUE}={declared}*{value:g}",
         "hs6*origin*carrier=" + crossed + "*" + cargo.carrier,
         "hs6*origin*control-point=" + crossed + "*" + point,
         "consignee=" + cargo.consignee,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 from typing import Any, Protocol
 
 import numpy as np
@@ -61,8 +61,8 @@ class Cost:
         return 1e6 * self.seconds[what] / self.items[what] if self.items[what] else 0.0
 
     def add(self, what: str, items: int, since: float) -> None:
-        """Count `items` done since `since` (perf_counter)."""
-        self.seconds[what] += perf_counter() - since
+        """Count `items` done since `since` (process_time)."""
+        self.seconds[what] += process_time() - since
         self.items[what] += items
 
 

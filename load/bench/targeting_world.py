@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 from agents.identity import unit_hash
@@ -73,7 +73,7 @@ def run_borderflow(
 
     def flush(now: datetime) -> None:
         for result in _in_turn(inspector.due(now)):
-            began = perf_counter()
+            began = process_time()
             done = loop.inspect(result)
             run.cost.add("learn", len(done.examples), began)
             for example in done.examples:
@@ -85,7 +85,7 @@ def run_borderflow(
                 tally[1] += found
         for topic in sorted(waiting):
             before = len(examples)
-            began = perf_counter()
+            began = process_time()
             done = loop.send(topic, waiting[topic])
             run.cost.add("score", len(examples) - before, began)
             for alert in done.alerts:
@@ -132,12 +132,12 @@ def run_baseline(
             _, _, example, label = heapq.heappop(pending)
             due.append((example, label))
         if due:
-            began = perf_counter()
+            began = process_time()
             strategy.learn([example for example, _ in due], [label for _, label in due])
             run.cost.add("learn", len(due), began)
         points = by_day[day]
         todays = [example for point in sorted(points) for example in points[point]]
-        began = perf_counter()
+        began = process_time()
         scores = strategy.score(todays)
         run.cost.add("score", len(todays), began)
         at = 0
