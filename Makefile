@@ -50,6 +50,7 @@ generate: install ## write the files that are made from the code: JSON Schemas, 
 	$(BIN)/python -m streams.settings
 	$(BIN)/python -m schemas.page
 	$(BIN)/python -m streams.policies.page
+	$(BIN)/python -m streams.archive.page
 
 clean: ## remove caches and build output
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist build

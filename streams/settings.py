@@ -118,6 +118,10 @@ class Settings:
         str, Meta(description="Key that pseudonyms of persons are derived with; prefer the file.")
     ] = field(default="", repr=False)
     pseudonym_key_file: Annotated[str, Meta(description="File that holds that key.")] = ""
+    archive_dir: Annotated[str, Meta(min_length=1, description="Folder of the archive.")] = "archive"
+    archive_key_file: Annotated[
+        str, Meta(description="File with the key (32 bytes or more) that seals archived records about persons.")
+    ] = ""
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="The least severe log lines to write.")
     ] = "INFO"
@@ -151,6 +155,7 @@ class Settings:
             "tls_cert_file",
             "tls_key_file",
             "pseudonym_key_file",
+            "archive_key_file",
         ):
             path = getattr(self, name)
             if path and not Path(path).is_file():

@@ -74,7 +74,8 @@ def rfc3339(epoch_s: float) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _milliseconds(time: bytes) -> int | None:
+def milliseconds(time: bytes) -> int | None:
+    """An RFC 3339 time in milliseconds since the epoch, None when it cannot be read."""
     try:
         parsed = datetime.fromisoformat(time.decode())
     except ValueError:
@@ -88,7 +89,7 @@ def sent_ms(record: Record) -> int:
     """When a record was sent, in milliseconds: its `ce_time` when it has a readable one, else its timestamp."""
     for name, value in record.headers:
         if name == "ce_time":
-            return _milliseconds(value) or record.timestamp
+            return milliseconds(value) or record.timestamp
     return record.timestamp
 
 

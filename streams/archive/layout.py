@@ -1,0 +1,168 @@
+"""Where archived records lie, told by file names alone, so that what is archived is never a matter of opinion.
+
+    <root>/topic=decisions/date=2026-03-02/00003-00000000000000001200-00000000000000001899-1of2.parquet
+
+A chunk is a run of offsets of one partition, first to last, all of them archived. Its records lie in one part for each
+date (event time, UTC). A chunk exists when all of its parts do; parts of one that never became whole are the remains
+of a crash. A chunk whose run lies within that of another whole chunk has been compacted into it. So the whole chunks
+that remain follow each other without gap or overlap, or something was lost, and `Catalogue.gaps` says where.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+TEMPORARY = ".writing"
+"""Suffix of a file that is being written."""
+
+_NAME = re.compile(r"^(\d{5,})-(\d{20})-(\d{20})-(\d+)of(\d+)\.parquet$")
+_FOLDERS = re.compile(r"^topic=([a-z-]+)/date=(\d{4,}-\d{2}-\d{2})$")
+
+
+class ArchiveError(Exception):
+    """The archive cannot be written or read as asked; the message names the file or folder and the place in it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Part:
+    """One file: the records of one chunk that bear one date. `number` counts from 1 to `of`."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    number: int
+    of: int
+    date: str
+
+    @property
+    def path(self) -> str:
+        """Its path below the archive's root."""
+        name = f"{self.partition:05d}-{self.first:020d}-{self.last:020d}-{self.number}of{self.of}.parquet"
+        return f"topic={self.topic}/date={self.date}/{name}"
+
+    @classmethod
+    def at(cls, path: str) -> Self | None:
+        """The part at a path below the root, None when nothing of the archive is named so."""
+        folder, _, name = path.rpartition("/")
+        where, named = _FOLDERS.match(folder), _NAME.match(name)
+        if where is None or named is None:
+            return None
+        partition, first, last, number, of = map(int, named.groups())
+        return cls(where[1], partition, first, last, number, of, where[2])
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Chunk:
+    """A whole chunk, its parts by number."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Offsets that are in no file, between chunks that are. `before` is the path of the file after the gap."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    before: str
+
+    def __str__(self) -> str:
+        offsets = f"offsets {self.first} to {self.last} of {self.topic}[{self.partition}]"
+        return f"{self.before}: {offsets} are missing before it"
+
+
+class Catalogue:
+    """What an archive holds, as its files stand at this moment."""
+
+    def __init__(self, root: Path, parts: Iterable[Part]) -> None:
+        self.root = root
+        self.incomplete: list[Part] = []
+        self.superseded: list[Part] = []
+        self._chunks: dict[tuple[str, int], list[Chunk]] = {}
+        runs: dict[tuple[str, int], dict[tuple[int, int, int], list[Part]]] = {}
+        for part in sorted(parts):
+            runs.setdefault((part.topic, part.partition), {}).setdefault((part.first, part.last, part.of), []).append(
+                part
+            )
+        for place, found in runs.items():
+            self._chunks[place] = list(self._whole(place, found))
+
+    def _whole(self, place: tuple[str, int], runs: dict[tuple[int, int, int], list[Part]]) -> Iterator[Chunk]:
+        reached = -1
+        for (first, last, of), parts in sorted(runs.items(), key=lambda run: (run[0][0], -run[0][1], run[0][2])):
+            if [part.number for part in parts] != list(range(1, of + 1)):
+                self.incomplete += parts
+            elif last <= reached:
+                self.superseded += parts
+            elif first <= reached:
+                raise ArchiveError(f"{self.root / parts[0].path}: overlaps the files before it")
+            else:
+                reached = last
+                yield Chunk(*place, first, last, tuple(parts))
+
+    @classmethod
+    def of(cls, root: Path) -> Self:
+        """Look through the folders of `root`. Raises `ArchiveError` when there is no such folder."""
+        if not root.is_dir():
+            raise ArchiveError(f"{root}: there is no archive here")
+        found = (Part.at(path.relative_to(root).as_posix()) for path in root.glob("topic=*/date=*/*.parquet"))
+        return cls(root, [part for part in found if part is not None])
+
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """Every topic and partition with a whole chunk, in order."""
+        return sorted(place for place, chunks in self._chunks.items() if chunks)
+
+    def partitions(self, topic: str) -> list[int]:
+        """The partitions of a topic that something is archived of."""
+        return [partition for name, partition in self.places if name == topic]
+
+    def chunks(self, topic: str, partition: int) -> list[Chunk]:
+        """The whole chunks of a partition, in the order of offsets."""
+        return self._chunks.get((topic, partition), [])
+
+    def files(self, topic: str) -> list[Path]:
+        """The files that hold the records of a topic, each record in exactly one."""
+        return [
+            self.root / part.path
+            for partition in self.partitions(topic)
+            for chunk in self.chunks(topic, partition)
+            for part in chunk.parts
+        ]
+
+    def end(self, topic: str, partition: int) -> int | None:
+        """The offset after the last one archived, None when nothing is."""
+        chunks = self.chunks(topic, partition)
+        return chunks[-1].last + 1 if chunks else None
+
+    def gaps(self) -> list[Gap]:
+        """Runs of offsets that are missing between chunks."""
+        return [
+            Gap(topic, partition, earlier.last + 1, later.first - 1, str(self.root / later.parts[0].path))
+            for topic, partition in self.places
+            for earlier, later in zip(self.chunks(topic, partition), self.chunks(topic, partition)[1:], strict=False)
+            if later.first != earlier.last + 1
+        ]
+
+
+def remove_remains(root: Path) -> list[Path]:
+    """Remove what a crash left: files being written, and parts of chunks that never became whole. Says which.
+
+    Only the one writer of an archive may call this.
+    """
+    remains = [*root.glob(f"topic=*/date=*/*{TEMPORARY}"), *root.glob(f"policies/*{TEMPORARY}")]
+    remains += [root / part.path for part in Catalogue.of(root).incomplete]
+    for path in remains:
+        path.unlink()
+    return remains

@@ -1,0 +1,57 @@
+"""Every policy that decided, kept with the archive: a decision can be recomputed only with the policy it was made by.
+
+A policy is stored as canonical JSON under its version, which is a hash of that text, so a stored policy proves itself.
+It may hold the secret of the exploration draws: the files are readable by their owner only.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from agents.risk.policy import Policy, PolicyRefusedError, read_policy
+from streams.archive.layout import TEMPORARY, ArchiveError
+from streams.archive.writing import sync_folder
+
+
+class PolicyShelf:
+    """The policies in `<archive>/policies`."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "policies"
+
+    def versions(self) -> tuple[str, ...]:
+        """The versions that are kept, in order."""
+        return tuple(sorted(file.stem for file in self._folder.glob("*.json")))
+
+    def keep(self, policy: Policy) -> bool:
+        """Store a policy; False when it was there. Raises `OSError`."""
+        target = self._folder / f"{policy.policy_version}.json"
+        if target.exists():
+            return False
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(target.name + TEMPORARY)
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(policy, order="sorted"))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        sync_folder(self._folder)
+        return True
+
+    def get(self, version: str) -> Policy:
+        """The policy of a version. Raises `ArchiveError`: it is not kept, or the file is not what it was."""
+        file = self._folder / f"{version}.json"
+        if not file.is_file():
+            raise ArchiveError(
+                f"{file}: policy {version} is not kept; add its file with `borderflow archive keep-policy FILE`"
+            )
+        try:
+            policy = read_policy(msgspec.json.decode(file.read_bytes()))
+        except (msgspec.DecodeError, PolicyRefusedError) as error:
+            raise ArchiveError(f"{file}: {error}") from None
+        if policy.policy_version != version:
+            raise ArchiveError(f"{file}: is not policy {version} any more: its contents make {policy.policy_version}")
+        return policy

@@ -1,0 +1,146 @@
+"""Reads archived records back: the exact bytes, in the order of offsets, with a clear word on what cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from streams.archive.layout import ArchiveError, Catalogue, Chunk, Part
+from streams.archive.rows import Archived, digest
+from streams.archive.sealing import ArchiveKey, Seal
+from streams.archive.writing import FORMAT, METADATA, ChunkFacts, digest_secret
+
+_COLUMNS = ("partition", "offset", "at", "key", "headers", "first", "value", "sealed", "digest")
+_BATCH = 2048
+
+
+@dataclass(frozen=True)
+class ArchiveReader:
+    """Reads one archive as its catalogue stands."""
+
+    catalogue: Catalogue
+    key: ArchiveKey | None = None
+
+    def records(self, topic: str, partition: int, start: int = 0, upto: int | None = None) -> Iterator[Archived]:
+        """The records of a partition from offset `start` on, below `upto`, redelivered ones among them.
+
+        Raises `ArchiveError` that names the file and the place: for a gap between files, a file that was cut or
+        altered, one of a later format, and a seal that does not open.
+        """
+        reached: int | None = None
+        for chunk in self.catalogue.chunks(topic, partition):
+            if chunk.last < start or (upto is not None and chunk.first >= upto):
+                continue
+            if reached is not None and chunk.first != reached:
+                raise ArchiveError(
+                    f"{self.catalogue.root / chunk.parts[0].path}: "
+                    f"offsets {reached} to {chunk.first - 1} of {topic}[{partition}] are missing before it"
+                )
+            reached = chunk.last + 1
+            for record in self._of_chunk(chunk):
+                if record.offset >= start and (upto is None or record.offset < upto):
+                    yield record
+
+    def facts(self, part: Part) -> ChunkFacts:
+        """What the metadata of a file says. Raises `ArchiveError`."""
+        return chunk_facts(self.catalogue.root / part.path, part)
+
+    def _of_chunk(self, chunk: Chunk) -> Iterator[Archived]:
+        """The records of a chunk by offset. A chunk lies in as many files as it has dates, each in order of offsets."""
+        streams = [self._of_part(part) for part in chunk.parts]
+        if len(streams) == 1:
+            yield from streams[0]
+            return
+        heads = {number: head for number, stream in enumerate(streams) if (head := next(stream, None)) is not None}
+        while heads:
+            number = min(heads, key=lambda n: heads[n].offset)
+            yield heads[number]
+            following = next(streams[number], None)
+            if following is None:
+                del heads[number]
+            else:
+                heads[number] = following
+
+    def _of_part(self, part: Part) -> Iterator[Archived]:
+        path = self.catalogue.root / part.path
+        facts = chunk_facts(path, part)
+        seal = Seal.of_file(facts.sealed, self.key, part.topic, part.partition, path)
+        known = not facts.digests or (self.key is not None and self.key.key_id == facts.digests)
+        secret = (digest_secret(self.key) if facts.digests else b"") if known else None
+        before, found = part.first - 1, 0
+        with opened(path) as file:
+            batches = file.iter_batches(_BATCH, columns=list(_COLUMNS))
+            while True:
+                try:
+                    batch = next(batches, None)
+                except (pa.ArrowException, OSError) as error:
+                    raise ArchiveError(f"{path}: damaged after offset {before}: {_short(error)}") from None
+                if batch is None:
+                    break
+                for record in _records(part, batch, seal, secret, path):
+                    if not before < record.offset <= part.last:
+                        raise ArchiveError(f"{path}: offset {record.offset} after {before} is out of place")
+                    before = record.offset
+                    found += 1
+                    yield record
+        if found != facts.records:
+            raise ArchiveError(f"{path}: holds {found} records and says {facts.records}")
+
+
+def chunk_facts(path: Path, part: Part) -> ChunkFacts:
+    """The metadata of a file, checked against its name. Raises `ArchiveError`."""
+    with opened(path) as file:
+        said = (file.schema_arrow.metadata or {}).get(METADATA)
+    if said is None:
+        raise ArchiveError(f"{path}: was not written by the archive (no {METADATA.decode()} in its metadata)")
+    try:
+        facts = msgspec.json.decode(said, type=ChunkFacts)
+    except msgspec.DecodeError as error:
+        raise ArchiveError(f"{path}: its metadata cannot be read: {error}") from None
+    if facts.format > FORMAT:
+        raise ArchiveError(f"{path}: has format {facts.format}; this version reads up to {FORMAT}")
+    if (facts.topic, facts.partition, facts.first, facts.last, facts.part, facts.of, facts.date) != (
+        part.topic, part.partition, part.first, part.last, part.number, part.of, part.date,
+    ):  # fmt: skip
+        raise ArchiveError(f"{path}: is not what its name says: it holds {facts.topic}[{facts.partition}] "
+                           f"offsets {facts.first} to {facts.last}")  # fmt: skip
+    return facts
+
+
+def opened(path: Path) -> pq.ParquetFile:
+    """A Parquet file, its pages checked when they are read. Raises `ArchiveError`."""
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        size = path.stat().st_size if path.exists() else 0
+        raise ArchiveError(f"{path}: cannot be read as Parquet ({size} bytes): {_short(error)}") from None
+
+
+def _records(
+    part: Part, batch: pa.RecordBatch, seal: Seal | None, secret: bytes | None, path: Path
+) -> Iterator[Archived]:
+    columns = [batch.column(name) for name in _COLUMNS]
+    at = columns[2].cast(pa.int64()).to_pylist()
+    lists: list[list[Any]] = [column.to_pylist() if place != 2 else at for place, column in enumerate(columns)]
+    for partition, offset, timestamp, key, headers, first, clear, sealed, kept in zip(*lists, strict=True):
+        value = clear
+        if sealed is not None:
+            if seal is None:
+                raise ArchiveError(f"{path}: offset {offset} is sealed and the file says that it is not")
+            try:
+                value = seal.open(offset, sealed)
+            except ArchiveError as error:
+                raise ArchiveError(f"{path}: {error}") from None
+        pairs = [(one["name"], one["value"]) for one in headers]
+        altered = secret is not None and digest(timestamp, key, pairs, value, secret) != kept
+        yield Archived(part.topic, partition, offset, timestamp, key, value, pairs, first, altered)
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,95 @@
+"""From Kafka records to the rows of a chunk, and back to the exact bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+from schemas.codec import Undecodable, codec_for
+from schemas.registry import DEAD_LETTER_SUFFIX, declaration
+from streams.archive.columns import Extractor, dead_letter_row
+from streams.archive.redeliveries import Marks
+from streams.wire import Record, header, milliseconds
+
+DIGEST_BYTES: Final = 8
+
+
+@dataclass(slots=True)
+class Archived:
+    """A record as it was: it satisfies `streams.wire.Record`. `altered`: its bytes are not those that were archived."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    first: bool = True
+    altered: bool = False
+
+
+@dataclass(slots=True)
+class Row:
+    """One record with the values of its topic's columns."""
+
+    record: Record
+    first: bool
+    unreadable: str | None
+    values: list[Any]
+
+
+def holds_personal_data(topic: str) -> bool:
+    """Whether records of a topic are sealed: as it is declared; a dead letter is as its source."""
+    return declaration(topic.removesuffix(DEAD_LETTER_SUFFIX)).personal.holds
+
+
+class RowReader:
+    """Reads the rows of one partition, in the order of its offsets."""
+
+    def __init__(self, topic: str, marks: Marks) -> None:
+        self._dead_letters = topic.endswith(DEAD_LETTER_SUFFIX)
+        self._decode = None if self._dead_letters else codec_for(topic).decode
+        self._extractor = Extractor(topic)
+        self.marks = marks
+
+    def read(self, record: Record) -> Row:
+        """The row of a record; one that cannot be decoded is archived all the same, and says why."""
+        if self._decode is None:
+            return Row(record, True, None, dead_letter_row(record.headers))
+        try:
+            event = self._decode(record.value, header(record.headers, "ce_type"))
+        except Undecodable as why:
+            return Row(record, True, why.reason, self._extractor.empty)
+        if event is None:  # a tombstone
+            return Row(record, True, None, self._extractor.empty)
+        return Row(record, self.marks.is_first(event), None, self._extractor.row(event))
+
+
+def digest(
+    timestamp: int, key: bytes | None, headers: Sequence[tuple[str, bytes | None]], value: bytes | None, secret: bytes
+) -> bytes:
+    """8 bytes that tell whether a record is as it was archived; with a secret nobody else can make them."""
+    made = blake2b(digest_size=DIGEST_BYTES, key=secret)
+    made.update(timestamp.to_bytes(8, "big", signed=True))
+    for text in (key, value):
+        made.update(b"\x00" if text is None else b"\x01" + len(text).to_bytes(8, "big") + text)
+    for name, said in headers:
+        named = name.encode()
+        made.update(len(named).to_bytes(4, "big") + named)
+        made.update(b"\x00" if said is None else b"\x01" + len(said).to_bytes(4, "big") + said)
+    return made.digest()
+
+
+def sent_at_ms(record: Record) -> int | None:
+    """The `ce_time` of a record in ms, None when it has no readable one."""
+    said = header(record.headers, "ce_time")
+    return None if said is None else milliseconds(said)
+
+
+def text_header(record: Record, name: str) -> str | None:
+    """A header as text, None when there is none."""
+    said = header(record.headers, name)
+    return None if said is None else said.decode(errors="replace")

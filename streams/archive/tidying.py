@@ -1,0 +1,207 @@
+"""Keeps an archive in good order: small chunks become large ones, and what is too old is taken out.
+
+Both can be killed at any moment. A compacted chunk counts from the moment that its last part is there, and from then
+on the small ones within its run do not; they are removed in the next round, so that a query that has just listed the
+files may finish. Retention replaces a file by an empty one of the same name that says so: the run of offsets stays
+whole, and it stays known that there was something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import pyarrow as pa
+
+from streams.archive.columns import schema_of
+from streams.archive.layout import ArchiveError, Catalogue, Chunk, Part
+from streams.archive.reading import chunk_facts, opened
+from streams.archive.rows import holds_personal_data
+from streams.archive.sealing import UNPROTECTED, ArchiveKey, Seal
+from streams.archive.writing import ChunkFacts, date_of, write_part
+
+TARGET_BYTES: Final = 64 * 1024 * 1024
+"""Files are put together until they come to this, compressed."""
+TARGET_RECORDS: Final = 500_000
+_FEWEST: Final = 4
+"""So many small chunks in a row, at least, are worth writing anew."""
+
+
+def remove_superseded(root: Path) -> int:
+    """Remove files whose records were compacted into others in an earlier round; how many."""
+    superseded = Catalogue.of(root).superseded
+    for part in superseded:
+        (root / part.path).unlink(missing_ok=True)
+    return len(superseded)
+
+
+def compact(root: Path, key: ArchiveKey | None, *, fewest: int = _FEWEST) -> int:
+    """Put runs of small chunks together, after removing what the last round left; how many chunks became fewer.
+
+    Raises `ArchiveError` for a file that cannot be read, and when records are sealed with a key that is not at hand.
+    """
+    remove_superseded(root)
+    catalogue, compacted = Catalogue.of(root), 0
+    for topic, partition in catalogue.places:
+        for run in list(_runs(catalogue, topic, partition)):
+            if len(run) >= fewest:
+                _put_together(root, run, key)
+                compacted += len(run)
+    return compacted
+
+
+def retire(root: Path, days: Mapping[str, int], now: datetime | None = None) -> int:
+    """Take out the records of files whose date is more than so many days before `now`, by topic; how many files."""
+    today, retired = now or datetime.now(UTC), 0
+    catalogue = Catalogue.of(root)
+    for topic, partition in catalogue.places:
+        if topic not in days:
+            continue
+        oldest = (today - timedelta(days=days[topic])).date().isoformat()
+        for chunk in catalogue.chunks(topic, partition):
+            for part in chunk.parts:
+                if part.date < oldest:
+                    facts = chunk_facts(root / part.path, part)
+                    if facts.records:
+                        said = msgspec.structs.replace(
+                            facts,
+                            records=0,
+                            taken_out=facts.taken_out + facts.records,
+                            expired=today.isoformat(timespec="seconds"),
+                        )
+                        write_part(root, part, schema_of(topic).empty_table(), said)
+                        retired += 1
+    return retired
+
+
+def keep_days(topics: tuple[str, ...], every: int, personal: int) -> dict[str, int]:
+    """Days by topic from the two figures people give, 0 for no end: for all, and for records about persons."""
+    days = {}
+    for topic in topics:
+        given = [one for one in (every, personal if holds_personal_data(topic) else 0) if one]
+        if given:
+            days[topic] = min(given)
+    return days
+
+
+def _runs(catalogue: Catalogue, topic: str, partition: int) -> Iterator[list[Chunk]]:
+    run: list[Chunk] = []
+    size = records = 0
+    for chunk in catalogue.chunks(topic, partition):
+        paths = [catalogue.root / part.path for part in chunk.parts]
+        bytes_here = sum(path.stat().st_size for path in paths)
+        records_here = chunk.last - chunk.first + 1
+        follows = not run or chunk.first == run[-1].last + 1
+        fits = size + bytes_here <= TARGET_BYTES and records + records_here <= TARGET_RECORDS
+        if run and not (follows and fits):
+            yield run
+            run, size, records = [], 0, 0
+        run.append(chunk)
+        size += bytes_here
+        records += records_here
+    if run:
+        yield run
+
+
+def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> None:
+    first, last = run[0].first, run[-1].last
+    topic, partition = run[0].topic, run[0].partition
+    by_date: dict[str, list[Part]] = {}
+    for chunk in run:
+        for part in chunk.parts:
+            by_date.setdefault(part.date, []).append(part)
+    if len(by_date) > 1:
+        by_date = {date: parts for date, parts in by_date.items() if date != date_of(0) or _any_records(root, parts)}
+    facts = [chunk_facts(root / chunk.parts[0].path, chunk.parts[0]) for chunk in run]
+    missing = tuple(gap for one in facts for gap in one.missing)
+    digests = {one.digests for one in facts}
+    if len(digests) > 1:
+        return  # the key changed in between: each chunk stays checked with its own
+    for number, date in enumerate(sorted(by_date), 1):
+        said = [chunk_facts(root / part.path, part) for part in by_date[date]]
+        sealed = any(one.sealed != UNPROTECTED for one in said)
+        if sealed and key is None:
+            raise ArchiveError(
+                f"{root / by_date[date][0].path}: sealed; BORDERFLOW_ARCHIVE_KEY_FILE is needed to compact"
+            )
+        seal = Seal.fresh(key, topic, partition) if key is not None and sealed else None
+        tables = [
+            _resealed(root / part.path, part, one, key, seal) for part, one in zip(by_date[date], said, strict=True)
+        ]
+        table = pa.concat_tables(tables)
+        part = Part(topic, partition, first, last, number, len(by_date), date)
+        expired = max((one.expired for one in said), default="")
+        made = ChunkFacts(
+            topic=topic, partition=partition, first=first, last=last, part=number, of=len(by_date), date=date,
+            records=table.num_rows, taken_out=sum(one.taken_out for one in said), missing=missing,
+            marks=facts[-1].marks, sealed=UNPROTECTED if seal is None else seal.said, digests=facts[0].digests,
+            expired=expired,
+        )  # fmt: skip
+        write_part(root, part, table, made)
+
+
+def _any_records(root: Path, parts: list[Part]) -> bool:
+    said = [chunk_facts(root / part.path, part) for part in parts]
+    return any(one.records or one.taken_out for one in said)
+
+
+def _resealed(path: Path, part: Part, said: ChunkFacts, key: ArchiveKey | None, seal: Seal | None) -> pa.Table:
+    """The rows of a file, as this version's columns, under the seal of the file to come."""
+    with opened(path) as file:
+        table: pa.Table = file.read().replace_schema_metadata(None)
+    schema = schema_of(part.topic)
+    columns = [
+        table.column(field.name).cast(field.type) if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]  # fmt: skip
+    table = pa.Table.from_arrays(columns, schema=schema)
+    if seal is None:
+        return table
+    old = Seal.of_file(said.sealed, key, part.topic, part.partition, path)
+    offsets = table.column("offset").to_pylist()
+    values = table.column("value" if old is None else "sealed").to_pylist()
+    try:
+        sealed = [
+            None if value is None else seal.close(offset, value if old is None else old.open(offset, value))
+            for offset, value in zip(offsets, values, strict=True)
+        ]
+    except ArchiveError as error:
+        raise ArchiveError(f"{path}: {error}") from None
+    place = schema.get_field_index("sealed")
+    table = table.set_column(place, schema.field("sealed"), pa.array(sealed, pa.binary()))
+    clear = schema.get_field_index("value")
+    return table.set_column(clear, schema.field("value"), pa.nulls(table.num_rows, pa.binary()))
+
+
+def summary(root: Path) -> list[dict[str, object]]:
+    """One row by topic: partitions, records, files, bytes, dates, protection. For `borderflow archive status`."""
+    catalogue = Catalogue.of(root)
+    rows: list[dict[str, object]] = []
+    for topic in sorted({name for name, _ in catalogue.places}):
+        parts = [
+            part
+            for partition in catalogue.partitions(topic)
+            for chunk in catalogue.chunks(topic, partition)
+            for part in chunk.parts
+        ]
+        facts = [chunk_facts(root / part.path, part) for part in parts]
+        sealed = {one.sealed != UNPROTECTED for one in facts}
+        protection = "none needed"
+        if holds_personal_data(topic):
+            protection = "sealed" if sealed == {True} else "UNPROTECTED" if sealed == {False} else "partly UNPROTECTED"
+        rows.append({
+            "topic": topic,
+            "partitions": len(catalogue.partitions(topic)),
+            "records": sum(one.records for one in facts),
+            "expired": sum(one.taken_out for one in facts),
+            "files": len(parts),
+            "bytes": sum((root / part.path).stat().st_size for part in parts),
+            "from": min(part.date for part in parts),
+            "to": max(part.date for part in parts),
+            "persons": protection,
+        })  # fmt: skip
+    return rows

@@ -1,0 +1,31 @@
+"""Times as people give them: `2026-03-02`, `2026-03-02T12:00Z`, or how long ago, `90m`, `24h`, `7d`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+
+_SPANS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_AGO: Final = re.compile(r"^(\d+)([smhd])$")
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """The time that `text` means; without a zone it is UTC. Raises `ValueError` that quotes it."""
+    if ago := _AGO.match(text):
+        return now - timedelta(**{_SPANS[ago[2]]: int(ago[1])})
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no time; write 2026-03-02T12:00Z, 2026-03-02, or how long ago: 24h, 7d"
+        ) from None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def milliseconds(at: datetime) -> int:
+    """Milliseconds since the epoch."""
+    return int((at - EARLIEST) / timedelta(milliseconds=1))

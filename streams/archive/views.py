@@ -1,0 +1,122 @@
+"""DuckDB views over the archive: one for each topic, each record once, and the joins that questions begin with.
+
+The files that count are listed when the views are made (compaction may be under way), and DuckDB reads only the columns
+and dates that a question needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from schemas.registry import DEAD_LETTER_SUFFIX
+from streams.archive.columns import columns_of, schema_of
+from streams.archive.consuming import archived_topics
+from streams.archive.envelope import ENVELOPE, RAW_ONLY
+from streams.archive.layout import Catalogue
+from streams.archive.redeliveries import BY_UPSTREAM
+
+OUTCOMES: Final = """
+SELECT d.*, r.result_id, r.inspected_at, r.method, r.outcome, r.severity, r.categories,
+       r.outcome IN ('clear', 'irregularity', 'seizure') AND r.method <> 'none' AS inspected,
+       r.outcome = 'seizure' AS seized
+FROM decisions d LEFT JOIN latest_results r USING (decision_id)
+"""
+LATEST_RESULTS: Final = """
+SELECT * FROM inspection_results
+QUALIFY row_number() OVER (PARTITION BY decision_id ORDER BY inspected_at DESC, "offset" DESC) = 1
+"""
+JOINS: Final = {
+    "latest_results": (LATEST_RESULTS, "of `inspection_results`, the latest on each decision: corrections count"),
+    "outcomes": (
+        OUTCOMES,
+        "every decision with its latest result: the columns of `decisions`, and `result_id`, `inspected_at`, `method`, "
+        "`outcome`, `severity`, `categories`, `inspected` (somebody looked) and `seized`; all empty without a result",
+    ),
+}
+"""Views over views, with what they are."""
+
+
+def view_name(topic: str) -> str:
+    """The view of a topic: its name with underscores."""
+    return topic.replace("-", "_")
+
+
+def shown_columns(topic: str) -> list[tuple[str, pa.DataType, str]]:
+    """Name, type and meaning of the columns of a topic's view, in order."""
+    envelope = [one for one in ENVELOPE if one[0] not in RAW_ONLY]
+    return [(one.name, one.type, one.meaning) for one in columns_of(topic)] + envelope
+
+
+def connect(
+    catalogue: Catalogue, *, memory: str = "2GB", threads: int = 2, spill: Path | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory with the views of an archive. What does not fit into `memory` goes to the folder `spill`."""
+    db = duckdb.connect(":memory:")
+    db.execute("SET TimeZone = 'UTC'")
+    db.execute(f"SET memory_limit = '{memory}'")
+    db.execute(f"SET threads = {threads}")
+    db.execute("SET preserve_insertion_order = false")
+    db.execute("SET enable_progress_bar = false")
+    if spill is not None:
+        db.execute(f"SET temp_directory = {_quoted(str(spill))}")
+    for topic in archived_topics():
+        _view(db, catalogue, topic)
+    for name, (text, _) in JOINS.items():
+        db.execute(f"CREATE VIEW {name} AS {text}")
+    return db
+
+
+def _view(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, topic: str) -> None:
+    name, files = view_name(topic), catalogue.files(topic)
+    wanted = schema_of(topic)
+    if files:
+        listed = ", ".join(_quoted(str(file)) for file in files)
+        source = (
+            f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{'date': DATE}}, union_by_name = true)"
+        )
+        described = db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608 - our own names and paths
+        there = {row[0] for row in described}
+        # A column that is newer than every file is empty, not unknown.
+        newer = [f"NULL::{_sql_type(field.type)} AS {field.name}" for field in wanted if field.name not in there]
+        select = f"SELECT {', '.join(['*', *newer])} FROM {source}"  # noqa: S608 - our own names and paths
+    else:  # names of our own, too
+        empty = [f'NULL::{_sql_type(field.type)} AS "{field.name}"' for field in wanted]
+        select = f"SELECT {', '.join(empty)}, '{topic}' AS topic, NULL::DATE AS date WHERE false"
+    db.execute(f"CREATE VIEW raw_{name} AS {select}")
+    shown = ", ".join(f'"{column}"' for column, _, _ in shown_columns(topic))
+    db.execute(f"CREATE VIEW {name} AS SELECT {shown}, date FROM raw_{name} {_first_only(topic)}")  # noqa: S608 - as above
+
+
+def _first_only(topic: str) -> str:
+    if topic in BY_UPSTREAM:
+        return "WHERE first"
+    if topic.endswith(DEAD_LETTER_SUFFIX):
+        same = "source_topic, source_partition, source_offset, item_index, attempt"
+    elif topic in ("criteria", "risk-information"):
+        return ""  # logs: each record is a change of its own
+    else:
+        same = "coalesce(ce_id, concat(partition, '/', \"offset\"))"
+    return f'QUALIFY row_number() OVER (PARTITION BY {same} ORDER BY partition, "offset") = 1'
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    """The DuckDB type of an Arrow type."""
+    if pa.types.is_list(kind):
+        return _sql_type(kind.value_type) + "[]"
+    if pa.types.is_struct(kind):
+        return "STRUCT(" + ", ".join(f'"{one.name}" {_sql_type(one.type)}' for one in kind) + ")"
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMP WITH TIME ZONE"
+    if pa.types.is_fixed_size_binary(kind) or pa.types.is_binary(kind):
+        return "BLOB"
+    return {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "double": "DOUBLE", "bool": "BOOLEAN"}[
+        str(kind)
+    ]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

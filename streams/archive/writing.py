@@ -1,0 +1,178 @@
+"""Writes chunks: one file for each date, under a temporary name, synced, then renamed. A chunk is whole when all are.
+
+What a chunk is stands in its name and again, with more, in the metadata of its files (`borderflow.chunk`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from streams.archive.columns import columns_of, schema_of
+from streams.archive.envelope import ENVELOPE
+from streams.archive.layout import TEMPORARY, Part
+from streams.archive.rows import Row, digest, holds_personal_data, sent_at_ms, text_header
+from streams.archive.sealing import UNPROTECTED, ArchiveKey, Seal
+
+METADATA: Final = b"borderflow.chunk"
+FORMAT: Final = 1
+ROW_GROUP: Final = 16_384
+_DIGESTS: Final = "digests"
+
+
+class ChunkFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the metadata of a file says of its chunk and of itself.
+
+    `missing` are offsets of the chunk that Kafka had no record at (compaction, transaction markers). `marks` are the
+    highest upstream of each partition at the chunk's end. `records` is how many this part has;
+    `taken_out` how many retention took out of it, `expired` when it last did (RFC 3339). `digests` is the id of
+    the key that digests are made with, empty for none.
+    """
+
+    format: int = FORMAT
+    topic: str
+    partition: int
+    first: int
+    last: int
+    part: int
+    of: int
+    date: str
+    records: int
+    missing: tuple[tuple[int, int], ...] = ()
+    marks: dict[str, list[int]] = {}
+    sealed: Any = UNPROTECTED
+    digests: str = ""
+    taken_out: int = 0
+    expired: str = ""
+
+
+def date_of(timestamp_ms: int) -> str:
+    """The UTC date of a record's timestamp; the year 9999 for what is beyond it, 1970 for what is before."""
+    seconds = min(max(timestamp_ms, 0) // 1000, 253_402_300_799)
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+
+
+def missing_offsets(first: int, last: int, offsets: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Runs of offsets from `first` to `last` that are not among `offsets` (ascending)."""
+    missing, expected = [], first
+    for offset in offsets:
+        if offset > expected:
+            missing.append((expected, offset - 1))
+        expected = offset + 1
+    if expected <= last:
+        missing.append((expected, last))
+    return tuple(missing)
+
+
+def write_chunk(
+    root: Path,
+    topic: str,
+    partition: int,
+    first: int,
+    last: int,
+    rows: Sequence[Row],
+    marks: dict[str, list[int]],
+    key: ArchiveKey | None,
+) -> list[Part]:
+    """Write the rows of offsets `first` to `last`, all that there are, in order. Returns its parts.
+
+    A chunk without any row is one empty part. Raises `OSError` (a full disk, say) with nothing left half-written
+    that a reader would take for a chunk.
+    """
+    by_date: dict[str, list[Row]] = {}
+    for row in rows:
+        by_date.setdefault(date_of(row.record.timestamp), []).append(row)
+    if not by_date:
+        by_date[date_of(0)] = []
+    missing = missing_offsets(first, last, (row.record.offset for row in rows))
+    parts = []
+    for number, date in enumerate(sorted(by_date), 1):
+        part = Part(topic, partition, first, last, number, len(by_date), date)
+        seal = Seal.fresh(key, topic, partition) if key is not None and holds_personal_data(topic) else None
+        facts = ChunkFacts(
+            topic=topic, partition=partition, first=first, last=last, part=number, of=len(by_date), date=date,
+            records=len(by_date[date]), missing=missing, marks=marks, sealed=UNPROTECTED if seal is None else seal.said,
+            digests="" if key is None else key.key_id,
+        )  # fmt: skip
+        write_part(root, part, table_of(topic, by_date[date], seal, digest_secret(key)), facts)
+        parts.append(part)
+    return parts
+
+
+def digest_secret(key: ArchiveKey | None) -> bytes:
+    """What digests are keyed with: nothing without a key, and then they only tell of accidents."""
+    return b"" if key is None else key.derive(b"", _DIGESTS)
+
+
+def table_of(topic: str, rows: Sequence[Row], seal: Seal | None, secret: bytes) -> pa.Table:
+    """The rows as an Arrow table, values sealed where there is a seal."""
+    envelope: dict[str, list[Any]] = {name: [] for name, _, _ in ENVELOPE}
+    for row in rows:
+        record = row.record
+        value = record.value
+        headers = [(name, said) for name, said in record.headers]
+        envelope["partition"].append(record.partition)
+        envelope["offset"].append(record.offset)
+        envelope["at"].append(record.timestamp)
+        envelope["key"].append(record.key)
+        envelope["headers"].append([{"name": name, "value": said} for name, said in headers])
+        envelope["ce_id"].append(text_header(record, "ce_id"))
+        envelope["ce_type"].append(text_header(record, "ce_type"))
+        envelope["sent_at"].append(sent_at_ms(record))
+        envelope["first"].append(row.first)
+        envelope["unreadable"].append(row.unreadable)
+        envelope["value"].append(None if seal is not None else value)
+        envelope["sealed"].append(None if seal is None or value is None else seal.close(record.offset, value))
+        envelope["digest"].append(digest(record.timestamp, record.key, headers, value, secret))
+    schema = schema_of(topic)
+    columns = list(envelope.values())
+    columns += [[row.values[place] for row in rows] for place in range(len(columns_of(topic)))]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def write_part(root: Path, part: Part, table: pa.Table, facts: ChunkFacts) -> None:
+    """Write one file so that it is either there as a whole or not at all. Raises `OSError`."""
+    target = root / part.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(target.name + TEMPORARY)
+    table = table.replace_schema_metadata({METADATA: msgspec.json.encode(facts)})
+    try:
+        with open(temporary, "wb") as file:
+            pq.write_table(
+                table,
+                file,
+                compression="zstd",
+                row_group_size=ROW_GROUP,
+                write_page_checksum=True,
+                # Random bytes and ids that never repeat: a dictionary of them is only in the way.
+                use_dictionary=[
+                    field.name
+                    for field in table.schema
+                    if field.name not in ("value", "sealed", "digest", "ce_id", "headers", "offset", "key")
+                    and not pa.types.is_nested(field.type)
+                ],
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename last over a power cut."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)

@@ -1,0 +1,174 @@
+"""`borderflow archive`: write every record down, keep the files in order, say what is there."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.table import Table
+
+from agents.risk.policy import PolicyRefusedError
+from streams.archive.consuming import Archiver, Pace, archived_topics, only_writer
+from streams.archive.layout import ArchiveError, Catalogue
+from streams.archive.policies import PolicyShelf
+from streams.archive.sealing import ArchiveKey
+from streams.archive.tidying import compact, keep_days, retire, summary
+from streams.commands import CommandRefusedError
+from streams.logging import configure_logging
+from streams.policies import BUILT_IN, built_in_policy, load_policy
+from streams.settings import Settings
+
+app = App(name="archive", help="Write every record to Parquet files, once; keep them in order.")
+
+Folder = Annotated[
+    Path | None, Parameter(name="--dir", help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
+]
+KeepDays = Annotated[
+    int, Parameter(help="Take out records whose date is older than so many days; 0: never.", validator=Number(gte=0))
+]
+KeepPersonalDays = Annotated[
+    int, Parameter(help="The same for topics with personal data; 0: as --keep-days.", validator=Number(gte=0))
+]
+
+
+def archive_key(settings: Settings) -> ArchiveKey | None:
+    """The key of the archive. Raises `CommandRefusedError` for one that cannot be used, or none in production."""
+    try:
+        key = ArchiveKey.read(settings.archive_key_file)
+    except ArchiveError as error:
+        raise CommandRefusedError(str(error)) from None
+    if key is None and settings.environment == "production":
+        raise CommandRefusedError("BORDERFLOW_ARCHIVE_KEY_FILE: production needs a key for records about persons")
+    return key
+
+
+def folder_of(settings: Settings, given: Path | None) -> Path:
+    """The folder of the archive."""
+    return given or Path(settings.archive_dir)
+
+
+@app.default
+def archive(
+    *,
+    folder: Folder = None,
+    once: Annotated[bool, Parameter(negative=(), help="End when all that is there now is archived.")] = False,
+    every: Annotated[
+        float, Parameter(help="Seconds that a record waits at most until it is in a file.", validator=Number(gt=0))
+    ] = 60.0,
+    free: Annotated[
+        int, Parameter(help="MiB of the disk to leave free; with less the archive stops.", validator=Number(gte=0))
+    ] = 256,
+    tidy_every: Annotated[
+        float, Parameter(help="Seconds between rounds of compaction and retention; 0: never.", validator=Number(gte=0))
+    ] = 3600.0,
+    keep_for: Annotated[KeepDays, Parameter(name="--keep-days")] = 0,
+    keep_personal: Annotated[KeepPersonalDays, Parameter(name="--keep-personal-days")] = 0,
+    accept_gaps: Annotated[
+        bool, Parameter(negative=(), help="Go on where brokers deleted records before they were archived.")
+    ] = False,
+) -> int:
+    """Archive all topics until SIGTERM or Ctrl-C; everything taken until then is written.
+
+    Exit code 1 when it had to stop: no room, records deleted too early, brokers away. Nothing is lost by that while
+    the brokers keep the records; start it again.
+    """
+    settings = Settings.from_environment()
+    configure_logging(settings.log_level)
+    log = structlog.get_logger("borderflow.archive")
+    root, key = folder_of(settings, folder), archive_key(settings)
+    if key is None:
+        log.warning("records about persons are archived UNPROTECTED: BORDERFLOW_ARCHIVE_KEY_FILE is not set")
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    days = keep_days(archived_topics(), keep_for, keep_personal)
+    tidied = time.monotonic()
+
+    def beat() -> None:
+        nonlocal tidied
+        if tidy_every and time.monotonic() - tidied >= tidy_every:
+            log.info("tidied", compacted=compact(root, key), retired=retire(root, days))
+            tidied = time.monotonic()
+
+    try:
+        with only_writer(root):
+            shelf = PolicyShelf(root)
+            for policy in (*map(built_in_policy, BUILT_IN), load_policy(settings.policy_file)):
+                shelf.keep(policy)
+            pace = Pace(seconds=every, free_bytes=free * 1_048_576)
+            archiver = Archiver(settings, root, key, pace=pace, accept_gaps=accept_gaps)
+            count = archiver.run(stopped.is_set, once=once, beat=beat)
+    except (ArchiveError, OSError) as error:
+        log.critical("the archive stops; nothing that is not in a file was acknowledged", error=str(error))
+        return 1
+    except PolicyRefusedError as error:
+        raise CommandRefusedError(f"BORDERFLOW_POLICY_FILE: {error}") from None
+    log.info("archived", records=count, folder=str(root))
+    return 0
+
+
+@app.command
+def tidy(*, folder: Folder = None, keep_for: Annotated[KeepDays, Parameter(name="--keep-days")] = 0,
+         keep_personal: Annotated[KeepPersonalDays, Parameter(name="--keep-personal-days")] = 0) -> None:  # fmt: skip
+    """One round of compaction and retention, while no archiver runs on the folder."""
+    settings = Settings.from_environment()
+    root, key = folder_of(settings, folder), archive_key(settings)
+    try:
+        Catalogue.of(root)
+        with only_writer(root):
+            compacted = compact(root, key)
+            retired = retire(root, keep_days(archived_topics(), keep_for, keep_personal))
+    except ArchiveError as error:
+        raise CommandRefusedError(str(error)) from None
+    _console().print(f"{compacted} chunks compacted, {retired} files retired", highlight=False)
+
+
+@app.command
+def status(*, folder: Folder = None, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+    """Say what is archived. Exit code 1 when offsets are missing between files; each gap is named."""
+    root = folder_of(Settings.from_environment(), folder)
+    try:
+        rows, catalogue = summary(root), Catalogue.of(root)
+    except ArchiveError as error:
+        raise CommandRefusedError(str(error)) from None
+    gaps = [str(gap) for gap in catalogue.gaps()]
+    if as_json:
+        print(json.dumps({"topics": rows, "gaps": gaps, "policies": PolicyShelf(root).versions()}))  # noqa: T201
+        return int(bool(gaps))
+    table = Table(*(rows[0] if rows else ("topic",)), box=None)
+    for row in rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+    _console().print(table)
+    for gap in gaps:
+        _console().print(f"[red]{gap}[/]")
+    return int(bool(gaps))
+
+
+@app.command(name="keep-policy")
+def keep_policy(file: Path, /, *, folder: Folder = None) -> None:
+    """Store a policy with the archive, so that what it decided can be recomputed.
+
+    Parameters
+    ----------
+    file
+        The policy's YAML file.
+    """
+    try:
+        policy = load_policy(file)
+    except PolicyRefusedError as error:
+        raise CommandRefusedError(str(error)) from None
+    kept = PolicyShelf(folder_of(Settings.from_environment(), folder)).keep(policy)
+    said = "is kept now" if kept else "was kept already"
+    _console().print(f"{policy.policy_version} {said}", highlight=False)
+
+
+def _console() -> Console:
+    return Console()

@@ -1,0 +1,89 @@
+"""The archive on a real broker: killed and started again, it holds every record once, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.archive.layout import Catalogue
+from streams.archive.reading import ArchiveReader
+from streams.wire import Record
+from tests.integration.border import PARTITIONS, Border, border, parcel, parcel_record, raw_record
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Border]:
+    with border(tmp_path_factory.mktemp("archived-border")) as made:
+        made.open("worker-a")
+        yield made
+
+
+def plain(records: Iterator[Record] | list[Record]) -> dict[tuple[int, int], tuple[object, ...]]:
+    """Records by partition and offset; each must be there once."""
+    found: dict[tuple[int, int], tuple[object, ...]] = {}
+    for one in records:
+        place = (one.partition, one.offset)
+        assert place not in found
+        found[place] = (one.key, one.value, list(one.headers), one.timestamp)
+    return found
+
+
+def archived(root: Path, topic: str) -> dict[tuple[int, int], tuple[object, ...]]:
+    catalogue = Catalogue.of(root)
+    assert catalogue.gaps() == []
+    reader = ArchiveReader(catalogue)
+    return plain([one for partition in catalogue.partitions(topic) for one in reader.records(topic, partition)])
+
+
+def test_an_archive_killed_again_and_again_loses_and_doubles_nothing(at: Border, tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    kills, number = 0, 0
+    for _ in range(4):
+        process = at.archive(root, "--every", "0.05", "--tidy-every", "1")
+        for _ in range(6):
+            at.lodge("express-cargo", [parcel_record(parcel(n), n % PARTITIONS) for n in range(number, number + 100)])
+            number += 100
+            time.sleep(0.15)
+        assert process.poll() is None, at.log("archive")
+        at.kill("archive", process)
+        kills += 1
+    at.lodge("express-cargo", [raw_record(b"garbage", "garbage"), raw_record(None, "null")])
+    at.decisions(number)
+    at.run("archive", "--dir", str(root), "--once")
+    for topic in ("express-cargo", "screened", "filtered", "decisions", "alerts"):
+        assert archived(root, topic) == plain(at.read(topic)), topic
+    assert len(archived(root, "express-cargo-dlq")) == 2
+    assert kills == 4
+
+    at.run("archive", "tidy", "--dir", str(root))
+    at.run("archive", "tidy", "--dir", str(root))
+    assert archived(root, "decisions") == plain(at.read("decisions"))
+
+
+def test_two_writers_of_one_archive_are_refused(at: Border, tmp_path: Path) -> None:
+    first = at.archive(tmp_path / "archive")
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "archive" / "policies").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    second = at.archive(tmp_path / "archive", name="second")
+    assert second.wait(20) == 1
+    assert "another process writes this archive" in at.log("second")
+    first.terminate()
+    assert first.wait(20) == 0
+
+
+def test_a_disk_without_room_stops_the_archive_loudly_and_loses_nothing(at: Border, tmp_path: Path) -> None:
+    at.lodge("express-cargo", [parcel_record(parcel(n), n % PARTITIONS) for n in range(900_000, 900_050)])
+    root = tmp_path / "archive"
+    process = at.archive(root, "--every", "0.1", "--free", str(10**9))
+    assert process.wait(30) == 1
+    said = [json.loads(line) for line in at.log("archive").splitlines() if line.startswith("{")]
+    assert any("MiB are free" in str(line.get("error")) for line in said) or "MiB are free" in at.log("archive")
+    at.run("archive", "--dir", str(root), "--once")
+    assert archived(root, "express-cargo") == plain(at.read("express-cargo"))

@@ -1,0 +1,205 @@
+"""The archive's files: exact bytes, whole chunks, and a clear word on what is wrong with one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.personal import personal_fields
+from schemas.registry import declarations
+from streams.archive.columns import columns_of
+from streams.archive.layout import ArchiveError, Catalogue, Part, remove_remains
+from streams.archive.policies import PolicyShelf
+from streams.archive.reading import ArchiveReader, chunk_facts
+from streams.archive.sealing import ArchiveKey
+from streams.archive.tidying import compact, keep_days, remove_superseded, retire
+from streams.policies import built_in_policy
+from tests.archive_files import DAY_MS, KEY, example_records, parcels, read, write
+
+
+@pytest.mark.parametrize("topic", declarations())
+@pytest.mark.parametrize("key", [None, KEY], ids=["unprotected", "sealed"])
+def test_every_topic_comes_back_byte_for_byte(topic: str, key: ArchiveKey | None, tmp_path: Path) -> None:
+    records = example_records(topic)
+    write(tmp_path, records, key)
+    back = read(tmp_path, topic, key=key)
+    assert back == records
+
+
+def test_empty_values_tombstones_and_broken_records_come_back_as_they_were(tmp_path: Path) -> None:
+    values: list[bytes | None] = [None, b"", b"\xff garbage", b'{"event":"CriterionPublished"']
+    template = example_records("criteria")[0]
+    records = [
+        type(template)("criteria", 0, offset, 5, None, value, [("no-value", None)])  # type: ignore[list-item]  # Kafka allows it
+        for offset, value in enumerate(values)
+    ]
+    write(tmp_path, records, KEY)
+    assert read(tmp_path, "criteria", key=KEY) == records
+    reasons = pq.read_table(tmp_path / "topic=criteria").column("unreadable").to_pylist()
+    assert reasons == [None, "empty-value", "not-json", "not-json"]
+
+
+def test_nothing_about_a_person_is_legible_in_a_sealed_archive(tmp_path: Path) -> None:
+    for topic in declarations():
+        write(tmp_path, example_records(topic), KEY)
+    files = list(tmp_path.rglob("*.parquet"))
+    names = {
+        text.encode()
+        for topic in ("passengers", "express-cargo", "screened")
+        for record in example_records(topic)
+        for text in _personal_texts(topic, msgspec.json.decode(record.value or b""))
+    }
+    assert len(names) > 10
+    for file in files:
+        table = pq.read_table(file)
+        plain = b"\x00".join(repr(column.to_pylist()).encode() for column in table.columns)
+        assert not [name for name in names if name in plain], file
+
+
+def _personal_texts(topic: str, value: dict[str, object]) -> list[str]:
+    found: list[str] = []
+    for path in personal_fields(topic):
+        level: list[object] = [value]
+        for step in path.split("."):
+            name = step.removesuffix("[]")
+            level = [one[name] for one in level if isinstance(one, dict) and name in one]
+            if step.endswith("[]"):
+                level = [inner for one in level if isinstance(one, list) for inner in one]
+        found += [one for one in level if isinstance(one, str) and len(one) > 3]
+    return found
+
+
+def test_columns_name_no_personal_field() -> None:
+    for topic in declarations():
+        personal = {path.replace("[]", "").rpartition(":")[2] for path in personal_fields(topic)}
+        assert not personal & {column.path for column in columns_of(topic) if isinstance(column.path, str)}
+
+
+def test_a_sealed_archive_opens_with_its_own_key_alone(tmp_path: Path) -> None:
+    write(tmp_path, parcels(3), KEY)
+    with pytest.raises(ArchiveError, match=r"1of1\.parquet: sealed; set BORDERFLOW_ARCHIVE_KEY_FILE"):
+        read(tmp_path, "express-cargo")
+    with pytest.raises(ArchiveError, match="sealed with key"):
+        read(tmp_path, "express-cargo", key=ArchiveKey(b"another key, also of thirty-two bytes"))
+
+
+def test_one_altered_byte_is_found_in_the_record_it_is_in(tmp_path: Path) -> None:
+    write(tmp_path, example_records("decisions"))
+    file = next(tmp_path.rglob("*.parquet"))
+    table = pq.read_table(file, partitioning=None)
+    values = table.column("value").to_pylist()
+    values[0] = values[0].replace(b"SelectionDecided", b"SelectionDecidee")
+    place = table.schema.get_field_index("value")
+    pq.write_table(table.set_column(place, "value", pa.array(values, pa.binary())), file)
+    assert [one.altered for one in read(tmp_path, "decisions")].count(True) == 1
+
+
+def test_a_truncated_file_is_named_and_the_others_can_be_read(tmp_path: Path) -> None:
+    write(tmp_path, parcels(10), size=5)
+    write(tmp_path, parcels(4, partition=1))
+    broken = tmp_path / Catalogue.of(tmp_path).chunks("express-cargo", 0)[1].parts[0].path
+    broken.write_bytes(broken.read_bytes()[:-100])
+    records = ArchiveReader(Catalogue.of(tmp_path)).records("express-cargo", 0)
+    assert [next(records).offset for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(ArchiveError, match=rf"{broken.name}: cannot be read as Parquet \(\d+ bytes\)"):
+        next(records)
+    assert len(read(tmp_path, "express-cargo", 1)) == 4
+
+
+def test_damage_within_a_file_is_found_by_its_checksum(tmp_path: Path) -> None:
+    write(tmp_path, parcels(2000))
+    file = next(tmp_path.rglob("*.parquet"))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ArchiveError, match=rf"{file.name}: damaged after offset"):
+        read(tmp_path, "express-cargo")
+
+
+def test_a_missing_file_is_a_gap_that_names_the_offsets(tmp_path: Path) -> None:
+    write(tmp_path, parcels(30), size=10)
+    (tmp_path / Catalogue.of(tmp_path).chunks("express-cargo", 0)[1].parts[0].path).unlink()
+    (gap,) = Catalogue.of(tmp_path).gaps()
+    assert (gap.first, gap.last) == (10, 19)
+    with pytest.raises(ArchiveError, match=r"offsets 10 to 19 of express-cargo\[0\] are missing before it"):
+        read(tmp_path, "express-cargo")
+
+
+def test_a_chunk_counts_only_when_all_its_dates_are_there(tmp_path: Path) -> None:
+    write(tmp_path, parcels(10))
+    write(tmp_path, parcels(6, first=10, spread_ms=DAY_MS // 2))
+    chunk = Catalogue.of(tmp_path).chunks("express-cargo", 0)[1]
+    assert len(chunk.parts) > 2
+    (tmp_path / chunk.parts[1].path).unlink()
+    assert Catalogue.of(tmp_path).end("express-cargo", 0) == 10
+    (tmp_path / (chunk.parts[0].path + ".writing")).write_bytes(b"half a file")
+    assert len(remove_remains(tmp_path)) == len(chunk.parts)
+    assert len(list(tmp_path.rglob("*.parquet*"))) == 1
+    write(tmp_path, parcels(6, first=10, spread_ms=DAY_MS // 2))
+    assert [one.offset for one in read(tmp_path, "express-cargo")] == list(range(16))
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["unprotected", "sealed"])
+def test_compaction_changes_files_and_no_record(key: ArchiveKey | None, tmp_path: Path) -> None:
+    records = parcels(60, spread_ms=DAY_MS // 20)
+    write(tmp_path, records, key, size=5)
+    before = len(Catalogue.of(tmp_path).files("express-cargo"))
+    assert compact(tmp_path, key) == 12
+    assert read(tmp_path, "express-cargo", key=key) == records
+    assert len(Catalogue.of(tmp_path).files("express-cargo")) < before
+    assert remove_superseded(tmp_path) == before
+    assert read(tmp_path, "express-cargo", key=key) == records
+    assert compact(tmp_path, key) == 0
+
+
+def test_a_compaction_that_was_killed_leaves_the_small_files_in_force(tmp_path: Path) -> None:
+    records = parcels(60, spread_ms=DAY_MS // 20)
+    write(tmp_path, records, size=5)
+    compact(tmp_path, None)
+    large = Catalogue.of(tmp_path).chunks("express-cargo", 0)[0]
+    (tmp_path / large.parts[-1].path).unlink()  # killed before the last rename
+    assert read(tmp_path, "express-cargo") == records
+    remove_remains(tmp_path)
+    assert compact(tmp_path, None) == 12
+    assert read(tmp_path, "express-cargo") == records
+
+
+def test_retention_takes_records_out_and_remembers_that_they_were_there(tmp_path: Path) -> None:
+    write(tmp_path, parcels(10, spread_ms=DAY_MS), KEY)
+    days = keep_days(("express-cargo", "decisions"), 0, 5)
+    assert days == {"express-cargo": 5}  # decisions hold no personal data
+    assert retire(tmp_path, days, datetime(2026, 3, 12, tzinfo=UTC)) == 5
+    assert retire(tmp_path, days, datetime(2026, 3, 12, tzinfo=UTC)) == 0
+    assert [one.offset for one in read(tmp_path, "express-cargo", key=KEY)] == [5, 6, 7, 8, 9]
+    assert Catalogue.of(tmp_path).gaps() == []
+    assert Catalogue.of(tmp_path).end("express-cargo", 0) == 10
+
+
+def test_a_file_of_a_later_format_is_refused_by_name(tmp_path: Path) -> None:
+    write(tmp_path, parcels(2))
+    file = next(tmp_path.rglob("*.parquet"))
+    table = pq.read_table(file, partitioning=None)
+    said = msgspec.json.decode(table.schema.metadata[b"borderflow.chunk"]) | {"format": 9}
+    pq.write_table(table.replace_schema_metadata({b"borderflow.chunk": msgspec.json.encode(said)}), file)
+    part = Part.at(file.relative_to(tmp_path).as_posix())
+    assert part is not None
+    with pytest.raises(ArchiveError, match=rf"{file.name}: has format 9"):
+        chunk_facts(file, part)
+
+
+def test_a_policy_is_kept_under_the_hash_of_its_contents(tmp_path: Path) -> None:
+    shelf, policy = PolicyShelf(tmp_path), built_in_policy()
+    assert shelf.keep(policy)
+    assert not shelf.keep(policy)
+    assert shelf.get(policy.policy_version) == policy
+    file = tmp_path / "policies" / f"{policy.policy_version}.json"
+    file.write_text(file.read_text().replace("0.02", "0.03", 1))
+    with pytest.raises(ArchiveError, match="is not policy"):
+        shelf.get(policy.policy_version)
+    with pytest.raises(ArchiveError, match="keep-policy"):
+        shelf.get("another-1+0000000000")
