@@ -40,6 +40,8 @@ from load.world import START, World
 
 KNOWLEDGE = Path(__file__).with_name("demo_data")
 """Criteria and risk information that are published before anything is lodged, on a broker of the demo's own."""
+SCHEMES = 6
+"""Smuggling schemes at a time; fewer and larger ones than a real border has can be learnt within a minute."""
 REPORT_S = (4.0, 12.0)
 """Wall seconds that officers take, at least and at most; in simulated time, whatever the pace makes of it."""
 WARM_UP = (15.0, 0.25)
@@ -65,7 +67,7 @@ class DemoPlan:
 
     rate: float = 400.0
     duration_s: float | None = None
-    hours_per_s: float = 4.0
+    hours_per_s: float = 2.0
     seed: int = 7
     dirt: float = 0.01
     workers: int = 1
@@ -150,7 +152,7 @@ class Demo:
             start = (now - BACKLOG).replace(hour=0, minute=0, second=0, microsecond=0)
         else:
             start = START
-        world = World(plan.seed, items_per_day=per_day, start=start, dirt=plan.dirt, keep=200_000)
+        world = World(plan.seed, items_per_day=per_day, start=start, slots=SCHEMES, dirt=plan.dirt, keep=200_000)
         until = None if plan.brokers is not None and plan.duration_s is None else now - MARGIN
         return _Traffic(world.lodgements(until), world.truth, start, plan.rate / per_day * 86_400)
 

@@ -30,7 +30,7 @@ def demo(
     rate: Annotated[float, Parameter(help="Items lodged per second.", validator=Number(gt=0, lte=20_000))] = 400.0,
     hours_per_second: Annotated[
         float, Parameter(help="Simulated hours in a second, on the embedded broker.", validator=Number(gt=0, lte=240))
-    ] = 4.0,
+    ] = 2.0,
     seed: Annotated[int, Parameter(help="Another seed is another border.", validator=Number(gte=0))] = 7,
     dirt: Annotated[
         float, Parameter(help="Share of lodgements that are broken or doubled.", validator=Number(gte=0, lte=0.5))
