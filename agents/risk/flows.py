@@ -20,6 +20,8 @@ from schemas.decisions import SelectionDecided
 RECENT_DAYS: Final = 3
 SPENT_DAYS: Final = 12
 NORM_DAYS: Final = 30
+SPENT_WEIGHT: Final = 0.15
+"""A surge that was inspected seven times in vain is worth half; one that found something is the model's by then."""
 _DAY = 86400.0
 
 _RECENT, _SPENT, _NORM = 0, 1, 2
@@ -57,7 +59,7 @@ class FlowTraffic:
                 continue
             above = (held[_RECENT] / recent_days + 0.1) / (held[_NORM] / norm_days + 0.3)
             if above > 1.0:
-                above = 1.0 + (above - 1.0) / (1.0 + held[_SPENT])
+                above = 1.0 + (above - 1.0) / (1.0 + SPENT_WEIGHT * held[_SPENT])
             if above > best:
                 best = above
         return best
