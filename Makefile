@@ -48,6 +48,7 @@ check: lint types lint-imports check-schemas ## everything but the tests
 generate: install ## write the files that are made from the code: JSON Schemas, AsyncAPI, docs tables
 	$(BIN)/borderflow schemas generate
 	$(BIN)/python -m streams.settings
+	$(BIN)/python -m streams.metrics_page
 	$(BIN)/python -m schemas.page
 	$(BIN)/python -m streams.policies.page
 	$(BIN)/python -m streams.archive.page
