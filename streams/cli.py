@@ -25,6 +25,7 @@ GROUPS = {
     "doctor": "Check settings, brokers, topics, rights, workers, clock and disk; say what to do.",
     "dlq": "List, show and send again what the steps refused.",
     "archive": "Write every record to Parquet files, once; keep them in order.",
+    "query": "Ask the archive in SQL, or by name.",
     "load": "Lodge simulated items at a given rate and measure latency.",
     "demo": "Run the whole loop on this machine, with a live view.",
 }

@@ -6,6 +6,7 @@ and dates that a question needs.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -52,9 +53,12 @@ def shown_columns(topic: str) -> list[tuple[str, pa.DataType, str]]:
 
 
 def connect(
-    catalogue: Catalogue, *, memory: str = "2GB", threads: int = 2, spill: Path | None = None
+    catalogue: Catalogue, text: str = "", *, memory: str = "2GB", threads: int = 2, spill: Path | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory with the views of an archive. What does not fit into `memory` goes to the folder `spill`."""
+    """A DuckDB in memory with the views of an archive that `text` names (it reads every file's head); all if none.
+
+    What does not fit into `memory` goes to the folder `spill`.
+    """
     db = duckdb.connect(":memory:")
     db.execute("SET TimeZone = 'UTC'")
     db.execute(f"SET memory_limit = '{memory}'")
@@ -63,10 +67,17 @@ def connect(
     db.execute("SET enable_progress_bar = false")
     if spill is not None:
         db.execute(f"SET temp_directory = {_quoted(str(spill))}")
-    for topic in archived_topics():
-        _view(db, catalogue, topic)
-    for name, (text, _) in JOINS.items():
-        db.execute(f"CREATE VIEW {name} AS {text}")
+    asked = set(re.findall(r"[a-z_]+", text.lower()))
+    if not asked.isdisjoint(JOINS):
+        asked |= {"decisions", "inspection_results"}
+    views = {view_name(topic): topic for topic in archived_topics()}
+    wanted = {name for name in views if name in asked or f"raw_{name}" in asked} or set(views)
+    for name, topic in views.items():
+        if name in wanted:
+            _view(db, catalogue, topic)
+    if {"decisions", "inspection_results"} <= wanted:
+        for name, (joined, _) in JOINS.items():
+            db.execute(f"CREATE VIEW {name} AS {joined}")
     return db
 
 

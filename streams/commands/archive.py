@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import threading
 import time
@@ -82,6 +83,8 @@ def archive(
     """
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
+    # kafka-python warns of every poll that took over 0.1 s; ours decode records in between.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     log = structlog.get_logger("borderflow.archive")
     root, key = folder_of(settings, folder), archive_key(settings)
     if key is None:

@@ -1,0 +1,158 @@
+"""`borderflow query`: ask the archive in SQL, or one of the questions of every day by name."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from streams.archive.layout import ArchiveError, Catalogue
+from streams.archive.questions import NAMED
+from streams.archive.times import EARLIEST, LATEST, moment
+from streams.archive.views import connect
+from streams.commands import CommandRefusedError
+from streams.settings import Settings
+
+app = App(name="query", help="Ask the archive in SQL, or by name.")
+
+Format = Literal["table", "csv", "parquet", "json"]
+SHOWN = 200
+"""The most rows that are drawn as a table."""
+
+
+@app.default
+def query(
+    sql: str | None = None,
+    /,
+    *,
+    named: Annotated[str | None, Parameter(help=f"One of {', '.join(NAMED)}.")] = None,
+    since: Annotated[
+        str | None, Parameter(help="Lodged at or after: a time (2026-03-02T12:00Z), or how long ago (24h, 7d).")
+    ] = None,
+    until: Annotated[str | None, Parameter(help="Lodged before: a time, or how long ago.")] = None,
+    subject: Annotated[str | None, Parameter(help="The pseudonym, for subject-history.")] = None,
+    format_: Annotated[Format, Parameter(name="--format", help="How to write the answer.")] = "table",
+    output: Annotated[Path | None, Parameter(help="Write to this file instead; parquet needs it.")] = None,
+    folder: Annotated[
+        Path | None, Parameter(name="--dir", help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
+    ] = None,
+    memory: Annotated[str, Parameter(help="The most memory to use.")] = "2GB",
+    threads: Annotated[int, Parameter(help="The most threads to use.")] = 2,
+) -> None:
+    """Ask. Views and columns are listed in docs/archive.md; --since and --until are $since and $until in SQL.
+
+    Parameters
+    ----------
+    sql
+        A SELECT statement in DuckDB's SQL.
+    """
+    text, values = _question(sql, named, since, until, subject)
+    if format_ == "parquet" and output is None:
+        raise CommandRefusedError("--output: parquet is written to a file; name it")
+    root = folder or Path(Settings.from_environment().archive_dir)
+    try:
+        with tempfile.TemporaryDirectory(prefix="borderflow-query-") as spill:
+            db = connect(Catalogue.of(root), text, memory=memory, threads=threads, spill=Path(spill))
+            answer: pa.Table = db.sql(text, params=values).to_arrow_table()
+    except ArchiveError as error:
+        raise CommandRefusedError(str(error)) from None
+    except duckdb.Error as error:
+        raise CommandRefusedError(" ".join(str(error).split())[:600]) from None
+    _write(answer, format_, output)
+
+
+def _question(
+    sql: str | None, named: str | None, since: str | None, until: str | None, subject: str | None
+) -> tuple[str, dict[str, Any]]:
+    if (sql is None) == (named is None):
+        raise CommandRefusedError(
+            "give a SELECT statement, or --named with one of the questions: not both, not neither"
+        )
+    if named is not None and named not in NAMED:
+        raise CommandRefusedError(f"--named: there is no question {named!r}; there are {', '.join(NAMED)}")
+    now = datetime.now(UTC)
+    try:
+        values: dict[str, Any] = {
+            "since": EARLIEST if since is None else moment(since, now),
+            "until": LATEST if until is None else moment(until, now),
+        }
+    except ValueError as error:
+        raise CommandRefusedError(f"--since, --until: {error}") from None
+    if sql is not None:
+        if subject is not None:
+            values["subject"] = subject
+        return sql, {name: value for name, value in values.items() if f"${name}" in sql}
+    question = NAMED[named or ""]
+    if question.needs_subject != (subject is not None):
+        raise CommandRefusedError("--subject: subject-history needs it, and only that question does")
+    if subject is not None:
+        values["subject"] = subject
+    return question.text, values
+
+
+def _write(answer: pa.Table, format_: Format, output: Path | None) -> None:
+    if format_ == "parquet":
+        pq.write_table(answer, output, compression="zstd")
+    elif format_ == "csv":
+        _out(_csv(answer), output)
+    elif format_ == "json":
+        rows = [json.dumps(row, default=_plain, ensure_ascii=False) for row in answer.to_pylist()]
+        _out("[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n", output)
+    elif output is not None:
+        with open(output, "w", encoding="utf-8") as file:
+            _draw(answer, Console(file=file, width=200))
+    else:
+        _draw(answer, Console())
+
+
+def _csv(answer: pa.Table) -> str:
+    flat = answer
+    for place, field in enumerate(answer.schema):
+        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type):
+            texts = [None if value is None else json.dumps(value, default=_plain, ensure_ascii=False)
+                     for value in answer.column(place).to_pylist()]  # fmt: skip
+            flat = flat.set_column(place, field.name, pa.array(texts, pa.string()))
+    sink = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(flat, sink)
+    return str(sink.getvalue().to_pybytes().decode())
+
+
+def _draw(answer: pa.Table, console: Console) -> None:
+    table = Table(*answer.column_names, box=None)
+    for row in answer.slice(0, SHOWN).to_pylist():
+        table.add_row(*(_cell(value) for value in row.values()))
+    console.print(table, markup=False, highlight=False)
+    if answer.num_rows > SHOWN:
+        console.print(f"{answer.num_rows - SHOWN:,} rows more: ask for --format csv, json or parquet", highlight=False)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return str(_plain(value)) if isinstance(value, bytes) else str(value)
+
+
+def _plain(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _out(text: str, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")

@@ -1,0 +1,111 @@
+"""Questions to the archive: DuckDB views, by name and in SQL."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.registry import declarations
+from streams.archive.consuming import archived_topics
+from streams.archive.layout import Catalogue
+from streams.archive.questions import NAMED
+from streams.archive.times import moment
+from streams.archive.views import connect, shown_columns, view_name
+from streams.cli import main
+from tests.archive_files import KEY, example_records, parcels, write
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The committed examples of every topic, sealed."""
+    root = tmp_path_factory.mktemp("archive")
+    for topic in declarations():
+        write(root, example_records(topic), KEY)
+    return root
+
+
+def ask(archive: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(["query", *arguments, "--dir", str(archive)])
+    said = capsys.readouterr()
+    assert ended.value.code == 0, said.err
+    return said.out
+
+
+def test_every_view_has_the_columns_that_are_documented(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for root in (archive, tmp_path / "empty"):
+        db = connect(Catalogue.of(root))
+        for topic in archived_topics():
+            found = [row[0] for row in db.execute(f"DESCRIBE {view_name(topic)}").fetchall()]
+            assert found == [name for name, _, _ in shown_columns(topic)] + ["date"]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_named_question_is_answered(name: str, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--subject", "c:0"] if NAMED[name].needs_subject else []
+    rows = json.loads(ask(archive, capsys, "--named", name, *more, "--format", "json"))
+    assert isinstance(rows, list)
+    if name in ("coverage-by-port", "seizure-rate-trend"):
+        assert sum(row["items"] for row in rows) == len(example_records("decisions"))
+
+
+def test_answers_come_as_csv_json_parquet_and_table(
+    archive: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    sql = "SELECT decision_id, lane, layers FROM decisions ORDER BY decision_id"
+    rows = json.loads(ask(archive, capsys, sql, "--format", "json"))
+    assert len(rows) == 3
+    table = list(csv.DictReader(io.StringIO(ask(archive, capsys, sql, "--format", "csv"))))
+    assert [row["decision_id"] for row in table] == [row["decision_id"] for row in rows]
+    file = tmp_path / "answer.parquet"
+    ask(archive, capsys, sql, "--format", "parquet", "--output", str(file))
+    assert pq.read_table(file).to_pylist() == rows
+    assert rows[0]["decision_id"] in ask(archive, capsys, sql)
+
+
+def test_a_redelivered_record_is_shown_once_and_kept_twice(tmp_path: Path) -> None:
+    once = example_records("decisions")[:1]
+    again = [replace(one, offset=1) for one in once]
+    write(tmp_path, once + again)
+    lodged = parcels(3)
+    write(tmp_path, [*lodged, replace(lodged[0], offset=3)])
+    db = connect(Catalogue.of(tmp_path))
+    for view, count in (("raw_decisions", 2), ("decisions", 1), ("raw_express_cargo", 4), ("express_cargo", 3)):
+        assert db.table(view).aggregate("count(*)").fetchall() == [(count,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["SELECT nonsense FROM decisions"], "nonsense"),
+        (["--named", "lottery"], "there are coverage-by-port"),
+        (["--named", "subject-history"], "--subject"),
+        (["SELECT 1", "--named", "top-reasons"], "not both"),
+        (["SELECT 1", "--since", "yesterday"], "'yesterday' is no time"),
+        (["SELECT 1", "--format", "parquet"], "--output"),
+    ],
+)
+def test_a_wrong_question_is_refused_in_one_line(
+    arguments: list[str], said: str, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["query", *arguments, "--dir", str(archive)])
+    line = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert line.count("\n") == 1
+    assert said in line
+
+
+def test_times_are_absolute_or_so_long_ago() -> None:
+    now = datetime(2026, 3, 9, 12, tzinfo=UTC)
+    assert moment("7d", now) == datetime(2026, 3, 2, 12, tzinfo=UTC)
+    assert moment("2026-03-02", now) == datetime(2026, 3, 2, tzinfo=UTC)
+    assert moment("2026-03-02T09:00+09:00", now) == datetime(2026, 3, 2, tzinfo=UTC)
