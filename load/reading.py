@@ -91,6 +91,10 @@ def dead_letter_of(headers: Sequence[tuple[str, bytes]], value: bytes | None) ->
     return DeadLetterSeen(topic, partition, offset, int(index) if index else None, reason)
 
 
+_SENT_AGAIN = "dlq-redriven-offset"
+"""The header of a marker in a dead-letter topic: no letter, it says that one was sent again."""
+
+
 class Reader:
     """Feeds a ledger with everything on `topics`; `on_alert` gets each full alert with its `ce_id`.
 
@@ -123,6 +127,8 @@ class Reader:
                 self.ledger.saw_result(_RESULT.decode(value))
             elif topic in LODGEMENTS:
                 self.ledger.lodged(topic, record.partition, record.offset, items_in(topic, value))
+            elif any(name == _SENT_AGAIN for name, _ in record.headers):
+                return
             elif (sent := sent_ms_of(record.headers)) is not None and sent < self.since_ms:
                 return
             elif (letter := dead_letter_of(record.headers, value)) is None:
