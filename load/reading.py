@@ -91,8 +91,9 @@ def dead_letter_of(headers: Sequence[tuple[str, bytes]], value: bytes | None) ->
     return DeadLetterSeen(topic, partition, offset, int(index) if index else None, reason)
 
 
-_SENT_AGAIN = "dlq-redriven-offset"
-"""The header of a marker in a dead-letter topic: no letter, it says that one was sent again."""
+def _is_marker(headers: Sequence[tuple[str, bytes]]) -> bool:
+    """Whether a record of a dead-letter topic is no letter but says that one was sent again."""
+    return any(name == "dlq-redriven-offset" for name, _ in headers)
 
 
 class Reader:
@@ -127,9 +128,7 @@ class Reader:
                 self.ledger.saw_result(_RESULT.decode(value))
             elif topic in LODGEMENTS:
                 self.ledger.lodged(topic, record.partition, record.offset, items_in(topic, value))
-            elif any(name == _SENT_AGAIN for name, _ in record.headers):
-                return
-            elif (sent := sent_ms_of(record.headers)) is not None and sent < self.since_ms:
+            elif _is_marker(record.headers) or ((sent_ms_of(record.headers) or self.since_ms) < self.since_ms):
                 return
             elif (letter := dead_letter_of(record.headers, value)) is None:
                 self.unreadable += 1
