@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from agents.risk.brain import Brain
+from agents.risk.fairness import Audited
 from agents.risk.profiles import Profiles
 from schemas.codec import Undecodable, ce_type_of, codec_for, encode
-from schemas.inspections import ModelFrozen, ModelPromoted, ModelRolledBack
+from schemas.decisions import AlertRaised
+from schemas.inspections import ModelFrozen, ModelPromoted, ModelRolledBack, OutcomeLearned
 from streams.settings import Settings
 from streams.wire import cloud_event, decoded, rfc3339
 
@@ -19,6 +22,43 @@ ModelEvent = ModelPromoted | ModelFrozen | ModelRolledBack
 def folded(settings: Settings) -> Brain:
     """A brain at the end of the log, as every worker has it. Raises the client's `KafkaError`."""
     return asyncio.run(_folded(settings))
+
+
+def audit_sample(settings: Settings) -> list[Audited]:
+    """Travellers drawn by chance whose inspection has come back. Raises the client's `KafkaError`."""
+    return asyncio.run(_audit_sample(settings))
+
+
+async def _audit_sample(settings: Settings) -> list[Audited]:
+    from streams.rebuild import LogReader
+
+    drawn: dict[str, tuple[str, float, bool]] = {}
+    found: dict[str, bool] = {}
+    alerts, lessons = codec_for("alerts").decode, codec_for(TOPIC).decode
+    async with LogReader(settings) as reader:
+        for partition in range(await reader.partitions("alerts")):
+            async for records in reader.read("alerts", partition, 0):
+                for record in records:
+                    alert = _or_none(alerts, record)
+                    if not isinstance(alert, AlertRaised):
+                        continue
+                    decision, traveller = alert.decision, alert.filtered.item.traveller
+                    if traveller is not None and "exploration" in decision.layers:
+                        also = decision.layer != "exploration"
+                        drawn[decision.decision_id] = (traveller.nationality, decision.score, also)
+        async for records in reader.read(TOPIC, 0, 0):
+            for record in records:
+                lesson = _or_none(lessons, record)
+                if isinstance(lesson, OutcomeLearned) and lesson.outcome not in ("not-inspected", "passed-on"):
+                    found[lesson.decision_id] = lesson.label == 1
+    return [Audited(*facts, found[decision_id]) for decision_id, facts in drawn.items() if decision_id in found]
+
+
+def _or_none(decode: Any, record: Any) -> Any:
+    try:
+        return decoded(decode, record)
+    except Undecodable:
+        return None  # workers leave it out as well
 
 
 async def _folded(settings: Settings) -> Brain:

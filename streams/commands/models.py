@@ -14,10 +14,11 @@ from rich.table import Table
 from agents.risk.activation import Activation
 from agents.risk.brain import STREAMS
 from agents.risk.challengers import MODELS
+from agents.risk.fairness import fairness
 from schemas.inspections import ModelFrozen, ModelPromoted, ModelRolledBack
 from schemas.items import Stream
 from streams.commands import CommandRefusedError
-from streams.model_log import ModelEvent, append, folded
+from streams.model_log import ModelEvent, append, audit_sample, folded
 from streams.settings import Settings
 
 app = App(name="models", help="Show, promote, freeze and roll back the models.")
@@ -109,6 +110,31 @@ def rollback(stream: Stream, to_version: int, /, *, by: By = None, why: Why = ""
         )
     event = ModelRolledBack(stream=stream, to_version=to_version, by=_who(by), why=why, at=datetime.now(UTC))
     _append(event, settings)
+
+
+@app.command(name="fairness")
+def fairness_(*, least: int = 30, as_json: AsJson = False) -> None:
+    """Report targeting and finds by nationality in the audit sample of travellers. It decides nothing.
+
+    Parameters
+    ----------
+    least
+        Groups of fewer travellers are reported together.
+    """
+    reports = fairness(audit_sample(Settings.from_environment()), max(least, 10))
+    if as_json:
+        Console().out(msgspec.json.encode(reports).decode(), highlight=False)
+        return
+    table = Table("nationality", "drawn", "finds", "share of finds (95%)", "mean score", "targeted too", "", box=None)
+    for one in reports:
+        span = f"{one.find_rate:.1%} ({one.low:.1%} to {one.high:.1%})"
+        flag = "scored above its finds" if one.overscored else ""
+        table.add_row(
+            one.group, str(one.travellers), str(one.finds), span, f"{one.mean_score:.3f}", f"{one.targeted:.1%}", flag
+        )
+    Console().print(table)
+    if not reports:
+        Console().print("the audit sample is too small to speak of any group")
 
 
 def _append(event: ModelEvent, settings: Settings | None = None) -> None:

@@ -43,3 +43,6 @@ def test_a_promotion_a_freeze_and_a_rollback_stand_in_the_log(
         models_command.promote("manifests", "oracle")
     models_command.compare("manifests", as_json=True)
     assert {one["model"] for one in json.loads(capsys.readouterr().out)} == {"linear", "forgetful", "grove"}
+    capsys.readouterr()
+    models_command.fairness_(as_json=True)
+    assert json.loads(capsys.readouterr().out) == []  # nobody was drawn yet
