@@ -83,7 +83,7 @@ class Anomaly:
         pairs = pairs_of(item)
         surprise = 1.0
         for context, cell in pairs:
-            surprise *= (get(context, 0) + 2.0) / (get(cell, 0) + 1.0)
+            surprise *= (get(context, 0) + 2) / (get(cell, 0) + 1)
         rank = min(int(_STEP * log2(surprise) + 0.5) if surprise > 1.0 else 0, _RANKS - 1)
         coarse = rank // _COARSE
         below = sum(kind.coarse[:coarse]) + sum(kind.ranks[coarse * _COARSE : rank]) + 0.5 * kind.ranks[rank]
@@ -95,10 +95,9 @@ class Anomaly:
                 mine = kind.counts_by_bucket[bucket] = {}
                 kind.ranks_by_bucket[bucket] = []
             held = mine.get
-            for pair in pairs:
-                for key in pair:
-                    counts[key] = get(key, 0) + 1
-                    mine[key] = held(key, 0) + 1
+            for key in {key: None for pair in pairs for key in pair}:
+                counts[key] = get(key, 0) + 1
+                mine[key] = held(key, 0) + 1
             kind.ranks_by_bucket[bucket].append(rank)
             kind.ranks[rank] += 1
             kind.coarse[coarse] += 1
