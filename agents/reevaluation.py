@@ -18,12 +18,12 @@ from agents import refusals
 from agents.identity import record_id
 from agents.risk.drift import DriftMonitor
 from agents.risk.effectiveness import Effectiveness
-from agents.risk.policy import Lessons, Policy
+from agents.risk.lessons import OpenAlert, learn_from, teaches
+from agents.risk.policy import Policy
 from agents.risk.quarantine import Quarantine
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
-from schemas.decisions import AlertRaised, Lane, Layer
+from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted, OutcomeLearned
-from schemas.items import Stream
 from schemas.marks import Upstream
 from schemas.monitoring import LabelsQuarantined
 
@@ -33,27 +33,6 @@ EXAMPLES_KEY: Final = "outcomes"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_LABELS: Final = {"seizure": 1, "irregularity": 1, "clear": 0}
-
-
-class OpenAlert(msgspec.Struct, frozen=True, gc=False):
-    """What of an alert its outcome needs."""
-
-    stream: Stream
-    control_point: str
-    subject: str
-    counterpart: str | None
-    layer: Layer
-    layers: tuple[Layer, ...]
-    lane: Lane
-    criteria: tuple[str, ...]
-    flows: tuple[str, ...]
-    score: float
-    features: dict[str, float]
-    propensity: float
-    exploration_rate: float
-    model_version: int
-    lodged_at: datetime
 
 
 class Resolution:
@@ -266,50 +245,6 @@ class ReEvaluation:
         elif earlier is not None and earlier.closed:
             return refusals.ALREADY_RESOLVED, "decision_id", "the alert has a result, and this one does not correct it"
         return None
-
-
-def teaches(result: InspectionCompleted) -> bool:
-    """Whether a result is a label: something was found, or somebody looked and nothing was."""
-    return result.outcome in _LABELS and not (result.outcome == "clear" and result.method == "none")
-
-
-def learn_from(
-    result: InspectionCompleted, alert: OpenAlert, lessons: Lessons, corrects: str | None, upstream: Upstream
-) -> OutcomeLearned:
-    """The example that a result makes of its alert; without a label in it, only what `corrects` names is undone."""
-    label = _LABELS.get(result.outcome, 0)
-    weight = 1.0
-    if label:
-        weight += lessons.severity * result.severity
-    elif result.method == "documents":
-        weight = lessons.documents_clear
-    return OutcomeLearned(
-        decision_id=result.decision_id,
-        result_id=result.result_id,
-        stream=alert.stream,
-        control_point=alert.control_point,
-        subject=alert.subject,
-        counterpart=alert.counterpart,
-        layer=alert.layer,
-        layers=alert.layers,
-        lane=alert.lane,
-        criteria=alert.criteria,
-        flows=alert.flows,
-        score=alert.score,
-        features=alert.features,
-        label=label,
-        outcome=result.outcome if teaches(result) else "not-inspected",
-        severity=result.severity,
-        categories=result.categories,
-        weight=weight,
-        propensity=alert.propensity,
-        exploration_rate=alert.exploration_rate,
-        model_version=alert.model_version,
-        lodged_at=alert.lodged_at,
-        inspected_at=result.inspected_at,
-        corrects=corrects,
-        upstream=upstream,
-    )
 
 
 def _milliseconds(at: datetime) -> int:

@@ -41,6 +41,7 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     `exploration_rate` when only the draw did, and 1 - `exploration_rate` when nothing did (docs/policy.md).
 
     `balance` is the control point's capacity account after this decision: inspections earned and not yet spent.
+    `window` is how many of its latest items, this one among them, the next threshold is a quantile of (0: of all).
     `features` are those that were scored, of selected items only: an alert that is sent again after a restart, when
     the models have moved on, still carries what the decision saw.
     `upstream` is the filtered record, `screened` the screened record that the filtered one follows from.
@@ -66,6 +67,7 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     propensity: Annotated[float, Meta(gt=0, le=1)]
     exploration_rate: Fraction = 0.0
     balance: float = 0.0
+    window: Count = 0
     flows: tuple[str, ...] = ()
     features: dict[str, float] = field(default_factory=dict)
     criteria: tuple[Id, ...] = ()

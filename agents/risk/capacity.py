@@ -25,7 +25,7 @@ DAY_MS = 86_400_000
 NO_RANK = -1.0
 """In the window: the item did not compete for this kind of slot."""
 
-_CUT_AT = 0.25
+_CUT_AT = 0.15
 """Surplus, in shares of a window's capacity, at which the bar is out of touch with the scores of today."""
 _OPEN_AT = 0.5
 """Surplus, in the same measure, at which every candidate passes."""
@@ -84,6 +84,7 @@ class CapacityAccount:
         "_slack",
         "_unranked",
         "balance",
+        "oldest_ms",
         "picks",
         "scores",
         "seen",
@@ -105,6 +106,7 @@ class CapacityAccount:
         self.picks: dict[Layer, int] = {}
         self.taken = 0  # selections in the window that were not the model's
         self._latest_ms = 0
+        self.oldest_ms = -self._horizon_ms  # what is older is forgotten, by the control point's own watermark
         self._unranked = 0  # oldest items of the window whose ranks were cut from the rank windows
 
     def __len__(self) -> int:
@@ -156,9 +158,23 @@ class CapacityAccount:
         bound = 2.0 + self.share * len(self.seen)
         return bound if balance > bound else max(balance, -bound)
 
+    def window_after(self, balance: float) -> int:
+        """How many of the latest items, the one in hand among them, stay ranked when the account comes to `balance`.
+
+        Normally all of the window. When the bar selects too little for too long, today's scores are below those of the
+        window: then its newest quarter, but so much that the capacity's quantile is in it, and cuts are as far apart.
+        """
+        seen = len(self.seen) + 1
+        ranked = seen - self._unranked
+        if balance > 2.0 and balance > _CUT_AT * self.share * seen:
+            enough = max(20, int(2.0 / self.share))
+            if ranked >= 2 * enough:
+                return max(ranked // 4, enough)
+        return ranked
+
     def fold(self, decision: SelectionDecided, at_ms: int) -> None:
         """Take in one decision of this control point. `at_ms` is the item's event time."""
-        self.balance = balance = decision.balance
+        self.balance = decision.balance
         layer = decision.layer
         score = surge = NO_RANK
         if not decision.auto_cleared and layer != "mandatory" and layer != "criteria":
@@ -175,11 +191,11 @@ class CapacityAccount:
                 self.taken += 1
         if at_ms > self._latest_ms:
             self._latest_ms = at_ms
-        oldest = self._latest_ms - self._horizon_ms
+        self.oldest_ms = oldest = self._latest_ms - self._horizon_ms
         while len(seen) > self._limit or (seen[0][0] < oldest and len(seen) > 1):
             self._leave()
-        if balance > 2.0 and balance > _CUT_AT * self.share * len(seen):
-            self._cut_to_latest()
+        if decision.window:
+            self._rank_latest(decision.window)
 
     def _leave(self) -> None:
         _, score, surge, layer = self.seen.popleft()
@@ -195,20 +211,13 @@ class CapacityAccount:
             if layer != "model":
                 self.taken -= 1
 
-    def _cut_to_latest(self) -> None:
-        """The bar selects too little for too long: today's scores are below those of the window. Keep its newest part.
-
-        At least so many ranks stay that the capacity's quantile is one of them, and cuts are as far apart.
-        """
-        enough = max(20, int(2.0 / self.share))
-        seen = len(self.seen)
-        ranked = seen - self._unranked
-        if ranked < 2 * enough:
-            return
-        kept = max(ranked // 4, enough)
-        for _, score, surge, _ in islice(self.seen, seen - ranked, seen - kept):
-            self._leave_ranks(score, surge)
-        self._unranked = seen - kept
+    def _rank_latest(self, window: int) -> None:
+        """Let go of the ranks of all but the latest `window` items."""
+        unranked = len(self.seen) - window
+        if unranked > self._unranked:
+            for _, score, surge, _ in islice(self.seen, self._unranked, unranked):
+                self._leave_ranks(score, surge)
+            self._unranked = unranked
 
     def _leave_ranks(self, score: float, surge: float) -> None:
         if score >= 0.0:

@@ -9,7 +9,7 @@ from collections import deque
 
 import msgspec
 
-from agents.risk.capacity import DAY_MS, CapacityAccount
+from agents.risk.capacity import CapacityAccount
 from agents.risk.coverage import CoverageWindow
 from agents.risk.lanes import LaneBook
 from agents.risk.policy import Policy
@@ -20,11 +20,10 @@ from schemas.items import Stream
 class SurgePicks:
     """Flows of the latest items that a surge slot went to: the next slots should go elsewhere."""
 
-    __slots__ = ("_counts", "_horizon_ms", "_latest", "_limit")
+    __slots__ = ("_counts", "_latest", "_limit")
 
-    def __init__(self, limit: int, days: float) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._horizon_ms = int(days * DAY_MS)
         self._latest: deque[tuple[int, tuple[str, ...]]] = deque()
         self._counts: dict[str, int] = {}
 
@@ -38,16 +37,23 @@ class SurgePicks:
 
     def fold(self, flows: tuple[str, ...], at_ms: int) -> None:
         """Remember one pick."""
-        latest = self._latest
-        latest.append((at_ms, flows))
+        self._latest.append((at_ms, flows))
         for flow in flows:
             self._counts[flow] = self._counts.get(flow, 0) + 1
-        while latest and (len(latest) > self._limit or latest[0][0] < at_ms - self._horizon_ms):
-            for flow in latest.popleft()[1]:
-                if self._counts[flow] == 1:
-                    del self._counts[flow]
-                else:
-                    self._counts[flow] -= 1
+        if len(self._latest) > self._limit:
+            self._leave()
+
+    def expire(self, oldest_ms: int) -> None:
+        """Forget picks of items lodged before `oldest_ms`."""
+        while self._latest and self._latest[0][0] < oldest_ms:
+            self._leave()
+
+    def _leave(self) -> None:
+        for flow in self._latest.popleft()[1]:
+            if self._counts[flow] == 1:
+                del self._counts[flow]
+            else:
+                self._counts[flow] -= 1
 
 
 class ControlPointState:
@@ -62,7 +68,7 @@ class ControlPointState:
         self.cold_rate = policy.exploration_rate(name, 0)
         self.account = CapacityAccount(policy.controller, self.share)
         self.coverage = CoverageWindow(name, self.share, policy.reports.coverage_minutes)
-        self.surge_picks = SurgePicks(policy.surge.diversify_over, policy.controller.window_days)
+        self.surge_picks = SurgePicks(policy.surge.diversify_over)
         self.lanes: dict[Stream, LaneBook] = {}
 
     def exploration_rate(self, learnt: int) -> float:
@@ -86,4 +92,8 @@ class ControlPointState:
             self.lanes_of(decision.stream).fold(decision, at_ms)
             if decision.layer == "surge":
                 self.surge_picks.fold(decision.flows, at_ms)
+        oldest_ms = self.account.oldest_ms
+        self.surge_picks.expire(oldest_ms)
+        for book in self.lanes.values():
+            book.expire(oldest_ms)
         return self.coverage.fold(decision, at_ms)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 
-from agents.risk.capacity import DAY_MS
 from agents.risk.policy import LaneShares, Policy
 from schemas.decisions import Lane, Layer, SelectionDecided
 from schemas.items import Stream
@@ -25,13 +24,11 @@ _RESPONSE = 10.0
 class LaneBook:
     """The lanes of the latest selected items of one control point and stream."""
 
-    __slots__ = ("_horizon_ms", "_latest_ms", "_limit", "_scores", "counts", "latest", "shares")
+    __slots__ = ("_limit", "_scores", "counts", "latest", "shares")
 
     def __init__(self, policy: Policy, stream: Stream) -> None:
         self.shares: LaneShares = policy.lanes.of(stream)
         self._limit = policy.lanes.window_selected
-        self._horizon_ms = int(policy.controller.window_days * DAY_MS)
-        self._latest_ms = 0
         self.latest: deque[tuple[int, Lane, float]] = deque()
         self.counts: dict[Lane, int] = {"red": 0, "yellow": 0, "blue": 0}
         self._scores: list[float] = []  # ascending, of those that the model selected
@@ -67,13 +64,19 @@ class LaneBook:
         self.counts[decision.lane] += 1
         if score >= 0.0:
             insort(self._scores, score)
-        self._latest_ms = max(self._latest_ms, at_ms)
-        latest, oldest = self.latest, self._latest_ms - self._horizon_ms
-        while len(latest) > self._limit or (latest[0][0] < oldest and len(latest) > 1):
-            _, lane, old = latest.popleft()
-            self.counts[lane] -= 1
-            if old >= 0.0:
-                del self._scores[bisect_left(self._scores, old)]
+        if len(self.latest) > self._limit:
+            self._leave()
+
+    def expire(self, oldest_ms: int) -> None:
+        """Forget selections of items lodged before `oldest_ms`."""
+        while self.latest and self.latest[0][0] < oldest_ms:
+            self._leave()
+
+    def _leave(self) -> None:
+        _, lane, score = self.latest.popleft()
+        self.counts[lane] -= 1
+        if score >= 0.0:
+            del self._scores[bisect_left(self._scores, score)]
 
     def _expected(self) -> tuple[tuple[Lane, float], ...]:
         return (("red", self.shares.red), ("yellow", self.shares.yellow), ("blue", self.shares.blue))

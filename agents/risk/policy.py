@@ -84,11 +84,11 @@ class Controller(Section, frozen=True, kw_only=True):
             le=1,
             description="How far score layers may run ahead of the capacity earned, in shares of a window's capacity.",
         ),
-    ] = 0.1
+    ] = 0.15
     response: Annotated[
         float,
         Meta(gt=0, le=10, description="In how many windows the bar spends what is left over, or saves what is owed."),
-    ] = 0.25
+    ] = 0.1
 
 
 class SurgeRule(Section, frozen=True, kw_only=True):

@@ -162,6 +162,7 @@ class Selectivity:
             said.extend([layers.criterion_reason(hit) for hit in boosts])
             reasons = (*said, *self._brain.explain(filtered, appraisal, REASONS))
             features = appraisal.features
+        balance = account.after(selected)
         origin = item.origin
         return SelectionDecided(
             decision_id=record_id("d", STEP, origin.topic, origin.partition, origin.offset, origin.index),
@@ -183,7 +184,8 @@ class Selectivity:
             surge_threshold=surge_bar,
             propensity=propensity,
             exploration_rate=rate,
-            balance=account.after(selected),
+            balance=balance,
+            window=account.window_after(balance),
             flows=flows,
             features=features,
             criteria=tuple([hit.criterion_id for hit in (*direct, *boosts)]) if direct or boosts else (),

@@ -51,9 +51,9 @@ def coverage(decisions: list[SelectionDecided]) -> float:
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_coverage_is_within_a_tenth_of_capacity_after_warm_up(name: str) -> None:
-    decisions = decide(STREAMS[name], (parcel(number) for number in range(25_000)))
+    decisions = decide(STREAMS[name], (parcel(number) for number in range(15_000)))
     assert coverage(decisions[2000:]) == pytest.approx(0.02, rel=0.1)
-    for start in range(5000, 25_000, 5000):
+    for start in range(5000, 15_000, 5000):
         assert coverage(decisions[start : start + 5000]) == pytest.approx(0.02, rel=0.15)
 
 
@@ -66,7 +66,7 @@ def test_office_with_five_items_a_day_inspects_its_share_over_the_years() -> Non
 
 def test_hot_control_point_leaves_its_neighbours_in_the_partition_alone() -> None:
     points = {name: {"streams": ["express-cargo"]} for name in ("HOT-EXP", "COOL-EXP")}
-    items = [parcel(n, control_point="COOL-EXP" if n % 8 == 0 else "HOT-EXP") for n in range(40_000)]
+    items = [parcel(n, control_point="COOL-EXP" if n % 4 == 0 else "HOT-EXP") for n in range(20_000)]
     decisions = decide(STREAMS["bursts of a scheme"], items, control_points=points)
     for name in points:
         own = [decision for decision in decisions if decision.control_point == name]
@@ -155,15 +155,15 @@ def test_capacity_is_kept_for_any_score_stream(
 
 
 def test_draw_is_independent_of_the_score_and_counts_items_that_other_layers_selected() -> None:
-    decisions = decide(STREAMS["as ever"], (parcel(n) for n in range(60_000)))
+    decisions = decide(STREAMS["as ever"], (parcel(n) for n in range(30_000)))
     rate = decisions[0].exploration_rate
     assert {decision.exploration_rate for decision in decisions} == {rate}
     drawn = [decision for decision in decisions if "exploration" in decision.layers]
-    assert len(drawn) == pytest.approx(rate * len(decisions), rel=0.2)
+    assert len(drawn) == pytest.approx(rate * len(decisions), rel=0.3)
     high = [decision for decision in decisions if decision.score > 0.1]
     drawn_high = [decision for decision in drawn if decision.score > 0.1]
-    assert len(drawn_high) / len(drawn) == pytest.approx(len(high) / len(decisions), abs=0.06)
-    again = decide(lambda n: noise(n + 1), (parcel(n) for n in range(60_000)))
+    assert len(drawn_high) / len(drawn) == pytest.approx(len(high) / len(decisions), abs=0.1)
+    again = decide(lambda n: noise(n + 1), (parcel(n) for n in range(30_000)))
     assert [d.item_id for d in again if "exploration" in d.layers] == [d.item_id for d in drawn]
 
 
