@@ -44,6 +44,8 @@ SCHEMES = 6
 """Smuggling schemes at a time; fewer and larger ones than a real border has can be learnt within a minute."""
 REPORT_S = (4.0, 12.0)
 """Wall seconds that officers take, at least and at most; in simulated time, whatever the pace makes of it."""
+REPORT_D = (timedelta(days=5), timedelta(days=15))
+"""The same in simulated time, at most: an alert is remembered for 30 days."""
 WARM_UP = (15.0, 0.25)
 """Coverage is counted after so many seconds, or this share of the run when that is shorter."""
 FRAMES_PER_S = 2.5
@@ -182,7 +184,7 @@ class Demo:
         plan = self._plan
         warm_up_s = WARM_UP[0] if plan.duration_s is None else min(WARM_UP[0], WARM_UP[1] * plan.duration_s)
         ledger = Ledger(plan.capacity_share, traffic.start + timedelta(seconds=warm_up_s * traffic.pace))
-        least, most = (timedelta(seconds=seconds * traffic.pace) for seconds in REPORT_S)
+        least, most = (min(timedelta(seconds=s * traffic.pace), d) for s, d in zip(REPORT_S, REPORT_D, strict=True))
         ahead = Ahead(traffic.lodgements)
         driver = Driver(
             plan.client_options(environment),

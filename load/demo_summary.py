@@ -49,6 +49,7 @@ def report(summary: Mapping[str, Any]) -> RenderableType:
         ("missing", _zero_is_good(summary["missing"])),
         ("doubled", _zero_is_good(summary["doubled"])),
         ("redeliveries dropped", f"{summary['doubled_raw']:,}"),
+        ("results refused", f"{sum(summary['results_refused_by_reason'].values()):,}"),
     )
     pace = _figures(
         ("items per second", f"{summary['items_per_second']:,.0f}"),
@@ -57,6 +58,7 @@ def report(summary: Mapping[str, Any]) -> RenderableType:
         ("worker time per item", f"{summary['worker_us_per_item']:,.0f} us"),
         ("model version", f"{summary['model_version']:,}"),
         ("alerts", f"{summary['alerts']:,}"),
+        ("inspected", f"{summary['inspected']:,}"),
     )
     rows: list[RenderableType] = [
         Text(sentence(summary), style="bold red" if failures(summary) else "bold green"),

@@ -106,6 +106,7 @@ def summary(**changes: Any) -> dict[str, Any]:
         "worker_us_per_item": 700.0, "model_version": 500, "alerts": 720, "coverage": 0.02, "capacity_share": 0.02,
         "seizure_rate": layers, "selected_by_layer": dict.fromkeys(layers, 100),
         "inspected_by_layer": dict.fromkeys(layers, 90), "dead_letters_by_reason": {"not-json": 300, "late": 60},
+        "results_refused_by_reason": {"already-resolved": 2}, "inspected": 700,
         **changes,
     }  # fmt: skip
 
