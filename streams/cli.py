@@ -22,6 +22,7 @@ GROUPS = {
     "criteria": "Publish, withdraw and list targeting criteria.",
     "risk-info": "Publish, withdraw and list risk information.",
     "models": "Show, promote, freeze and roll back the models.",
+    "acls": "Show what each component may do on the brokers, and grant it to a principal.",
     "doctor": "Check settings, brokers, topics, rights, workers, clock and disk; say what to do.",
     "dlq": "List, show and send again what the steps refused.",
     "archive": "Write every record to Parquet files, once; keep them in order.",

@@ -9,6 +9,7 @@ import pytest
 from schemas.registry import dead_letter_topics, declarations
 from streams.acls import AclsRefusedError, Component, acls_of, read_components
 from streams.broadcast import MODEL_LOG
+from streams.cli import main
 from streams.deadletter import dead_letter_topic
 from streams.redrive import SOURCES
 from streams.settings import STEPS, Settings
@@ -85,3 +86,21 @@ def test_a_misspelt_list_is_refused_by_name(tmp_path: Path) -> None:
     file.write_text("centre: {what: a centre, reads: [alerts]}")
     with pytest.raises(AclsRefusedError, match="reads"):
         read_components(file)
+
+
+def test_the_command_prints_the_rules_it_would_add(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["acls", "grant", str(FILE), "centre", "User:harbour", "--dry-run"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "User:harbour may READ TOPIC alerts",
+        "User:harbour may WRITE TOPIC inspection-results",
+        "User:harbour may READ GROUP centre-*",
+    ]
+
+
+def test_an_unknown_component_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["acls", "grant", str(FILE), "smuggler", "User:x"])
+    assert ended.value.code == 2
+    assert "screening, filtering" in capsys.readouterr().err
