@@ -49,4 +49,4 @@ def test_every_crossing_is_decided_once_whatever_becomes_of_the_workers(
     assert account.lodged == lodged
     assert account.balanced, account.line()
     if steady:
-        assert account.slowest_s < settings.session_timeout_s + 10
+        assert account.slowest_s < settings.session_timeout_s + 10, account.line()
