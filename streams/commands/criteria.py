@@ -90,8 +90,10 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
             action += f" {one.weight:+g}"
         until = "" if one.valid_until is None else f" - {one.valid_until:%Y-%m-%d}"
         valid = f"{one.valid_from:%Y-%m-%d}{until}"
-        row = (one.criterion_id, str(one.version), action, " ".join(one.streams), valid, escape(one.condition))
-        table.add_row(*row)
+        condition = escape(one.condition)
+        if not one.withdrawn and (problem := _problem(one)) is not None:
+            condition += f"\n[red]workers leave it out: {escape(problem)}[/]"
+        table.add_row(one.criterion_id, str(one.version), action, " ".join(one.streams), valid, condition)
     _console().print(table)
 
 
@@ -113,6 +115,15 @@ def fields(stream: str | None = None, /) -> None:
         where = "all" if field.streams == ALL else " ".join(field.streams)
         table.add_row(field.name, field.type, where, escape(field.meaning))
     _console().print(table)
+
+
+def _problem(event: CriterionPublished) -> str | None:
+    """Why a published criterion cannot be used: it may have been published by other means than this command."""
+    try:
+        check_criterion(event)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _console() -> Console:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from schemas.knowledge import CriterionPublished
 from streams.commands import CommandRefusedError
 from streams.commands import criteria as criteria_command
 from streams.commands import risk_info as risk_info_command
@@ -48,6 +50,26 @@ def test_a_criterion_is_published_changed_and_withdrawn(
     capsys.readouterr()
     criteria_command.list_()
     assert name not in capsys.readouterr().out
+
+
+def test_a_criterion_that_workers_leave_out_is_listed_as_such(
+    environment: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = CriterionPublished(
+        criterion_id=f"CR-{time.time_ns()}",
+        version=1,
+        title="published by another program",
+        streams=("passengers",),
+        condition="colour == 1",
+        action="direct",
+        valid_from=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    criteria_command.criteria.send(environment, [event])
+    capsys.readouterr()
+    criteria_command.list_()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "workers leave it out" in shown
+    criteria_command.withdraw(event.criterion_id)
 
 
 def test_risk_information_is_listed_without_its_names(
