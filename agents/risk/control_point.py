@@ -16,6 +16,8 @@ from agents.risk.policy import Policy
 from schemas.decisions import SelectionDecided
 from schemas.items import Stream
 
+_NEVER = 1 << 62
+
 
 class SurgePicks:
     """Flows of the latest items that a surge slot went to: the next slots should go elsewhere."""
@@ -43,6 +45,11 @@ class SurgePicks:
         if len(self._latest) > self._limit:
             self._leave()
 
+    @property
+    def front_ms(self) -> int | None:
+        """When the first pick in mind was lodged, None without one."""
+        return self._latest[0][0] if self._latest else None
+
     def expire(self, oldest_ms: int) -> None:
         """Forget picks of items lodged before `oldest_ms`."""
         while self._latest and self._latest[0][0] < oldest_ms:
@@ -59,7 +66,7 @@ class SurgePicks:
 class ControlPointState:
     """What selection remembers of one control point, with what the policy says of it."""
 
-    __slots__ = ("_policy", "account", "cold_rate", "coverage", "lanes", "rate", "share", "surge_picks")
+    __slots__ = ("_front_ms", "_policy", "account", "cold_rate", "coverage", "lanes", "rate", "share", "surge_picks")
 
     def __init__(self, policy: Policy, name: str) -> None:
         self._policy = policy
@@ -70,6 +77,7 @@ class ControlPointState:
         self.coverage = CoverageWindow(name, self.share, policy.reports.coverage_minutes)
         self.surge_picks = SurgePicks(policy.surge.diversify_over)
         self.lanes: dict[Stream, LaneBook] = {}
+        self._front_ms = _NEVER  # when the first selection that is remembered was lodged
 
     def exploration_rate(self, learnt: int) -> float:
         """As `Policy.exploration_rate`, without looking the control point up again."""
@@ -92,8 +100,16 @@ class ControlPointState:
             self.lanes_of(decision.stream).fold(decision, at_ms)
             if decision.layer == "surge":
                 self.surge_picks.fold(decision.flows, at_ms)
+            self._forget()
+        elif self.account.oldest_ms > self._front_ms:
+            self._forget()
+        return self.coverage.fold(decision, at_ms)
+
+    def _forget(self) -> None:
+        """Forget selections that are older than the account's window."""
         oldest_ms = self.account.oldest_ms
         self.surge_picks.expire(oldest_ms)
         for book in self.lanes.values():
             book.expire(oldest_ms)
-        return self.coverage.fold(decision, at_ms)
+        fronts = [self.surge_picks.front_ms, *(book.front_ms for book in self.lanes.values())]
+        self._front_ms = min((front for front in fronts if front is not None), default=_NEVER)

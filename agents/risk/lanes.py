@@ -67,6 +67,11 @@ class LaneBook:
         if len(self.latest) > self._limit:
             self._leave()
 
+    @property
+    def front_ms(self) -> int | None:
+        """When the first selection in mind was lodged, None without one."""
+        return self.latest[0][0] if self.latest else None
+
     def expire(self, oldest_ms: int) -> None:
         """Forget selections of items lodged before `oldest_ms`."""
         while self.latest and self.latest[0][0] < oldest_ms:
