@@ -18,6 +18,7 @@ from agents.risk.learner import logistic
 from agents.risk.quarantine import Quarantine
 from agents.risk.reasons import put_into_words
 from agents.risk.standings import InspectedBand, Prequential, Standing
+from agents.risk.usual import UsualValue
 from schemas.decisions import Reason
 from schemas.inspections import ModelFrozen, ModelPromoted, ModelRolledBack, OutcomeLearned
 from schemas.items import ItemFiltered, PriorRecord, Stream, Subject
@@ -89,6 +90,7 @@ class StreamMind:
         self.activation = Activation(mode, self.models)
         self.prequential = {name: Prequential() for name in self.models}
         self.band = InspectedBand()
+        self.usual = UsualValue()
         self.labels = 0
 
     def learn(self, event: OutcomeLearned) -> None:
@@ -97,6 +99,7 @@ class StreamMind:
         day = event.inspected_at.timestamp() / _DAY
         self.band.note(min(max(event.score, 0.0), 1.0), label)
         self.labels += 1
+        self.usual.note(features)
         if not within_budget(event.stream, self.labels):
             self.champion.learn(features, label, event.weight, day)
             return
@@ -175,7 +178,9 @@ class Brain:
         """Say why, at most `limit` reasons whose weights sum to the log-odds."""
         mind = self._minds[filtered.item.stream]
         contributions = mind.activation.model.contributions(appraisal.features)
-        return put_into_words(contributions, appraisal.log_odds, filtered, mind.champion.rates.counts, limit)
+        return put_into_words(
+            contributions, appraisal.log_odds, filtered, mind.champion.rates.counts, mind.usual, limit
+        )
 
     def standings(self, stream: Stream) -> tuple[Standing, ...]:
         """Champion and challengers on the same latest lessons of a stream."""

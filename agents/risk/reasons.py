@@ -9,7 +9,9 @@ contributed to the score. It is not a cause, and docs/models.md says how often i
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import log
 
+from agents.risk.usual import UsualValue
 from schemas.decisions import Reason
 from schemas.items import ItemFiltered
 
@@ -51,7 +53,7 @@ _SPOKEN = {
 _QUANTITIES = {
     "log-mass": "the mass of {mass} kg",
     "log-value": "the declared value of {value} US dollars",
-    "log-value-per-kg": "the declared value of {per_kg} US dollars per kg",
+    "log-value-per-kg": "the declared value of {per_kg} US dollars per kg{usual}",
     "duty-rate": "the duty rate",
     "log-packages": "the number of packages",
     "record-inspections": "the number of earlier inspections of this party ({inspections})",
@@ -73,7 +75,12 @@ _QUANTITIES = {
 
 
 def put_into_words(
-    contributions: list[tuple[str, float]], log_odds: float, filtered: ItemFiltered, counts: Counts, limit: int
+    contributions: list[tuple[str, float]],
+    log_odds: float,
+    filtered: ItemFiltered,
+    counts: Counts,
+    usual: UsualValue,
+    limit: int,
 ) -> tuple[Reason, ...]:
     """At most `limit` reasons, weightiest first, the remainder last; their weights sum to `log_odds`.
 
@@ -90,7 +97,9 @@ def put_into_words(
     for about, weight in ranked[: max(limit - 1, 0)]:
         if weight <= 0.0:
             break
-        reasons.append(Reason(code=_code(about), text=_text(about, filtered, counts)[:TEXT_LENGTH], weight=weight))
+        reasons.append(
+            Reason(code=_code(about), text=_text(about, filtered, counts, usual)[:TEXT_LENGTH], weight=weight)
+        )
         told += weight
     reasons.append(
         Reason(code=REMAINDER, text="Everything else about the item, and the base rate", weight=log_odds - told)
@@ -102,9 +111,9 @@ def _code(about: str) -> str:
     return about.split("=", 1)[0][:32]
 
 
-def _text(about: str, filtered: ItemFiltered, counts: Counts) -> str:
+def _text(about: str, filtered: ItemFiltered, counts: Counts, usual: UsualValue) -> str:
     if "=" not in about:
-        return _sentence(_QUANTITIES.get(about, about.replace("-", " ")).format_map(_numbers(filtered)))
+        return _sentence(_QUANTITIES.get(about, about.replace("-", " ")).format_map(_numbers(filtered, usual)))
     level, _, value = about.partition("=")
     words = [
         _SPOKEN.get(part, part.replace("-", " ") + " {}").format(text)
@@ -127,17 +136,21 @@ def _parts(level: str) -> list[str]:
     return parts
 
 
-def _numbers(filtered: ItemFiltered) -> dict[str, str]:
+def _numbers(filtered: ItemFiltered, usual: UsualValue) -> dict[str, str]:
     item, seen = filtered.item, filtered.monitored
     goods = item.cargo.goods if item.cargo is not None else None
     mass = 0.0
     if goods is not None:
         mass = goods.net_mass_kg if goods.net_mass_kg is not None else goods.gross_mass_kg
     value = goods.value_usd if goods is not None else 0.0
+    told = ""
+    if goods is not None and mass > 0.0 and value > 0.0:
+        told = usual.words(goods.hs6[:4], log(value) - log(mass))
     return {
         "mass": f"{mass:,.6g}",
         "value": f"{value:,.6g}",
         "per_kg": f"{value / mass:,.3g}" if mass > 0.0 else "unknown",
+        "usual": told,
         "inspections": str(item.prior.inspections),
         "seizures": str(item.prior.seizures),
         "arrivals": str(seen.arrivals_24h),

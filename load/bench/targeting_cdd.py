@@ -66,6 +66,7 @@ class Shelf:
         self.truth = declarations.truth
         if view == "unseen-tuple":
             lodged = _one_of_each(lodged, draw)
+        self._examples: dict[bool, tuple[list[list[Example]], list[list[Example]]]] = {}
         first = lodged[0].lodged_at.date()
         self.by_day: dict[int, list[Lodged]] = defaultdict(list)
         for one in lodged:
@@ -78,6 +79,25 @@ class Shelf:
     def label(self, item_id: str) -> int:
         """1 for a fraud."""
         return int(self.truth.of_item(item_id).illicit)
+
+    def examples(self, exact: bool) -> tuple[list[list[Example]], list[list[Example]]]:
+        """The warm days and the weeks as baselines see them: screened and filtered once for all of them."""
+        held = self._examples.get(exact)
+        if held is None:
+            desk = Desk(self.policy, exact)
+
+            def of(lodged: list[Lodged]) -> list[Example]:
+                made = []
+                for filtered in desk.screen(lodged):
+                    item, description = filtered.item, describe(filtered)
+                    if not exact:
+                        description.levels = [one for one in description.levels if not one.startswith(EXACT)]
+                    day = item.lodged_at.timestamp() / DAY
+                    made.append(Example(item.item_id, day, item.control_point, description))
+                return made
+
+            held = self._examples[exact] = [of(day) for day in self.warm()], [of(week) for week in self.weeks()]
+        return held
 
     def warm(self) -> Iterator[list[Lodged]]:
         """The fully labelled days."""
@@ -180,22 +200,11 @@ def run_borderflow(shelf: Shelf, rate: float, exact: bool, tell: Callable[[], No
 
 def run_baseline(strategy: Strategy, shelf: Shelf, rate: float, exact: bool, tell: Callable[[], None]) -> Weeks:
     """A baseline over the same filtered items."""
-    desk, weeks = Desk(shelf.policy, exact), Weeks()
-
-    def examples_of(lodged: list[Lodged]) -> list[Example]:
-        made = []
-        for filtered in desk.screen(lodged):
-            item, description = filtered.item, describe(filtered)
-            if not exact:
-                description.levels = [level for level in description.levels if not level.startswith(EXACT)]
-            made.append(Example(item.item_id, item.lodged_at.timestamp() / DAY, item.control_point, description))
-        return made
-
-    for lodged in shelf.warm():
-        examples = examples_of(lodged)
+    weeks = Weeks()
+    warm, later = shelf.examples(exact)
+    for examples in warm:
         strategy.learn(examples, [shelf.label(example.item_id) for example in examples])
-    for lodged in shelf.weeks():
-        examples = examples_of(lodged)
+    for examples in later:
         began = process_time()
         scores = strategy.score(examples)
         weeks.cost.add("score", len(examples), began)

@@ -15,6 +15,7 @@ from agents.risk.champion import Learning
 from agents.risk.profiles import Profiles
 from agents.risk.quarantine import Quarantine
 from agents.risk.reasons import REMAINDER
+from agents.risk.usual import UsualValue
 from schemas.inspections import ModelFrozen, ModelPromoted, ModelRolledBack, OutcomeLearned
 from schemas.items import (
     CargoFacts,
@@ -180,6 +181,15 @@ def test_reasons_are_in_words_of_the_field() -> None:
     assert "240220" in words
     assert "finds in" in words
     assert "rate:" not in words
+
+
+def test_a_value_per_kg_far_from_its_heading_is_called_so() -> None:
+    usual = UsualValue()
+    for number in range(20):
+        usual.note({"hs4=8517": 1.0, "log-value-per-kg": 5.0 + 0.1 * (number % 3)})
+    assert usual.words("8517", 1.0) == ", far below what is usual for heading 8517"
+    assert usual.words("8517", 5.1) == ", as is usual for heading 8517"
+    assert usual.words("2402", 5.1) == ""
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,92 @@
+"""The targeting benchmark on a very small world and a few rows: its rows, its report, its baselines."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from load.datasets.cdd import COLUMNS
+
+pytest.importorskip("matplotlib", reason="needs the extra `bench`")
+pytest.importorskip("lightgbm", reason="needs the extra `bench`")
+
+from load.bench import targeting
+
+WORLD_KEYS = {
+    "seed",
+    "strategy",
+    "kind",
+    "coverage",
+    "seizure_rate",
+    "oracle_share",
+    "never_found",
+    "days_to_third_hit",
+}
+CDD_KEYS = {
+    "view", "strategy", "rate", "precision_all", "precision_last13", "se_last13", "recall_last13",
+    "norm_precision_last13", "score_us", "learn_us",
+}  # fmt: skip
+
+
+def test_a_small_world_gives_rows_by_strategy_and_kind_and_a_report(tmp_path: Path) -> None:
+    found, page = tmp_path / "rows.json", tmp_path / "report.html"
+    arguments = ["--world", "0", "--days", "5", "--items", "300", "--strategies", "borderflow", "random", "River LR"]
+    assert targeting.main([*arguments, "--json", str(found), "--html", str(page)]) == 0
+    rows = json.loads(found.read_text())["rows"]
+    assert {row["strategy"] for row in rows} == {"borderflow", "random", "River LR"}
+    assert all(row.keys() >= WORLD_KEYS for row in rows)
+    assert all(0.0 < row["coverage"] < 0.06 for row in rows)
+    text = page.read_text()
+    assert "<svg" in text
+    assert "src=" not in text
+
+
+def test_a_few_declarations_give_rows_by_view_strategy_and_rate(tmp_path: Path) -> None:
+    path, found = tmp_path / "rows.csv", tmp_path / "rows.json"
+    with path.open("w", newline="") as lines:
+        rows = csv.DictWriter(lines, COLUMNS)
+        rows.writeheader()
+        for number in range(60 * 10):
+            rows.writerow(declaration(number))
+    arguments = ["--data", str(path), "--rates", "0.1", "--draws", "1"]
+    names = ["borderflow", "static rules", "XGBoost weekly", "LightGBM weekly", "River ARF"]
+    assert targeting.main([*arguments, "--strategies", *names, "--json", str(found)]) == 0
+    made = json.loads(found.read_text())["rows"]
+    assert {(row["view"], row["strategy"]) for row in made} == {
+        (view, name) for view in ("full", "unseen-tuple", "no-exact-tuple") for name in names
+    }
+    assert all(row.keys() >= CDD_KEYS for row in made)
+    full = {row["strategy"]: row["precision_all"] for row in made if row["view"] == "full"}
+    assert full["borderflow"] > 0.9  # every second heading is a fraud, always
+
+
+def declaration(number: int) -> dict[str, object]:
+    bad = number % 4 == 0
+    month, day = divmod(number // 10, 30)
+    return {
+        "Declaration ID": 10_000_000 + number,
+        "Date": f"2020-{month + 1:02d}-{min(day + 1, 28):02d}",
+        "Office ID": 20,
+        "Process Type": "B",
+        "Import Type": 11,
+        "Import Use": 21,
+        "Payment Type": 11,
+        "Mode of Transport": 40,
+        "Declarant ID": "D1",
+        "Importer ID": f"I{number % 50}",
+        "Seller ID": "S1",
+        "Courier ID": "",
+        "HS6 Code": "240220" if bad else "851712",
+        "Country of Departure": "CN",
+        "Country of Origin": "CN",
+        "Tax Rate": 8.0,
+        "Tax Type": "A",
+        "Country of Origin Indicator": "G",
+        "Net Mass": 10.0 + number,
+        "Item Price": 1000.0,
+        "Fraud": int(bad),
+        "Critical Fraud": 0,
+    }
