@@ -26,11 +26,11 @@ MODELS = (CHAMPION, FORGETFUL, GROVE)
 
 
 WARM = 500
-SHARE = 0.15
+SHARE = 0.05
 
 
 def within_budget(stream: str, lesson: int) -> bool:
-    """Whether challengers are scored on, and learn, a stream's lesson of this number: the first 500, then 15%.
+    """Whether challengers are scored on, and learn, a stream's lesson of this number: the first 500, then 5%.
 
     The champion learns every lesson in some 50 microseconds, the challengers need four times that. Drawn by number, the
     choice is the same in every worker, and models are compared on the same lessons.
