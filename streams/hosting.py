@@ -35,6 +35,7 @@ class Ownership(Protocol):
 
     def may_decide(self, batch: RecordBatch) -> bool: ...
     def may_produce(self, batch: RecordBatch) -> bool: ...
+    def let_go(self, message: Any) -> None: ...
 
 
 @dataclass(slots=True)
@@ -102,6 +103,10 @@ class StepHost:
         await self._produce(batch, outcome)
         self._count(batch, outcome)
         return True
+
+    def let_go(self, message: Any) -> None:
+        """Nothing follows from this Faust message: its batch belongs to another worker now."""
+        self._ownership.let_go(message)
 
     def forget(self, keep: Callable[[str, int], bool]) -> None:
         """Drop the states of partitions that this worker does not hold any more."""
@@ -251,6 +256,8 @@ async def run_agent(stream: Any, host: StepHost, failed: Callable[[BaseException
         else:
             if done:
                 await acking.ack(event)
+            else:
+                host.let_go(event.message)
 
 
 def _arrival(event: Any, record: Record) -> Arrival[Any]:

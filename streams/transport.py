@@ -308,6 +308,14 @@ class BatchConsumer(driver.Consumer):
         notify(self._waiting_for_ack)
         return True
 
+    def let_go(self, message: Message) -> None:
+        """Wait no longer for a batch that was taken away; it is neither acked nor committed.
+
+        Otherwise a worker that the group threw out, and that is then told to stop, waits for it until it gives up.
+        """
+        self._unacked_messages.discard(message)
+        notify(self._waiting_for_ack)
+
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         return (tp for tp in list(self._deliveries.committable) if topics is None or tp in topics or tp.topic in topics)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,3 +51,28 @@ def test_every_crossing_is_decided_once_whatever_becomes_of_the_workers(
     assert account.balanced, account.line()
     if steady:
         assert account.slowest_s < settings.session_timeout_s + 10, account.line()
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.5, 1.5, 3.0])
+def test_a_worker_that_was_thrown_out_of_the_group_still_stops_in_good_order(
+    kafka_node: Cluster, tmp_path: Path, keep_account: Callable[[str], None], pause_s: float
+) -> None:
+    """It finds on waking that its partitions have gone, and is told to stop while it joins again."""
+    environment = surroundings(kafka_node)
+    settings = settings_of(environment)
+    with Crew(environment, tmp_path) as crew:
+        frozen, _ = crew.hire(), crew.hire()
+        time.sleep(3)
+        with Lodger(settings, PARTITIONS, batches=150) as lodger:
+            time.sleep(2)
+            crew.send(frozen, signal.SIGSTOP)
+            time.sleep(settings.session_timeout_s + 3)
+            crew.send(frozen, signal.SIGCONT)
+            time.sleep(pause_s)
+            began = time.monotonic()
+            assert crew.dismiss(frozen, signal.SIGTERM) == 0, crew.said(frozen)
+            took = time.monotonic() - began
+            lodged = lodger.finish()
+        account = take_account(settings, PARTITIONS, lodged, within_s=60)
+        keep_account(f"ended {took:.1f} s after SIGTERM; {account.line()}")
+    assert account.balanced, account.line()

@@ -186,6 +186,9 @@ class AlwaysOurs:
     def may_produce(self, batch: RecordBatch) -> bool:
         return True
 
+    def let_go(self, message: Any) -> None:
+        raise AssertionError("everything is ours")
+
 
 class Silent:
     """A publisher that delivers nothing anywhere, and counts."""

@@ -120,12 +120,16 @@ class Deed:
 
     decide: bool = True
     produce: bool = True
+    gone: list[Any] = field(default_factory=list)
 
     def may_decide(self, batch: RecordBatch) -> bool:
         return self.decide
 
     def may_produce(self, batch: RecordBatch) -> bool:
         return self.produce
+
+    def let_go(self, message: Any) -> None:
+        self.gone.append(message)
 
 
 def hosted(
@@ -244,6 +248,7 @@ def test_nothing_is_produced_for_a_partition_that_was_taken_away_while_the_batch
 @dataclass
 class FakeEvent:
     value: RecordBatch
+    message: str = "the Faust message"
 
 
 class FakeStream:
@@ -287,6 +292,18 @@ def test_on_a_failure_nothing_more_is_acked_and_the_worker_is_stopped(
     asyncio.run(scenario())
     assert len(failures) == 1
     assert stream.acked == []
+
+
+def test_a_batch_that_was_taken_away_is_neither_acked_nor_waited_for() -> None:
+    stream = FakeStream([batch([Row(0, b"b")])])
+    deed = Deed(produce=False)
+
+    async def failed(error: BaseException) -> None:
+        raise AssertionError from error
+
+    asyncio.run(run_agent(stream, hosted(deed=deed), failed))
+    assert stream.acked == []
+    assert deed.gone == ["the Faust message"]
 
 
 def test_a_dead_letter_that_cannot_be_written_is_a_failure_too() -> None:
