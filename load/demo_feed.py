@@ -17,6 +17,8 @@ RATE_OVER_S = 3.0
 ALERT_EVERY_S = 1.2
 """At most one alert a so many seconds joins the list, so that each stays long enough to be read."""
 HISTORY_EVERY_S = 1.5
+REMAINDER = "remainder"
+"""The reason that sums up everything not worth a line."""
 _RECENT_RESULTS = 150
 _LIST = 40
 _FINDS = ("seizure", "irregularity")
@@ -56,7 +58,8 @@ class Feed:
             return
         self._listed_at = now
         decision = alert.decision
-        why = "; ".join(reason.text for reason in decision.reasons[:4]) or alert.headline
+        told = [reason.text for reason in decision.reasons if reason.code != REMAINDER][:4]
+        why = "; ".join(told) or alert.headline
         line = AlertLine(decision.control_point, decision.lane, decision.layer or "", alert.priority, why)
         self._listed.appendleft(_Listed(decision.decision_id, line))
 
