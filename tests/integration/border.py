@@ -136,14 +136,18 @@ class Border:
 
 
 @contextlib.contextmanager
-def border(logs: Path) -> Iterator[Border]:
-    """A border whose processes end with the test; its broker is Apache Kafka in `make test-kafka`, else embedded."""
+def border(logs: Path, **settings: str) -> Iterator[Border]:
+    """A border with these settings, whose processes end with the test.
+
+    Its broker is Apache Kafka in `make test-kafka`, else the embedded one.
+    """
     logs.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as brokers, Children({}, logs) as children:
         if asked_for():
             children.environment.update(brokers.enter_context(new_cluster(1)).environment())
         else:
             children.start_broker()
+        children.environment.update(settings)
         yield Border(children)
 
 
