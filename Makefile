@@ -25,7 +25,7 @@ demo: install ## the whole loop on this machine, with a live view: make demo DUR
 	$(BIN)/borderflow demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
 
 test: install ## all tests that need no Docker and no Java, with coverage: make test TESTS=tests/unit
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
+	$(BIN)/python -m pytest -m "not kafka" --cov --cov-report=term:skip-covered $(TESTS)
 
 test-kafka: install ## the broker tests on Apache Kafka nodes (needs Java 17 or newer and Maven)
 	BORDERFLOW_TEST_KAFKA=1 $(BIN)/python -m pytest -m "kafka or broker" $(TESTS)

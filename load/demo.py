@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import math
 import shutil
 import signal
@@ -30,7 +31,7 @@ from load.clock import MARGIN, simulated_time
 from load.datasets.cdd import Declarations, dataset_files
 from load.demo_feed import Feed
 from load.demo_summary import failures, print_report
-from load.demo_view import plain_line, screen
+from load.demo_view import DemoSnapshot, plain_line, screen
 from load.desk import Lodged
 from load.driver import Driver
 from load.inspectors import Inspector
@@ -50,6 +51,8 @@ WARM_UP = (15.0, 0.25)
 """Coverage is counted after so many seconds, or this share of the run when that is shorter."""
 FRAMES_PER_S = 2.5
 PLAIN_EVERY_S = 5.0
+PICTURE = (110, 32)
+"""Columns and lines of the live view in a picture."""
 DRAIN_S = 30.0
 LINGER_S = 0.02
 """Lodgers wait so long to fill a batch. The embedded broker's cost of a fetch grows with the batches that it holds."""
@@ -67,7 +70,7 @@ class DemoPlan:
     processes into options of a Kafka client.
     """
 
-    rate: float = 400.0
+    rate: float = 600.0
     duration_s: float | None = None
     hours_per_s: float = 2.0
     seed: int = 7
@@ -77,6 +80,7 @@ class DemoPlan:
     dataset: Path | None = None
     brokers: str | None = None
     json_file: Path | None = None
+    picture: Path | None = None
     environment: Mapping[str, str]
     client_options: Callable[[Mapping[str, str]], Mapping[str, Any]]
 
@@ -98,6 +102,7 @@ class Demo:
         self._console = console
         self._feed = Feed(plan.duration_s, plan.brokers or "embedded broker")
         self._driver: Driver | None = None
+        self._latest: DemoSnapshot | None = None
 
     def run(self) -> int:
         """Start everything, run, stop everything, report."""
@@ -115,6 +120,8 @@ class Demo:
         shutil.rmtree(logs, ignore_errors=True)
         if self._plan.json_file is not None:
             self._plan.json_file.write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+        if self._plan.picture is not None and self._latest is not None:
+            self._draw(self._plan.picture, self._latest)
         print_report(summary, self._console)
         return 1 if failures(summary) else 0
 
@@ -243,14 +250,28 @@ class Demo:
                 if time.monotonic() >= due:
                     due += PLAIN_EVERY_S
                     self._feed.phase = phases.get(driver.phase, driver.phase)
-                    self._console.print(plain_line(self._feed.snapshot(driver)), soft_wrap=True, highlight=False)
+                    shot = self._frame(driver)
+                    self._console.print(plain_line(shot), soft_wrap=True, highlight=False)
             return
         with Live(console=self._console, screen=True, auto_refresh=False) as live:
             while not running.done():
                 self._feed.phase = phases.get(driver.phase, driver.phase)
-                shot = self._feed.snapshot(driver)
+                shot = self._frame(driver)
                 live.update(screen(shot, self._console.width, self._console.height), refresh=True)
                 await asyncio.sleep(1 / FRAMES_PER_S)
+
+    def _frame(self, driver: Driver) -> DemoSnapshot:
+        shot = self._feed.snapshot(driver)
+        if driver.phase == "lodging":
+            self._latest = shot
+        return shot
+
+    def _draw(self, picture: Path, shot: DemoSnapshot) -> None:
+        """Write one frame of the live view as an SVG file."""
+        width, height = PICTURE
+        console = Console(record=True, width=width, height=height, file=io.StringIO(), force_terminal=True)
+        console.print(screen(shot, width, height))
+        console.save_svg(str(picture), title="borderflow demo")
 
     @contextlib.contextmanager
     def _doing(self, what: str) -> Iterator[None]:

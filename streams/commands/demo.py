@@ -27,7 +27,7 @@ def demo(
     duration: Annotated[
         float | None, Parameter(help="Seconds to lodge for; until Ctrl-C unless given.", validator=Number(gt=0))
     ] = None,
-    rate: Annotated[float, Parameter(help="Items lodged per second.", validator=Number(gt=0, lte=20_000))] = 400.0,
+    rate: Annotated[float, Parameter(help="Items lodged per second.", validator=Number(gt=0, lte=20_000))] = 600.0,
     hours_per_second: Annotated[
         float, Parameter(help="Simulated hours in a second, on the embedded broker.", validator=Number(gt=0, lte=240))
     ] = 2.0,
@@ -43,6 +43,7 @@ def demo(
         Path | None, Parameter(help="Where the data set is: a folder or a CSV file; BORDERFLOW_CDD unless given.")
     ] = None,
     json_file: Annotated[Path | None, Parameter(name="--json", help="Write the summary to this file.")] = None,
+    picture: Annotated[Path | None, Parameter(help="Write the live view's last frame to this SVG file.")] = None,
 ) -> int:
     """Start a broker (unless BORDERFLOW_BROKERS is set), topics, workers, lodgers and officers, and show what happens.
 
@@ -64,6 +65,8 @@ def demo(
         raise CommandRefusedError("--path: goes with --dataset")
     if json_file is not None and not json_file.resolve().parent.is_dir():
         raise CommandRefusedError(f"--json: there is no folder {json_file.resolve().parent}")
+    if picture is not None and not picture.resolve().parent.is_dir():
+        raise CommandRefusedError(f"--picture: there is no folder {picture.resolve().parent}")
     plan = DemoPlan(
         rate=rate,
         duration_s=duration,
@@ -75,6 +78,7 @@ def demo(
         dataset=source,
         brokers=given.brokers if os.environ.get("BORDERFLOW_BROKERS") else None,
         json_file=json_file,
+        picture=picture,
         environment=environment,
         client_options=_client_options,
     )
