@@ -27,6 +27,7 @@ GROUPS = {
     "dlq": "List, show and send again what the steps refused.",
     "archive": "Write every record to Parquet files, once; keep them in order.",
     "query": "Ask the archive in SQL, or by name.",
+    "replay": "Decide history again, or check every recorded decision.",
     "load": "Lodge simulated items at a given rate and measure latency.",
     "demo": "Run the whole loop on this machine, with a live view.",
 }

@@ -87,7 +87,7 @@ def only_writer(root: Path) -> Iterator[None]:
 
 
 class Archiver:
-    """Archives until told to stop. Use under `only_writer`."""
+    """Archives until told to stop. Use under `only_writer`. Without `commits` the group learns nothing of it."""
 
     def __init__(
         self,
@@ -97,6 +97,7 @@ class Archiver:
         *,
         pace: Pace | None = None,
         accept_gaps: bool = False,
+        commits: bool = True,
         topics: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -105,6 +106,7 @@ class Archiver:
         self._key = key
         self._pace = pace or Pace()
         self._accept_gaps = accept_gaps
+        self._commits = commits
         self._topics = tuple(topics) or archived_topics()
         self._clock = clock
         self._waiting: dict[Place, Waiting] = {}
@@ -254,6 +256,8 @@ class Archiver:
         write_chunk(self._root, *place, waiting.first, last, waiting.rows, waiting.reader.marks.kept(), self._key)
         self.archived += len(waiting.rows)
         waiting.first, waiting.rows, waiting.bytes = last + 1, [], 0
+        if not self._commits:
+            return
         try:
             consumer.commit({TopicPartition(*place): OffsetAndMetadata(last + 1, "", -1)})
         except KafkaError as error:  # only what other tools show of the lag

@@ -31,7 +31,7 @@ class Column:
 ENVELOPE: Final = (
     ("partition", pa.int32(), "partition of the topic"),
     ("offset", pa.int64(), "offset in the partition"),
-    ("at", TIME, "the record's timestamp: event time"),
+    ("stamped_at", TIME, "the record's timestamp: event time"),
     ("key", pa.binary(), "the record's key, as it came"),
     ("headers", HEADERS, "the record's headers, as they came"),
     ("ce_id", pa.string(), "CloudEvents id: the same after any redelivery"),

@@ -16,7 +16,7 @@ from streams.archive.rows import Archived, digest
 from streams.archive.sealing import ArchiveKey, Seal
 from streams.archive.writing import FORMAT, METADATA, ChunkFacts, digest_secret
 
-_COLUMNS = ("partition", "offset", "at", "key", "headers", "first", "value", "sealed", "digest")
+_COLUMNS = ("partition", "offset", "stamped_at", "key", "headers", "first", "value", "sealed", "digest")
 _BATCH = 2048
 
 

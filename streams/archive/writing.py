@@ -120,7 +120,7 @@ def table_of(topic: str, rows: Sequence[Row], seal: Seal | None, secret: bytes) 
         headers = [(name, said) for name, said in record.headers]
         envelope["partition"].append(record.partition)
         envelope["offset"].append(record.offset)
-        envelope["at"].append(record.timestamp)
+        envelope["stamped_at"].append(record.timestamp)
         envelope["key"].append(record.key)
         envelope["headers"].append([{"name": name, "value": said} for name, said in headers])
         envelope["ce_id"].append(text_header(record, "ce_id"))

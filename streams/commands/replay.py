@@ -1,0 +1,236 @@
+"""`borderflow replay`: decide history again, or check every recorded decision."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from agents.risk.policy import Policy, PolicyRefusedError
+from streams.archive.consuming import Archiver, only_writer
+from streams.archive.layout import ArchiveError, Catalogue
+from streams.archive.policies import PolicyShelf
+from streams.archive.reading import ArchiveReader
+from streams.archive.times import EARLIEST, LATEST, milliseconds, moment
+from streams.archive.views import connect
+from streams.commands import CommandRefusedError
+from streams.commands.archive import archive_key, folder_of
+from streams.policies import BUILT_IN, built_in_policy, load_policy
+from streams.replay.engine import LODGEMENTS, Engine
+from streams.replay.findings import Findings
+from streams.replay.run import Plan, Replay
+from streams.replay.topics import TopicSink
+from streams.replay.verify import verify
+from streams.settings import Settings
+
+app = App(name="replay", help="Decide history again, or check every recorded decision.")
+
+AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for other programs.")]
+
+
+@contextmanager
+def archive_of(source: Literal["archive", "kafka"], settings: Settings, folder: Path | None) -> Iterator[ArchiveReader]:
+    """The history to work on: the archive, or what the brokers have now, archived into a folder that is removed after.
+
+    Raises `ArchiveError`, or the client's `KafkaError`.
+    """
+    if source == "archive":
+        yield ArchiveReader(Catalogue.of(folder_of(settings, folder)), archive_key(settings))
+        return
+    with tempfile.TemporaryDirectory(prefix="borderflow-history-") as held:
+        root = Path(held)
+        with only_writer(root):
+            shelf = PolicyShelf(root)
+            for policy in (*map(built_in_policy, BUILT_IN), load_policy(settings.policy_file)):
+                shelf.keep(policy)
+            Archiver(settings, root, archive_key(settings), commits=False).run(lambda: False, once=True)
+        yield ArchiveReader(Catalogue.of(root), archive_key(settings))
+
+
+@contextmanager
+def progress_over(totals: dict[str, int]) -> Iterator[Callable[[str, int], None]]:
+    """Progress bars with the time that is left, on standard error; nothing where that is no terminal."""
+    console = Console(stderr=True)
+    bars = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=console, disable=not console.is_terminal,
+    )  # fmt: skip
+    tasks = {name: bars.add_task(name, total=total) for name, total in totals.items()}
+    with bars:
+        yield lambda name, count: bars.advance(tasks[name], count)
+
+
+def span_of(since: str | None, until: str | None) -> tuple[int, int]:
+    """The span of event time in ms. Raises `CommandRefusedError`."""
+    now = datetime.now(UTC)
+    try:
+        begin = EARLIEST if since is None else moment(since, now)
+        end = LATEST if until is None else moment(until, now)
+    except ValueError as error:
+        raise CommandRefusedError(f"--since, --until: {error}") from None
+    if end <= begin:
+        raise CommandRefusedError("--until: is not after --since")
+    return milliseconds(begin), milliseconds(end)
+
+
+def records_of(reader: ArchiveReader, *topics: str) -> int:
+    """How many records the archive has of topics."""
+    catalogue = reader.catalogue
+    return sum(
+        reader.facts(part).records
+        for topic in topics
+        for partition in catalogue.partitions(topic)
+        for chunk in catalogue.chunks(topic, partition)
+        for part in chunk.parts
+    )
+
+
+@app.default
+def replay(
+    *,
+    source: Annotated[
+        Literal["archive", "kafka"], Parameter(name="--from", help="Where history is: the archive, or the brokers.")
+    ] = "archive",
+    since: Annotated[str | None, Parameter(help="Lodged at or after: a time, or how long ago (24h, 7d).")] = None,
+    until: Annotated[str | None, Parameter(help="Lodged before.")] = None,
+    check: Annotated[
+        bool, Parameter(name="--verify", negative=(), help="Recompute every recorded decision; replay nothing.")
+    ] = False,
+    decisions_only: Annotated[
+        bool, Parameter(negative=(), help="Verify selection alone: needs neither lodgements nor the pseudonym key.")
+    ] = False,
+    to: Annotated[Literal["files", "topics"], Parameter(help="Files alone, or topics with --prefix, too.")] = "files",
+    prefix: Annotated[str, Parameter(help="Of the topics that --to topics writes to.")] = "replay-",
+    out: Annotated[Path, Parameter(help="Folder of the files; a replay that was stopped goes on there.")] = Path(
+        "replay"
+    ),
+    policy: Annotated[
+        str | None, Parameter(help="A kept version, a file or a built-in name; the latest that decided unless given.")
+    ] = None,
+    speed: Annotated[str, Parameter(help="max, or so many times event time: 1x, 60x.")] = "max",
+    warm_days: Annotated[
+        float, Parameter(help="Days before --since that are decided, to have states, and not written.")
+    ] = 36.0,
+    folder: Annotated[
+        Path | None, Parameter(name="--dir", help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Decide history again in event time, with the knowledge of the time, or check it with --verify.
+
+    Two replays of one archive write the same bytes. No live topic is ever written to. With --verify every recorded
+    decision is recomputed at its model, criteria, profile, risk-information and policy versions: exit code 0 when all
+    follow, byte for byte, from what is recorded; 1 when some do not, and each is named.
+    """
+    settings = Settings.from_environment()
+    since_ms, until_ms = span_of(since, until)
+    factor = _factor(speed)
+    try:
+        with archive_of(source, settings, folder) as reader:
+            if check:
+                return _verify(reader, settings, since_ms, until_ms, decisions_only, as_json)
+            return _replay(
+                reader, settings, since_ms, until_ms, int(warm_days * 86_400_000), policy, factor, out,
+                prefix if to == "topics" else None, as_json,
+            )  # fmt: skip
+    except ArchiveError as error:
+        raise CommandRefusedError(str(error)) from None
+
+
+def _verify(
+    reader: ArchiveReader, settings: Settings, since_ms: int, until_ms: int, decisions_only: bool, as_json: bool
+) -> int:
+    key = None if decisions_only else settings.pseudonym_secret()
+    totals = {"selection": records_of(reader, "filtered")}
+    if key is not None:
+        totals["index"] = records_of(reader, "screened", "filtered")
+        totals["screening"] = records_of(reader, *LODGEMENTS)
+        totals["filtering"] = records_of(reader, "screened")
+    with progress_over(totals) as noticed:
+        found = verify(reader, key, since_ms=since_ms, until_ms=until_ms, noticed=noticed)
+    _say(found, as_json)
+    return int(any(one.differing for one in found))
+
+
+def _replay(
+    reader: ArchiveReader, settings: Settings, since_ms: int, until_ms: int, warm_ms: int, policy: str | None,
+    factor: float | None, out: Path, prefix: str | None, as_json: bool,
+) -> int:  # fmt: skip
+    chosen = _policy(reader, policy)
+    partitions = max(reader.catalogue.partitions("screened"), default=0) + 1
+    plan = Plan(since_ms=since_ms, until_ms=until_ms, warm_ms=max(0, since_ms - warm_ms),
+                policy=chosen.policy_version, partitions=partitions)  # fmt: skip
+    with ExitStack() as held:
+        sink: TopicSink | None = None
+        if prefix is not None:
+            sink = TopicSink(settings, prefix, partitions)
+            held.callback(sink.close)
+        noticed = held.enter_context(progress_over({"lodgements": records_of(reader, *LODGEMENTS)}))
+        run = Replay(reader, out, plan, lambda: Engine(chosen, settings.pseudonym_secret(), partitions))
+        manifest = run.run(noticed=lambda count: noticed("lodgements", count), speed=factor, sink=sink)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(manifest).decode() + "\n")
+    else:
+        line = f"{manifest.items:,} lodgements, {manifest.decided:,} decisions in {len(manifest.parts)} files in {out}"
+        refused = ", ".join(f"{reason} {count}" for reason, count in manifest.refused.items())
+        Console(highlight=False).print(line + (f"; refused: {refused}" if refused else ""))
+    return 0
+
+
+def _policy(reader: ArchiveReader, asked: str | None) -> Policy:
+    shelf = PolicyShelf(reader.catalogue.root)
+    if asked is None:
+        db = connect(reader.catalogue, "decisions")
+        row = db.execute("SELECT policy_version FROM decisions ORDER BY stamped_at DESC LIMIT 1").fetchone()
+        if row is None:
+            raise CommandRefusedError("--policy: no decision is archived that could tell which; name one")
+        return shelf.get(row[0])
+    if asked in shelf.versions():
+        return shelf.get(asked)
+    try:
+        return load_policy(asked)
+    except PolicyRefusedError as error:
+        raise CommandRefusedError(f"--policy: {error}") from None
+
+
+def _factor(speed: str) -> float | None:
+    if speed == "max":
+        return None
+    try:
+        factor = float(speed.removesuffix("x"))
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < 1e9:
+        raise CommandRefusedError(f"--speed: {speed!r} is neither max nor a number of times, as 60x")
+    return factor
+
+
+def _say(found: list[Findings], as_json: bool) -> None:
+    if as_json:
+        said: list[dict[str, Any]] = [
+            {"step": one.step, "checked": one.checked, "differing": one.differing, "redelivered": one.redelivered,
+             "in_flight": one.in_flight, "unchecked": one.unchecked,
+             "differences": msgspec.to_builtins(one.differences)}
+            for one in found
+        ]  # fmt: skip
+        sys.stdout.write(json.dumps(said, indent=2) + "\n")
+        return
+    console = Console(highlight=False)
+    for one in found:
+        line = f"{one.step}: {one.checked:,} checked, {one.differing:,} differ"
+        for count, what in ((one.redelivered, "redelivered"), (one.in_flight, "still on their way"),
+                            (one.unchecked, "not checked: the archive begins too late")):  # fmt: skip
+            line += f", {count:,} {what}" if count else ""
+        console.print(line)
+        for difference in one.differences:
+            console.print(f"  {difference}", markup=False)

@@ -1,0 +1,106 @@
+"""What is recorded of a step's outputs, by the record that each follows from: an index that lies on disk.
+
+Outputs of one input partition lie in many output partitions. The index holds a hash of each value, not the value, so a
+history of any length is compared in bounded memory; DuckDB sorts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from streams.archive.reading import ArchiveReader
+from streams.archive.views import view_name
+
+_BATCH: Final = 20_000
+_ORIGIN: Final = "origin_topic, origin_partition, origin_offset, origin_index"
+
+
+class Expected(NamedTuple):
+    """One recorded output. `versions`: of the books that it was made with; `policy`: of the item's decision."""
+
+    source_offset: int
+    ce_id: str
+    digest: bytes
+    altered: bool
+    partition: int
+    offset: int
+    policy: str | None
+    versions: tuple[int, ...]
+
+
+def value_digest(value: bytes | None) -> bytes:
+    """16 bytes that stand for a value."""
+    return blake2b(value or b"", digest_size=16).digest()
+
+
+class Index:
+    """The recorded outputs of screening and filtering."""
+
+    def __init__(self, db: duckdb.DuckDBPyConnection, reader: ArchiveReader, noticed: Callable[[int], None]) -> None:
+        self._db = db
+        self._reader = reader
+        self._noticed = noticed
+        db.execute(
+            f"CREATE TABLE policies AS SELECT {_ORIGIN}, any_value(policy_version) AS policy_version, "  # noqa: S608 - ours
+            "min(stamped_at) AS seen_at "
+            f"FROM decisions GROUP BY {_ORIGIN}"
+        )
+        row = db.execute("SELECT policy_version FROM policies ORDER BY seen_at LIMIT 1").fetchone()
+        self.first_policy: str | None = None if row is None else row[0]
+
+    def build(self, topic: str) -> None:
+        """Read all recorded outputs of a topic. Raises `ArchiveError`."""
+        name = view_name(topic)
+        self._db.execute(
+            f'CREATE TABLE digests_{name} (partition INTEGER, "offset" BIGINT, digest BLOB, altered BOOLEAN)'
+        )
+        for partition in self._reader.catalogue.partitions(topic):
+            rows: list[tuple[int, int, bytes, bool]] = []
+            for record in self._reader.records(topic, partition):
+                rows.append((partition, record.offset, value_digest(record.value), record.altered))
+                if len(rows) >= _BATCH:
+                    self._insert(name, rows)
+                    rows = []
+            self._insert(name, rows)
+
+    def of_screened(self, topic: str, partition: int) -> Iterator[Expected]:
+        """Recorded screened items of a partition of lodgements, in its order."""
+        return self._rows("screened", "profile_version, risk_information_version", "origin_offset, origin_index",
+                          "origin_topic = $topic AND origin_partition = $partition", topic, partition)  # fmt: skip
+
+    def of_filtered(self, partition: int) -> Iterator[Expected]:
+        """Recorded filtered items of a partition of screened, in its order."""
+        return self._rows("filtered", "criteria_version", "upstream_offset",
+                          "$topic = 'screened' AND upstream_partition = $partition", "screened", partition)  # fmt: skip
+
+    def _rows(self, name: str, versions: str, order: str, where: str, topic: str, partition: int) -> Iterator[Expected]:
+        at = order.partition(",")[0]
+        cursor = self._db.cursor()
+        cursor.execute(
+            f"""
+            SELECT r.{at}, r.ce_id, h.digest, h.altered, r.partition, r."offset", p.policy_version, {versions}
+            FROM raw_{name} r JOIN digests_{name} h USING (partition, "offset")
+            LEFT JOIN policies p USING ({_ORIGIN})
+            WHERE r.first AND {where} ORDER BY {order}
+            """,  # noqa: S608 - names of our own
+            {"topic": topic, "partition": partition},
+        )
+        while rows := cursor.fetchmany(2048):
+            for row in rows:
+                source, ce_id, digest, altered, at_partition, offset, policy, *made_with = row
+                yield Expected(source, ce_id, digest, altered, at_partition, offset, policy, tuple(made_with))
+
+    def _insert(self, name: str, rows: list[tuple[int, int, bytes, bool]]) -> None:
+        if rows:
+            batch = pa.table(
+                dict(zip(("partition", "offset", "digest", "altered"), zip(*rows, strict=True), strict=True))
+            )
+            self._db.register("batch", batch)
+            self._db.execute(f"INSERT INTO digests_{name} SELECT * FROM batch")  # noqa: S608 - ours
+            self._db.unregister("batch")
+            self._noticed(len(rows))

@@ -1,0 +1,211 @@
+"""Runs a replay into files: parts of JSON lines that are the same every time, and a checkpoint after each.
+
+A part is written under a temporary name, synced and renamed, then the checkpoint, then the manifest that names both by
+their sha256. A replay that was stopped goes on after the last part in the manifest, with the very states it had.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from agents.step import Arrival, Output
+from schemas.codec import Undecodable, codec_for, encode
+from streams.archive.layout import ArchiveError
+from streams.archive.reading import ArchiveReader
+from streams.archive.rows import Archived
+from streams.replay.engine import KNOWLEDGE, Engine
+from streams.replay.history import Place, happened
+from streams.wire import Decode, header, sent_ms
+
+BATCH: Final = 500
+MANIFEST: Final = "replay.json"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is replayed; two replays of one plan over one archive write the same bytes. Times in ms of event time.
+
+    Lodgements from `warm_ms` on are decided so that states are as they would be; outputs are written from `since_ms`.
+    """
+
+    since_ms: int
+    until_ms: int
+    warm_ms: int
+    policy: str
+    partitions: int
+    part_records: int = 50_000
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A file of the replay."""
+
+    name: str
+    sha256: str
+    lines: int
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """What a replay has written, and what it is a replay of. `checkpoint` is the sha256 of that file."""
+
+    plan: Plan
+    made_with: str
+    parts: list[Part] = msgspec.field(default_factory=list)
+    checkpoint: str = ""
+    complete: bool = False
+    items: int = 0
+    decided: int = 0
+    refused: dict[str, int] = {}
+
+
+class Sink(Protocol):
+    """Where outputs go besides the files."""
+
+    def send(self, outputs: list[Output]) -> None:
+        """Deliver outputs; they are there when this returns."""
+
+
+def software() -> str:
+    """What a checkpoint is bound to: it is never read by another version."""
+    return f"borderflow {version('borderflow')}, Python {platform.python_version()}"
+
+
+class Replay:
+    """One replay into one folder."""
+
+    def __init__(self, reader: ArchiveReader, folder: Path, plan: Plan, new_engine: Callable[[], Engine]) -> None:
+        self._reader = reader
+        self._folder = folder
+        self._plan = plan
+        folder.mkdir(parents=True, exist_ok=True)
+        self.manifest = self._resumed()
+        self._positions: dict[Place, int] = {}
+        self._lines: list[bytes] = []
+        self._engine = new_engine()
+        if self.manifest.parts and not self.manifest.complete:
+            self._restore()
+
+    def run(
+        self,
+        *,
+        noticed: Callable[[int], None] = lambda count: None,
+        speed: float | None = None,
+        sink: Sink | None = None,
+    ) -> Manifest:
+        """Go on to the end. `speed` is event seconds a second, None for as fast as it goes. Raises `ArchiveError`."""
+        plan, batch = self._plan, list[Arrival[Any]]()
+        if self.manifest.complete:
+            return self.manifest
+        began: tuple[float, int] | None = None
+        for one in happened(self._reader, self._positions, plan.warm_ms, plan.until_ms):
+            record = one.record
+            if batch and (record.topic in KNOWLEDGE or len(batch) >= BATCH):
+                self._decide(batch, sink)
+                batch = []
+                if len(self._lines) >= plan.part_records:
+                    self._write_part()
+            self._positions[record.topic, record.partition] = record.offset + 1
+            if record.topic in KNOWLEDGE:
+                if one.refused is None:
+                    self._engine.learn(
+                        record.topic, record.offset, (record.key or b"").decode(errors="replace"), one.event
+                    )
+                continue
+            if speed is not None and record.timestamp >= plan.since_ms:
+                began = began or (time.monotonic(), record.timestamp)
+                ahead = (record.timestamp - began[1]) / 1000 / speed - (time.monotonic() - began[0])
+                if ahead > 0:
+                    time.sleep(ahead)
+            noticed(1)
+            if one.refused is not None:
+                self._engine.refused[one.refused] = self._engine.refused.get(one.refused, 0) + 1
+                continue
+            batch.append(
+                Arrival(one.event, record.topic, record.partition, record.offset, record.timestamp, sent_ms(record))
+            )
+        self._decide(batch, sink)
+        self.manifest.complete, self.manifest.checkpoint = True, ""
+        self._write_part()
+        (self._folder / "checkpoint").unlink(missing_ok=True)
+        return self.manifest
+
+    def _decide(self, batch: list[Arrival[Any]], sink: Sink | None) -> None:
+        outputs = [one for one in self._engine.decide(batch) if one.at_ms >= self._plan.since_ms]
+        self.manifest.items += len(batch)
+        for output in outputs:
+            self.manifest.decided += output.topic == "decisions"
+            head = msgspec.json.encode({"topic": output.topic, "key": output.key, "ce_id": output.ce_id,
+                                        "at_ms": output.at_ms})  # fmt: skip
+            self._lines.append(head[:-1] + b',"value":' + encode(output.event) + b"}\n")
+        if sink is not None and outputs:
+            sink.send(outputs)
+
+    # -- files
+
+    def _write_part(self) -> None:
+        manifest = self.manifest
+        if self._lines:
+            name = f"part-{len(manifest.parts):06d}.jsonl"
+            digest = self._write(name, b"".join(self._lines))
+            manifest.parts.append(Part(name, digest, len(self._lines)))
+            self._lines = []
+        if not manifest.complete:
+            manifest.checkpoint = self._write("checkpoint", pickle.dumps((self._engine.states, self._positions)))
+        manifest.refused = dict(sorted(self._engine.refused.items()))
+        self._write(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+
+    def _write(self, name: str, data: bytes) -> str:
+        temporary = self._folder / (name + ".writing")
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self._folder / name)
+        return hashlib.sha256(data).hexdigest()
+
+    def _resumed(self) -> Manifest:
+        file = self._folder / MANIFEST
+        if not file.exists():
+            return Manifest(plan=self._plan, made_with=software())
+        try:
+            manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+        except msgspec.DecodeError as error:
+            raise ArchiveError(f"{file}: is no manifest of a replay: {error}") from None
+        if manifest.plan != self._plan:
+            raise ArchiveError(f"{file}: another replay is in this folder (other times or policy); name a new one")
+        if manifest.made_with != software():
+            raise ArchiveError(f"{file}: begun with {manifest.made_with}, this is {software()}; name a new folder")
+        for part in manifest.parts:
+            path = self._folder / part.name
+            if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != part.sha256:
+                raise ArchiveError(f"{path}: is not what the manifest says (sha256); name a new folder")
+        return manifest
+
+    def _restore(self) -> None:
+        """Take on the states of the checkpoint, and fold the knowledge that came before it."""
+        path = self._folder / "checkpoint"
+        data = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(data).hexdigest() != self.manifest.checkpoint:
+            raise ArchiveError(f"{path}: is not what the manifest says (sha256); name a new folder")
+        states, self._positions = pickle.loads(data)  # noqa: S301 - our own file, checked, bound to this version
+        self._engine.restore(states)
+        for topic in KNOWLEDGE:
+            decode = codec_for(topic).decode
+            for record in self._reader.records(topic, 0, 0, self._positions.get((topic, 0), 0)):
+                if record.timestamp < self._plan.until_ms:
+                    self._learn(record, decode)
+
+    def _learn(self, record: Archived, decode: Decode) -> None:
+        try:
+            event = decode(record.value, header(record.headers, "ce_type"))
+        except Undecodable:
+            return  # every worker skipped it alike
+        self._engine.learn(record.topic, record.offset, (record.key or b"").decode(errors="replace"), event)

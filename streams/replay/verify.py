@@ -1,0 +1,57 @@
+"""Verification of a whole history: the three steps that lead to a decision, each against what is recorded."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from agents.risk.policy import Policy
+from streams.archive.policies import PolicyShelf
+from streams.archive.reading import ArchiveReader
+from streams.archive.views import connect
+from streams.replay.expected import Index
+from streams.replay.findings import Findings
+from streams.replay.verify_chain import check_filtering, check_screening
+from streams.replay.verify_selection import check_selection
+
+
+def verify(
+    reader: ArchiveReader,
+    pseudonym_key: bytes | None,
+    *,
+    since_ms: int = 0,
+    until_ms: int = 1 << 62,
+    noticed: Callable[[str, int], None] = lambda step, count: None,
+    memory: str = "512MB",
+) -> list[Findings]:
+    """Recompute decisions, and with the pseudonym key also what screening and filtering made of lodgements.
+
+    The last two are checked over the whole archive whatever `since_ms` says, because their state has no shorter
+    beginning; without the key they are left out. Raises `ArchiveError` that names the file and the place.
+    """
+    shelf = PolicyShelf(reader.catalogue.root)
+
+    @cache
+    def policy_of(version: str) -> Policy:
+        return shelf.get(version)
+
+    found = []
+    if pseudonym_key is not None:
+        with tempfile.TemporaryDirectory(prefix="borderflow-verify-") as folder:
+            db = connect(reader.catalogue, "raw_screened raw_filtered decisions", memory=memory, spill=Path(folder))
+            index = Index(db, reader, lambda count: noticed("index", count))
+            index.build("screened")
+            index.build("filtered")
+            found.append(
+                check_screening(reader, index, policy_of, pseudonym_key, lambda count: noticed("screening", count))
+            )
+            found.append(check_filtering(reader, index, policy_of, lambda count: noticed("filtering", count)))
+            db.close()
+    found.append(
+        check_selection(
+            reader, policy_of, since_ms=since_ms, until_ms=until_ms, noticed=lambda count: noticed("selection", count)
+        )
+    )
+    return found

@@ -1,0 +1,188 @@
+"""Recomputes what screening made of recorded lodgements, and filtering of recorded screened items.
+
+Each step is checked against what is recorded before and after it, at the versions that the outputs name: profiles and
+risk information for screening, criteria for filtering. Where a step has nothing recorded for an input (it was refused,
+or was redelivered), the recomputed step must say nothing either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from agents.filtering import Filtering
+from agents.risk.brain import Brain
+from agents.risk.criteria import CriteriaBook
+from agents.risk.policy import Policy
+from agents.risk.profiles import Profiles
+from agents.risk.risk_information import RiskInformationBook
+from agents.screening import Screening
+from agents.step import Arrival, Outcome
+from schemas.codec import Undecodable, codec_for, encode
+from streams.archive.reading import ArchiveReader
+from streams.archive.rows import Archived
+from streams.replay.expected import Expected, Index, value_digest
+from streams.replay.findings import Difference, Findings
+from streams.replay.shelf import Shelf
+from streams.replay.verify_selection import PolicyOf, in_order
+from streams.wire import header, sent_ms
+
+
+class _InputCheck:
+    """One partition of a step's input. `decide` is (record, event, policy, versions) -> what the step says."""
+
+    def __init__(
+        self,
+        reader: ArchiveReader,
+        topic: str,
+        partition: int,
+        output: str,
+        expected: Iterator[Expected],
+        decide: Callable[[Archived, Any, str | None, tuple[int, ...]], Outcome],
+        blank: tuple[int, ...],
+        policy: str | None,
+        findings: Findings,
+        noticed: Callable[[int], None],
+    ) -> None:
+        self._reader, self._topic, self._partition, self._output = reader, topic, partition, output
+        self._expected, self._decide, self._findings, self._noticed = expected, decide, findings, noticed
+        self._versions = blank
+        self._policy = policy
+
+    def run(self) -> Iterator[tuple[int, ...]]:
+        """Check the partition; yields the versions that it needs next, before it uses them."""
+        decode = codec_for(self._topic).decode
+        head = next(self._expected, None)
+        for record in self._reader.records(self._topic, self._partition):
+            self._noticed(1)
+            recorded: list[Expected] = []
+            while head is not None and head.source_offset <= record.offset:
+                if head.source_offset == record.offset:
+                    recorded.append(head)
+                head = next(self._expected, None)
+            try:
+                event = decode(record.value, header(record.headers, "ce_type"))
+            except Undecodable:
+                continue  # dead-lettered when it came
+            if recorded:
+                self._versions = recorded[0].versions
+                self._policy = next((one.policy for one in recorded if one.policy is not None), self._policy)
+            yield self._versions
+            outcome = self._decide(record, event, self._policy, self._versions)
+            self._compare(recorded, outcome, last=head is None)
+
+    def _compare(self, recorded: list[Expected], outcome: Outcome, *, last: bool) -> None:
+        made = {output.ce_id: output for output in outcome.outputs if output.topic == self._output}
+        for one in recorded:
+            self._findings.checked += 1
+            output = made.pop(one.ce_id, None)
+            if output is None:
+                self._note("unexpected", one)
+            elif value_digest(encode(output.event)) != one.digest:
+                self._note("differs", one)
+            elif one.altered:
+                self._note("altered", one)
+        for ce_id in made:
+            if last and not recorded:
+                self._findings.in_flight += 1
+            else:
+                self._findings.note(
+                    Difference(kind="missing", topic=self._output, partition=-1, offset=-1, ce_id=ce_id)
+                )
+
+    def _note(self, kind: Any, one: Expected) -> None:
+        self._findings.note(
+            Difference(kind=kind, topic=self._output, partition=one.partition, offset=one.offset, ce_id=one.ce_id)
+        )
+
+
+def check_screening(
+    reader: ArchiveReader, index: Index, policy_of: PolicyOf, pseudonym_key: bytes, noticed: Callable[[int], None]
+) -> Findings:
+    """Recompute recorded screened items from recorded lodgements. Raises `ArchiveError`."""
+    findings = Findings("screening")
+    brains = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()))
+    entries = Shelf(reader, "risk-information", RiskInformationBook)
+    steps: dict[tuple[str, int, int], Screening] = {}
+
+    def decide(record: Archived, event: Any, policy: str | None, versions: tuple[int, ...]) -> Outcome:
+        if policy is None:
+            return Outcome()
+        brain, book = brains.at(versions[0]), entries.at(versions[1])
+        place = (policy, id(brain), id(book))
+        step = steps.get(place)
+        if step is None:
+            profiles = brain.profiles
+            assert isinstance(profiles, Profiles)  # noqa: S101 - as made above
+            step = steps[place] = Screening(policy_of(policy), profiles, book, pseudonym_key)
+        return step.decide(None, [_arrival(record, event)])
+
+    checks = []
+    for topic in Screening.inputs:
+        for partition in reader.catalogue.partitions(topic):
+            expected = index.of_screened(topic, partition)
+            checks.append(
+                _InputCheck(
+                    reader,
+                    topic,
+                    partition,
+                    "screened",
+                    expected,
+                    decide,
+                    (0, 0),
+                    index.first_policy,
+                    findings,
+                    noticed,
+                ).run()
+            )
+    in_order(checks)
+    return findings
+
+
+def check_filtering(
+    reader: ArchiveReader, index: Index, policy_of: PolicyOf, noticed: Callable[[int], None]
+) -> Findings:
+    """Recompute recorded filtered items from recorded screened ones. Raises `ArchiveError`."""
+    findings = Findings("filtering")
+    shelf = Shelf(reader, "criteria", CriteriaBook)
+    checks = []
+    for partition in reader.catalogue.partitions("screened"):
+        decide = _FilteredPartition(reader, partition, shelf, policy_of).decide
+        expected = index.of_filtered(partition)
+        checks.append(
+            _InputCheck(
+                reader, "screened", partition, "filtered", expected, decide, (0,), index.first_policy, findings, noticed
+            ).run()
+        )
+    in_order(checks)
+    return findings
+
+
+class _FilteredPartition:
+    """Filtering's state for one partition, built anew where a worker with another policy took over."""
+
+    def __init__(self, reader: ArchiveReader, partition: int, shelf: Shelf[CriteriaBook], policy_of: PolicyOf) -> None:
+        self._reader, self._partition, self._shelf, self._policy_of = reader, partition, shelf, policy_of
+        self._version: str | None = None
+        self._policy: Policy | None = None
+        self._state: Any = None
+
+    def decide(self, record: Archived, event: Any, policy: str | None, versions: tuple[int, ...]) -> Outcome:
+        """What filtering says of one record."""
+        if policy is None:
+            return Outcome()
+        step = Filtering(self._policy_of(policy), self._shelf.at(versions[0]))
+        if policy != self._version:
+            self._version = policy
+            self._state = step.begin(self._partition, record.offset)
+            oldest = record.timestamp - int(step.memory[0].horizon.total_seconds() * 1000)
+            decode = codec_for("screened").decode
+            for earlier in self._reader.records("screened", self._partition, 0, record.offset):
+                if earlier.timestamp >= oldest:
+                    said = header(earlier.headers, "ce_type")
+                    step.remember(self._state, [_arrival(earlier, decode(earlier.value, said))])
+        return step.decide(self._state, [_arrival(record, event)])
+
+
+def _arrival(record: Archived, event: Any) -> Arrival[Any]:
+    return Arrival(event, record.topic, record.partition, record.offset, record.timestamp, sent_ms(record))
