@@ -1,4 +1,4 @@
-"""The layers that can select an item, each with its own reason in plain words (DESIGN: multilayered selectivity).
+"""The layers that can select an item, each with its own reason in plain words.
 
 mandatory (watchlist, intelligence) > criteria (direct) > model > profile > anomaly > surge > exploration. The rules
 here say whether a layer speaks for an item; whether the control point can afford it is `agents.risk.capacity`.
