@@ -1,0 +1,91 @@
+"""The command line: instant help, and one clear line for what a user did wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from kafka.errors import KafkaConnectionError
+
+from streams.cli import GROUPS, app, main, refusal_line
+from streams.commands import CommandRefusedError
+from streams.settings import SettingsError
+
+
+def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The line that a refused command writes; it must be one line, and the exit code 2."""
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert line.startswith("borderflow: ")
+    return line
+
+
+def test_help_names_every_command_group_and_imports_none_of_them() -> None:
+    code = (
+        "import sys; from streams.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'faust', 'aiokafka', 'kafka', 'river', 'numpy', 'streams.commands.worker'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert time.monotonic() - began < 1.5  # some 0.2 s alone; other tests may share the machine
+    assert all(f" {group} " in done.stdout for group in GROUPS)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_command_group_has_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    app([group, "--help"], exit_on_error=False, result_action="return_value")
+    assert f"borderflow {group}" in capsys.readouterr().out
+
+
+def test_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("borderflow 0.")
+
+
+def test_an_unknown_command_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(["smuggle"], capsys)
+    assert "'smuggle'" in line
+    assert "worker, broker, topics" in line
+
+
+def test_a_misspelt_option_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--prot" in refused(["broker", "--prot", "1"], capsys)
+
+
+def test_a_value_of_the_wrong_type_is_refused_by_the_name_of_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--port" in refused(["broker", "--port", "nine"], capsys)
+
+
+def test_a_bad_setting_is_refused_by_the_name_of_its_variable(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BORDERFLOW_PARTITIONS", "many")
+    assert "BORDERFLOW_PARTITIONS" in refused(["topics", "list"], capsys)
+
+
+def test_brokers_that_do_not_answer_are_named_as_a_setting(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BORDERFLOW_BROKERS", "127.0.0.1:1")
+    monkeypatch.setenv("BORDERFLOW_REQUEST_TIMEOUT_S", "1")
+    assert "BORDERFLOW_BROKERS" in refused(["topics", "list"], capsys)
+
+
+def test_only_what_the_user_can_mend_is_told_without_a_traceback() -> None:
+    assert refusal_line(SettingsError("BORDERFLOW_X: no")) == "BORDERFLOW_X: no"
+    assert refusal_line(CommandRefusedError("criteria.yaml: no such field")) == "criteria.yaml: no such field"
+    assert "BORDERFLOW_BROKERS" in (refusal_line(KafkaConnectionError()) or "")
+    assert refusal_line(FileNotFoundError(2, "No such file or directory", "x.yaml")) == (
+        "x.yaml: No such file or directory"
+    )
+    assert refusal_line(KeyError("ours")) is None
