@@ -45,7 +45,7 @@ SCHEMES = 6
 """Smuggling schemes at a time; fewer and larger ones than a real border has can be learnt within a minute."""
 REPORT_S = (4.0, 12.0)
 """Wall seconds that officers take, at least and at most; in simulated time, whatever the pace makes of it."""
-REPORT_D = (timedelta(days=5), timedelta(days=15))
+REPORT_D = (timedelta(days=3), timedelta(days=9))
 """The same in simulated time, at most: an alert is remembered for 30 days."""
 WARM_UP = (15.0, 0.25)
 """Coverage is counted after so many seconds, or this share of the run when that is shorter."""
