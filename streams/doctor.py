@@ -11,13 +11,14 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal
 
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError
+from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError, KafkaError
 
 from agents.risk.policy import Policy
 from schemas.registry import dead_letter_topics
@@ -35,6 +36,7 @@ LEAST_FREE_BYTES = 1_000_000_000
 _PINNED = ("faust-streaming", "aiokafka")
 _ADJTIMEX_UNSYNCHRONISED = 5
 _LAGGING = 50_000
+_ASKED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,11 +250,23 @@ def _rights(client: KafkaAdminClient, topology: Topology) -> Finding:
     return Finding("rights", "ok", "this user may read and write what its steps do")
 
 
+def _members(client: KafkaAdminClient, group: str) -> list[Any]:
+    """Who is in a consumer group. The first question about any group makes a new cluster create its offsets topic."""
+    for _ in range(_ASKED):
+        try:
+            return list(client.describe_groups([group])[group]["members"])
+        except GroupIdNotFoundError:
+            return []
+        except CoordinatorNotAvailableError:
+            time.sleep(0.5)
+    return list(client.describe_groups([group])[group]["members"])
+
+
 def _group(client: KafkaAdminClient, settings: Settings, topology: Topology) -> Iterator[Finding]:
     """Whether workers take part in the group, and how far behind it is."""
     inputs = {topic for step in topology.steps for topic in step.inputs}
     try:
-        members = client.describe_groups([settings.group])[settings.group]["members"]
+        members = _members(client, settings.group)
     except (KafkaError, ValueError, KeyError):
         yield Finding("workers", "skipped", "these brokers do not tell who is in the group")
     else:
