@@ -42,7 +42,7 @@ class CargoDesk:
         self._setting = setting
         self._share = share
         self._background = background
-        self._serial = 0
+        self._serial = setting.first_number
         self._loading: dict[str, _Loading] = {}
 
     def lodge(self, time: Slice, phases: Sequence[Phase]) -> list[Lodged]:

@@ -55,5 +55,10 @@ def simulated_time(
     return SimulatedTime(_midnight(now - span - MARGIN), items_per_day)
 
 
+def first_number(now: datetime) -> int:
+    """Where a run that begins at the wall time `now` numbers its lodgements from: below ten digits, by the second."""
+    return int(now.timestamp()) * 7_654_321 % 10_000_000_000
+
+
 def _midnight(at: datetime) -> datetime:
     return at.replace(hour=0, minute=0, second=0, microsecond=0)

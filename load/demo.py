@@ -27,7 +27,7 @@ from rich.live import Live
 
 from load.ahead import Ahead
 from load.children import ChildFailedError, Children, free_port
-from load.clock import MARGIN, simulated_time
+from load.clock import MARGIN, first_number, simulated_time
 from load.datasets.cdd import Declarations, dataset_files
 from load.demo_feed import Feed
 from load.demo_summary import failures, print_report
@@ -161,7 +161,15 @@ class Demo:
             start = (now - BACKLOG).replace(hour=0, minute=0, second=0, microsecond=0)
         else:
             start = START
-        world = World(plan.seed, items_per_day=per_day, start=start, slots=SCHEMES, dirt=plan.dirt, keep=200_000)
+        world = World(
+            plan.seed,
+            items_per_day=per_day,
+            start=start,
+            slots=SCHEMES,
+            dirt=plan.dirt,
+            keep=200_000,
+            first_number=0 if plan.brokers is None else first_number(now),
+        )
         until = None if plan.brokers is not None and plan.duration_s is None else now - MARGIN
         return _Traffic(world.lodgements(until), world.truth, start, plan.rate / per_day * 86_400)
 

@@ -40,13 +40,14 @@ class Desk(Protocol):
 
 
 class Setting:
-    """The start of the world and the truth; turns milliseconds into event time."""
+    """The start of the world, the truth, and what the desks number from; turns milliseconds into event time."""
 
-    def __init__(self, start: datetime, truth: Truth) -> None:
+    def __init__(self, start: datetime, truth: Truth, first_number: int = 0) -> None:
         if start.tzinfo is None:
             raise ValueError("the start of the world needs a time zone")
         self.start = start.astimezone(UTC)
         self.truth = truth
+        self.first_number = first_number
 
     def at(self, milliseconds: int) -> datetime:
         """Event time at `milliseconds` after the start."""

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from load.ahead import Ahead
-from load.clock import SimulatedTime
+from load.clock import SimulatedTime, first_number
 from load.desk import Lodged
 from load.driver import Driver
 from load.inspectors import Inspector
@@ -46,8 +46,13 @@ def run_load(plan: LoadPlan, console: Console) -> dict[str, Any]:
     """Lodge, show progress, wait for what is in flight; the summary. Raises the client's errors."""
     planned = plan.time
     world = World(
-        plan.seed, items_per_day=planned.items_per_day, start=planned.start, dirt=plan.dirt, keep=200_000
-    )  # fmt: skip
+        plan.seed,
+        items_per_day=planned.items_per_day,
+        start=planned.start,
+        dirt=plan.dirt,
+        keep=200_000,
+        first_number=first_number(datetime.now(UTC)),
+    )
     pace = plan.rate / planned.items_per_day * 86_400
     inspector = None
     if plan.officers:

@@ -35,7 +35,7 @@ class TravelDesk:
         self._setting = setting
         self._share = share
         self._background = background
-        self._serial = 0
+        self._serial = setting.first_number
 
     def lodge(self, time: Slice, phases: Sequence[Phase]) -> list[Lodged]:
         """The passengers of one slice."""

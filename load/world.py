@@ -54,7 +54,9 @@ class World:
     - `slots`: how many schemes run at a time (they share the same illicit traffic), `booms` how many licit surges;
     - `renewal`: the share of cargo flows that ordinary newcomers replace each day;
     - `dirt`: the share of records that are broken, late, doubled or garbage (`load.dirt`); 0 for benchmarks;
-    - `keep`: how many lodgements the truth remembers, None for all.
+    - `keep`: how many lodgements the truth remembers, None for all;
+    - `first_number`: what waybills, manifests and booking references are numbered from, below ten digits: the same
+      border lodging again on the same brokers takes another one, or its lodgements are refused as duplicates.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class World:
         renewal: float = 0.003,
         dirt: float = 0.0,
         keep: int | None = None,
+        first_number: int = 0,
     ) -> None:
         if items_per_day < 1:
             raise ValueError("items_per_day must be at least 1")
@@ -78,7 +81,7 @@ class World:
         self.seed = seed
         self.items_per_day = items_per_day
         self.truth = Truth(keep)
-        self._setting = Setting(start, self.truth)
+        self._setting = Setting(start, self.truth, first_number)
         background = base_rate * DIFFUSE
         self.population = Population(seed, background=background)
         plan = Plan(illicit=base_rate - background, slots=slots, quiet=quiet, booms=booms, shares=SHARES)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import faust
+from aiokafka.errors import UnknownError
 from faust.types import TP
 from faust.types.app import AppT
 
@@ -24,7 +25,7 @@ from streams.hosting import StepHost, run_agent
 from streams.logging import configure_logging
 from streams.producing import Publisher
 from streams.rebuild import LogReader
-from streams.settings import Settings
+from streams.settings import Settings, SettingsError
 from streams.topics import check_topics
 from streams.transport import SCHEME, BatchConsumer, BatchProducer, Reading
 from streams.web import WorkerWeb
@@ -131,7 +132,13 @@ class BorderApp(faust.App):
 
     async def _host(self, step: Step) -> StepHost:
         producer = cast(BatchProducer, self.producer)
-        await producer.maybe_start()
+        try:
+            await producer.maybe_start()
+        except UnknownError as error:
+            raise SettingsError(
+                "BORDERFLOW_IDEMPOTENCE: the brokers refuse idempotent producers; set it to false if they know none "
+                "(the embedded broker does not)"
+            ) from error
         reader = await LogReader(self.borderflow_settings).start()
         self._readers.append(reader)
         settings = self.borderflow_settings

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from load.clock import KEPT, simulated_time
+from load.clock import KEPT, first_number, simulated_time
 from load.world import World
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
@@ -49,3 +49,13 @@ def test_a_run_without_end_stays_behind_the_wall_clock() -> None:
 def test_a_run_that_cannot_be_is_refused(rate: float, duration_s: float) -> None:
     with pytest.raises(ValueError, match="must be above 0"):
         simulated_time(rate, duration_s, NOW)
+
+
+def test_a_second_run_on_the_same_brokers_lodges_nothing_a_second_time() -> None:
+    def ids(now: datetime) -> set[str]:
+        world = World(3, items_per_day=500, first_number=first_number(now))
+        return {lodged.key for lodged, _ in zip(world.lodgements(), range(400), strict=False)}
+
+    first, second = ids(NOW), ids(NOW + timedelta(seconds=61))
+    assert len(first) == len(second) == 400
+    assert not first & second
