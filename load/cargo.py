@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from load import geography, names
-from load.desk import Lodged, Setting, Slice, Watch, arrivals, combine, kept
+from load.desk import FlowDesk, Lodged, Setting, Slice, Watch, arrivals, combine, kept
 from load.geography import BY_CODE, PER_USD
 from load.parcels import CHEAP
 from load.population import PROCEDURES, Population, Trade
@@ -33,25 +33,22 @@ class _Loading:
     truths: list[tuple[float, bool, Phase | None, str]] = field(default_factory=list)
 
 
-class CargoDesk:
+class CargoDesk(FlowDesk):
     """Makes consignments and lodges a manifest whenever a conveyance is full."""
 
+    topic = TOPIC
+    die = 0
+
     def __init__(self, seed: int, population: Population, setting: Setting, share: float, background: float) -> None:
-        self._rng = np.random.default_rng([seed, 3, 0])
-        self._population = population
-        self._setting = setting
-        self._share = share
-        self._background = background
-        self._serial = setting.first_number
+        super().__init__(seed, population, setting, share, background)
         self._loading: dict[str, _Loading] = {}
 
     def lodge(self, time: Slice, phases: Sequence[Phase]) -> list[Lodged]:
         """The manifests that fill up in one slice. A consignment waits for the rest of its conveyance."""
         rng, flows = self._rng, self._population.flows
         watch = Watch(phases).by_lead
-        n = int(rng.poisson(self._share * time.volume))
-        cumulative = flows.cumulative[TOPIC]
-        picks = np.minimum(np.searchsorted(cumulative, rng.random(n) * cumulative[-1]), len(cumulative) - 1).tolist()
+        drawn = self._picks(time)
+        n, picks = len(drawn), drawn.tolist()
         extra = arrivals(rng, time, phases)
         moments = sorted(time.moment(rng.random(n + len(extra))))
         masses = np.exp(0.6 * rng.standard_normal(n)).tolist()

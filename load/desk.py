@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from load.population import Population
 from load.schemes import FIDELITY, Phase
 from load.truth import Truth
+from schemas.items import Stream
 from schemas.lodgements import Lodgement
 
 
@@ -52,6 +54,29 @@ class Setting:
     def at(self, milliseconds: int) -> datetime:
         """Event time at `milliseconds` after the start."""
         return self.start + timedelta(milliseconds=milliseconds)
+
+
+class FlowDesk:
+    """What the desks share: their dice, their people, and a draw from the regular flows of their stream."""
+
+    topic: ClassVar[Stream]
+    die: ClassVar[int]
+    """Which stream of dice is the desk's own."""
+
+    def __init__(self, seed: int, population: Population, setting: Setting, share: float, background: float) -> None:
+        self._rng = np.random.default_rng([seed, 3, self.die])
+        self._population = population
+        self._setting = setting
+        self._share = share
+        self._background = background
+        self._serial = setting.first_number
+
+    def _picks(self, time: Slice) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+        """Which regular flows lodge in a slice: an index per item, busy flows more often."""
+        n = int(self._rng.poisson(self._share * time.volume))
+        cumulative = self._population.flows.cumulative[self.topic]
+        found = np.searchsorted(cumulative, self._rng.random(n) * cumulative[-1])
+        return found.clip(max=len(cumulative) - 1)
 
 
 class Watch:

@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from load.desk import Lodged, Setting, Slice, Watch, arrivals, combine, kept, scattered
+from load.desk import FlowDesk, Lodged, Slice, Watch, arrivals, combine, kept, scattered
 from load.geography import BY_CODE, PER_USD
-from load.population import Offer, Population
+from load.population import Offer
 from load.schemes import Phase
 from load.tariff import BY_HS6, SEVERITY
 from load.truth import Fate
@@ -27,24 +27,18 @@ _PROCEDURES = (
 )
 
 
-class ParcelDesk:
+class ParcelDesk(FlowDesk):
     """Makes express parcels: regular ones from offers, and those of the schemes."""
 
-    def __init__(self, seed: int, population: Population, setting: Setting, share: float, background: float) -> None:
-        self._rng = np.random.default_rng([seed, 3, 1])
-        self._population = population
-        self._setting = setting
-        self._share = share
-        self._background = background
-        self._serial = setting.first_number
+    topic = TOPIC
+    die = 1
 
     def lodge(self, time: Slice, phases: Sequence[Phase]) -> list[Lodged]:
         """The parcels of one slice."""
         rng, flows = self._rng, self._population.flows
         watch = Watch(phases).by_lead
-        n = int(rng.poisson(self._share * time.volume))
-        cumulative = flows.cumulative[TOPIC]
-        picks = np.minimum(np.searchsorted(cumulative, rng.random(n) * cumulative[-1]), len(cumulative) - 1)
+        picks = self._picks(time)
+        n = len(picks)
         background = flows.background[TOPIC][picks].tolist()
         moments = time.moment(rng.random(n))
         masses = np.exp(0.55 * rng.standard_normal(n)).tolist()

@@ -13,8 +13,8 @@ from typing import Final, Literal
 import numpy as np
 
 from load import geography, names
-from load.desk import Lodged, Setting, Slice, Watch, arrivals, combine, kept, scattered
-from load.population import Population, Route
+from load.desk import FlowDesk, Lodged, Slice, Watch, arrivals, combine, kept, scattered
+from load.population import Route
 from load.schemes import TRAVELLER_CATEGORIES, Phase
 from load.tariff import SEVERITY
 from load.truth import Fate
@@ -26,24 +26,18 @@ _PAYMENTS: dict[str, Literal["card", "cash", "transfer"]] = {"card": "card", "ca
 _DISEMBARKATION = {point: port for point, port, _ in geography.PASSENGER_POINTS}
 
 
-class TravelDesk:
+class TravelDesk(FlowDesk):
     """Makes passengers: regular ones from routes, and couriers of the schemes."""
 
-    def __init__(self, seed: int, population: Population, setting: Setting, share: float, background: float) -> None:
-        self._rng = np.random.default_rng([seed, 3, 2])
-        self._population = population
-        self._setting = setting
-        self._share = share
-        self._background = background
-        self._serial = setting.first_number
+    topic = TOPIC
+    die = 2
 
     def lodge(self, time: Slice, phases: Sequence[Phase]) -> list[Lodged]:
         """The passengers of one slice."""
         rng, flows = self._rng, self._population.flows
         watch = Watch(phases).by_lead
-        n = int(rng.poisson(self._share * time.volume))
-        cumulative = flows.cumulative[TOPIC]
-        picks = np.minimum(np.searchsorted(cumulative, rng.random(n) * cumulative[-1]), len(cumulative) - 1)
+        picks = self._picks(time)
+        n = len(picks)
         background = flows.background[TOPIC][picks].tolist()
         moments = time.moment(rng.random(n))
         travellers = (90_000 * rng.random(n) ** 1.8).astype(int).tolist()
