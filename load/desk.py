@@ -75,8 +75,7 @@ class FlowDesk:
         """Which regular flows lodge in a slice: an index per item, busy flows more often."""
         n = int(self._rng.poisson(self._share * time.volume))
         cumulative = self._population.flows.cumulative[self.topic]
-        found = np.searchsorted(cumulative, self._rng.random(n) * cumulative[-1])
-        return found.clip(max=len(cumulative) - 1)
+        return np.searchsorted(cumulative, self._rng.random(n) * cumulative[-1]).clip(max=len(cumulative) - 1)  # type: ignore[no-any-return]  # numpy types clip() as Any
 
 
 class Watch:
