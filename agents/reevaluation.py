@@ -1,8 +1,8 @@
 """Re-evaluation, step 4 of the cycle: inspection results meet the alerts that caused them and become lessons.
 
 A result joins its alert by decision id; the example is made of the features as they were scored. A second result on
-an alert is refused unless it corrects the first; what matches nothing is refused and can be re-driven. The state of a
-partition is a fold of its alerts and of its own input.
+an alert is refused unless it corrects the first; a withdrawal takes the latest back and opens the alert again; what
+matches nothing is refused and can be re-driven. The state of a partition is a fold of its alerts and of its own input.
 """
 
 from __future__ import annotations
@@ -18,37 +18,45 @@ from agents import refusals
 from agents.identity import record_id
 from agents.risk.drift import DriftMonitor
 from agents.risk.effectiveness import Effectiveness
-from agents.risk.lessons import OpenAlert, learn_from, teaches
+from agents.risk.lessons import OpenAlert, learn_from, teaches, unlearn
 from agents.risk.policy import Policy
-from agents.risk.quarantine import Quarantine
+from agents.risk.quarantine import Quarantine, Why
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
 from schemas.decisions import AlertRaised
-from schemas.inspections import InspectionCompleted, OutcomeLearned
+from schemas.inspections import InspectionCompleted, InspectionWithdrawn, OutcomeLearned
 from schemas.marks import Upstream
-from schemas.monitoring import LabelsQuarantined
+from schemas.monitoring import LabelsQuarantined, SeizureRateReported
 
 STEP: Final = "reevaluation"
 EXAMPLES_KEY: Final = "outcomes"
 """The one key of `labelled-examples`."""
+
+Report = InspectionCompleted | InspectionWithdrawn
+"""What a centre says about an alert."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class Resolution:
-    """The latest result on one alert. `closed` is False after it was passed on: its result is still to come.
+    """What stands on one alert. `closed` is False after it was passed on or withdrawn: its result is still to come.
 
-    `counted` is the example that stands in the tallies, `taught` the result id of the latest example on this
-    decision, also one that took a lesson back.
+    `result_id` is the result that stands, empty after a withdrawal; `said` are the ids of all that came, so that one
+    that is sent again has no second effect. `counted` is the example that stands in the tallies, `taught` the id of
+    the latest example on this decision, also one that took a lesson back; `held` is whether the quarantine held the
+    counted one back. `released` is where and when the alert was released without an inspection, None otherwise.
     """
 
-    __slots__ = ("closed", "counted", "result_id", "taught")
+    __slots__ = ("closed", "counted", "held", "released", "result_id", "said", "taught")
 
     def __init__(self) -> None:
         self.result_id = ""
+        self.said: tuple[tuple[str, str], ...] = ()
+        self.held = False
         self.closed = False
         self.counted: OutcomeLearned | None = None
         self.taught: str | None = None
+        self.released: tuple[str, int] | None = None
 
 
 class ReEvaluationState:
@@ -109,16 +117,41 @@ class ReEvaluationState:
             del self.alerts[gone]
             self.resolutions.pop(gone, None)
 
-    def held_back(self, example: OutcomeLearned) -> LabelsQuarantined | None:
-        """Whether the models will hold this lesson back, as the brain decides by the same rule; told once a day.
+    def count(self, resolution: Resolution, example: OutcomeLearned, at_ms: int) -> list[msgspec.Struct | None]:
+        """Count a lesson in the rates, the drift and the quarantine of its control point; what there is to report.
 
-        The example goes out all the same: the log is what was reported, and what is learnt of it is a fold's matter.
+        The quarantine decides as the brain does, by the same rule, and is told of once a day. The example goes out all
+        the same: the log is what was reported, and what is learnt of it is a fold's matter.
         """
-        day = example.inspected_at.timestamp() / 86400.0
-        why = self.quarantine.admit(example.control_point, example.label, example.score, day)
-        if why is None or self._told.get(example.control_point) == (int(day), why):
+        report = self.effectiveness_of(example.control_point).fold(example, at_ms)
+        why = self.quarantine.admit(example.control_point, example.label, example.score, _day(example))
+        resolution.counted, resolution.held = example, why is not None
+        return [report, *self.drift.fold(example), self._tell(example, why)]
+
+    def take_back(self, resolution: Resolution, at_ms: int) -> list[msgspec.Struct | None]:
+        """Take what stands on an alert out of the rates and the quarantine; a drift that was detected stays so."""
+        reports: list[msgspec.Struct | None] = []
+        if resolution.released is not None:
+            place, released_ms = resolution.released
+            reports.append(self.effectiveness_of(place).release(released_ms, at_ms, -1))
+        if (wrong := resolution.counted) is not None:
+            reports.append(self.effectiveness_of(wrong.control_point).undo(wrong, at_ms))
+            self.quarantine.take_back(
+                wrong.control_point, wrong.label, wrong.score, _day(wrong), held=resolution.held
+            )  # fmt: skip
+        resolution.released, resolution.counted, resolution.held = None, None, False
+        return reports
+
+    def release(self, resolution: Resolution, control_point: str, at_ms: int) -> SeizureRateReported | None:
+        """Count an alert that was closed without an inspection: selected, and nobody looked."""
+        resolution.released = (control_point, at_ms)
+        return self.effectiveness_of(control_point).release(at_ms, at_ms, 1)
+
+    def _tell(self, example: OutcomeLearned, why: Why | None) -> LabelsQuarantined | None:
+        day = int(_day(example))
+        if why is None or self._told.get(example.control_point) == (day, why):
             return None
-        self._told[example.control_point] = (int(day), why)
+        self._told[example.control_point] = (day, why)
         held = self.quarantine.sites[example.control_point].held
         return LabelsQuarantined(control_point=example.control_point, at=example.inspected_at, held=held, why=why)
 
@@ -131,12 +164,13 @@ class ReEvaluationState:
 
 
 class Consequence:
-    """What one result leads to: a refusal, or an example (or none) and reports."""
+    """What one report leads to: a refusal, nothing (it came before), or an example (or none) and reports."""
 
-    __slots__ = ("example", "refusal", "reports")
+    __slots__ = ("again", "example", "refusal", "reports")
 
     def __init__(self) -> None:
         self.refusal: tuple[str, str, str] | None = None  # reason, field, detail
+        self.again = False
         self.example: OutcomeLearned | None = None
         self.reports: list[msgspec.Struct] = []
 
@@ -168,7 +202,7 @@ class ReEvaluation:
             else:
                 self._conclude(state, arrival)
 
-    def decide(self, state: ReEvaluationState, arrivals: Sequence[Arrival[InspectionCompleted]]) -> Outcome:
+    def decide(self, state: ReEvaluationState, arrivals: Sequence[Arrival[Report]]) -> Outcome:
         """Join a batch of results with their alerts."""
         outcome = Outcome()
         for arrival in arrivals:
@@ -177,7 +211,8 @@ class ReEvaluation:
                 reason, field, detail = consequence.refusal
                 outcome.refusals.append(Refusal(offset=arrival.offset, reason=reason, field=field, detail=detail))
                 continue
-            at_ms = _milliseconds(arrival.event.inspected_at)
+            outcome.redelivered += consequence.again
+            at_ms = _milliseconds(_reported_at(arrival.event))
             place = (arrival.topic, arrival.partition, arrival.offset)
             if consequence.example is not None:
                 ce_id = record_id("l", STEP, *place)
@@ -194,57 +229,80 @@ class ReEvaluation:
         """Alerts that a result may still join or correct."""
         return len(state.alerts)
 
-    def _conclude(self, state: ReEvaluationState, arrival: Arrival[InspectionCompleted]) -> Consequence:
+    def _conclude(self, state: ReEvaluationState, arrival: Arrival[Report]) -> Consequence:
         consequence = Consequence()
-        result = arrival.event
-        at_ms = _milliseconds(result.inspected_at)
-        alert = state.alerts.get(result.decision_id)
-        refusal = self._refusal(state, arrival, alert)
+        report = arrival.event
+        resolution = state.resolutions.get(report.decision_id)
+        said = _said(report)
+        if resolution is not None and said in resolution.said:
+            consequence.again = True
+            return consequence
+        alert = state.alerts.get(report.decision_id)
+        refusal = self._refusal(arrival, alert, resolution)
         if refusal is not None or alert is None:
             consequence.refusal = refusal
             return consequence
-        resolution = state.resolutions.setdefault(result.decision_id, Resolution())
-        resolution.result_id = result.result_id
-        resolution.closed = result.outcome != "passed-on"
-        book = state.effectiveness_of(alert.control_point)
-        undone, resolution.counted = resolution.counted, None
-        reports: list[msgspec.Struct | None] = []
-        if undone is not None:
-            reports.append(book.undo(undone, at_ms))
-        if teaches(result):
-            upstream = Upstream(topic=arrival.topic, partition=arrival.partition, offset=arrival.offset)
-            example = learn_from(result, alert, self._policy.lessons, resolution.taught, upstream)
-            resolution.counted = consequence.example = example
-            resolution.taught = result.result_id
-            reports.append(book.fold(example, at_ms))
-            reports.extend(state.drift.fold(example))
-            reports.append(state.held_back(example))
-        elif undone is not None:
-            upstream = Upstream(topic=arrival.topic, partition=arrival.partition, offset=arrival.offset)
-            consequence.example = learn_from(result, alert, self._policy.lessons, resolution.taught, upstream)
-            resolution.taught = result.result_id
-        consequence.reports = [report for report in reports if report is not None]
+        if resolution is None:
+            resolution = state.resolutions[report.decision_id] = Resolution()
+        resolution.said = (*resolution.said, said)
+        at_ms = _milliseconds(_reported_at(report))
+        upstream = Upstream(topic=arrival.topic, partition=arrival.partition, offset=arrival.offset)
+        undone = resolution.counted
+        reports = state.take_back(resolution, at_ms)
+        if isinstance(report, InspectionWithdrawn):
+            resolution.result_id, resolution.closed = "", False
+            if undone is not None:
+                consequence.example = unlearn(report, undone, resolution.taught, upstream)
+                resolution.taught = report.withdrawal_id
+        else:
+            resolution.result_id, resolution.closed = report.result_id, report.outcome != "passed-on"
+            if report.outcome == "not-inspected":
+                reports.append(state.release(resolution, alert.control_point, at_ms))
+            if teaches(report) or undone is not None:
+                example = learn_from(report, alert, self._policy.lessons, resolution.taught, upstream)
+                consequence.example, resolution.taught = example, report.result_id
+                if teaches(report):
+                    reports.extend(state.count(resolution, example, at_ms))
+        consequence.reports = [one for one in reports if one is not None]
         return consequence
 
     def _refusal(
-        self, state: ReEvaluationState, arrival: Arrival[InspectionCompleted], alert: OpenAlert | None
+        self, arrival: Arrival[Report], alert: OpenAlert | None, earlier: Resolution | None
     ) -> tuple[str, str, str] | None:
-        result = arrival.event
+        report = arrival.event
+        at, field = _reported_at(report), "inspected_at" if isinstance(report, InspectionCompleted) else "withdrawn_at"
         if alert is None:
             return refusals.NO_MATCHING_ALERT, "decision_id", "no alert of this partition has this decision id"
-        if alert.control_point != result.control_point:
+        if alert.control_point != report.control_point:
             return refusals.OTHER_CONTROL_POINT, "control_point", "the alert went to another control point"
-        if _milliseconds(result.inspected_at) > arrival.timestamp_ms + self._ahead_ms:
-            return refusals.CLOCK_AHEAD, "inspected_at", "ahead of the record's own timestamp"
-        if result.inspected_at - alert.lodged_at > self._policy.horizons.alerts:
-            return refusals.NO_MATCHING_ALERT, "inspected_at", "the alert is older than results may join"
-        earlier = state.resolutions.get(result.decision_id)
-        if result.corrects is not None:
-            if earlier is None or earlier.result_id != result.corrects:
-                return refusals.NOTHING_TO_CORRECT, "corrects", "not the latest result on this alert"
+        if _milliseconds(at) > arrival.timestamp_ms + self._ahead_ms:
+            return refusals.CLOCK_AHEAD, field, "ahead of the record's own timestamp"
+        if at - alert.lodged_at > self._policy.horizons.alerts:
+            return refusals.NO_MATCHING_ALERT, field, "the alert is older than results may join"
+        if isinstance(report, InspectionWithdrawn):
+            if earlier is None or earlier.result_id != report.result_id:
+                return refusals.NOTHING_TO_CORRECT, "result_id", "not the result that stands on this alert"
+        elif report.corrects is not None:
+            if earlier is None or earlier.result_id != report.corrects:
+                return refusals.NOTHING_TO_CORRECT, "corrects", "not the result that stands on this alert"
         elif earlier is not None and earlier.closed:
             return refusals.ALREADY_RESOLVED, "decision_id", "the alert has a result, and this one does not correct it"
         return None
+
+
+def _said(report: Report) -> tuple[str, str]:
+    """What tells a report from others on its alert."""
+    if isinstance(report, InspectionCompleted):
+        return "result", report.result_id
+    return "withdrawal", report.withdrawal_id
+
+
+def _reported_at(report: Report) -> datetime:
+    return report.inspected_at if isinstance(report, InspectionCompleted) else report.withdrawn_at
+
+
+def _day(example: OutcomeLearned) -> float:
+    return example.inspected_at.timestamp() / 86400.0
 
 
 def _milliseconds(at: datetime) -> int:

@@ -57,6 +57,6 @@ MEANINGS: Final[dict[str, str]] = {
     NO_SCORE: "The model gave no finite score for the item; re-drive it after a rollback.",
     NO_MATCHING_ALERT: "No open alert has the decision id of this result.",
     ALREADY_RESOLVED: "The alert has a result already, and this one does not correct it.",
-    NOTHING_TO_CORRECT: "The result corrects one that is not the latest on its alert.",
+    NOTHING_TO_CORRECT: "What is corrected or withdrawn is not the result that stands on its alert.",
     OTHER_CONTROL_POINT: "The result comes from another control point than the alert went to.",
 }

@@ -26,10 +26,11 @@ InspectionOutcome = Literal["clear", "irregularity", "seizure", "not-inspected",
 
 
 class InspectionCompleted(Fact, tag_field="event", tag="InspectionCompleted", frozen=True, kw_only=True):
-    """A centre finished with one alert. Keyed by control point, as the alert was.
+    """A centre finished with one alert. Keyed by the alert's control point, whoever inspected.
 
     `seizure` and `irregularity` teach a positive label, `clear` a negative one; `not-inspected` (released with a
-    reason) and `passed-on` teach nothing. `corrects` names the result_id that this one replaces (an undo).
+    reason) and `passed-on` teach nothing. `corrects` names the result_id that this one replaces. A `result_id` that
+    came before on the same alert is the same result sent again, and has no second effect.
     """
 
     result_id: Id
@@ -49,14 +50,31 @@ class InspectionCompleted(Fact, tag_field="event", tag="InspectionCompleted", fr
     corrects: Id | None = None
 
 
+class InspectionWithdrawn(Fact, tag_field="event", tag="InspectionWithdrawn", frozen=True, kw_only=True):
+    """A result was filed by mistake: what it taught is taken back, and the alert is open again.
+
+    `result_id` is the latest result on the alert; anything else is refused. To put another result in its place at
+    once, send an `InspectionCompleted` that `corrects` it instead.
+    """
+
+    withdrawal_id: Id
+    result_id: Id
+    decision_id: Id
+    control_point: ControlPoint
+    withdrawn_at: Utc
+    reason: Code | None = None
+    officer: PersonalId | None = None
+    note: PersonalText | None = None
+
+
 class OutcomeLearned(Fact, tag_field="event", tag="OutcomeLearned", frozen=True, kw_only=True):
     """One labelled example, in the one log that every worker folds. The log's offset is the model version.
 
     `features` are those that were scored. `label` is 1 for a seizure or irregularity. `weight` scales the lesson
     (severity); `layers`, `propensity` and `exploration_rate` are the decision's. `corrects` names the earlier
-    `result_id` of this decision, whose lesson is undone in the profiles and rates and replaced by this one (an online
-    model cannot unlearn; the replacement is learnt as a new example). With `corrects` and an outcome that teaches
-    nothing (`not-inspected`, `passed-on`) the earlier lesson is undone and nothing is put in its place.
+    `result_id` of this decision, whose lesson is taken back before this one is learnt (exactly in the profiles, as
+    docs/models.md says in the models). With `corrects` and an outcome that teaches nothing
+    (`not-inspected`, `passed-on`) the earlier lesson is taken back and nothing is put in its place.
     """
 
     decision_id: Id

@@ -21,7 +21,10 @@ class CoverageReported(Fact, tag_field="event", tag="CoverageReported", frozen=T
 
 
 class SeizureRateReported(Fact, tag_field="event", tag="SeizureRateReported", frozen=True, kw_only=True):
-    """Inspections and seizures of one control point over one window of event time, by layer and by criterion."""
+    """Inspections and seizures of one control point over one window of event time, by layer and by criterion.
+
+    `released` are alerts that were closed without an inspection: selected, and not among `inspected`.
+    """
 
     control_point: ControlPoint
     since: Utc
@@ -30,6 +33,7 @@ class SeizureRateReported(Fact, tag_field="event", tag="SeizureRateReported", fr
     seizures: Count
     by_layer: dict[str, tuple[int, int]]
     by_criterion: dict[str, tuple[int, int]]
+    released: Count = 0
 
 
 class CapacityExceeded(Fact, tag_field="event", tag="CapacityExceeded", frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from schemas import decisions, inspections, items, knowledge, lodgements, monitoring
+from schemas import casework, decisions, inspections, items, knowledge, lodgements, monitoring
 
 DEAD_LETTER_SUFFIX = "-dlq"
 DEAD_LETTER_MAX_BYTES = 2_097_152
@@ -115,7 +115,7 @@ class DeadLetterTopic(msgspec.Struct, frozen=True, kw_only=True):
 def event_types() -> MappingProxyType[str, type[msgspec.Struct]]:
     """Every event type of `schemas`, by its tag."""
     found: dict[str, type[msgspec.Struct]] = {}
-    for module in (lodgements, items, decisions, inspections, knowledge, monitoring):
+    for module in (lodgements, items, decisions, inspections, casework, knowledge, monitoring):
         for value in vars(module).values():
             if (
                 isinstance(value, type)
@@ -187,6 +187,7 @@ _FLOW = (
     "filtered",
     "decisions",
     "alerts",
+    "casework",
     "inspection-results",
     "labelled-examples",
     "criteria",

@@ -12,7 +12,7 @@ import msgspec
 from agents.risk.policy import Policy, read_policy
 from agents.step import Arrival
 from schemas.decisions import AlertRaised, Reason, SelectionDecided
-from schemas.inspections import InspectionCompleted
+from schemas.inspections import InspectionCompleted, InspectionWithdrawn
 from schemas.items import (
     CargoFacts,
     CriterionHit,
@@ -161,6 +161,8 @@ def event_ms(event: Any) -> int:
         return int(event.item.lodged_at.timestamp() * 1000)
     if isinstance(event, InspectionCompleted):
         return int(event.inspected_at.timestamp() * 1000)
+    if isinstance(event, InspectionWithdrawn):
+        return int(event.withdrawn_at.timestamp() * 1000)
     at = event.decision.lodged_at if isinstance(event, AlertRaised) else event.lodged_at
     return int(at.timestamp() * 1000)
 
@@ -187,6 +189,19 @@ def result_on(alert: AlertRaised, outcome: str = "clear", **fields: Any) -> Insp
         **fields,
     }
     return InspectionCompleted(**settings)
+
+
+def withdrawal_of(result: InspectionCompleted, **fields: Any) -> InspectionWithdrawn:
+    """A centre takes a result back, half a minute after the inspection unless the test says otherwise."""
+    settings: dict[str, Any] = {
+        "withdrawal_id": f"w-{result.result_id}",
+        "result_id": result.result_id,
+        "decision_id": result.decision_id,
+        "control_point": result.control_point,
+        "withdrawn_at": result.inspected_at + timedelta(seconds=30),
+        **fields,
+    }
+    return InspectionWithdrawn(**settings)
 
 
 def snapshot(state: Any) -> Any:

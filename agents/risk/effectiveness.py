@@ -62,7 +62,8 @@ class Effectiveness:
 
     `by_layer` counts under the layer that selected. `audit` is the audit sample: whatever the exploration draw hit,
     also when another layer selected it; its hit rate, each item weighted by 1 / exploration_rate, is that of all
-    traffic (Horvitz & Thompson 1952). `delay_days` is the decayed mean from lodgement to inspection.
+    traffic (Horvitz & Thompson 1952). `delay_days` is the decayed mean from lodgement to inspection. `released` are
+    alerts that were closed without an inspection: no rate counts them.
     """
 
     __slots__ = (
@@ -73,9 +74,11 @@ class Effectiveness:
         "_window",
         "_window_criteria",
         "_window_layers",
+        "_window_released",
         "by_criterion",
         "by_layer",
         "delay_days",
+        "released",
         "since_ms",
         "total",
     )
@@ -87,10 +90,12 @@ class Effectiveness:
         self.by_layer: dict[Layer, Tally] = {}
         self.by_criterion: dict[str, Tally] = {}
         self.delay_days = 0.0
+        self.released = 0
         self._audit_weight = 0.0
         self._audit_hits = 0.0
         self.since_ms = -1
         self._window = Tally()
+        self._window_released = 0
         self._window_layers: dict[Layer, Tally] = {}
         self._window_criteria: dict[str, Tally] = {}
 
@@ -115,6 +120,14 @@ class Effectiveness:
         self._count(example, -1)
         return report
 
+    def release(self, released_ms: int, at_ms: int, sign: int) -> SeizureRateReported | None:
+        """Count an alert that was released without an inspection at `released_ms`, or with `sign` -1 take it back."""
+        report = self._turn(at_ms)
+        self.released += sign
+        if released_ms >= self.since_ms:
+            self._window_released += sign
+        return report
+
     def _count(self, example: OutcomeLearned, sign: int) -> None:
         seizure = example.outcome == "seizure"
         label = example.label
@@ -136,9 +149,10 @@ class Effectiveness:
     def _turn(self, at_ms: int) -> SeizureRateReported | None:
         if self.since_ms >= 0 and at_ms < self.since_ms + self._length_ms:
             return None
-        report = self._close() if self._window.inspected > 0 else None
+        report = self._close() if self._window.inspected > 0 or self._window_released > 0 else None
         self.since_ms = at_ms - at_ms % self._length_ms
         self._window = Tally()
+        self._window_released = 0
         self._window_layers = {}
         self._window_criteria = {}
         return report
@@ -149,7 +163,7 @@ class Effectiveness:
             control_point=self._control_point,
             since=datetime.fromtimestamp(self.since_ms / 1000.0, UTC),
             until=datetime.fromtimestamp((self.since_ms + self._length_ms) / 1000.0, UTC),
-            inspected=self._window.inspected,
+            inspected=max(0, self._window.inspected),
             seizures=max(0, self._window.seizures),
             by_layer={
                 layer: (layers[layer].inspected, layers[layer].seizures)
@@ -161,6 +175,7 @@ class Effectiveness:
                 for name, tally in sorted(criteria.items())
                 if tally.inspected > 0
             },
+            released=max(0, self._window_released),
         )
 
 

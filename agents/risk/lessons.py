@@ -9,7 +9,7 @@ import msgspec
 
 from agents.risk.policy import Lessons
 from schemas.decisions import Lane, Layer
-from schemas.inspections import InspectionCompleted, OutcomeLearned
+from schemas.inspections import InspectionCompleted, InspectionWithdrawn, OutcomeLearned
 from schemas.items import Stream
 from schemas.marks import Upstream
 
@@ -75,6 +75,24 @@ def learn_from(
         model_version=alert.model_version,
         lodged_at=alert.lodged_at,
         inspected_at=result.inspected_at,
+        corrects=corrects,
+        upstream=upstream,
+    )
+
+
+def unlearn(
+    withdrawal: InspectionWithdrawn, wrong: OutcomeLearned, corrects: str | None, upstream: Upstream
+) -> OutcomeLearned:
+    """The example that takes the lesson of a withdrawn result back and puts nothing in its place."""
+    return msgspec.structs.replace(
+        wrong,
+        result_id=withdrawal.withdrawal_id,
+        label=0,
+        outcome="not-inspected",
+        severity=0,
+        categories=(),
+        weight=1.0,
+        inspected_at=withdrawal.withdrawn_at,
         corrects=corrects,
         upstream=upstream,
     )

@@ -72,3 +72,23 @@ class Quarantine:
         if why is not None:
             site.held += 1
         return why
+
+    def take_back(self, control_point: str, label: int, score: float, day: float, *, held: bool) -> None:
+        """Take a lesson out again that came at `day` and was a mistake; `held` is whether it was held back.
+
+        Its share of the day's count and of the surprise goes. A run of the other kind that it ended is not brought
+        back, so a withdrawn result never makes the guard stricter than it was.
+        """
+        site = self.sites.get(control_point)
+        if site is None:
+            return
+        days = site.day - int(day)
+        if days == 0:
+            site.today = max(0, site.today - 1)
+        faded = 0.5 ** max(0, days)
+        p = min(max(score, 0.001), 0.999)
+        if label:
+            site.found = max(0.0, site.found + log(p) * faded)
+        else:
+            site.clear = max(0.0, site.clear + log(1.0 - 0.9 * p) * faded)
+        site.held -= held

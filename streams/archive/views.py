@@ -27,11 +27,19 @@ SELECT d.*, r.result_id, r.inspected_at, r.method, r.outcome, r.severity, r.cate
 FROM decisions d LEFT JOIN latest_results r USING (decision_id)
 """
 LATEST_RESULTS: Final = """
-SELECT * FROM inspection_results
-QUALIFY row_number() OVER (PARTITION BY decision_id ORDER BY inspected_at DESC, "offset" DESC) = 1
+SELECT * FROM (
+    SELECT r.* FROM inspection_results r ANTI JOIN inspection_results_dlq refused
+        ON refused.source_partition = r.partition AND refused.source_offset = r."offset"
+    QUALIFY row_number() OVER (PARTITION BY decision_id, event, result_id ORDER BY r."offset") = 1
+)
+QUALIFY row_number() OVER (PARTITION BY decision_id ORDER BY "offset" DESC) = 1 AND event = 'InspectionCompleted'
 """
+"""As re-evaluation sees it: without what it refused and what was said twice, the last word on each decision."""
 JOINS: Final = {
-    "latest_results": (LATEST_RESULTS, "of `inspection_results`, the latest on each decision: corrections count"),
+    "latest_results": (
+        LATEST_RESULTS,
+        "of `inspection_results`, the one that stands on each decision: corrections and withdrawals count",
+    ),
     "outcomes": (
         OUTCOMES,
         "every decision with its latest result: the columns of `decisions`, and `result_id`, `inspected_at`, `method`, "
@@ -69,7 +77,7 @@ def connect(
         db.execute(f"SET temp_directory = {_quoted(str(spill))}")
     asked = set(re.findall(r"[a-z_]+", text.lower()))
     if not asked.isdisjoint(JOINS):
-        asked |= {"decisions", "inspection_results"}
+        asked |= {"decisions", "inspection_results", "inspection_results_dlq"}
     views = {view_name(topic): topic for topic in archived_topics()}
     wanted = {name for name in views if name in asked or f"raw_{name}" in asked} or set(views)
     for name, topic in views.items():

@@ -48,6 +48,7 @@ def test_every_event_has_a_topic_and_every_topic_of_the_loop_is_declared() -> No
         "filtered",
         "decisions",
         "alerts",
+        "casework",
         "inspection-results",
         "labelled-examples",
         "criteria",
@@ -74,7 +75,7 @@ def test_state_can_be_rebuilt_because_topics_are_kept_longer_than_it_reaches_bac
 
 
 def test_steps_that_share_a_partition_share_its_class() -> None:
-    for topic in ("filtered", "decisions", "alerts", "inspection-results"):
+    for topic in ("filtered", "decisions", "alerts", "casework", "inspection-results"):
         assert declaration(topic).partitions == "control-points"
     for topic in ("labelled-examples", "criteria", "risk-information", "monitoring"):
         assert declaration(topic).one_partition
@@ -141,6 +142,8 @@ _NOT_PERSONAL = {
     "traveller.document_kind": "passport or identity card",
     "traveller.document_days_left": "days of validity",
     "why": "the kind of quarantine, one of three words",
+    "given_at": "a time",
+    "given_up_at": "a time",
     "by_layer": "counts",
     "by_criterion": "counts",
 }

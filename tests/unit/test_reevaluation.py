@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from agents.reevaluation import ReEvaluation, ReEvaluationState
+from agents.reevaluation import ReEvaluation, ReEvaluationState, Report
 from agents.selection import Selection
 from agents.step import Outcome
 from schemas import codec
 from schemas.decisions import AlertRaised
-from schemas.inspections import InspectionCompleted, OutcomeLearned
+from schemas.inspections import OutcomeLearned
 from schemas.items import RiskHit
 from tests.border import (
     DAWN,
@@ -25,6 +25,7 @@ from tests.border import (
     policy_of,
     result_on,
     snapshot,
+    withdrawal_of,
 )
 
 WATCHLIST = RiskHit(entry_id="wl-1", version=1, kind="watchlist", matched="consignee")
@@ -43,7 +44,7 @@ class Centre:
     def __init__(self, alerts: Sequence[AlertRaised], **policy: Any) -> None:
         self.step = ReEvaluation(policy_of(**policy))
         self.alerts = list(alerts)
-        self.results: list[InspectionCompleted] = []
+        self.results: list[Report] = []
         self.state = self.begin()
 
     def begin(self) -> ReEvaluationState:
@@ -51,7 +52,7 @@ class Centre:
         self.step.remember(state, arrivals_of(self.alerts, "alerts"))
         return state
 
-    def send(self, *results: InspectionCompleted) -> Outcome:
+    def send(self, *results: Report) -> Outcome:
         arrivals = arrivals_of(results, "inspection-results", len(self.results))
         self.results.extend(results)
         return self.step.decide(self.state, arrivals)
@@ -120,7 +121,6 @@ def test_second_result_is_refused_unless_it_corrects_the_first() -> None:
     centre = Centre([alert])
     first = result_on(alert, "seizure", result_id="r-1")
     assert len(examples(centre.send(first))) == 1
-    assert reasons(centre.send(first)) == ["already-resolved"]
     assert reasons(centre.send(result_on(alert, "clear", result_id="r-2"))) == ["already-resolved"]
     assert reasons(centre.send(result_on(alert, "clear", result_id="r-3", corrects="r-9"))) == ["nothing-to-correct"]
     (corrected,) = examples(centre.send(result_on(alert, "clear", result_id="r-4", corrects="r-1")))
@@ -140,6 +140,82 @@ def test_undo_takes_the_lesson_back_and_a_later_result_replaces_it() -> None:
     (again,) = examples(centre.send(result_on(alert, "irregularity", result_id="r-3")))
     assert (again.label, again.corrects) == (1, "r-2")
     assert (book.total.inspected, book.total.hits, book.total.seizures) == (1, 1, 0)
+
+
+def test_result_that_is_sent_again_has_no_second_effect() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([alert])
+    result = result_on(alert, "seizure", result_id="r-1")
+    centre.send(result)
+    again = centre.send(result)
+    assert (again.outputs, again.refusals, again.redelivered) == ([], [], 1)
+    centre.send(withdrawal_of(result))
+    late = centre.send(result)  # a retry that was under way does not file the withdrawn result again
+    assert (late.outputs, late.redelivered) == ([], 1)
+
+
+def test_withdrawal_takes_the_lesson_back_and_opens_the_alert_again() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([alert])
+    mistake = result_on(alert, "seizure", result_id="r-1", severity=3, categories=("drugs",))
+    centre.send(mistake)
+    (undone,) = examples(centre.send(withdrawal_of(mistake)))
+    assert (undone.outcome, undone.corrects, undone.result_id) == ("not-inspected", "r-1", "w-r-1")
+    assert (undone.label, undone.weight, undone.categories) == (0, 1.0, ())
+    assert undone.features == alert.features
+    assert codec.decode("labelled-examples", codec.encode(undone)) == undone
+    book = centre.state.effectiveness_of(alert.decision.control_point)
+    assert (book.total.inspected, book.total.hits, book.total.seizures) == (0, 0, 0)
+    (again,) = examples(centre.send(result_on(alert, "clear", result_id="r-2")))
+    assert (again.label, again.corrects) == (0, "w-r-1")
+    assert (book.total.inspected, book.total.hits) == (1, 0)
+
+
+def test_withdrawal_of_what_does_not_stand_is_refused() -> None:
+    (alert, other) = alerts_of(2)
+    centre = Centre([alert, other])
+    result = result_on(alert, "seizure", result_id="r-1")
+    assert reasons(centre.send(withdrawal_of(result))) == ["nothing-to-correct"]
+    centre.send(result)
+    wrong = withdrawal_of(result, result_id="r-9")
+    assert [(one.reason, one.field) for one in centre.send(wrong).refusals] == [("nothing-to-correct", "result_id")]
+    assert reasons(centre.send(withdrawal_of(result, control_point="ELSEWHERE"))) == ["other-control-point"]
+    assert reasons(centre.send(withdrawal_of(result, decision_id="d-none"))) == ["no-matching-alert"]
+    centre.send(withdrawal_of(result))
+    assert centre.send(withdrawal_of(result)).redelivered == 1
+    assert reasons(centre.send(withdrawal_of(result, withdrawal_id="w-2"))) == ["nothing-to-correct"]
+    late = result_on(other, "clear", result_id="r-2")
+    centre.send(late)
+    month = late.inspected_at + timedelta(days=40)
+    assert reasons(centre.send(withdrawal_of(late, withdrawn_at=month))) == ["no-matching-alert"]
+
+
+def test_release_without_inspection_closes_the_alert_and_counts_as_not_inspected() -> None:
+    alerts = alerts_of(3)
+    centre = Centre(alerts)
+    released = result_on(alerts[0], "not-inspected", method="none", reason="no-staff", result_id="r-1")
+    assert centre.send(released).outputs == []
+    assert reasons(centre.send(result_on(alerts[0], "seizure", result_id="r-2"))) == ["already-resolved"]
+    by_mistake = result_on(alerts[1], "not-inspected", method="none", reason="no-staff")
+    centre.send(by_mistake, result_on(alerts[2], "clear"))
+    assert centre.send(withdrawal_of(by_mistake)).outputs == []
+    book = centre.state.effectiveness_of(alerts[0].decision.control_point)
+    assert (book.released, book.total.inspected) == (1, 1)
+    next_day = result_on(alerts[1], "clear", result_id="r-3", inspected_at=DAWN + timedelta(days=2))
+    (report,) = of_topic(centre.send(next_day).outputs, "monitoring")
+    assert (report.inspected, report.released, report.seizures) == (1, 1, 0)
+
+
+def test_withdrawn_burst_is_let_out_of_the_quarantine() -> None:
+    alerts = alerts_of(3000)
+    likely = [alert for alert in alerts if alert.decision.score > 0.7][:40]
+    centre = Centre(alerts)
+    wrong = [result_on(alert, "clear") for alert in likely]
+    centre.send(*wrong)
+    site = centre.state.quarantine.sites[likely[0].decision.control_point]
+    assert site.held > 0
+    centre.send(*(withdrawal_of(result) for result in wrong))
+    assert (site.held, site.today, site.clear) == (0, 0, pytest.approx(0.0, abs=1e-9))
 
 
 def test_alert_that_was_passed_on_still_takes_its_result() -> None:
@@ -187,7 +263,7 @@ def test_alert_that_is_sent_twice_is_joined_once() -> None:
     (alert,) = alerts_of(1)
     centre = Centre([alert, alert])
     assert len(examples(centre.send(result_on(alert)))) == 1
-    assert reasons(centre.send(result_on(alert))) == ["already-resolved"]
+    assert reasons(centre.send(result_on(alert, result_id="r-2"))) == ["already-resolved"]
 
 
 def test_batch_of_results_that_comes_again_teaches_the_same_under_the_same_ids() -> None:
@@ -199,7 +275,7 @@ def test_batch_of_results_that_comes_again_teaches_the_same_under_the_same_ids()
     arrivals = arrivals_of(centre.results[30:], "inspection-results", 30)
     second = centre.step.decide(before, arrivals)
     assert first == second
-    assert len(first.refusals) == 5
+    assert (first.refusals, first.redelivered) == ([], 5)
 
 
 def test_state_rebuilt_from_alerts_and_results_equals_the_live_one() -> None:
@@ -210,7 +286,10 @@ def test_state_rebuilt_from_alerts_and_results_equals_the_live_one() -> None:
         centre.send(result_on(alert, outcomes[n % 5], result_id=f"r-{n}", severity=n % 4))
         if n % 4 == 0:
             centre.send(result_on(alert, outcomes[(n + 1) % 5], result_id=f"c-{n}", corrects=f"r-{n}"))
+        if n % 8 == 0:
+            centre.send(withdrawal_of(result_on(alert, result_id=f"c-{n}")))
     rebuilt = centre.rebuilt()
+    assert snapshot(rebuilt.quarantine.sites) == snapshot(centre.state.quarantine.sites)
     assert snapshot(rebuilt.resolutions) == snapshot(centre.state.resolutions)
     assert snapshot(rebuilt.effectiveness) == snapshot(centre.state.effectiveness)
 

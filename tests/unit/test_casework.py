@@ -1,0 +1,93 @@
+"""Claims on one alert: the first one stands, for everybody who reads the log."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from agents.casework import CaseBook
+from schemas.casework import AlertAcknowledged, AlertClaimed, ClaimGivenUp
+from tests.border import DAWN
+
+HALF_AN_HOUR = timedelta(minutes=30)
+
+
+def claim(officer: str, minute: float, alert: str = "d-1") -> AlertClaimed:
+    at = DAWN + timedelta(minutes=minute)
+    return AlertClaimed(
+        claim_id=f"c-{officer}-{minute:g}",
+        decision_id=alert,
+        control_point="KRICN-EXP",
+        officer=officer,
+        claimed_at=at,
+        until=at + HALF_AN_HOUR,
+    )
+
+
+def given_up(officer: str, claim_id: str, by: str | None = None, alert: str = "d-1") -> ClaimGivenUp:
+    return ClaimGivenUp(
+        claim_id=claim_id,
+        decision_id=alert,
+        control_point="KRICN-EXP",
+        officer=officer,
+        given_up_at=DAWN + timedelta(minutes=9),
+        by=by,
+    )
+
+
+def holder(book: CaseBook, minute: float, alert: str = "d-1") -> str | None:
+    found = book.holder(alert, DAWN + timedelta(minutes=minute))
+    return None if found is None else found.officer
+
+
+def test_first_claim_stands_and_the_second_has_no_effect() -> None:
+    book = CaseBook()
+    assert book.fold(claim("kim", 0))
+    assert not book.fold(claim("lee", 1))
+    assert (holder(book, 1), holder(book, 29.9), holder(book, 30)) == ("kim", "kim", None)
+    assert book.fold(claim("lee", 5, alert="d-2"))
+
+
+def test_claim_that_has_run_out_leaves_the_alert_to_the_next() -> None:
+    book = CaseBook()
+    book.fold(claim("kim", 0))
+    assert book.fold(claim("lee", 30))
+    assert holder(book, 31) == "lee"
+
+
+def test_the_holder_prolongs_a_claim_and_it_stays_the_same_claim() -> None:
+    book = CaseBook()
+    book.fold(claim("kim", 0))
+    assert book.fold(claim("kim", 20))
+    found = book.holder("d-1", DAWN + timedelta(minutes=45))
+    assert found is not None
+    assert (found.claim_id, found.since) == ("c-kim-0", DAWN)
+
+
+def test_only_the_claim_that_stands_can_be_given_up() -> None:
+    book = CaseBook()
+    book.fold(claim("kim", 0))
+    assert not book.fold(given_up("lee", "c-lee-1"))
+    assert not book.fold(given_up("kim", "c-kim-77"))
+    assert book.fold(given_up("kim", "c-kim-0", by="supervisor"))
+    assert holder(book, 1) is None
+    assert book.fold(claim("lee", 9))
+
+
+def test_claims_fold_to_the_same_book_wherever_the_log_is_read() -> None:
+    log = [claim(f"officer-{n % 7}", n * 3.0, alert=f"d-{n % 11}") for n in range(200)]
+    first, second = CaseBook(), CaseBook()
+    effects = [first.fold(event) for event in log]
+    assert [second.fold(event) for event in log] == effects
+    assert all(holder(first, 600, f"d-{n}") == holder(second, 600, f"d-{n}") for n in range(11))
+
+
+def test_other_casework_changes_no_claim_and_memory_is_bounded() -> None:
+    book = CaseBook(kept=3)
+    seen = AlertAcknowledged(decision_id="d-1", control_point="KRICN-EXP", acknowledged_at=DAWN, system="icn")
+    assert not book.fold(seen)
+    for n in range(9):
+        book.fold(claim("kim", 0, alert=f"d-{n}"))
+    assert len(book) == 3
+    assert (holder(book, 1, "d-0"), holder(book, 1, "d-8")) == (None, "kim")
+    book.close("d-8")
+    assert holder(book, 1, "d-8") is None
