@@ -19,6 +19,7 @@ from agents.step import Arrival, Outcome
 from schemas import codec
 from schemas.decisions import AlertRaised
 from schemas.documents import examples
+from schemas.inspections import InspectionCompleted
 from schemas.registry import declaration
 from streams.policies import load_policy
 
@@ -66,7 +67,15 @@ def _learnt(event: Any) -> dict[str, Any]:
     for value in examples("alerts", declaration("alerts").version).values():
         alert: AlertRaised = codec.decode("alerts", value)
         step.remember(state, [_arrival("alerts", alert, alert.raised_at)])
-    return _shown(_round(step.decide(state, [_arrival("inspection-results", event, event.inspected_at)]), step.name))
+    if isinstance(event, InspectionCompleted):
+        at = event.inspected_at
+    else:  # what is withdrawn was filed before
+        at = event.withdrawn_at
+        filed = examples("inspection-results", declaration("inspection-results").version).values()
+        for result in [codec.decode("inspection-results", value) for value in filed]:
+            if isinstance(result, InspectionCompleted) and result.result_id == event.result_id:
+                step.remember(state, [_arrival("inspection-results", result, result.inspected_at)])
+    return _shown(_round(step.decide(state, [_arrival("inspection-results", event, at)]), step.name))
 
 
 def _arrival(topic: str, event: Any, at: Any) -> Arrival[Any]:
