@@ -26,6 +26,7 @@ GROUPS = {
     "doctor": "Check settings, brokers, topics, rights, workers, clock and disk; say what to do.",
     "dlq": "List, show and send again what the steps refused.",
     "archive": "Write every record to Parquet files, once; keep them in order.",
+    "audit": "Seal records in hash chains; check that none was changed since.",
     "query": "Ask the archive in SQL, or by name.",
     "replay": "Decide history again, or check every recorded decision.",
     "load": "Lodge simulated items at a given rate and measure latency.",

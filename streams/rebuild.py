@@ -77,6 +77,12 @@ class LogReader:
             raise UnknownTopicError(topic)
         return len(found)
 
+    async def begin(self, topic: str, partition: int) -> int:
+        """The offset of the first record that a partition still has."""
+        await self.partitions(topic)
+        at = TopicPartition(topic, partition)
+        return int((await self._connected().beginning_offsets([at]))[at])
+
     async def end(self, topic: str, partition: int) -> int:
         """An offset that the end of a partition is at or after: see the top of this module."""
         await self.partitions(topic)

@@ -92,6 +92,13 @@ class Border:
         process = self._processes[name] = self._children.start(name, "archive", "--dir", str(root), *arguments)
         return process
 
+    def seal(self, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start `borderflow audit seal` on a folder."""
+        process = self._processes["seal"] = self._children.start(
+            "seal", "audit", "seal", "--dir", str(folder), *arguments
+        )
+        return process
+
     def run(self, *arguments: str) -> None:
         """Run a `borderflow` command to its end."""
         self._children.run(arguments[0], *arguments)

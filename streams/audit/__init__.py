@@ -1,0 +1,1 @@
+"""The audit trail: hash chains that tell of any record edited, dropped, inserted or moved after it was sealed."""

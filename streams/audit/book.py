@@ -1,0 +1,184 @@
+"""Where chains lie: one file of entries and one of sealed heads for each partition, both only ever appended to.
+
+    <folder>/decisions-00003.entries    65 bytes for each record, in the order of offsets
+    <folder>/decisions-00003.heads      JSON lines: how many entries, the last offset, the head, when it was sealed
+
+The entries are the state: sealing goes on after the last whole one. An entry that a crash cut short was never promised
+to anybody and is written anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, Self
+
+import msgspec
+
+from streams.audit.chain import ENTRY_BYTES, AuditError, Entry, beginning, linked
+
+_NAME: Final = re.compile(r"^([a-z-]+)-(\d{5,})\.entries$")
+_READ: Final = 4096
+
+
+class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sealed head: `head` (hex) commits to the first `entries` records, the last of them at `offset`."""
+
+    topic: str
+    partition: int
+    entries: int
+    offset: int
+    head: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The chain of one partition, to read."""
+
+    folder: Path
+    topic: str
+    partition: int
+
+    @property
+    def path(self) -> Path:
+        """The file of its entries."""
+        return self.folder / f"{self.topic}-{self.partition:05d}.entries"
+
+    @property
+    def heads_path(self) -> Path:
+        """The file of its sealed heads."""
+        return self.path.with_suffix(".heads")
+
+    def __len__(self) -> int:
+        return self.path.stat().st_size // ENTRY_BYTES if self.path.exists() else 0
+
+    def packed(self, start: int = 0, upto: int | None = None) -> Iterator[bytes]:
+        """Entries as they stand in the file, from the one numbered `start` on."""
+        left = (len(self) if upto is None else upto) - start
+        if left <= 0:
+            return
+        with open(self.path, "rb") as file:
+            file.seek(start * ENTRY_BYTES)
+            while left > 0:
+                data = file.read(min(left, _READ) * ENTRY_BYTES)
+                if len(data) < ENTRY_BYTES:
+                    return
+                for place in range(0, len(data) - ENTRY_BYTES + 1, ENTRY_BYTES):
+                    yield data[place : place + ENTRY_BYTES]
+                left -= _READ
+
+    def entries(self, start: int = 0) -> Iterator[Entry]:
+        """Entries in the order of offsets."""
+        return map(Entry.unpacked, self.packed(start))
+
+    def heads(self) -> list[Head]:
+        """The sealed heads, oldest first. Raises `AuditError` that names the line that cannot be read."""
+        return read_heads(self.heads_path) if self.heads_path.exists() else []
+
+
+class Writer:
+    """Appends to the chain of one partition. Use under `only_sealer`."""
+
+    def __init__(self, chain: Chain) -> None:
+        """Take up the chain where it ends. Raises `AuditError` when it is shorter than its heads say."""
+        self.chain = chain
+        count, heads = len(chain), chain.heads()
+        last = heads[-1] if heads else None
+        if last is not None and last.entries > count:
+            raise AuditError(f"{chain.path}: holds {count} entries, and a head was sealed over {last.entries}")
+        self.entries = last.entries if last else 0
+        self.head = bytes.fromhex(last.head) if last else beginning(chain.topic, chain.partition)
+        self.last: Entry | None = None
+        for packed in chain.packed(max(0, self.entries - 1)):
+            self.last = Entry.unpacked(packed)
+        for packed in chain.packed(self.entries, count):
+            self.head = linked(self.head, packed)
+        self.entries, self.sealed = count, last.entries if last else 0
+        with open(chain.path, "ab") as file:
+            file.truncate(count * ENTRY_BYTES)
+        self._file: BinaryIO = open(chain.path, "ab")  # noqa: SIM115 - closed by `close`
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Add entries; they are on the disk when this returns. Offsets must rise."""
+        before = -1 if self.last is None else self.last.offset
+        packed = [one.packed() for one in entries]
+        for one in entries:
+            if one.offset <= before:
+                raise AuditError(f"{self.chain.path}: offset {one.offset} after {before}")
+            before = one.offset
+        self._file.write(b"".join(packed))
+        _synced(self._file)
+        for data in packed:
+            self.head = linked(self.head, data)
+        self.entries += len(packed)
+        self.last = entries[-1] if entries else self.last
+
+    def seal(self, at: str) -> Head | None:
+        """Write down the head as it stands, None when nothing came since the last one."""
+        if self.entries == self.sealed or self.last is None:
+            return None
+        head = Head(self.chain.topic, self.chain.partition, self.entries, self.last.offset, self.head.hex(), at)
+        with open(self.chain.heads_path, "ab") as file:
+            file.write(msgspec.json.encode(head) + b"\n")
+            _synced(file)
+        self.sealed = self.entries
+        return head
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """All chains in one folder."""
+
+    folder: Path
+
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """The book in a folder. Raises `AuditError` when there is none."""
+        if not folder.is_dir():
+            raise AuditError(f"{folder}: there are no audit chains here")
+        return cls(folder)
+
+    def chains(self) -> list[Chain]:
+        """Its chains, by topic and partition."""
+        found = (_NAME.match(path.name) for path in sorted(self.folder.glob("*.entries")))
+        return [Chain(self.folder, name[1], int(name[2])) for name in found if name is not None]
+
+
+def read_heads(path: Path) -> list[Head]:
+    """The heads in a file of JSON lines, as chains keep them and `borderflow audit heads` prints them."""
+    heads = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            head = msgspec.json.decode(line, type=Head)
+            bytes.fromhex(head.head)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise AuditError(f"{path}: line {number} is not a head: {error}") from None
+        heads.append(head)
+    return heads
+
+
+@contextlib.contextmanager
+def only_sealer(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock. Raises `AuditError` when another process seals here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AuditError(f"{folder}: another process seals here") from None
+        yield
+
+
+def _synced(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

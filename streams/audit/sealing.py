@@ -1,0 +1,151 @@
+"""`borderflow audit seal`: follows topics and writes the chain of each of their partitions.
+
+Each record has one entry, whatever happens: the chain's file says how far it is, nothing else does, and entries are
+appended in the order of offsets. No consumer group is needed, and nothing is written to any topic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from schemas.registry import declaration, declarations
+from streams.audit.book import Chain, Writer
+from streams.audit.chain import AuditError, Entry
+from streams.rebuild import LogReader
+from streams.settings import Settings
+
+log = structlog.get_logger("borderflow.audit")
+
+_ABOUT: Final = ("decisions", "criteria", "risk-information", "labelled-examples", "policies", "models")
+_PROBE_S: Final = 5.0
+
+
+def audited_topics() -> tuple[str, ...]:
+    """What is sealed unless others are named: decisions, and every change to what they are made with."""
+    return tuple(topic for topic in _ABOUT if topic in declarations())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How often topics are looked at, and when a head is sealed: after so many entries or so many seconds."""
+
+    look_s: float = 1.0
+    head_entries: int = 10_000
+    head_s: float = 60.0
+
+
+class Sealer:
+    """Seals topics until told to stop. Use under `only_sealer`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        topics: Sequence[str] = (),
+        *,
+        pace: Pace | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._topics = tuple(topics) or audited_topics()
+        self._pace = pace or Pace()
+        self._now = now
+        self._writers: dict[tuple[str, int], Writer] = {}
+        self.sealed = 0
+
+    async def run(self, stop: asyncio.Event, *, once: bool = False) -> int:
+        """Seal until `stop` is set, with `once` what is there now; how many records.
+
+        Raises `AuditError` when a topic is not the one that its chain was made of, and the client's `KafkaError`.
+        """
+        try:
+            async with LogReader(self._settings) as reader:
+                for topic in self._topics:
+                    for partition in range(await reader.partitions(topic)):
+                        await self._take_up(reader, topic, partition)
+                log.info("sealing", topics=list(self._topics), partitions=len(self._writers), folder=str(self._folder))
+                headed = time.monotonic()
+                while not stop.is_set():
+                    for place in self._writers:
+                        await self._follow(reader, *place)
+                    due = time.monotonic() - headed >= self._pace.head_s
+                    self._seal_heads(every=due)
+                    headed = time.monotonic() if due else headed
+                    if once:
+                        break
+                    try:
+                        await asyncio.wait_for(stop.wait(), self._pace.look_s)
+                    except TimeoutError:
+                        continue
+        finally:
+            self._seal_heads(every=True)
+            for writer in self._writers.values():
+                writer.close()
+        return self.sealed
+
+    async def _take_up(self, reader: LogReader, topic: str, partition: int) -> None:
+        writer = self._writers[topic, partition] = Writer(Chain(self._folder, topic, partition))
+        if (last := writer.last) is None:
+            return
+        where = f"{topic}[{partition}]"
+        found = await _probed(reader, topic, partition, last.offset)
+        if found is not None and found != last:
+            raise AuditError(
+                f"{writer.chain.path}: {where} offset {last.offset} does not hold the record that was sealed there: "
+                "is this the chain of another cluster, or was the record changed? `borderflow audit verify` says more"
+            )
+        if found is None and await reader.end(topic, partition) <= last.offset:
+            raise AuditError(
+                f"{writer.chain.path}: {where} ends before offset {last.offset}, up to which it was sealed: is this "
+                "the chain of another cluster, or were records dropped? `borderflow audit verify` says more"
+            )
+
+    async def _follow(self, reader: LogReader, topic: str, partition: int) -> None:
+        writer = self._writers[topic, partition]
+        expected = 0 if writer.last is None else writer.last.offset + 1
+        async for records in reader.read(topic, partition, expected):
+            fresh = [Entry.of(one) for one in records if one.offset >= expected]
+            if not fresh:
+                continue
+            if fresh[0].offset > expected and writer.last is not None and not _compacts(topic):
+                log.error(
+                    "records were deleted before they were sealed: the chain goes on without them",
+                    topic=topic, partition=partition, first=expected, last=fresh[0].offset - 1,
+                )  # fmt: skip
+            writer.append(fresh)
+            expected = fresh[-1].offset + 1
+            self.sealed += len(fresh)
+            if writer.entries - writer.sealed >= self._pace.head_entries:
+                writer.seal(self._stamp())
+
+    def _seal_heads(self, *, every: bool) -> None:
+        for writer in self._writers.values():
+            if every:
+                writer.seal(self._stamp())
+
+    def _stamp(self) -> str:
+        return self._now().isoformat(timespec="seconds")
+
+
+async def _probed(reader: LogReader, topic: str, partition: int, offset: int) -> Entry | None:
+    """The entry of the record at an offset as it is now, None when there is none to be had."""
+    try:
+        async with asyncio.timeout(_PROBE_S):
+            async for records in reader.read(topic, partition, offset, offset + 1):
+                return next((Entry.of(one) for one in records if one.offset == offset), None)
+    except TimeoutError:
+        return None
+    return None
+
+
+def _compacts(topic: str) -> bool:
+    return topic in declarations() and declaration(topic).cleanup_policy == "compact"
