@@ -29,6 +29,7 @@ GROUPS = {
     "audit": "Seal records in hash chains; check that none was changed since.",
     "query": "Ask the archive in SQL, or by name.",
     "replay": "Decide history again, or check every recorded decision.",
+    "simulate": "What another policy would have selected of a recorded history.",
     "load": "Lodge simulated items at a given rate and measure latency.",
     "demo": "Run the whole loop on this machine, with a live view.",
 }

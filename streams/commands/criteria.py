@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -26,10 +27,24 @@ AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON 
 
 
 @app.command
-def publish(file: Path, /) -> None:
+def publish(
+    file: Path,
+    /,
+    *,
+    accept_load: Annotated[
+        bool, Parameter(negative=(), help="Publish also what projects above its cap, and without a projection.")
+    ] = False,
+    folder: Annotated[
+        Path | None, Parameter(name="--dir", help="The archive to project from; BORDERFLOW_ARCHIVE_DIR unless given.")
+    ] = None,
+    days: Annotated[int, Parameter(help="Latest days of the archive to project from.", validator=Number(gte=1))] = 7,
+) -> None:
     """Publish the criteria of a YAML or JSON file. Every worker applies them within a second.
 
     A criterion that is published already needs a higher version. Nothing is published unless everything is usable.
+    Where there is an archive, each criterion is tried on its latest days first. One that would fire on more than its
+    cap at a control point is refused unless --accept-load is given. Without an archive there is no projection,
+    and the command says so.
 
     Parameters
     ----------
@@ -38,6 +53,10 @@ def publish(file: Path, /) -> None:
     """
     events = criteria.read_file(file)
     settings = Settings.from_environment()
+    if not accept_load:
+        from streams.commands.projection import refuse_load
+
+        refuse_load(settings, events, folder, days)
     criteria.refuse_old_versions(events, criteria.published(settings))
     criteria.send(settings, events)
     for event in events:

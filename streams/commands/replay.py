@@ -166,7 +166,7 @@ def _replay(
     reader: ArchiveReader, settings: Settings, since_ms: int, until_ms: int, warm_ms: int, policy: str | None,
     factor: float | None, out: Path, prefix: str | None, as_json: bool,
 ) -> int:  # fmt: skip
-    chosen = _policy(reader, policy)
+    chosen = chosen_policy(reader, policy)
     partitions = max(reader.catalogue.partitions("screened"), default=0) + 1
     plan = Plan(since_ms=since_ms, until_ms=until_ms, warm_ms=max(0, since_ms - warm_ms),
                 policy=chosen.policy_version, partitions=partitions)  # fmt: skip
@@ -187,20 +187,21 @@ def _replay(
     return 0
 
 
-def _policy(reader: ArchiveReader, asked: str | None) -> Policy:
+def chosen_policy(reader: ArchiveReader, asked: str | None, option: str = "--policy") -> Policy:
+    """A kept version, a file or a built-in policy; None for the one that decided last. Raises `CommandRefusedError`."""
     shelf = PolicyShelf(reader.catalogue.root)
     if asked is None:
         db = connect(reader.catalogue, "decisions")
         row = db.execute("SELECT policy_version FROM decisions ORDER BY stamped_at DESC LIMIT 1").fetchone()
         if row is None:
-            raise CommandRefusedError("--policy: no decision is archived that could tell which; name one")
+            raise CommandRefusedError(f"{option}: no decision is archived that could tell which; name one")
         return shelf.get(row[0])
     if asked in shelf.versions():
         return shelf.get(asked)
     try:
         return load_policy(asked)
     except PolicyRefusedError as error:
-        raise CommandRefusedError(f"--policy: {error}") from None
+        raise CommandRefusedError(f"{option}: {error}") from None
 
 
 def _factor(speed: str) -> float | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from schemas.codec import Undecodable, codec_for
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
+from streams.archive.writing import date_of
 from streams.replay.engine import KNOWLEDGE, LODGEMENTS
 from streams.wire import header
 
@@ -23,17 +24,22 @@ class Happened(NamedTuple):
     refused: str | None
 
 
-def happened(reader: ArchiveReader, positions: Mapping[Place, int], since_ms: int, until_ms: int) -> Iterator[Happened]:
-    """Records from `positions` on (0 where there is none), knowledge before lodgements of the same millisecond.
+def happened(
+    reader: ArchiveReader,
+    positions: Mapping[Place, int],
+    since_ms: int,
+    until_ms: int,
+    topics: Sequence[str] = (*KNOWLEDGE, *LODGEMENTS),
+) -> Iterator[Happened]:
+    """Records from `positions` on (0 where there is none), in the order of `topics` within a millisecond.
 
-    The order is a function of the archive alone: partitions keep theirs, and are merged by timestamp. Lodgements
+    The order is a function of the archive alone: partitions keep theirs, and are merged by timestamp. Items
     before `since_ms` are passed over, knowledge is not. Raises `ArchiveError`.
     """
     heap: list[tuple[int, int, int, int, Archived, Iterator[Archived]]] = []
-    topics = (*KNOWLEDGE, *LODGEMENTS)
 
     def push(rank: int, source: Iterator[Archived]) -> None:
-        lodged = topics[rank] in LODGEMENTS
+        lodged = topics[rank] not in KNOWLEDGE
         for record in source:
             if record.timestamp >= until_ms or (lodged and record.timestamp < since_ms):
                 continue
@@ -51,3 +57,15 @@ def happened(reader: ArchiveReader, positions: Mapping[Place, int], since_ms: in
         except Undecodable as why:
             yield Happened(record, None, why.reason)
         push(rank, source)
+
+
+def positions_from(reader: ArchiveReader, topics: Sequence[str], since_ms: int) -> dict[Place, int]:
+    """Where to begin reading so that nothing with a timestamp of `since_ms` or later is left out."""
+    begin = date_of(since_ms)
+    return {
+        (topic, partition): chunk.first
+        for topic in topics
+        for partition in reader.catalogue.partitions(topic)
+        for chunk in reversed(reader.catalogue.chunks(topic, partition))
+        if any(part.date >= begin for part in chunk.parts)
+    }

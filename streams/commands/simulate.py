@@ -1,0 +1,140 @@
+"""`borderflow simulate`: what another policy would have selected of a recorded history."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.table import Table
+
+from agents.risk.policy import Policy, PolicyRefusedError
+from schemas.knowledge import CriterionPublished
+from streams.archive.layout import ArchiveError, Catalogue
+from streams.archive.reading import ArchiveReader
+from streams.commands import CommandRefusedError
+from streams.commands.archive import archive_key, folder_of
+from streams.commands.criteria import criteria as criteria_topic
+from streams.commands.replay import chosen_policy, progress_over, records_of, span_of
+from streams.settings import Settings
+from streams.simulate.candidates import Candidate, swept
+from streams.simulate.estimate import Figure
+from streams.simulate.findings import Simulated
+from streams.simulate.run import Question, simulate
+
+app = App(name="simulate", help="What another policy would have selected of a recorded history.")
+
+
+@app.default
+def simulate_(
+    *,
+    policy: Annotated[
+        str, Parameter(help="The candidate: a policy's file, built-in name or kept version; `current` for the latest.")
+    ] = "current",
+    criteria: Annotated[Path | None, Parameter(help="Criteria to try with the candidate, as for publication.")] = None,
+    model: Annotated[
+        int | None, Parameter(help="Score with the models of this version; as they learnt unless given.")
+    ] = None,
+    since: Annotated[str | None, Parameter(help="Lodged at or after: a time, or how long ago (24h, 7d).")] = None,
+    until: Annotated[str | None, Parameter(help="Lodged before.")] = None,
+    baseline: Annotated[
+        str, Parameter(help="What to compare with: `current` (the policy that decided last), or as --policy.")
+    ] = "current",
+    sweep: Annotated[str | None, Parameter(help="Try several values of one setting: capacity=0.01,0.02,0.05")] = None,
+    out: Annotated[Path, Parameter(help="Folder for report.html and report.json.")] = Path("simulation"),
+    warm_days: Annotated[
+        float, Parameter(help="Days before --since that are decided to have states.", validator=Number(gte=0))
+    ] = 36.0,
+    folder: Annotated[
+        Path | None, Parameter(name="--dir", help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
+    ] = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative=(), help="Print the JSON report, too.")] = False,
+) -> None:
+    """Decide archived items again with a candidate policy and the baseline, and say what is known of the difference.
+
+    The same deciders as in the stream. Outcomes exist for inspected items only: the rest is estimated from the audit
+    sample with its recorded propensities, with 95% intervals. Writes report.html (opens without a network) and
+    report.json. docs/analyst-guide.md tells how to read them.
+    """
+    settings = Settings.from_environment()
+    since_ms, until_ms = span_of(since, until)
+    try:
+        reader = ArchiveReader(Catalogue.of(folder_of(settings, folder)), archive_key(settings))
+        tried = tuple(criteria_topic.read_file(criteria)) if criteria is not None else ()
+        candidates, setting = _candidates(reader, policy, baseline, tried, sweep)
+        question = Question(
+            candidates=candidates, since_ms=since_ms, until_ms=until_ms,
+            warm_ms=max(0, since_ms - int(warm_days * 86_400_000)), model=model, swept=setting,
+            command=shlex.join(["borderflow", *sys.argv[1:]]),
+        )  # fmt: skip
+        with (
+            tempfile.TemporaryDirectory(prefix="borderflow-simulate-") as held,
+            progress_over({"items": records_of(reader, "screened")}) as noticed,
+        ):
+            found = simulate(reader, question, Path(held), noticed=lambda count: noticed("items", count))
+    except ArchiveError as error:
+        raise CommandRefusedError(str(error)) from None
+    from streams.simulate.page import write_report
+
+    files = write_report(found, out)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        return
+    _say(found)
+    Console(highlight=False).print(f"report: {', '.join(str(file) for file in files)}")
+
+
+def _candidates(
+    reader: ArchiveReader, policy: str, baseline: str, tried: tuple[CriterionPublished, ...], sweep: str | None
+) -> tuple[list[Candidate], str | None]:
+    """The candidates in the order of a `Question`, and the setting that is swept."""
+    first = Candidate("candidate", _policy(reader, policy, "--policy"), tried)
+    last = Candidate("current" if baseline == "current" else "baseline", _policy(reader, baseline, "--baseline"))
+    if sweep is None:
+        return [first, last], None
+    try:
+        setting, several = swept(first, sweep)
+    except PolicyRefusedError as error:
+        raise CommandRefusedError(str(error)) from None
+    return [first, *several, last], setting
+
+
+def _policy(reader: ArchiveReader, asked: str, option: str) -> Policy:
+    return chosen_policy(reader, None if asked == "current" else asked, option)
+
+
+def _say(found: Simulated) -> None:
+    console = Console(highlight=False)
+    recorded = found.recorded
+    console.print(
+        f"{found.items:,} items lodged {found.since[:16]} to {found.until[:16]}; recorded: coverage "
+        f"{recorded.coverage:.2%}, {recorded.inspected:,} inspected, {recorded.seizures:,} seizures"
+    )
+    table = Table("policy", "coverage", "selected", "known", "seizures", "unknown", "expected seizure rate", box=None)
+    for one in found.candidates:
+        table.add_row(
+            one.name, f"{one.coverage:.2%}", f"{one.selected:,}", f"{one.known:,}", f"{one.seizures_known:,}",
+            f"{one.unknown_share:.1%}", ranged(one.estimate.seizure_rate, ".1%"),
+        )  # fmt: skip
+    console.print(table)
+    console.print("known: selected items whose outcome is recorded, and the seizures among them", style="dim")
+    if found.criteria:
+        hits = Table("criterion", "hits a day", "share", "cap", "most at", "expected hit rate", box=None)
+        for each in found.criteria:
+            rate = "no hits" if each.hit_rate is None else ranged(each.hit_rate.seizure_rate, ".1%")
+            hits.add_row(each.criterion_id, f"{each.hits_per_day:,.1f}", f"{each.share:.2%}", f"{each.cap:.2%}",
+                         f"{each.worst} {each.worst_share:.1%}", rate)  # fmt: skip
+        console.print(hits)
+    for caution in found.cautions:
+        console.print(f"- {caution}", markup=False)
+
+
+def ranged(figure: Figure, form: str) -> str:
+    """An estimate with its limits."""
+    return f"{format(figure.value, form)} ({format(figure.low, form)} to {format(figure.high, form)})"

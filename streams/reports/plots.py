@@ -1,0 +1,51 @@
+"""Plots as SVG text, the same every time. matplotlib is in the extra `reports`; `make install` has it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+
+from streams.commands import CommandRefusedError
+
+OWN: Final = "#0b6e8a"
+OTHER: Final = "#8a9aa6"
+KNOWN: Final = "#0b6e8a"
+UNKNOWN: Final = "#d9a441"
+FOUND: Final = "#a3324b"
+
+
+def figure(panels: int = 1, height: float = 3.4) -> tuple[Any, list[Any]]:
+    """A figure and its axes, side by side. Raises `CommandRefusedError` without matplotlib."""
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise CommandRefusedError("reports draw with matplotlib: pip install 'borderflow[reports]'") from None
+    style: dict[Any, Any] = {
+        "svg.hashsalt": "borderflow", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 10,
+        "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
+        "axes.edgecolor": "#8a9aa6", "axes.grid": True, "grid.color": "#e3e9ed", "axes.axisbelow": True,
+        "font.family": "sans-serif", "legend.frameon": False,
+    }  # fmt: skip
+    with mpl.rc_context(style):
+        made = Figure(figsize=(10, height), layout="constrained")
+        axes = made.subplots(1, panels, squeeze=False)
+    return made, list(axes[0])
+
+
+def svg(made: Any, name: str) -> str:
+    """The figure as text; `name` keeps the ids of several plots on one page apart."""
+    import matplotlib as mpl
+
+    drawn = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        made.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+    text = drawn.getvalue()
+    return text[text.index("<svg") :]
+
+
+def percent(axis: Any) -> None:
+    """Label an axis in per cent."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1.0))

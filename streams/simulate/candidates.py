@@ -1,0 +1,91 @@
+"""Candidates of a simulation: a policy, the criteria tried with it, and sweeps of one setting."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from agents.risk.policy import Policy, PolicyRefusedError, read_policy
+from schemas.knowledge import CriterionPublished
+
+ALIASES: Final = {"capacity": "capacity_share", "exploration": "layers.exploration"}
+"""Short names of settings that are swept most."""
+
+_SELECTION_ONLY: Final = frozenset((
+    "version", "control_points", "capacity_share", "draw_key", "layers", "cold_start", "controller", "surge", "profile",
+    "anomaly", "lanes", "deadlines", "lessons", "drift", "reports",
+))  # fmt: skip
+"""Settings that filtering does not read. What is not listed here makes candidates filter apart."""
+_VALUE: Final = re.compile(r"^(?P<name>[a-z_.]+)=(?P<values>[^=]+)$")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One policy to be tried. `criteria` are in force over the whole history, in the place of those of their ids."""
+
+    name: str
+    policy: Policy
+    criteria: tuple[CriterionPublished, ...] = ()
+    value: float | None = None
+    """Of the swept setting."""
+
+    @property
+    def filters_as(self) -> bytes:
+        """Candidates with equal values filter alike."""
+        settings = {
+            name: value for name, value in msgspec.to_builtins(self.policy).items() if name not in _SELECTION_ONLY
+        }
+        return msgspec.json.encode([settings, self.criteria], order="sorted")
+
+
+def swept(base: Candidate, asked: str) -> tuple[str, list[Candidate]]:
+    """The setting and the candidates of `setting=value,value,...`. Raises `PolicyRefusedError` that quotes it."""
+    read = _VALUE.match(asked)
+    if read is None:
+        raise PolicyRefusedError(f"--sweep: {asked!r} is not like capacity=0.01,0.02,0.05")
+    path = ALIASES.get(read["name"], read["name"])
+    candidates = []
+    for text in read["values"].split(","):
+        try:
+            value = float(text)
+        except ValueError:
+            raise PolicyRefusedError(f"--sweep: {text!r} is not a number") from None
+        name = f"{read['name']}={text.strip()}"
+        try:
+            policy = with_setting(base.policy, path, value)
+        except PolicyRefusedError as why:
+            raise PolicyRefusedError(f"--sweep: {name}: {why}") from None
+        candidates.append(Candidate(name, policy, base.criteria, value))
+    return path, candidates
+
+
+def with_setting(policy: Policy, path: str, value: float) -> Policy:
+    """A policy with one number changed. A new `capacity_share` scales the control points' own shares alike."""
+    settings: dict[str, Any] = msgspec.to_builtins(policy)
+    *sections, last = path.split(".")
+    at = settings
+    for section in sections:
+        inner = at.get(section)
+        if not isinstance(inner, dict):
+            raise PolicyRefusedError(f"there is no setting {path}")
+        at = inner
+    held = at.get(last)
+    if isinstance(held, bool) or not isinstance(held, int | float):
+        raise PolicyRefusedError(f"there is no number {path} in a policy")
+    if path == "capacity_share":
+        for office in settings["control_points"].values():
+            if office.get("capacity_share") is not None:
+                office["capacity_share"] = min(1.0, office["capacity_share"] * value / held)
+    at[last] = int(value) if isinstance(held, int) and value.is_integer() else value
+    # Draws stay those of the policy that ran, so that candidates differ in their rules and not in their luck.
+    settings["draw_key"] = policy.draws
+    return read_policy(settings)
+
+
+def of_same_draws(candidates: Sequence[Candidate]) -> bool:
+    """Whether all candidates draw their audit samples with one key."""
+    return len({one.policy.draws for one in candidates}) <= 1

@@ -1,0 +1,156 @@
+"""Simulation over a small recorded history: counts, known outcomes, criteria before they act, the report."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from load.bench.history import make_history
+from streams.archive.layout import Catalogue
+from streams.archive.views import connect
+from streams.cli import main
+from streams.policies import built_in_policy
+from streams.simulate.candidates import Candidate, swept
+
+CRITERIA = """
+- criterion_id: CR-BROAD
+  version: 1
+  title: All low values
+  streams: [express-cargo]
+  condition: 'value_usd < 60'
+  action: direct
+  cap: 0.05
+- criterion_id: CR-NARROW
+  version: 1
+  title: Nothing
+  streams: [express-cargo]
+  condition: 'value_usd < 0.001'
+  action: boost
+  weight: 1.0
+"""
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight days of 3,000 items."""
+    root = tmp_path_factory.mktemp("simulated") / "archive"
+    make_history(root, items=3000, days=8)
+    return root
+
+
+@pytest.fixture(scope="module")
+def answer(history: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str]:
+    """report.json and report.html of a sweep with criteria."""
+    out = tmp_path_factory.mktemp("report")
+    (out / "criteria.yaml").write_text(CRITERIA)
+    command = ["simulate", "--dir", str(history), "--sweep", "capacity=0.01,0.05", "--out", str(out)]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--criteria", str(out / "criteria.yaml")])
+    assert ended.value.code == 0
+    return json.loads((out / "report.json").read_text()), (out / "report.html").read_text()
+
+
+def ask(history: Path, sql: str) -> Any:
+    db: duckdb.DuckDBPyConnection = connect(Catalogue.of(history))
+    (row,) = db.execute(sql).fetchall()
+    return row
+
+
+def test_the_record_is_counted_as_it_is(history: Path, answer: tuple[Any, str]) -> None:
+    recorded = answer[0]["recorded"]
+    items, selected, inspected, seized = ask(
+        history,
+        "SELECT count(*), count(*) FILTER (selected), count(*) FILTER (inspected), count(*) FILTER (seized) "
+        "FROM outcomes",
+    )
+    assert [recorded[name] for name in ("items", "selected", "inspected", "seizures")] == [
+        items, selected, inspected, seized,
+    ]  # fmt: skip
+
+
+def test_more_capacity_selects_more_and_less_of_it_is_known(answer: tuple[Any, str]) -> None:
+    by_name = {one["name"]: one for one in answer[0]["candidates"]}
+    small, large, current = (by_name[name] for name in ("capacity=0.01", "capacity=0.05", "current"))
+    assert small["selected"] < large["selected"]
+    assert current["selected"] < large["selected"]
+    assert large["unknown_share"] > current["unknown_share"]
+    for one in by_name.values():
+        assert one["items"] == answer[0]["items"]
+        assert one["known"] <= one["shared"] <= one["selected"]
+        rate = one["estimate"]["seizure_rate"]
+        assert 0 <= rate["low"] <= rate["value"] <= rate["high"] <= 1
+
+
+def test_a_policy_simulated_against_itself_selects_what_it_selected(history: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(["simulate", "--dir", str(history), "--out", str(tmp_path)])
+    first, last = json.loads((tmp_path / "report.json").read_text())["candidates"]
+    assert {**first, "name": ""} == {**last, "name": ""}
+    assert first["shared"] > 0.7 * first["selected"], "only thresholds may follow another order of records"
+
+
+def test_criteria_are_projected_before_they_act(answer: tuple[Any, str]) -> None:
+    broad, narrow = answer[0]["criteria"]
+    assert (broad["criterion_id"], narrow["criterion_id"]) == ("CR-BROAD", "CR-NARROW")
+    assert sum(one["selected"] for one in broad["by_control_point"]) == broad["hits"] > 500
+    assert broad["hits_per_day"] == pytest.approx(broad["hits"] / 8)
+    assert broad["capped"] > 0
+    assert broad["hit_rate"]["selected"] == broad["hits"]
+    assert narrow["hits"] == 0
+
+
+def test_the_report_is_one_file_that_asks_nothing_of_a_network(answer: tuple[Any, str]) -> None:
+    data, page = answer
+    assert page.count("<svg") >= 4
+    assert re.findall(r"""(?:src|href)=["'](?!#)""", page.replace("xlink:href", "href")) == []
+    assert "url(http" not in page
+    assert "<script" not in page
+    assert data["command"].startswith("borderflow ")
+    assert data["recorded"]["policies"][0] in page
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--sweep", "capacity"], "--sweep: 'capacity' is not like"),
+        (["--sweep", "capacity=0.01,two"], "--sweep: 'two' is not a number"),
+        (["--sweep", "nothing=1"], "there is no number nothing"),
+        (["--sweep", "capacity=2"], "capacity_share"),
+        (["--policy", "absent.yaml"], "--policy: absent.yaml"),
+        (["--since", "2030-01-01"], "no item of that time is archived"),
+        (["--model", "100000"], "--model: version 100000 is not archived"),
+    ],
+)
+def test_wrong_questions_are_refused_by_name(
+    options: list[str], said: str, history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--dir", str(history), "--out", str(tmp_path / "no"), *options])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_swept_policy_keeps_its_draws() -> None:
+    policy = built_in_policy()
+    path, (one,) = swept(Candidate("candidate", policy), "exploration=0.2")
+    assert path == "layers.exploration"
+    assert one.policy.layers.exploration == 0.2
+    assert one.policy.draws == policy.draws
+
+
+def test_a_criterion_above_its_cap_is_not_published(
+    history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "criteria.yaml").write_text(CRITERIA)
+    with pytest.raises(SystemExit) as ended:
+        main(["criteria", "publish", str(tmp_path / "criteria.yaml"), "--dir", str(history)])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "projected above the cap: CR-BROAD" in said
+    assert "--accept-load" in said
+    assert "CR-NARROW: 0.0 hits a day" in said
