@@ -9,8 +9,9 @@ redelivered record is refused again.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from agents.refusals import ALREADY_RESOLVED, DUPLICATE_LODGEMENT, SUPERSEDED_REVISION
 from streams.producing import Publisher, RecordTooLargeError

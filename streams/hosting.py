@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Protocol
 
 from agents.step import Arrival, Memory, Outcome, Output, Refusal, Step
@@ -21,7 +22,7 @@ from streams.deadletter import DeadLetterLimit, bury, dead_letter
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.transport import RecordBatch
-from streams.wire import CeType, Decode, Encode, Outgoing, Record, cloud_event, decoded, rfc3339, sent_ms
+from streams.wire import CeType, Decode, Encode, Outgoing, Record, cloud_event, milliseconds, rfc3339
 
 log = logging.getLogger("borderflow.hosting")
 
@@ -161,7 +162,7 @@ class StepHost:
             arrivals = []
             for record in records:
                 try:
-                    arrivals.append(_arrival(decoded(decode, record), record))
+                    arrivals.append(arrival(decode, record))
                 except Undecodable:
                     continue  # dead-lettered when it was first read
             self.step.remember(held.state, arrivals)
@@ -179,7 +180,7 @@ class StepHost:
             arrivals: list[Arrival[Any]] = []
             for record in chunk:
                 try:
-                    arrivals.append(_arrival(decoded(decode, record), record))
+                    arrivals.append(arrival(decode, record))
                 except Undecodable as error:
                     total.refusals.append(Refusal(record.offset, error.reason, error.field, error.detail))
             outcome = self.step.decide(held.state, arrivals)
@@ -229,13 +230,16 @@ class StepHost:
             metrics.refusals.labels(name, refusal.reason).inc()
         metrics.state_entries.labels(name).set(sum(self.step.entries(one.state) for one in self._states.values()))
         now_s = self._clock()
-        for output in outcome.outputs:
-            histogram = _LATENCIES.get(output.topic)
-            if histogram is not None and (origin := getattr(output.event, "origin", None)) is not None:
-                histogram.observe(max(0.0, now_s - origin.sent_ms / 1000))
+        for topic, (histogram, origin_of) in _LATENCIES.items():
+            if topic in self.step.produces:
+                sent = [origin_of(output.event).sent_ms for output in outcome.outputs if output.topic == topic]
+                metrics.observe_all(histogram, [max(0.0, now_s - sent_ms / 1000) for sent_ms in sent])
 
 
-_LATENCIES = {"decisions": metrics.event_to_decision_seconds, "alerts": metrics.event_to_alert_seconds}
+_LATENCIES = {
+    "decisions": (metrics.event_to_decision_seconds, attrgetter("origin")),
+    "alerts": (metrics.event_to_alert_seconds, attrgetter("decision.origin")),
+}
 
 
 async def run_agent(stream: Any, host: StepHost, failed: Callable[[BaseException], Awaitable[None]]) -> None:
@@ -260,8 +264,18 @@ async def run_agent(stream: Any, host: StepHost, failed: Callable[[BaseException
                 host.let_go(event.message)
 
 
-def _arrival(event: Any, record: Record) -> Arrival[Any]:
-    return Arrival(event, record.topic, record.partition, record.offset, record.timestamp, sent_ms(record))
+def arrival(decode: Decode, record: Record) -> Arrival[Any]:
+    """A record as a step gets it. Raises `Undecodable`."""
+    ce_type = ce_time = None
+    for name, value in record.headers:  # of a header that comes twice, the last type and the first time
+        if name == "ce_type":
+            ce_type = value
+        elif name == "ce_time" and ce_time is None:
+            ce_time = value
+    event = decode(record.value, ce_type)
+    sent = None if ce_time is None else milliseconds(ce_time)
+    at_ms = record.timestamp
+    return Arrival(event, record.topic, record.partition, record.offset, at_ms, sent or at_ms)
 
 
 def _chunks(records: list[Record]) -> Iterator[list[Record]]:

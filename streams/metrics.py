@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections import Counter as Counted
+from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic
 from typing import Protocol
 
@@ -86,6 +88,15 @@ model_version = Gauge(
     "borderflow_model_version", "The offset of the last labelled example that this worker's models have learnt.",
     registry=REGISTRY,
 )  # fmt: skip
+
+
+def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
+    """As `histogram.observe` for each of many values: every bucket is moved once, which costs a tenth."""
+    if values:
+        histogram._sum.inc(sum(values))
+        bounds = histogram._upper_bounds
+        for bucket, count in Counted(bisect_left(bounds, value) for value in values).items():
+            histogram._buckets[bucket].inc(count)
 
 
 class PartitionReading(Protocol):

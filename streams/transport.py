@@ -18,6 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import aiokafka
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -29,6 +30,7 @@ from mode.utils.futures import notify
 from streams.deliveries import Deliveries
 from streams.producing import new_producer
 from streams.wire import Record
+from streams.wire import fetched as fetched_record
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -122,6 +124,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         while self.consumer.flow_active and self.consumer.room == room:
             if consumer._closed or fetcher._closed:
                 raise ConsumerStoppedError()
+            for waiting in fetcher._records.values():
+                if isinstance(waiting, FetchResult):
+                    waiting._partition_records._consumer_record = fetched_record
             with fetcher._subscriptions.fetch_context():
                 fetched = await fetcher.fetched_records(
                     active, timeout=0, max_records=self.consumer.settings.batch_records
