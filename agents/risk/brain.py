@@ -31,6 +31,10 @@ DEFAULT_ACTIVATION: dict[Stream, Mode] = {
 }
 _DAY = 86400.0
 _SEEN = 200_000
+_CORRECTABLE = 50_000
+_ALONE: tuple[str, ...] = (CHAMPION,)
+_IN_ORDER: tuple[str, ...] = (FORGETFUL, GROVE, CHAMPION)
+_TEACHES_NOTHING = frozenset(("not-inspected", "passed-on"))
 
 
 class ProfileBook(Protocol):
@@ -77,6 +81,25 @@ class Appraisal:
         return as_scored(self._description, self._rates)
 
 
+class Learnt(msgspec.Struct, frozen=True, gc=False):
+    """What stands of one decision in the models, so that it can be taken back.
+
+    `held` lessons moved nothing. `rates_day` is the day that the rates stood at, `number` the lesson's place in the
+    inspected band, `compared` its place in the standings (0 when challengers did not see it), `gradients` are by model.
+    """
+
+    result_id: str
+    label: int = 0
+    weight: float = 1.0
+    score: float = 0.0
+    day: float = 0.0
+    held: bool = False
+    rates_day: float = 0.0
+    number: int = 0
+    compared: int = 0
+    gradients: tuple[float, ...] = ()
+
+
 class StreamMind:
     """The models of one stream, what decides, and how each model stands."""
 
@@ -93,20 +116,46 @@ class StreamMind:
         self.usual = UsualValue()
         self.labels = 0
 
-    def learn(self, event: OutcomeLearned) -> None:
-        """Score with every model, then let every model learn. Challengers read the champion's rates: they go first."""
+    def learn(self, event: OutcomeLearned, *, new: bool = True) -> Learnt:
+        """Score with every model, then let every model learn. Challengers read the champion's rates: they go first.
+
+        `new` is whether the item's declared value has not been noted yet.
+        """
         features, label = bounded(event.features), event.label
         day = event.inspected_at.timestamp() / _DAY
-        self.band.note(min(max(event.score, 0.0), 1.0), label)
+        score = min(max(event.score, 0.0), 1.0)
+        self.band.note(score, label)
         self.labels += 1
-        self.usual.note(features)
-        if not within_budget(event.stream, self.labels):
-            self.champion.learn(features, label, event.weight, day)
-            return
-        for name, model in self.models.items():
-            self.prequential[name].note(model.log_odds(features), label)
-        for name in (FORGETFUL, GROVE, CHAMPION):
-            self.models[name].learn(features, label, event.weight, day)
+        if new:
+            self.usual.note(features)
+        compared, names = 0, _ALONE
+        if within_budget(event.stream, self.labels):
+            for name, model in self.models.items():
+                self.prequential[name].note(model.log_odds(features), label)
+            compared, names = self.prequential[CHAMPION].lessons, _IN_ORDER
+        gradients = tuple([self.models[name].learn(features, label, event.weight, day) for name in names])
+        return Learnt(
+            result_id=event.result_id,
+            label=label,
+            weight=event.weight,
+            score=score,
+            day=day,
+            rates_day=self.champion.rates.day,
+            number=self.band.lessons,
+            compared=compared,
+            gradients=gradients,
+        )
+
+    def unlearn(self, scored: dict[str, float], wrong: Learnt) -> None:
+        """Take a lesson back, as far as each model can (docs/models.md). `scored` are the features as scored."""
+        features = bounded(scored)
+        self.band.forget(wrong.score, wrong.label, wrong.number)
+        self.labels -= 1
+        for name, gradient in zip(_IN_ORDER if wrong.compared else _ALONE, wrong.gradients, strict=True):
+            self.models[name].unlearn(features, wrong.label, wrong.weight, gradient, wrong.rates_day)
+        if wrong.compared:
+            for book in self.prequential.values():
+                book.forget(wrong.compared)
 
 
 class Brain:
@@ -130,25 +179,21 @@ class Brain:
         self._exact = exact
         self._minds = {stream: StreamMind(modes[stream], learning or Learning()) for stream in STREAMS}
         self._learnt: dict[str, None] = {}
+        self._standing: dict[str, Learnt] = {}
 
     def fold(self, offset: int, key: str | None, event: msgspec.Struct | None) -> None:
         """Fold the record at `offset`. A record at or below what was folded has no second effect.
 
-        A lesson in quarantine moves neither models nor profiles (`quarantined` counts them). A promotion of an unknown
-        model, or a rollback to a version that is not kept, changes nothing (`ignored` counts them).
+        A lesson in quarantine moves neither models nor profiles (`quarantined` counts them). One that corrects another
+        takes it back first; it applies only to the lesson that stands, so that a redelivery changes nothing. A
+        promotion of an unknown model, or a rollback to a version that is not kept, changes nothing (`ignored` counts
+        them).
         """
         if offset < self.version:
             return
         self.version = offset + 1
         if isinstance(event, OutcomeLearned):
-            teaches = event.outcome not in ("not-inspected", "passed-on")
-            if teaches and self._held_back(event):
-                self.quarantined += 1
-                self.profiles.fold(offset, key, None)
-                return
-            self.profiles.fold(offset, key, event)
-            if teaches:  # what does not teach takes an earlier lesson back in the profiles; a model cannot unlearn
-                self._learn(event)
+            self.profiles.fold(offset, key, self._learn(event))
             return
         self.profiles.fold(offset, key, event)
         done = True
@@ -197,14 +242,42 @@ class Brain:
         held = sum(len(mind.champion.learner) + len(mind.champion.rates) for mind in self._minds.values())
         return held + len(self._learnt)
 
-    def _held_back(self, event: OutcomeLearned) -> bool:
-        day = event.inspected_at.timestamp() / _DAY
-        return self.quarantine.admit(event.control_point, event.label, event.score, day) is not None
+    def _learn(self, event: OutcomeLearned) -> OutcomeLearned | None:
+        """Let the models learn, or take back. What the profiles learn of it, None for nothing."""
+        decision = event.decision_id
+        wrong = self._standing.get(decision)
+        if event.corrects is None:
+            if decision in self._learnt:
+                return None
+        elif wrong is not None:
+            if event.corrects != wrong.result_id:
+                return None  # a redelivery
+            self._take_back(event, wrong)
+        standing, learnt = Learnt(event.result_id), event
+        if event.outcome not in _TEACHES_NOTHING:
+            day = event.inspected_at.timestamp() / _DAY
+            if self.quarantine.admit(event.control_point, event.label, event.score, day) is None:
+                standing = self._minds[event.stream].learn(event, new=wrong is None or wrong.number == 0)
+            else:
+                self.quarantined += 1
+                standing = Learnt(event.result_id, event.label, score=event.score, day=day, held=True)
+                learnt = msgspec.structs.replace(event, outcome="not-inspected")
+        self._note(decision, standing)
+        return learnt
 
-    def _learn(self, event: OutcomeLearned) -> None:
-        if event.decision_id in self._learnt and event.corrects is None:
-            return
-        self._learnt[event.decision_id] = None
+    def _take_back(self, event: OutcomeLearned, wrong: Learnt) -> None:
+        """Undo what stands of a decision; nothing when that was a lesson taken back already."""
+        if wrong.number:
+            self._minds[event.stream].unlearn(event.features, wrong)
+        if wrong.number or wrong.held:
+            self.quarantined -= wrong.held
+            self.quarantine.take_back(event.control_point, wrong.label, wrong.score, wrong.day, held=wrong.held)
+
+    def _note(self, decision: str, standing: Learnt) -> None:
+        self._learnt[decision] = None
         if len(self._learnt) > _SEEN:
             del self._learnt[next(iter(self._learnt))]
-        self._minds[event.stream].learn(event)
+        self._standing.pop(decision, None)
+        self._standing[decision] = standing
+        if len(self._standing) > _CORRECTABLE:
+            del self._standing[next(iter(self._standing))]

@@ -47,8 +47,11 @@ class Model(Protocol):
     def log_odds(self, features: dict[str, float]) -> float:
         """The score of features as they were scored once."""
 
-    def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> None:
-        """Learn one outcome."""
+    def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> float:
+        """Learn one outcome; the gradient that `unlearn` takes, 0 for a model without one."""
+
+    def unlearn(self, features: dict[str, float], label: int, weight: float, gradient: float, day: float) -> None:
+        """Take back an outcome that was a mistake, as well as the model can."""
 
     def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:
         """What each feature adds to the log-odds."""
@@ -70,9 +73,13 @@ class Forgetful:
         """The score of features."""
         return self._learner.log_odds({weight_name(name): value for name, value in features.items()})
 
-    def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> None:
+    def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> float:
         """One step; the rates are the champion's and learn there."""
-        self._learner.learn({weight_name(name): value for name, value in features.items()}, label, weight, day)
+        return self._learner.learn({weight_name(name): value for name, value in features.items()}, label, weight, day)
+
+    def unlearn(self, features: dict[str, float], label: int, weight: float, gradient: float, day: float) -> None:
+        """One step back."""
+        self._learner.unlearn({weight_name(name): value for name, value in features.items()}, gradient)
 
     def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:
         """What each feature adds to the log-odds."""
@@ -107,7 +114,7 @@ class Grove:
             total += log(p / (1.0 - p))
         return total / len(self._trees)
 
-    def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> None:
+    def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> float:
         """Teach the trees that drew this lesson."""
         self._lessons += 1
         x = _numbers(features)
@@ -115,6 +122,10 @@ class Grove:
             draw = unit_hash("grove", number, self._lessons)
             if draw < 0.7:
                 one.learn_one(x, bool(label), w=weight)
+        return 0.0
+
+    def unlearn(self, features: dict[str, float], label: int, weight: float, gradient: float, day: float) -> None:
+        """Nothing: a split cannot be taken back. The trees learn what is put in its place."""
 
     def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:
         """Trees have no additive weights: what the score loses without each of its numbers, for one at a time.

@@ -80,13 +80,27 @@ class Champion:
         weights = self.learner.weights
         return [(name, weights.get(weight_name(name), 0.0) * value) for name, value in features.items()]
 
-    def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> None:
-        """Learn one outcome from the features as they were scored. `day` is days since the epoch."""
+    def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> float:
+        """Learn one outcome from the features as they were scored. `day` is days since the epoch.
+
+        Returns the gradient (the sum of its steps'), for `unlearn`.
+        """
         x = {weight_name(name): value for name, value in features.items()}
+        gradient = 0.0
         for _ in range(self._steps):
-            self.learner.learn(x, label, weight, day)
+            gradient += self.learner.learn(x, label, weight, day)
         self.rates.advance(day)
-        self.rates.learn([name[len(RATE) :] for name in features if name.startswith(RATE)], label, weight)
+        self.rates.learn(_levels(features), label, weight)
+        return gradient
+
+    def unlearn(self, features: dict[str, float], label: int, weight: float, gradient: float, day: float) -> None:
+        """Take back an outcome that was learnt along `gradient` when the rates stood at `day`."""
+        self.learner.unlearn({weight_name(name): value for name, value in features.items()}, gradient)
+        self.rates.unlearn(_levels(features), label, weight, day)
+
+
+def _levels(features: dict[str, float]) -> list[str]:
+    return [name[len(RATE) :] for name in features if name.startswith(RATE)]
 
 
 def as_scored(description: Description, rates: list[float]) -> dict[str, float]:

@@ -71,8 +71,11 @@ class OnlineLogistic:
         weights = self.weights
         return [weights.get(name, 0.0) * value for name, value in x]
 
-    def learn(self, x: dict[str, float], label: int, weight: float = 1.0, day: float | None = None) -> None:
-        """One step on the logistic loss. `day` (days since the epoch) ages what the step touches."""
+    def learn(self, x: dict[str, float], label: int, weight: float = 1.0, day: float | None = None) -> float:
+        """One step on the logistic loss. `day` (days since the epoch) ages what the step touches.
+
+        Returns the gradient that the step went along, for `unlearn`.
+        """
         if day is not None and self._tau is not None:
             self._age_touched(x, day)
         gradient = _loss_gradient(self.log_odds(x), label) * weight
@@ -85,6 +88,23 @@ class OnlineLogistic:
             weights[name] = weights.get(name, 0.0) - rate / (squared + _EPS) ** 0.5 * g
         if len(weights) > self.capacity:
             self._shed()
+        return gradient
+
+    def unlearn(self, x: dict[str, float], gradient: float) -> None:
+        """Take back a step that went along `gradient`: exactly when no weight of it was learnt on since.
+
+        Otherwise the step back is made with the squared gradients of today, which are no smaller unless they were aged:
+        a weight moves by no more than `rate`, and what others learnt since stays.
+        """
+        self.intercept += self.intercept_rate * gradient
+        weights, g2, rate = self.weights, self._g2, self.rate
+        for name, value in x.items():
+            if name not in weights:
+                continue
+            g = value * gradient
+            squared = max(g2[name], g**2)
+            weights[name] += rate / (squared + _EPS) ** 0.5 * g
+            g2[name] = squared - g**2
 
     def _age_touched(self, x: dict[str, float], day: float) -> None:
         if self._day is None or day > self._day:

@@ -81,6 +81,37 @@ class OutcomeRates:
         if len(counts) > self.capacity:
             self._shed()
 
+    @property
+    def day(self) -> float:
+        """The day that the counts stand at, in days since the epoch; 0 before the first."""
+        return self._day or 0.0
+
+    def unlearn(self, categories: list[str], label: int, weight: float, day: float) -> None:
+        """Take back an outcome that was counted when the counts stood at `day`, aged as it has aged since.
+
+        A category that was full gave up as much of its older outcomes for this one; they come back in their proportion.
+        """
+        growth = self._growth * exp(-max(0.0, self.day - day) / self._tau)
+        amount = weight * growth
+        side = 0 if label else 1
+        self._base[side] = max(0.0, self._base[side] - amount)
+        full, nothing = self.most * growth * (1.0 - 1e-9), 1e-9 * self._growth
+        for category in categories:
+            held = self._counts.get(category)
+            if held is None:
+                continue
+            total = held[0] + held[1]
+            if total < full:
+                held[side] = max(0.0, held[side] - amount)
+            else:
+                held[side] = max(0.0, held[side] - amount * self.most / (self.most + weight))
+                left = held[0] + held[1]
+                back = total / left if left > nothing else 1.0
+                held[0] *= back
+                held[1] *= back
+            if held[0] + held[1] <= nothing:
+                del self._counts[category]
+
     def base(self) -> float:
         """The decayed share of positive labels, in (0, 1)."""
         positives, negatives = self._base

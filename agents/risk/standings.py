@@ -12,6 +12,7 @@ from agents.risk.learner import logistic
 WINDOW = 500
 _BINS = 20
 _ENOUGH = 30.0
+_MISTAKE = -1
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,23 +39,30 @@ class Prequential:
         self.lessons = 0
 
     def note(self, log_odds: float, label: int) -> None:
-        """Take in a score and what came out."""
+        """Take in a score and what came out. Its number is `lessons` afterwards."""
         self._latest.append((log_odds, label))
         self.lessons += 1
+
+    def forget(self, number: int) -> None:
+        """Leave a lesson out that was a mistake, if it is among the latest."""
+        place = len(self._latest) - 1 - (self.lessons - number)
+        if 0 <= place < len(self._latest):
+            self._latest[place] = (0.0, _MISTAKE)
 
     def standing(self, model: str, decides: bool) -> Standing:
         """Where the model stands."""
         loss = 0.0
-        for log_odds, label in self._latest:
+        latest = [(log_odds, label) for log_odds, label in self._latest if label != _MISTAKE]
+        for log_odds, label in latest:
             p = min(max(logistic(log_odds), 1e-6), 1.0 - 1e-6)
             loss -= log(p) if label else log(1.0 - p)
-        finds = [log_odds for log_odds, label in self._latest if label]
-        clears = [log_odds for log_odds, label in self._latest if not label]
+        finds = [log_odds for log_odds, label in latest if label]
+        clears = [log_odds for log_odds, label in latest if not label]
         ranking = None
         if finds and clears:
             right = sum((find > clear) + 0.5 * (find == clear) for find in finds for clear in clears)
             ranking = right / (len(finds) * len(clears))
-        held = len(self._latest)
+        held = len(latest)
         return Standing(
             model=model,
             lessons=self.lessons,
@@ -72,14 +80,16 @@ class InspectedBand:
     halves every 500 lessons.
     """
 
-    __slots__ = ("_finds", "_inspected")
+    __slots__ = ("_finds", "_inspected", "lessons")
 
     def __init__(self) -> None:
         self._inspected = [0.0] * _BINS
         self._finds = [0.0] * _BINS
+        self.lessons = 0
 
     def note(self, score: float, label: int) -> None:
-        """Take in the score of an inspected item and what came out."""
+        """Take in the score of an inspected item and what came out. Its number is `lessons` afterwards."""
+        self.lessons += 1
         fade = exp(-log(2.0) / WINDOW)
         for i in range(_BINS):
             self._inspected[i] *= fade
@@ -87,6 +97,13 @@ class InspectedBand:
         i = min(int(score * _BINS), _BINS - 1)
         self._inspected[i] += 1.0
         self._finds[i] += label
+
+    def forget(self, score: float, label: int, number: int) -> None:
+        """Take a lesson out again that was a mistake, as far as it has not faded."""
+        i = min(int(score * _BINS), _BINS - 1)
+        left = exp(-log(2.0) / WINDOW * (self.lessons - number))
+        self._inspected[i] = max(0.0, self._inspected[i] - left)
+        self._finds[i] = max(0.0, self._finds[i] - left * label)
 
     def probability(self, score: float) -> float | None:
         """The probability that goes with a score, None outside the band."""
