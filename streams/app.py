@@ -7,14 +7,18 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
+from platform import python_version
 from typing import Any, cast
 
 import faust
 from aiokafka.errors import UnknownError
 from faust.types import TP
 from faust.types.app import AppT
+from prometheus_client.registry import Collector
 
 from agents.step import Step
 from schemas import codec
@@ -22,6 +26,7 @@ from streams import metrics
 from streams.broadcast import Follow, Followers
 from streams.deadletter import DeadLetterLimit
 from streams.hosting import StepHost, run_agent
+from streams.knowledge_metrics import KnowledgeCollector
 from streams.logging import configure_logging
 from streams.producing import Publisher
 from streams.rebuild import LogReader
@@ -50,6 +55,7 @@ class Topology:
     follows: tuple[Follow, ...] = ()
     encode: Encode = field(default=codec.encode)
     ce_type: CeType = field(default=codec.ce_type_of)
+    policy_version: str = ""
 
 
 class _WholeBatch(faust.Schema[Any, Any]):
@@ -94,7 +100,8 @@ class BorderApp(faust.App):
         self.followers = Followers(settings, list(topology.follows), self.fail)
         self.web_pages = WorkerWeb(settings, self.unready)
         self._readers: list[LogReader] = []
-        self._lags: metrics.LagCollector | None = None
+        self._collectors: list[Collector] = []
+        self._rebalance_began: float | None = None
         self._failing: asyncio.Future[None] | None = None
         self.borderflow_assigned = False
         self.on_partitions_assigned.connect(self._note_assignment)  # type: ignore[arg-type]  # mode types one call style
@@ -119,8 +126,10 @@ class BorderApp(faust.App):
         """Serve health checks, then follow the broadcast logs to their ends, before any item is taken."""
         await super().on_start()
         await self.web_pages.start()
-        self._lags = metrics.LagCollector(self)
-        metrics.REGISTRY.register(self._lags)
+        self._collectors = [metrics.LagCollector(self), KnowledgeCollector(self.topology.follows)]
+        for collector in self._collectors:
+            metrics.REGISTRY.register(collector)
+        metrics.build_info.labels(version("borderflow"), python_version(), self.topology.policy_version).set(1)
         broadcast = [follow.topic for follow in self.topology.follows]
         await asyncio.to_thread(check_topics, self.borderflow_settings, self.topology.steps, broadcast)
         await self.followers.start()
@@ -162,9 +171,8 @@ class BorderApp(faust.App):
         self._readers.clear()
         await self.followers.stop()
         await self.web_pages.stop()
-        if self._lags is not None:
-            metrics.REGISTRY.unregister(self._lags)
-            self._lags = None
+        while self._collectors:
+            metrics.REGISTRY.unregister(self._collectors.pop())
 
     async def stop(self) -> None:
         """Finish the batch in hand, commit, leave the group; within `GIVE_UP_S`, or the process ends."""
@@ -196,6 +204,19 @@ class BorderApp(faust.App):
         self.borderflow_assigned = True
         for host in self.hosts.values():
             host.forget(lambda topic, partition: TP(topic, partition) in assigned)
+
+    def on_rebalance_start(self) -> None:
+        """Note when the rebalance began."""
+        self._rebalance_began = time.monotonic()
+        super().on_rebalance_start()
+
+    def on_rebalance_end(self) -> None:
+        """Count the rebalance: records flow again."""
+        super().on_rebalance_end()
+        if self._rebalance_began is not None:
+            metrics.rebalances.inc()
+            metrics.rebalance_seconds.observe(time.monotonic() - self._rebalance_began)
+            self._rebalance_began = None
 
     # -- what it shows
 

@@ -19,7 +19,7 @@ from aiokafka.structs import TopicPartition
 from schemas.codec import Undecodable
 from streams import metrics
 from streams.rebuild import LogReader
-from streams.wire import Decode, Record, decoded
+from streams.wire import Decode, Record, decoded, sent_ms
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -117,6 +117,7 @@ class Followers:
                     metrics.follower_offset.labels(at.topic).set(records[-1].offset)
                     if at.topic == MODEL_LOG:
                         metrics.model_version.set(records[-1].offset)
+                        metrics.model_updated.set(sent_ms(records[-1]) / 1000)
                 await self._check_goals(consumer)
         except asyncio.CancelledError:
             raise

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from agents.step import Arrival, Memory, Outcome, Output, Refusal, Step
 from schemas.codec import Undecodable
 from streams import metrics
+from streams.counting import count_border
 from streams.deadletter import DeadLetterLimit, bury, dead_letter
 from streams.producing import Publisher
 from streams.rebuild import LogReader
@@ -229,6 +230,7 @@ class StepHost:
         for refusal in outcome.refusals:
             metrics.refusals.labels(name, refusal.reason).inc()
         metrics.state_entries.labels(name).set(sum(self.step.entries(one.state) for one in self._states.values()))
+        count_border(name, batch, outcome)
         now_s = self._clock()
         for topic, (histogram, origin_of) in _LATENCIES.items():
             if topic in self.step.produces:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import Counter as Counted
 from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
@@ -17,6 +17,9 @@ ProcessCollector(registry=REGISTRY)
 
 _LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _WORK_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+LATE_S: Final = 60
+"""A lodgement that is stamped so many seconds before the latest one of its partition is late."""
 
 records_in = Counter(
     "borderflow_records_in", "Records that a step took in, by topic.", ("step", "topic"), registry=REGISTRY
@@ -89,6 +92,66 @@ model_version = Gauge(
     registry=REGISTRY,
 )  # fmt: skip
 
+items_in = Counter(
+    "borderflow_items_in", "Items that a step dealt with: consignments, parcels, travellers, or results.",
+    ("step", "stream"), registry=REGISTRY,
+)  # fmt: skip
+late = Counter(
+    "borderflow_late", f"Lodgements stamped over {LATE_S} s before the latest one of their partition.", ("topic",),
+    registry=REGISTRY,
+)  # fmt: skip
+redriven = Counter(
+    "borderflow_redriven", "Records taken in that `borderflow dlq redrive` had sent again.", ("step", "topic"),
+    registry=REGISTRY,
+)  # fmt: skip
+decisions = Counter("borderflow_decisions", "Items decided, by lane.", ("stream", "lane"), registry=REGISTRY)
+selections = Counter(
+    "borderflow_selections", "Items selected, by the layer that selected them; `exploration` is the random share.",
+    ("stream", "layer"), registry=REGISTRY,
+)  # fmt: skip
+control_point_decisions = Counter(
+    "borderflow_control_point_decisions", "Items decided at a control point.", ("control_point",), registry=REGISTRY
+)
+control_point_selections = Counter(
+    "borderflow_control_point_selections", "Items selected at a control point.", ("control_point",), registry=REGISTRY
+)
+capacity_ratio = Gauge(
+    "borderflow_capacity_ratio", "Share of its items that a control point can inspect, as last reported.",
+    ("control_point",), registry=REGISTRY,
+)  # fmt: skip
+inspections = Counter(
+    "borderflow_inspections", "Inspection results that teach, corrections too, by the layer that selected the item.",
+    ("stream", "layer", "outcome"), registry=REGISTRY,
+)  # fmt: skip
+label_delay_seconds = Histogram(
+    "borderflow_label_delay_seconds", "From the lodgement of an item to its inspection, in event time.", ("stream",),
+    buckets=(600, 3600, 21_600, 86_400, 172_800, 345_600, 604_800, 1_209_600, 2_592_000), registry=REGISTRY,
+)  # fmt: skip
+notices = Counter(
+    "borderflow_notices", "Events on the monitoring topic: what borderflow noticed about itself.", ("kind",),
+    registry=REGISTRY,
+)  # fmt: skip
+drifts = Counter(
+    "borderflow_drifts", "Changes that ADWIN found in a watched quantity.", ("stream", "what"), registry=REGISTRY
+)
+rebalances = Counter("borderflow_rebalances", "Rebalances that this worker went through.", registry=REGISTRY)
+rebalance_seconds = Histogram(
+    "borderflow_rebalance_seconds", "From the beginning of a rebalance until records flow again.", buckets=_LATENCY_S,
+    registry=REGISTRY,
+)  # fmt: skip
+model_updated = Gauge(
+    "borderflow_model_updated_timestamp_seconds",
+    "When the last labelled example that this worker has learnt was sent; `time()` less this is the model's age.",
+    registry=REGISTRY,
+)
+build_info = Gauge(
+    "borderflow_build_info", "Always 1; the labels say what runs.", ("version", "python", "policy"), registry=REGISTRY
+)
+
+
+watermarks: dict[tuple[str, int], int] = {}
+"""The latest timestamp that a step has dealt with, in ms, by topic and partition."""
+
 
 def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
     """As `histogram.observe` for each of many values: every bucket is moved once, which costs a tenth."""
@@ -124,12 +187,15 @@ class LagCollector(Collector):
         self._source = source
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The four gauges per topic and partition that this worker holds."""
+        """The gauges per topic and partition that this worker holds."""
         labels = ("topic", "partition")
         read = GaugeMetricFamily("borderflow_read_lag_records", "Records not handed to a step yet.", labels=labels)
         committed = GaugeMetricFamily("borderflow_committed_lag_records", "Records not committed yet.", labels=labels)
         since = GaugeMetricFamily(
             "borderflow_seconds_since_commit", "Seconds since this worker last committed the partition.", labels=labels
+        )
+        watermark = GaugeMetricFamily(
+            "borderflow_watermark_timestamp_seconds", "The latest event time that a step has dealt with.", labels=labels
         )
         now = monotonic()
         for topic, partition, reading, last_commit in self._source.partition_readings():
@@ -141,4 +207,6 @@ class LagCollector(Collector):
                 committed.add_metric(where, max(0, reading.end - done))
             if last_commit is not None:
                 since.add_metric(where, now - last_commit)
-        yield from (read, committed, since)
+            if (latest_ms := watermarks.get((topic, partition))) is not None:
+                watermark.add_metric(where, latest_ms / 1000)
+        yield from (read, committed, since, watermark)

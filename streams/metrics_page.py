@@ -8,6 +8,7 @@ from pathlib import Path
 from prometheus_client.metrics import MetricWrapperBase
 
 from streams import metrics
+from streams.knowledge_metrics import KnowledgeCollector
 
 
 class _Nowhere:
@@ -17,9 +18,6 @@ class _Nowhere:
         return iter(())
 
 
-_LAG_LABELS = ("topic", "partition")
-
-
 def metrics_page() -> str:
     """The page: one row per metric, in the order of their names."""
     rows: dict[str, str] = {}
@@ -27,15 +25,15 @@ def metrics_page() -> str:
         if isinstance(one, MetricWrapperBase):
             (family,) = one.describe()
             rows[family.name] = _row(family.name, family.type, one._labelnames, family.documentation)
-    for family in metrics.LagCollector(_Nowhere()).collect():
-        rows[family.name] = _row(family.name, family.type, _LAG_LABELS, family.documentation)
+    for family in (*metrics.LagCollector(_Nowhere()).collect(), *KnowledgeCollector(()).collect()):
+        rows[family.name] = _row(family.name, family.type, tuple(family._labelnames), family.documentation)
     return "\n".join(
         [
             "# Metrics",
             "",
             "What a worker serves on `/metrics`, beside the `process_*` metrics of the Prometheus client. Units are",
-            "seconds, bytes, records and items; labels are steps, topics, partitions and reasons, never an item or a",
-            "person. Written from `streams/metrics.py` (`python -m streams.metrics_page`); a test compares the two.",
+            "seconds, bytes, records and items; labels are steps, topics, control points, models and the like, never",
+            "an item or a person. Written from the code (`python -m streams.metrics_page`); a test compares the two.",
             "",
             "| metric | kind | labels | what it is |",
             "|---|---|---|---|",

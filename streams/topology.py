@@ -75,6 +75,7 @@ def build_topology(settings: Settings, policy: Policy | None = None) -> Topology
             for topic, book in books.items()
             if any(topic in READS[step.name] for step in steps)
         ),
+        policy_version=policy.policy_version,
     )
 
 

@@ -233,6 +233,10 @@ class Brain:
         deciding = mind.activation.name
         return tuple(book.standing(name, name == deciding) for name, book in mind.prequential.items())
 
+    def lessons(self, stream: Stream) -> int:
+        """How many lessons the models of a stream have learnt."""
+        return self._minds[stream].labels
+
     def activation(self, stream: Stream) -> Activation:
         """What decides for a stream, and what can be rolled back to."""
         return self._minds[stream].activation

@@ -74,6 +74,10 @@ class Border:
         """The process of a worker."""
         return self._processes[name]
 
+    def port(self, name: str) -> int:
+        """Where a worker serves /metrics."""
+        return self._ports[name]
+
     def wait_ready(self, name: str) -> None:
         """Return once a worker decides items."""
         self._children.wait_ready(name, self._ports[name])

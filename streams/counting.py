@@ -1,0 +1,81 @@
+"""Counts what a batch led to in the terms of the border: lanes, layers, outcomes, lateness. One call for each batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from operator import attrgetter
+from typing import Any, Final
+
+from agents.step import Outcome
+from schemas.inspections import OutcomeLearned
+from schemas.monitoring import CoverageReported, DriftDetected
+from streams import metrics
+from streams.transport import RecordBatch
+
+_LODGEMENTS: Final = frozenset(("manifests", "express-cargo", "passengers"))
+_DECIDED: Final = attrgetter("stream", "lane", "layer", "control_point")
+_CLOUD_EVENT_HEADERS: Final = 6
+
+
+def count_border(step: str, batch: RecordBatch, outcome: Outcome) -> None:
+    """Count one batch that was delivered. Costs a few microseconds, and well under one for each item."""
+    _count_times(batch)
+    _count_redriven(step, batch)
+    by_topic: dict[str, list[Any]] = {}
+    for output in outcome.outputs:
+        by_topic.setdefault(output.topic, []).append(output.event)
+    if batch.topic in _LODGEMENTS:
+        refused = sum(refusal.index is not None for refusal in outcome.refusals)
+        metrics.items_in.labels(step, batch.topic).inc(len(by_topic.get("screened", ())) + refused)
+    for stream, lane, layer, control_point in (decided := Counter(map(_DECIDED, by_topic.get("decisions", ())))):
+        count = decided[stream, lane, layer, control_point]
+        metrics.items_in.labels(step, stream).inc(count)
+        metrics.decisions.labels(stream, lane).inc(count)
+        metrics.control_point_decisions.labels(control_point).inc(count)
+        if layer is not None:
+            metrics.selections.labels(stream, layer).inc(count)
+            metrics.control_point_selections.labels(control_point).inc(count)
+    for stream, count in Counter(event.item.stream for event in by_topic.get("filtered", ())).items():
+        metrics.items_in.labels(step, stream).inc(count)
+    for event in by_topic.get("labelled-examples", ()):
+        if isinstance(event, OutcomeLearned):
+            _count_outcome(step, event)
+    for event in by_topic.get("monitoring", ()):
+        _count_notice(event)
+
+
+def _count_times(batch: RecordBatch) -> None:
+    at = (batch.topic, batch.partition)
+    times = [record.timestamp for record in batch.records]
+    before, latest = metrics.watermarks.get(at), max(times)
+    metrics.watermarks[at] = latest if before is None else max(before, latest)
+    if batch.topic in _LODGEMENTS and before is not None:
+        since = before - metrics.LATE_S * 1000
+        if min(times) < since:
+            metrics.late.labels(batch.topic).inc(sum(one < since for one in times))
+
+
+def _count_redriven(step: str, batch: RecordBatch) -> None:
+    again = sum(
+        any(name == "dlq-attempt" for name, _ in record.headers)
+        for record in batch.records
+        if len(record.headers) > _CLOUD_EVENT_HEADERS
+    )
+    if again:
+        metrics.redriven.labels(step, batch.topic).inc(again)
+
+
+def _count_outcome(step: str, event: OutcomeLearned) -> None:
+    metrics.items_in.labels(step, event.stream).inc()
+    metrics.inspections.labels(event.stream, event.layer, event.outcome).inc()
+    if event.corrects is None:
+        delay = (event.inspected_at - event.lodged_at).total_seconds()
+        metrics.label_delay_seconds.labels(event.stream).observe(max(0.0, delay))
+
+
+def _count_notice(event: Any) -> None:
+    metrics.notices.labels(type(event).__name__).inc()
+    if isinstance(event, DriftDetected):
+        metrics.drifts.labels(event.stream or "all", event.what).inc()
+    elif isinstance(event, CoverageReported):
+        metrics.capacity_ratio.labels(event.control_point).set(event.capacity_share)
