@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
 
 from streams import metrics
 from streams.knowledge_metrics import KnowledgeCollector
@@ -18,15 +20,46 @@ class _Nowhere:
         return iter(())
 
 
-def metrics_page() -> str:
-    """The page: one row per metric, in the order of their names."""
-    rows: dict[str, str] = {}
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One metric: the name that it is documented under, its kind, labels and meaning."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    what: str
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The names of its series."""
+        return (
+            tuple(self.name + end for end in ("_bucket", "_sum", "_count"))
+            if self.kind == "histogram"
+            else (self.name,)
+        )
+
+
+def declared() -> list[Declared]:
+    """Every metric of a worker, in the order of their names."""
+    found: list[tuple[Metric, tuple[str, ...]]] = []
     for one in vars(metrics).values():
         if isinstance(one, MetricWrapperBase):
             (family,) = one.describe()
-            rows[family.name] = _row(family.name, family.type, one._labelnames, family.documentation)
-    for family in (*metrics.LagCollector(_Nowhere()).collect(), *KnowledgeCollector(()).collect()):
-        rows[family.name] = _row(family.name, family.type, tuple(family._labelnames), family.documentation)
+            found.append((family, one._labelnames))
+    collected = (*metrics.LagCollector(_Nowhere()).collect(), *KnowledgeCollector(()).collect())
+    found += [(family, tuple(family._labelnames)) for family in collected]
+    return sorted(
+        (Declared(f"{one.name}_total" if one.type == "counter" else one.name, one.type, labels, one.documentation)
+         for one, labels in found), key=lambda one: one.name,
+    )  # fmt: skip
+
+
+def metrics_page() -> str:
+    """The page: one row per metric, in the order of their names."""
+    rows = [
+        f"| `{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {one.what} |"
+        for one in declared()
+    ]
     return "\n".join(
         [
             "# Metrics",
@@ -37,15 +70,10 @@ def metrics_page() -> str:
             "",
             "| metric | kind | labels | what it is |",
             "|---|---|---|---|",
-            *(rows[name] for name in sorted(rows)),
+            *rows,
             "",
         ]
     )
-
-
-def _row(name: str, kind: str, labels: tuple[str, ...], what: str) -> str:
-    shown = f"{name}_total" if kind == "counter" else name
-    return f"| `{shown}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {what} |"
 
 
 if __name__ == "__main__":
