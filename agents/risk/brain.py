@@ -55,7 +55,7 @@ class Appraisal:
     `learnt` is how many labels the model that decides for the item's stream has learnt from; 0 is a cold start.
     """
 
-    __slots__ = ("_description", "_rates", "flows", "learnt", "log_odds", "model_version", "probability", "score")
+    __slots__ = ("description", "flows", "learnt", "log_odds", "model_version", "probability", "rates", "score")
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class Appraisal:
         model_version: int,
         learnt: int,
     ) -> None:
-        self._description = description
-        self._rates = rates
+        self.description = description
+        self.rates = rates
         self.flows = description.flows
         self.learnt = learnt
         self.log_odds = log_odds
@@ -78,7 +78,7 @@ class Appraisal:
     @property
     def features(self) -> dict[str, float]:
         """The features as scored. Made when asked for: most items are never inspected, so nobody learns from them."""
-        return as_scored(self._description, self._rates)
+        return as_scored(self.description, self.rates)
 
 
 class Learnt(msgspec.Struct, frozen=True, gc=False):
@@ -222,7 +222,7 @@ class Brain:
     def explain(self, filtered: ItemFiltered, appraisal: Appraisal, limit: int = 5) -> tuple[Reason, ...]:
         """Say why, at most `limit` reasons whose weights sum to the log-odds."""
         mind = self._minds[filtered.item.stream]
-        contributions = mind.activation.model.contributions(appraisal.features)
+        contributions = mind.activation.model.contributions(appraisal.description, appraisal.rates)
         return put_into_words(
             contributions, appraisal.log_odds, filtered, mind.champion.rates.counts, mind.usual, limit
         )

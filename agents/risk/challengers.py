@@ -39,7 +39,7 @@ def within_budget(stream: str, lesson: int) -> bool:
 
 
 class Model(Protocol):
-    """Anything that can decide for a stream. `contributions` sum with `offset` to the log-odds."""
+    """Anything that can decide for a stream."""
 
     def score(self, description: Description) -> tuple[float, list[float]]:
         """Log-odds, and the rates at the item's levels."""
@@ -53,8 +53,8 @@ class Model(Protocol):
     def unlearn(self, features: dict[str, float], label: int, weight: float, gradient: float, day: float) -> None:
         """Take back an outcome that was a mistake, as well as the model can."""
 
-    def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:
-        """What each feature adds to the log-odds."""
+    def contributions(self, description: Description, rates: list[float]) -> dict[str, float]:
+        """What each thing about an item adds to the log-odds; what they do not sum to is the remainder."""
 
 
 class Forgetful:
@@ -81,10 +81,14 @@ class Forgetful:
         """One step back."""
         self._learner.unlearn({weight_name(name): value for name, value in features.items()}, gradient)
 
-    def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:
-        """What each feature adds to the log-odds."""
+    def contributions(self, description: Description, rates: list[float]) -> dict[str, float]:
+        """What each thing about an item adds to the log-odds."""
         weight = self._learner.weight
-        return [(name, weight(weight_name(name)) * value) for name, value in features.items()]
+        found: dict[str, float] = {}
+        for name, value in as_scored(description, rates).items():
+            about = name.removeprefix(RATE)
+            found[about] = found.get(about, 0.0) + weight(weight_name(name)) * value
+        return found
 
 
 class Grove:
@@ -127,18 +131,16 @@ class Grove:
     def unlearn(self, features: dict[str, float], label: int, weight: float, gradient: float, day: float) -> None:
         """Nothing: a split cannot be taken back. The trees learn what is put in its place."""
 
-    def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:
-        """Trees have no additive weights: what the score loses without each of its numbers, for one at a time.
-
-        What these do not sum to stands in the remainder of the reasons.
-        """
+    def contributions(self, description: Description, rates: list[float]) -> dict[str, float]:
+        """Trees have no additive weights: what the score loses without each of its numbers, for one at a time."""
+        features = as_scored(description, rates)
         whole = self.log_odds(features)
-        found = []
+        found = {}
         for name in features:
             if name.startswith(RATE) or "=" not in name:
                 without = dict(features)
                 without[name] = 0.0
-                found.append((name, whole - self.log_odds(without)))
+                found[name.removeprefix(RATE)] = whole - self.log_odds(without)
         return found
 
 

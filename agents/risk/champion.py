@@ -75,10 +75,25 @@ class Champion:
         """The score of features as they were scored once."""
         return self.learner.log_odds({weight_name(name): value for name, value in features.items()})
 
-    def contributions(self, features: dict[str, float]) -> list[tuple[str, float]]:
-        """What each feature adds to the log-odds. The intercept is not among them."""
+    def contributions(self, description: Description, rates: list[float]) -> dict[str, float]:
+        """What each thing about an item adds to the log-odds, the intercept left out.
+
+        What a category says as an attribute and as an outcome rate is one contribution, under the category's name.
+        """
         weights = self.learner.weights
-        return [(name, weights.get(weight_name(name), 0.0) * value) for name, value in features.items()]
+        found = {}
+        for name in description.attributes:
+            if name in weights:
+                found[name] = weights[name]
+        for name, value in description.quantities.items():
+            if name in weights:
+                found[name] = weights[name] * value
+        for category, rate in zip(description.levels, rates, strict=True):
+            if rate != 0.0:
+                name = RATE + category.partition("=")[0]
+                if name in weights:
+                    found[category] = found.get(category, 0.0) + weights[name] * rate
+        return found
 
     def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> float:
         """Learn one outcome from the features as they were scored. `day` is days since the epoch.

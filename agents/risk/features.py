@@ -7,8 +7,9 @@ bounded numbers (logarithms of kilograms and dollars, prior records, traffic). A
 absent: absence is never a zero in disguise, and nothing here raises or yields a NaN, whatever an item holds.
 
 Nationality, sex, age and birth year of travellers are not features, and neither is the language or country of a
-name: Court of Justice of the EU, C-817/19 (Ligue des droits humains), and docs/models.md. What a traveller's model
-sees is the journey, the document's issuer as a party to the journey, and the booking.
+name: Court of Justice of the EU, C-817/19 (Ligue des droits humains), and docs/models.md. The issuer of a document
+says the nationality of nearly every holder, so it is not a feature either. What a traveller's model sees is the
+journey, the kind of document and how long it is valid, and the booking.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from math import isfinite, log, log1p
 
 from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, TravellerFacts
 
-FEATURE_SCHEMA = 1
+FEATURE_SCHEMA = 2
 """Raised whenever a name or a meaning below changes: snapshots of models from another schema are not read."""
 
 EXACT = "hs6*route*tariff*kg"
@@ -120,6 +121,8 @@ def _cargo(cargo: CargoFacts, point: str, quantities: dict[str, float]) -> Descr
         "origin=" + origin,
         "duty=" + rate,
         "regime=" + regime,
+        "route=" + route,
+        "tariff=" + tariff,
         "mass=" + band,
         "hs6*origin=" + crossed,
         "hs6*mass=" + hs6 + banded,
@@ -185,7 +188,6 @@ def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, floa
         "journey-start=" + start,
         "carrier=" + traveller.carrier,
         "control-point=" + point,
-        "issuer=" + traveller.document_issuer,
         "document-kind=" + traveller.document_kind,
         "agency=" + agency,
         "payment=" + payment,

@@ -47,5 +47,5 @@ class UsualValue:
         off = (log_value_per_kg - held[1]) / spread
         size = "far " if abs(off) >= 2.0 else ""
         if abs(off) < 1.0:
-            return f", as is usual for heading {heading}"
-        return f", {size}{'below' if off < 0 else 'above'} what is usual for heading {heading}"
+            return f"as is usual for heading {heading}"
+        return f"{size}{'below' if off < 0 else 'above'} what is usual for heading {heading}"

@@ -179,7 +179,7 @@ def test_reasons_are_in_words_of_the_field() -> None:
     item = parcel(3, "240220")
     words = " ".join(reason.text for reason in brain.explain(item, brain.appraise(item), limit=12))
     assert "240220" in words
-    assert "finds in" in words
+    assert "recent inspections" in words
     assert "rate:" not in words
 
 
@@ -187,8 +187,8 @@ def test_a_value_per_kg_far_from_its_heading_is_called_so() -> None:
     usual = UsualValue()
     for number in range(20):
         usual.note({"hs4=8517": 1.0, "log-value-per-kg": 5.0 + 0.1 * (number % 3)})
-    assert usual.words("8517", 1.0) == ", far below what is usual for heading 8517"
-    assert usual.words("8517", 5.1) == ", as is usual for heading 8517"
+    assert usual.words("8517", 1.0) == "far below what is usual for heading 8517"
+    assert usual.words("8517", 5.1) == "as is usual for heading 8517"
     assert usual.words("2402", 5.1) == ""
 
 

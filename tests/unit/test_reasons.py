@@ -1,0 +1,195 @@
+"""Reasons: in an officer's words, for every kind of item and model, with weights that sum to the score."""
+
+from __future__ import annotations
+
+from math import isfinite, log
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.risk.brain import Brain
+from agents.risk.challengers import MODELS
+from agents.risk.profiles import Profiles
+from agents.risk.rates import OutcomeRates
+from agents.risk.reason_words import category_words, quantity_words, record_words
+from agents.risk.reasons import REMAINDER
+from agents.risk.usual import UsualValue
+from schemas.inspections import ModelPromoted
+from schemas.items import ItemFiltered, PriorRecord, Stream
+from tests.unit.test_brain import NOW, filtered, lesson, parcel, taught, traveller
+
+STREAMS: tuple[Stream, ...] = ("manifests", "express-cargo", "passengers")
+
+
+def consignment(number: int, **goods: Any) -> ItemFiltered:
+    return filtered(number, "manifests", "KRPUS-SEA", cargo=parcel(number, **goods).item.cargo)
+
+
+def of(stream: Stream, number: int) -> ItemFiltered:
+    if stream == "passengers":
+        return traveller(number)
+    return consignment(number) if stream == "manifests" else parcel(number)
+
+
+@pytest.fixture(scope="module")
+def learnt() -> Brain:
+    brain = Brain(Profiles())
+    for number in range(180):
+        item = of(STREAMS[number % 3], number)
+        brain.fold(number, "k", lesson(brain, item, int(number % 7 < 2), control_point=f"P{number % 9}"))
+    return brain
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("limit", [1, 2, 5, 60])
+def test_weights_sum_to_the_score_for_every_kind_of_item_and_every_model(
+    learnt: Brain, stream: Stream, model: str, limit: int
+) -> None:
+    learnt.fold(learnt.version, "k", ModelPromoted(stream=stream, model=model, by="analyst", at=NOW))
+    for number in range(4):
+        item = of(stream, number)
+        appraisal = learnt.appraise(item)
+        reasons = learnt.explain(item, appraisal, limit)
+        assert 1 <= len(reasons) <= limit
+        assert sum(reason.weight for reason in reasons) == pytest.approx(appraisal.log_odds, abs=1e-9)
+        assert reasons[-1].code == REMAINDER
+        assert [reason.weight for reason in reasons[:-1]] == sorted(
+            (reason.weight for reason in reasons[:-1]), reverse=True
+        )
+        texts = [reason.text for reason in reasons]
+        assert len(set(texts)) == len(texts)
+        assert not any(sign in text for text in texts for sign in ("=", "rate:", "log-", "{"))
+
+
+AMOUNT = st.floats(0, allow_nan=False, allow_infinity=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    mass=AMOUNT, value=AMOUNT, duty=st.none() | AMOUNT, packages=st.integers(0, 10**9), heading=st.text(max_size=8),
+    seizures=st.integers(0, 10**6), hours=AMOUNT, stream=st.sampled_from(STREAMS[:2]),
+)  # fmt: skip
+def test_no_item_leaves_an_officer_without_finite_reasons(
+    learnt: Brain, mass: float, value: float, duty: float | None, packages: int, heading: str, seizures: int,
+    hours: float, stream: Stream,
+) -> None:  # fmt: skip
+    cargo = parcel(
+        1, heading, gross_mass_kg=mass, net_mass_kg=None, value_usd=value, duty_rate_percent=duty, packages=packages
+    ).item.cargo
+    item = filtered(1, stream, "KRICN-EXP", cargo=cargo)
+    prior = PriorRecord(inspections=seizures + 1, seizures=seizures)
+    item = msgspec.structs.replace(
+        item,
+        item=msgspec.structs.replace(item.item, prior=prior, counterpart_prior=prior),
+        monitored=msgspec.structs.replace(item.monitored, first_seen_hours=hours),
+    )
+    appraisal = learnt.appraise(item)
+    reasons = learnt.explain(item, appraisal, 80)
+    assert all(isfinite(reason.weight) and 0 < len(reason.text) <= 512 for reason in reasons)
+    assert sum(reason.weight for reason in reasons) == pytest.approx(appraisal.log_odds, abs=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    amount=st.none() | AMOUNT,
+    days=st.none() | st.integers(-(10**6), 10**6),
+    agency=st.none() | st.text(min_size=1, max_size=12),
+    route=st.lists(st.text(min_size=1, max_size=5), max_size=3),
+)
+def test_no_traveller_breaks_score_or_reasons(
+    learnt: Brain, amount: float | None, days: int | None, agency: str | None, route: list[str]
+) -> None:
+    item = traveller(1)
+    assert item.item.traveller is not None
+    facts = msgspec.structs.replace(
+        item.item.traveller, booked_hours_ahead=amount, bag_mass_kg=amount, document_days_left=days, agency=agency,
+        payment=None, itinerary=tuple(route),
+    )  # fmt: skip
+    item = msgspec.structs.replace(item, item=msgspec.structs.replace(item.item, traveller=facts))
+    appraisal = learnt.appraise(item)
+    assert isfinite(appraisal.log_odds)
+    assert all(isfinite(value) for value in appraisal.features.values())
+    assert sum(r.weight for r in learnt.explain(item, appraisal, 80)) == pytest.approx(appraisal.log_odds, abs=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(["hs6=851712", "rate:hs6=851712", "log-mass", "brand-new", "rate:", "=", "x=y=z", "*"]),
+            st.floats(allow_nan=True, allow_infinity=True),
+        ),
+        max_size=12,
+    )
+)
+def test_features_may_appear_and_disappear_between_lessons(lessons: list[dict[str, float]]) -> None:
+    brain = taught(6)
+    for number, features in enumerate(lessons, 6):
+        told = lesson(brain, parcel(1), number % 2, decision_id=f"n{number}", features=features)
+        brain.fold(number, "k", told)
+    appraisal = brain.appraise(parcel(2))
+    assert isfinite(appraisal.log_odds)
+    assert all(isfinite(reason.weight) for reason in brain.explain(parcel(2), appraisal))
+
+
+def test_the_words_are_those_of_the_border() -> None:
+    usual = UsualValue()
+    for number in range(20):
+        usual.note({"hs4=8517": 1.0, "log-value-per-kg": log(200.0) + 0.1 * (number % 3)})
+    item = parcel(1, "851712", net_mass_kg=2.0, value_usd=8.0)
+    item = msgspec.structs.replace(item, monitored=msgspec.structs.replace(item.monitored, first_seen_hours=49.0))
+    assert quantity_words("log-first-seen-hours", item, usual) == "consignee first seen 2 days ago"
+    assert (
+        quantity_words("log-value-per-kg", item, usual)
+        == "value per kg far below what is usual for heading 8517: 4 US dollars"
+    )
+    assert quantity_words("record-seizures", item, usual) == "consignee had 1 seizure in 2 inspections"
+    assert category_words("hs6*route*tariff*mass=851712*HK*CN*8*A*5") == (
+        "subheading 851712, departure from HK, origin CN, duty rate 8 %, duty regime A, between 4 and 5.66 kg"
+    )
+    assert category_words("tariff=none*none") == "no duty rate stated, no duty regime stated"
+    assert category_words("one-way=yes") == "a one-way journey"
+    assert record_words(2.7, 12.2) == ": 3 finds in 12 recent inspections"
+    assert record_words(0.0, 1.0) == ": no find in 1 recent inspection"
+    assert record_words(0.0, 0.2) == ""
+
+
+def test_a_time_without_end_has_words_too() -> None:
+    item = parcel(1)
+    item = msgspec.structs.replace(item, monitored=msgspec.structs.replace(item.monitored, first_seen_hours=1e300))
+    assert "consignee first seen" in quantity_words("log-first-seen-hours", item, UsualValue())
+
+
+def test_every_feature_of_every_kind_of_item_has_words() -> None:
+    brain = Brain(Profiles())
+    for stream in STREAMS:
+        item = of(stream, 1)
+        for name in brain.appraise(item).features:
+            about = name.removeprefix("rate:")
+            words = category_words(about) if "=" in about else quantity_words(about, item, UsualValue())
+            assert words.strip(), name
+            assert words != about.replace("-", " "), name
+
+
+def test_the_issuer_of_a_document_is_not_what_a_traveller_is_scored_by() -> None:
+    brain = taught(10)
+    item = traveller(1)
+    assert item.item.traveller is not None
+    other = msgspec.structs.replace(item.item.traveller, document_issuer="CO", nationality="CO")
+    changed = msgspec.structs.replace(item, item=msgspec.structs.replace(item.item, traveller=other))
+    assert brain.appraise(item).features == brain.appraise(changed).features
+
+
+def test_lessons_of_long_ago_do_not_come_back() -> None:
+    """Old entities leave the tables: the newest is known, the oldest is not."""
+    rates = OutcomeRates(30.0, capacity=500)
+    for day in range(5000):
+        rates.advance(float(day))
+        rates.learn([f"consignee=c:{day}"], day % 2)
+    assert len(rates) <= 500
+    assert rates.counts("consignee=c:0") == (0.0, 0.0)
+    assert sum(rates.counts("consignee=c:4999")) > 0.9
