@@ -27,6 +27,8 @@ _METHODS: dict[tuple[bool, Lane], tuple[Method, ...]] = {
     (True, "blue"): ("documents",),
     (True, "green"): ("interview",),
 }
+_SEIZED = 2
+"""From this severity on a find is a seizure, below an irregularity."""
 _REMEMBERED = 500_000
 """How many alerts an inspector recognises when they are delivered again."""
 
@@ -112,6 +114,11 @@ class Inspector:
             )
         return (result,)
 
+    def would_seize(self, decision_id: str, item_id: str) -> bool:
+        """Whether an inspection on this decision would end in a seizure: for benchmarks that hold estimates to it."""
+        fate = self._truth.of_item(item_id)
+        return fate.illicit and fate.severity >= _SEIZED and self._draw(decision_id, "miss") >= self._miss_rate
+
     def _draw(self, decision_id: str, what: str) -> float:
         digest = blake2b(f"{self._seed}|{what}|{decision_id}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big") / 2**64
@@ -121,7 +128,7 @@ def _found(result: InspectionCompleted, fate: Fate, stream: Stream) -> Inspectio
     """A find: a seizure from severity 2 on, an irregularity below."""
     return _replace(
         result,
-        outcome="seizure" if fate.severity >= 2 else "irregularity",
+        outcome="seizure" if fate.severity >= _SEIZED else "irregularity",
         categories=(fate.category,) if fate.category else (),
         severity=fate.severity,
         quantity=1.0,

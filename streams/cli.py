@@ -30,6 +30,7 @@ GROUPS = {
     "query": "Ask the archive in SQL, or by name.",
     "replay": "Decide history again, or check every recorded decision.",
     "simulate": "What another policy would have selected of a recorded history.",
+    "shadow": "Try a candidate policy on live traffic, without any effect on decisions.",
     "load": "Lodge simulated items at a given rate and measure latency.",
     "demo": "Run the whole loop on this machine, with a live view.",
 }

@@ -122,6 +122,7 @@ class Settings:
     archive_key_file: Annotated[
         str, Meta(description="File with the key (32 bytes or more) that seals archived records about persons.")
     ] = ""
+    shadow_dir: Annotated[str, Meta(min_length=1, description="Folder of the shadows.")] = "shadows"
     audit_dir: Annotated[str, Meta(min_length=1, description="Folder of the audit chains.")] = "audit"
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="The least severe log lines to write.")

@@ -86,7 +86,7 @@ def simulate_(
     if as_json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return
-    _say(found)
+    say(found)
     Console(highlight=False).print(f"report: {', '.join(str(file) for file in files)}")
 
 
@@ -109,7 +109,8 @@ def _policy(reader: ArchiveReader, asked: str, option: str) -> Policy:
     return chosen_policy(reader, None if asked == "current" else asked, option)
 
 
-def _say(found: Simulated) -> None:
+def say(found: Simulated) -> None:
+    """The answer, for the terminal."""
     console = Console(highlight=False)
     recorded = found.recorded
     console.print(

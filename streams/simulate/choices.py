@@ -15,6 +15,7 @@ SCHEMA: Final = pa.schema([
     ("decision_id", pa.string()), ("control_point", pa.string()), ("stream", pa.string()),
     ("lodged_at", pa.timestamp("ms", tz="UTC")), ("selected", pa.bool_()), ("certain", pa.bool_()),
     ("chance", pa.float64()), ("layer", pa.string()), ("lane", pa.string()), ("score", pa.float64()),
+    ("audited", pa.bool_()), ("policy_version", pa.string()),
 ])  # fmt: skip
 _ROWS: Final = 50_000
 
@@ -35,7 +36,7 @@ class ChoiceFiles:
         rows.append((
             decision.decision_id, decision.control_point, decision.stream, milliseconds(decision.lodged_at),
             decision.selected, layer is not None and layer != "exploration", decision.exploration_rate, layer,
-            decision.lane, decision.score,
+            decision.lane, decision.score, "exploration" in decision.layers, decision.policy_version,
         ))  # fmt: skip
         if len(rows) >= _ROWS:
             self.flush(candidate)

@@ -26,15 +26,15 @@ METHOD: Final = (
 )
 
 
-def write_report(found: Simulated, folder: Path) -> list[Path]:
+def write_report(found: Simulated, folder: Path, title: str = "Simulation of a selection policy") -> list[Path]:
     """Write report.html and report.json. Raises `OSError`, or `CommandRefusedError` without matplotlib."""
     html, data = folder / "report.html", folder / "report.json"
-    page.write_whole(html, report(found).encode())
+    page.write_whole(html, report(found, title).encode())
     page.write_whole(data, msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     return [html, data]
 
 
-def report(found: Simulated, title: str = "Simulation of a selection policy") -> str:
+def report(found: Simulated, title: str) -> str:
     """The page."""
     first, base = found.candidates[0], found.candidates[-1]
     parts = [

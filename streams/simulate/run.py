@@ -107,7 +107,7 @@ def simulate(
             baseline=candidates[-1].name, swept=question.swept,
             criteria=projector.projected(record_) if projector is not None else [],
         )  # fmt: skip
-        found.cautions = cautions(question, found, simulation.brain)
+        found.cautions = cautions(question, found)
     finally:
         db.close()
     return found
@@ -132,7 +132,7 @@ def moment_of(at_ms: int) -> datetime:
     return datetime.fromtimestamp(min(max(at_ms, 0), 253_402_300_799_000) / 1000.0, UTC)
 
 
-def cautions(question: Question, found: Simulated, brain: Brain) -> list[str]:
+def cautions(question: Question, found: Simulated) -> list[str]:
     """What a reader has to know of the figures, in plain words; the general first."""
     first, base = found.candidates[0], found.candidates[-1]
     one, other = first.estimate.seizure_rate, base.estimate.seizure_rate

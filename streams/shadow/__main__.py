@@ -1,0 +1,29 @@
+"""The process of `borderflow shadow start --detach`: `python -m streams.shadow FOLDER NAME CPU WARM_ITEMS`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from streams.logging import configure_logging
+from streams.settings import Settings
+from streams.shadow.folder import ShadowFolder
+from streams.shadow.following import Follower
+
+
+def main(root: str, name: str, cpu: str, warm_items: str) -> None:
+    """Follow until told to stop."""
+    settings = Settings.from_environment()
+    configure_logging(settings.log_level)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    held = ShadowFolder(Path(root), name)
+    with held.held():
+        Follower(settings, held, cpu=float(cpu), warm_items=int(warm_items)).run(stopped.is_set)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
