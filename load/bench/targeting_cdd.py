@@ -46,15 +46,19 @@ DAY = 86400.0
 
 @dataclass(slots=True)
 class Weeks:
-    """What one strategy found: (precision, recall, best possible precision) by week."""
+    """What one strategy found: (precision, recall, best possible precision, coverage) by week.
 
-    found: list[tuple[float, float, float]] = field(default_factory=list)
+    `scores` are (probability by the model, fraud or not) of what was picked, where the strategy has probabilities.
+    """
+
+    found: list[tuple[float, float, float, float]] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
+    scores: list[tuple[float, bool]] = field(default_factory=list)
 
-    def add(self, hits: int, places: int, positives: int) -> None:
+    def add(self, hits: int, places: int, positives: int, items: int) -> None:
         """One week."""
         best = min(positives, places) / places
-        self.found.append((hits / places, hits / positives if positives else 0.0, best))
+        self.found.append((hits / places, hits / positives if positives else 0.0, best, places / items))
 
 
 class Shelf:
@@ -188,8 +192,13 @@ def run_borderflow(shelf: Shelf, rate: float, exact: bool, tell: Callable[[], No
         places = max(1, round(rate * len(items)))
         best = heapq.nsmallest(places, range(len(items)), key=lambda i: (-appraisals[i].log_odds, i))
         picked = sorted(best)
+        began = process_time()
+        for i in picked:
+            brain.explain(items[i], appraisals[i])
+        weeks.cost.add("score", 0, began)  # what is selected says why, so its reasons are part of what a score costs
         labels = [shelf.label(filtered.item.item_id) for filtered in items]
-        weeks.add(sum(labels[i] for i in picked), places, sum(labels))
+        weeks.add(sum(labels[i] for i in picked), places, sum(labels), len(items))
+        weeks.scores += [(appraisals[i].score, labels[i] == 1) for i in picked]
         began = process_time()
         for i in picked:
             desk.learn(items[i], appraisals[i].features, appraisals[i].score, labels[i])
@@ -211,7 +220,7 @@ def run_baseline(strategy: Strategy, shelf: Shelf, rate: float, exact: bool, tel
         places = max(1, round(rate * len(examples)))
         picked = pick(examples, scores, places, strategy)
         labels = [shelf.label(example.item_id) for example in examples]
-        weeks.add(sum(labels[i] for i in picked), places, sum(labels))
+        weeks.add(sum(labels[i] for i in picked), places, sum(labels), len(examples))
         began = process_time()
         strategy.learn([examples[i] for i in picked], [labels[i] for i in picked])
         weeks.cost.add("learn", places, began)
@@ -223,7 +232,7 @@ def row(view: str, strategy: str, rate: float, draws: list[Weeks]) -> dict[str, 
     """One row of the report, pooled over draws."""
     every = [week for weeks in draws for week in weeks.found]
     last = [week for weeks in draws for week in weeks.found[-LAST:]]
-    norms = [precision / best if best else 0.0 for precision, _, best in last]
+    norms = [week[0] / week[2] if week[2] else 0.0 for week in last]
     return {
         "view": view,
         "strategy": strategy,
@@ -235,9 +244,37 @@ def row(view: str, strategy: str, rate: float, draws: list[Weeks]) -> dict[str, 
         "norm_precision_last13": mean(norms),
         "score_us": mean(weeks.cost.of("score") for weeks in draws),
         "learn_us": mean(weeks.cost.of("learn") for weeks in draws),
-        "weeks": [round(mean(at), 4) for at in zip(*[[w[0] for w in weeks.found] for weeks in draws], strict=False)],
-        "draws": len(draws),
     }
+
+
+def series(view: str, strategy: str, rate: float, draws: list[Weeks]) -> dict[str, Any]:
+    """What goes with a row into the plots: means over draws by week, and the scores of what was picked."""
+    by_week = [[weeks.found[n] for weeks in draws] for n in range(min(len(weeks.found) for weeks in draws))]
+    named = {"precision": 0, "recall": 1, "coverage": 3}
+    return {
+        "view": view,
+        "strategy": strategy,
+        "rate": rate,
+        "draws": len(draws),
+        **{name: [round(mean(w[place] for w in week), 4) for week in by_week] for name, place in named.items()},
+        "bands": bands([score for weeks in draws for score in weeks.scores]),
+    }
+
+
+def bands(scores: list[tuple[float, bool]]) -> list[tuple[float, float, int]]:
+    """(Mean score, share of finds, inspections) by twentieth of the score, where at least 20 were inspected."""
+    held: dict[int, list[tuple[float, bool]]] = {}
+    for score, found in scores:
+        held.setdefault(min(int(score * 20), 19), []).append((score, found))
+    return [
+        (
+            round(sum(score for score, _ in band) / len(band), 4),
+            round(sum(found for _, found in band) / len(band), 4),
+            len(band),
+        )
+        for _, band in sorted(held.items())
+        if len(band) >= 20
+    ]
 
 
 def _one_of_each(lodged: list[Lodged], draw: int) -> list[Lodged]:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 CDD_COLUMNS = ("view", "strategy", "rate", "precision_all", "precision_last13", "se_last13", "recall_last13",
                "norm_precision_last13", "score_us", "learn_us")  # fmt: skip
+# The first eight columns of the world are the keys of its rows.
 WORLD_COLUMNS = ("seed", "strategy", "kind", "coverage", "seizure_rate", "oracle_share", "never_found",
                  "days_to_third_hit", "score_us", "learn_us")  # fmt: skip
 
@@ -21,18 +22,34 @@ PLAIN_WORDS = (
 )
 
 
+SHORT = {
+    "precision_all": "prec.", "precision_last13": "prec. 13", "se_last13": "s.e. 13", "recall_last13": "recall 13",
+    "norm_precision_last13": "norm 13", "seizure_rate": "seizures", "oracle_share": "of oracle",
+    "never_found": "not found", "days_to_third_hit": "days", "coverage": "cover",
+}  # fmt: skip
+"""Headings narrow enough for a terminal; `13` is the mean over the last 13 weeks."""
+
+
 def table(rows: list[dict[str, Any]], columns: tuple[str, ...], title: str) -> Table:
     """Rows as a table for the terminal."""
-    shown = Table(title=title)
+    shown = Table(title=title, box=None, pad_edge=False, header_style="dim")
     for column in columns:
-        shown.add_column(column.replace("_", " "), justify="right" if column not in ("view", "strategy") else "left")
+        words = column in ("view", "strategy")
+        heading = SHORT.get(column, column.replace("_", " "))
+        shown.add_column(heading, justify="left" if words else "right", no_wrap=True)
     for one in rows:
         shown.add_row(*[_text(one.get(column)) for column in columns])
     return shown
 
 
-def html(cdd: list[dict[str, Any]], world: list[dict[str, Any]], bands: list[tuple[float, float, int]]) -> str:
-    """The report. `bands` are (mean score, share of finds, inspections) of borderflow's own inspections."""
+def html(
+    cdd: list[dict[str, Any]],
+    series: list[dict[str, Any]],
+    world: list[dict[str, Any]],
+    bands: list[tuple[float, float, int]],
+) -> str:
+    """The report. `series` goes with the rows of the data set; `bands` are (mean score, share of finds, inspections)
+    of borderflow's inspections in the worlds."""
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>Targeting benchmark</title>",
         "<style>body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b2733}"
@@ -43,27 +60,59 @@ def html(cdd: list[dict[str, Any]], world: list[dict[str, Any]], bands: list[tup
     ]
     if cdd:
         parts += [f"<h2>Customs Declaration Dataset</h2><p>{escape(PLAIN_WORDS)}</p>"]
-        parts += [_weeks_plot(cdd, view) for view in dict.fromkeys(one["view"] for one in cdd)]
-        parts += [_html_table(cdd, CDD_COLUMNS)]
+        draws = {(one["view"], one["strategy"]): one["draws"] for one in series}
+        for view in dict.fromkeys(one["view"] for one in series):
+            parts += [_weeks_plot(series, view)]
+        parts += [_coverage_plot(series)]
+        own = [one for one in series if one["strategy"] == "borderflow" and one["bands"]]
+        if own:
+            best = max(own, key=lambda one: (one["view"] == "full", one["rate"]))
+            parts += [_reliability_plot(best["bands"], f"{best['view']}, {best['rate']:.0%}")]
+        parts += [_cost_plot(cdd)]
+        shown = [{**one, "draws": draws.get((one["view"], one["strategy"]))} for one in cdd]
+        parts += [_html_table(shown, (*CDD_COLUMNS, "draws"))]
     if world:
         parts += ["<h2>Drifting world</h2>", _world_plot(world)]
         if bands:
-            parts.append(_reliability_plot(bands))
-        parts += [_html_table(world, WORLD_COLUMNS)]
+            parts.append(_reliability_plot(bands, "drifting world"))
+        parts += [_cost_plot([one for one in world if one["kind"] == "all"]), _html_table(world, WORLD_COLUMNS)]
     return "\n".join(parts) + "</html>\n"
 
 
-def _weeks_plot(rows: list[dict[str, Any]], view: str) -> str:
-    figure, axes = _figure(1)
-    shown = [one for one in rows if one["view"] == view]
+def _weeks_plot(series: list[dict[str, Any]], view: str) -> str:
+    figure, axes = _figure(2)
+    shown = [one for one in series if one["view"] == view]
     rate = max(one["rate"] for one in shown)
     for one in shown:
         if one["rate"] == rate:
             own = one["strategy"] == "borderflow"
-            smooth = [sum(one["weeks"][max(0, i - 3) : i + 1]) / min(i + 1, 4) for i in range(len(one["weeks"]))]
-            axes[0].plot(smooth, label=one["strategy"], linewidth=2.4 if own else 1.0, zorder=3 if own else 2)
-    axes[0].set(title=f"{view}: precision at {rate:.0%} by week (mean of 4)", xlabel="week", ylim=(0, 1))
+            for place, what in enumerate(("precision", "recall")):
+                line = one[what]
+                smooth = [sum(line[max(0, i - 3) : i + 1]) / min(i + 1, 4) for i in range(len(line))]
+                axes[place].plot(smooth, label=one["strategy"], linewidth=2.4 if own else 1.0, zorder=3 if own else 2)
+    for place, what in enumerate(("precision", "recall")):
+        axes[place].set(title=f"{view}: {what} at {rate:.0%} by week (mean of 4)", xlabel="week", ylim=(0, None))
     axes[0].legend(fontsize=7, ncol=2)
+    return _svg(figure)
+
+
+def _coverage_plot(series: list[dict[str, Any]]) -> str:
+    figure, axes = _figure(1)
+    for one in series:
+        if one["strategy"] == "borderflow":
+            axes[0].plot([100.0 * c for c in one["coverage"]], label=f"{one['view']} {one['rate']:.0%}", linewidth=1.0)
+    axes[0].set(title="inspection coverage of borderflow by week, %", xlabel="week", ylim=(0, None))
+    axes[0].legend(fontsize=7, ncol=3)
+    return _svg(figure)
+
+
+def _cost_plot(rows: list[dict[str, Any]]) -> str:
+    figure, axes = _figure(2)
+    names = list(dict.fromkeys(one["strategy"] for one in rows))
+    for place, (column, what) in enumerate((("score_us", "score"), ("learn_us", "learn"))):
+        values = [[one[column] for one in rows if one["strategy"] == name] for name in names]
+        axes[place].barh(names, [max(sum(held) / len(held), 0.1) for held in values], color="#31688e")
+        axes[place].set(title=f"microseconds to {what} an item", xscale="log")
     return _svg(figure)
 
 
@@ -93,11 +142,15 @@ def _world_plot(rows: list[dict[str, Any]]) -> str:
     return _svg(figure)
 
 
-def _reliability_plot(bands: list[tuple[float, float, int]]) -> str:
+def _reliability_plot(bands: list[tuple[float, float, int]], where: str) -> str:
     figure, axes = _figure(1)
     axes[0].plot([0, 1], [0, 1], color="#999999", linewidth=1)
-    axes[0].scatter([b[0] for b in bands], [b[1] for b in bands], s=[10 + b[2] / 5 for b in bands], color="#31688e")
-    axes[0].set(title="reliability of borderflow's score, inspected items", xlabel="score", ylabel="share of finds")
+    axes[0].scatter(
+        [b[0] for b in bands], [b[1] for b in bands], s=[min(10 + b[2] / 5, 300) for b in bands], color="#31688e"
+    )
+    axes[0].set(
+        title=f"reliability of borderflow's score, inspected items ({where})", xlabel="score", ylabel="share of finds"
+    )
     return _svg(figure)
 
 

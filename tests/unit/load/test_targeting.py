@@ -37,7 +37,7 @@ def test_a_small_world_gives_rows_by_strategy_and_kind_and_a_report(tmp_path: Pa
     assert targeting.main([*arguments, "--json", str(found), "--html", str(page)]) == 0
     rows = json.loads(found.read_text())["rows"]
     assert {row["strategy"] for row in rows} == {"borderflow", "random", "River LR"}
-    assert all(row.keys() >= WORLD_KEYS for row in rows)
+    assert all(row.keys() == WORLD_KEYS for row in rows)
     assert all(0.0 < row["coverage"] < 0.06 for row in rows)
     text = page.read_text()
     assert "<svg" in text
@@ -51,15 +51,22 @@ def test_a_few_declarations_give_rows_by_view_strategy_and_rate(tmp_path: Path) 
         rows.writeheader()
         for number in range(60 * 10):
             rows.writerow(declaration(number))
-    arguments = ["--data", str(path), "--rates", "0.1", "--draws", "1"]
+    page = tmp_path / "report.html"
+    arguments = ["--data", str(path), "--rates", "0.1", "--draws", "2", "--slow-draws", "1", "--html", str(page)]
     names = ["borderflow", "static rules", "XGBoost weekly", "LightGBM weekly", "River ARF"]
     assert targeting.main([*arguments, "--strategies", *names, "--json", str(found)]) == 0
     made = json.loads(found.read_text())["rows"]
     assert {(row["view"], row["strategy"]) for row in made} == {
         (view, name) for view in ("full", "unseen-tuple", "no-exact-tuple") for name in names
     }
-    assert all(row.keys() >= CDD_KEYS for row in made)
+    assert all(row.keys() == CDD_KEYS for row in made)
     full = {row["strategy"]: row["precision_all"] for row in made if row["view"] == "full"}
+    assert page.read_text().count("<svg") == 6  # precision and recall by view, coverage, reliability, cost
+    again = [*arguments, "--strategies", *names, "River LR", "--json", str(found), "--resume"]
+    assert targeting.main(again) == 0  # what is finished is not run again
+    after = json.loads(found.read_text())["rows"]
+    assert after[: len(made)] == made
+    assert len(after) == len(made) + 3
     assert full["borderflow"] > 0.9  # every second heading is a fraud, always
 
 
