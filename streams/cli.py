@@ -31,6 +31,7 @@ GROUPS = {
     "replay": "Decide history again, or check every recorded decision.",
     "simulate": "What another policy would have selected of a recorded history.",
     "shadow": "Try a candidate policy on live traffic, without any effect on decisions.",
+    "console": "Serve the border control centre's page: alerts, results, the day.",
     "load": "Lodge simulated items at a given rate and measure latency.",
     "demo": "Run the whole loop on this machine, with a live view.",
 }

@@ -124,6 +124,37 @@ class Settings:
     ] = ""
     shadow_dir: Annotated[str, Meta(min_length=1, description="Folder of the shadows.")] = "shadows"
     audit_dir: Annotated[str, Meta(min_length=1, description="Folder of the audit chains.")] = "audit"
+    console_host: Annotated[
+        str, Meta(min_length=1, description="Address of the console; another than loopback needs TLS or a proxy.")
+    ] = "127.0.0.1"
+    console_port: Annotated[int, Meta(ge=0, le=65_535, description="Port of the console; 0 takes any free one.")] = 6080
+    console_users_file: Annotated[
+        str, Meta(min_length=1, description="File of the console's users (`borderflow console users`).")
+    ] = "console-users.json"
+    console_trail_file: Annotated[
+        str, Meta(min_length=1, description="Audit trail of what was looked at and done in the console.")
+    ] = "console-trail.jsonl"
+    console_tls_cert_file: Annotated[str, Meta(description="PEM file of the console's certificate.")] = ""
+    console_tls_key_file: Annotated[str, Meta(description="PEM file of the console's key.")] = ""
+    console_proxy_header: Annotated[
+        str, Meta(description="Header in which a proxy that signs people in (OIDC) names the user; empty: passwords.")
+    ] = ""
+    console_proxy_addresses: Annotated[
+        str, Meta(description="Addresses of that proxy, separated by commas; nobody else is believed.")
+    ] = "127.0.0.1,::1"
+    console_idle_minutes: Annotated[
+        float, Meta(gt=0, le=720, description="Minutes without a request after which a session ends.")
+    ] = 60.0
+    console_days: Annotated[
+        float, Meta(gt=0, le=90, description="Days of alerts that the console reads at its start.")
+    ] = 15.0
+    console_decisions: Annotated[
+        int, Meta(ge=0, le=10_000_000, description="Latest decisions that the console can find again.")
+    ] = 200_000
+    console_simulated_time: Annotated[
+        bool,
+        Meta(description="Deadlines count from when a lodgement was sent: for a world whose calendar runs fast."),
+    ] = False
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="The least severe log lines to write.")
     ] = "INFO"
@@ -146,6 +177,8 @@ class Settings:
             wrong.append(f"{PREFIX}HEARTBEAT_S: must be at most half of {PREFIX}SESSION_TIMEOUT_S")
         if bool(self.tls_cert_file) != bool(self.tls_key_file):
             wrong.append(f"{PREFIX}TLS_CERT_FILE, {PREFIX}TLS_KEY_FILE: both or neither")
+        if bool(self.console_tls_cert_file) != bool(self.console_tls_key_file):
+            wrong.append(f"{PREFIX}CONSOLE_TLS_CERT_FILE, {PREFIX}CONSOLE_TLS_KEY_FILE: both or neither")
         wrong += [
             f"{PREFIX}STEPS: unknown step {name!r}; there are {', '.join(STEPS)}"
             for name in self.step_names
@@ -158,6 +191,8 @@ class Settings:
             "tls_key_file",
             "pseudonym_key_file",
             "archive_key_file",
+            "console_tls_cert_file",
+            "console_tls_key_file",
         ):
             path = getattr(self, name)
             if path and not Path(path).is_file():

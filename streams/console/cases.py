@@ -1,0 +1,291 @@
+"""The cases of a border control centre: alerts, who claimed them and how they ended. A fold of three topics.
+
+Results are judged by the rules of re-evaluation (`agents/reevaluation.py`): the first one stands, a correction or a
+withdrawal must name the one that stands. Claims are judged by `agents.casework.CaseBook`. Both are ordered by the log,
+so every console comes to the same answer. What comes before its alert waits for it, because topics are not ordered
+among each other.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import msgspec
+
+from agents.casework import CaseBook, Claim
+from schemas.casework import AlertAcknowledged, AlertClaimed, ClaimGivenUp
+from schemas.decisions import AlertRaised
+from schemas.inspections import InspectionCompleted, InspectionWithdrawn
+
+Stand = Literal["open", "filed", "gone"]
+_EARLY: Final = 50_000
+"""How many results and claims may wait for alerts; most of them are on alerts older than the horizon."""
+
+
+@dataclass(slots=True)
+class Case:
+    """One alert and what became of it. Times in ms of the wall clock.
+
+    `shift_ms` is what must be added to a time of the record to get there: 0, or in a simulated world how far its
+    calendar is from when the lodgement was really sent. `seq` is the position of its last change.
+    """
+
+    alert_id: str
+    decision_id: str
+    control_point: str
+    raw: bytes
+    row: dict[str, Any]
+    keys: tuple[str, ...]
+    due_ms: int
+    raised_ms: int
+    shift_ms: int
+    seq: int = 0
+    stand: Stand = "open"
+    result: InspectionCompleted | None = None
+    result_ms: int = 0
+    passed_to: str | None = None
+    passed: tuple[str, ...] = ()
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Cases:
+    """All cases of the horizon. `seq` is the position of the latest change; positions below `purged` are forgotten."""
+
+    def __init__(self, *, simulated: bool = False, capacity: int = 100_000) -> None:
+        self._simulated = simulated
+        self._capacity = capacity
+        self._by_alert: OrderedDict[str, Case] = OrderedDict()  # in the order of their last change
+        self._by_decision: dict[str, Case] = {}
+        self._early: OrderedDict[str, list[tuple[Any, int]]] = OrderedDict()
+        self._related: dict[str, set[str]] = {}
+        self.claims = CaseBook()
+        self.seq = 0
+        self.purged = 0
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._by_alert)
+
+    def find(self, alert_id: str) -> Case | None:
+        """The case of an alert."""
+        case = self._by_alert.get(alert_id)
+        return case if case is not None and case.stand != "gone" else None
+
+    def on(self, decision_id: str) -> Case | None:
+        """The case of a decision."""
+        case = self._by_decision.get(decision_id)
+        return case if case is not None and case.stand != "gone" else None
+
+    def claim(self, case: Case, now_ms: int) -> Claim | None:
+        """The claim that stands on a case."""
+        return self.claims.holder(case.decision_id, datetime.fromtimestamp(now_ms / 1000, UTC))
+
+    def since(self, seq: int) -> Iterator[Case]:
+        """Cases that changed after position `seq`, the latest change first."""
+        for case in reversed(self._by_alert.values()):
+            if case.seq <= seq:
+                return
+            yield case
+
+    def related(self, case: Case) -> list[tuple[Case, tuple[str, ...]]]:
+        """Other open cases that share a party, document or container, and what they share; most shared first."""
+        shared: dict[str, list[str]] = {}
+        for key in case.keys:
+            for alert_id in self._related.get(key, ()):
+                if alert_id != case.alert_id:
+                    shared.setdefault(alert_id, []).append(key)
+        found = [(self._by_alert[one], tuple(keys)) for one, keys in shared.items()]
+        found = [one for one in found if one[0].stand == "open"]
+        return sorted(found, key=lambda one: (-len(one[1]), one[0].due_ms))
+
+    # -- folding
+
+    def raise_alert(self, alert: AlertRaised, raw: bytes) -> Case | None:
+        """Take in an alert; None for one that was taken in before."""
+        if alert.alert_id in self._by_alert:
+            return None
+        decision = alert.decision
+        lodged_ms = _ms(decision.lodged_at)
+        shift = decision.origin.sent_ms - lodged_ms if self._simulated else 0
+        case = Case(
+            alert_id=alert.alert_id,
+            decision_id=decision.decision_id,
+            control_point=decision.control_point,
+            raw=raw,
+            row=row_of(alert),
+            keys=keys_of(alert),
+            due_ms=_ms(alert.deadline) + shift,
+            raised_ms=_ms(alert.raised_at) + shift,
+            shift_ms=shift,
+        )
+        self._by_alert[case.alert_id] = case
+        self._by_decision[case.decision_id] = case
+        for key in case.keys:
+            self._related.setdefault(key, set()).add(case.alert_id)
+        self._touch(case)
+        for event, at_ms in self._early.pop(case.decision_id, ()):
+            self.fold(event, at_ms)
+        while len(self._by_alert) > self._capacity:
+            self._forget(next(iter(self._by_alert.values())))
+            self.dropped += 1
+        return case
+
+    def fold(self, event: Any, at_ms: int) -> bool:
+        """Fold a result, a withdrawal or casework, sent at `at_ms`. Whether it took effect."""
+        decision_id = getattr(event, "decision_id", None)
+        if decision_id is None:
+            return False
+        case = self._by_decision.get(decision_id)
+        if case is None:
+            self._early.setdefault(decision_id, []).append((event, at_ms))
+            if len(self._early) > _EARLY:
+                self._early.popitem(last=False)
+            return False
+        effective = self._fold(case, event, at_ms)
+        if effective:
+            self._touch(case)
+        return effective
+
+    def _fold(self, case: Case, event: Any, at_ms: int) -> bool:
+        if isinstance(event, InspectionCompleted):
+            return self._report(case, event, at_ms)
+        if isinstance(event, InspectionWithdrawn):
+            if case.result is None or case.result.result_id != event.result_id:
+                return False
+            case.result, case.stand, case.passed_to = None, "open", None
+            self._told(case, "withdrawn", event.officer, at_ms, event.withdrawal_id)
+            return True
+        if isinstance(event, AlertClaimed | ClaimGivenUp):
+            effective = self.claims.fold(event)
+            what = "claimed" if isinstance(event, AlertClaimed) else "given-up"
+            who = event.officer if isinstance(event, AlertClaimed) else event.by or event.officer
+            self._told(case, what if effective else "claim-lost", who, at_ms, event.claim_id)
+            return True
+        if isinstance(event, AlertAcknowledged):
+            self._told(case, "acknowledged", event.officer or event.system, at_ms, "")
+            return True
+        return False
+
+    def _report(self, case: Case, result: InspectionCompleted, at_ms: int) -> bool:
+        standing = case.result
+        if any(entry["id"] == result.result_id for entry in case.history):
+            return False
+        passed_on = standing is not None and standing.outcome == "passed-on"
+        fits = standing is not None and standing.result_id == result.corrects if result.corrects else (
+            standing is None or passed_on
+        )  # fmt: skip
+        self._told(case, result.outcome if fits else "result-refused", result.officer, at_ms, result.result_id)
+        if fits:
+            case.result, case.result_ms = result, at_ms
+            case.passed_to = result.passed_to if result.outcome == "passed-on" else None
+            if case.passed_to is not None:
+                case.passed = (*case.passed, case.passed_to)
+            case.stand = "open" if result.outcome == "passed-on" else "filed"
+            self.claims.close(case.decision_id)
+        return True
+
+    @staticmethod
+    def _told(case: Case, what: str, who: str | None, at_ms: int, event_id: str) -> None:
+        case.history.append({"what": what, "who": who or "", "at": at_ms, "id": event_id})
+        del case.history[:-50]
+
+    def _touch(self, case: Case) -> None:
+        self.seq += 1
+        case.seq = self.seq
+        self._by_alert.move_to_end(case.alert_id)
+
+    # -- forgetting
+
+    def sweep(self, now_ms: int, horizon_ms: int) -> int:
+        """Let go of cases whose time ended `horizon_ms` ago; pages are told first. How many were let go."""
+        old = [
+            case
+            for case in self._by_alert.values()
+            if max(case.due_ms, case.raised_ms, case.result_ms) < now_ms - horizon_ms
+        ]
+        for case in old:
+            if case.stand == "gone":
+                self._forget(case)
+            else:
+                case.stand, case.raw = "gone", b""
+                self._touch(case)
+        return len(old)
+
+    def _forget(self, case: Case) -> None:
+        self.purged = max(self.purged, case.seq)
+        del self._by_alert[case.alert_id]
+        self._by_decision.pop(case.decision_id, None)
+        for key in case.keys:
+            held = self._related.get(key)
+            if held is not None:
+                held.discard(case.alert_id)
+                if not held:
+                    del self._related[key]
+
+
+def keys_of(alert: AlertRaised) -> tuple[str, ...]:
+    """What other alerts may share with this one: pseudonyms and container numbers, each with its kind."""
+    item = alert.filtered.item
+    if item.traveller is not None:
+        return (f"document {item.traveller.document}",)
+    if item.cargo is None:
+        return (f"subject {item.subject}",)
+    cargo = item.cargo
+    return (
+        f"consignee {cargo.consignee}",
+        f"shipper {cargo.shipper}",
+        *(f"container {number}" for number in cargo.containers),
+    )
+
+
+def row_of(alert: AlertRaised) -> dict[str, Any]:
+    """What the queue shows of an alert and never changes: no name of a party or traveller is in it."""
+    decision, item = alert.decision, alert.filtered.item
+    first = next((one for one in decision.reasons if one.code != "remainder"), None)
+    said = [*(hit.category for hit in item.hits), *(hit.category for hit in alert.filtered.criteria)]
+    categories = [one for one in said if one]
+    row: dict[str, Any] = {
+        "id": alert.alert_id,
+        "p": alert.priority,
+        "cp": decision.control_point,
+        "st": decision.stream,
+        "ln": decision.lane,
+        "ly": decision.layer or "",
+        "cat": list(dict.fromkeys(categories)),
+        "ref": item.item_id.partition("/")[2],
+        "why": first.text if first else alert.headline,
+        "wc": first.code if first else "",
+    }
+    if item.cargo is not None:
+        goods = item.cargo.goods
+        row |= {"h4": goods.hs6[:4], "from": item.cargo.departure, "kg": goods.gross_mass_kg, "usd": goods.value_usd}
+    elif item.traveller is not None:
+        row |= {"from": item.traveller.embarkation}
+    return row
+
+
+def live_row(case: Case, claim: Claim | None) -> dict[str, Any]:
+    """The row of the queue as it stands now."""
+    if case.stand == "gone":
+        return {"id": case.alert_id, "cp": case.control_point, "s": "gone"}
+    row = {**case.row, "due": case.due_ms, "at": case.raised_ms, "s": case.stand}
+    if claim is not None and case.stand == "open":
+        row["by"], row["until"] = claim.officer, int(claim.until.timestamp() * 1000)
+    if case.passed_to is not None:
+        row["to"] = case.passed_to
+    if case.result is not None:
+        row["out"], row["outBy"], row["outAt"] = case.result.outcome, case.result.officer or "", case.result_ms
+    return row
+
+
+def as_json(value: Any) -> bytes:
+    """JSON of what the pages get."""
+    return msgspec.json.encode(value)
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)

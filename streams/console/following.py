@@ -1,0 +1,133 @@
+"""Plain followers: whole topics from a point in time on, without a group, folded record by record.
+
+The console keeps nothing on disk: what it shows is a fold of the logs, and is folded again at every start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from streams.rebuild import LogReader
+from streams.wire import Record
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+log = structlog.get_logger("borderflow.console")
+
+Take = Callable[[Record], None]
+_TURN_S = 0.02
+_WAIT_MS = 50
+
+
+class Following:
+    """Follows topics until stopped. `folded` is called after every batch, so that who waits for a record may look."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        takes: Mapping[str, Take],
+        from_ms: int,
+        *,
+        failed: Callable[[BaseException], None],
+        folded: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`from_ms`: older records are left out where the brokers can tell; 0 for all."""
+        self._settings = settings
+        self._takes = dict(takes)
+        self._from_ms = from_ms
+        self._failed = failed
+        self._folded = folded
+        self._consumer: AIOKafkaConsumer | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._goals: dict[TopicPartition, int] = {}
+        self._caught_up = asyncio.Event()
+        self.positions: dict[tuple[str, int], int] = {}
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything that was there at the start is folded."""
+        return self._caught_up.is_set()
+
+    async def wait_caught_up(self) -> None:
+        """Return once everything that was there at the start is folded."""
+        await self._caught_up.wait()
+
+    async def start(self) -> None:
+        """Connect and begin. Raises `UnknownTopicError` or the client's `KafkaError`."""
+        begin: dict[TopicPartition, int] = {}
+        async with LogReader(self._settings) as reader:
+            for topic in self._takes:
+                for partition in range(await reader.partitions(topic)):
+                    end = await reader.end(topic, partition)
+                    at = TopicPartition(topic, partition)
+                    since = await reader.since(topic, partition, self._from_ms) if self._from_ms else 0
+                    begin[at] = end if since is None else since
+                    self._goals[at] = end
+        self._consumer = AIOKafkaConsumer(
+            **self._settings.client_options(),
+            client_id=f"{self._settings.group}-console",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=_WAIT_MS,
+            max_partition_fetch_bytes=self._settings.fetch_bytes,
+        )
+        await self._consumer.start()
+        self._consumer.assign(list(begin))
+        for at, offset in begin.items():
+            if offset:
+                self._consumer.seek(at, offset)
+            else:
+                await self._consumer.seek_to_beginning(at)
+            self.positions[at.topic, at.partition] = offset
+        self._task = asyncio.create_task(self._follow(self._consumer), name="console-following")
+
+    async def stop(self) -> None:
+        """Stop; safe to call twice."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        try:
+            while True:
+                got = await consumer.getmany(timeout_ms=200, max_records=2000)
+                turn = monotonic()
+                for at, records in got.items():
+                    take = self._takes[at.topic]
+                    for record in records:
+                        take(record)
+                        if monotonic() - turn > _TURN_S:
+                            await asyncio.sleep(0)
+                            turn = monotonic()
+                    self.positions[at.topic, at.partition] = records[-1].offset + 1
+                if got:
+                    self._folded()
+                if self._goals:
+                    await self._check_goals(consumer)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.critical("following stopped", topics=sorted(self._takes), error=repr(error))
+            self._failed(error)
+
+    async def _check_goals(self, consumer: AIOKafkaConsumer) -> None:
+        for at, goal in list(self._goals.items()):
+            position = await consumer.position(at)
+            if position >= goal and at not in consumer._fetcher._records:
+                del self._goals[at]
+        if not self._goals:
+            self._caught_up.set()
+            self._folded()

@@ -1,0 +1,115 @@
+"""The console's pages: signing in and out, and the files of the page, which are read once and sent from memory."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from importlib import resources
+from typing import Final
+
+from aiohttp import web
+
+from streams.console.api import add_api
+from streams.console.guard import COOKIE, SESSION, Guard
+from streams.console.server import Console
+from streams.console.sessions import Limiter
+
+_TYPES: Final = {
+    "html": "text/html", "css": "text/css", "js": "text/javascript", "json": "application/json", "svg": "image/svg+xml",
+}  # fmt: skip
+_PUBLIC: Final = ("login.css", "login.js", "icon.svg")
+"""What the login page needs, below /login."""
+
+
+class Files:
+    """The files below `static`, in memory, with their entity tags."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[bytes, str]] = {}
+        root = resources.files("streams.console").joinpath("static")
+        for folder, prefix in ((root, ""), (root.joinpath("i18n"), "i18n/")):
+            for file in folder.iterdir():
+                if file.is_file():
+                    data = file.read_bytes()
+                    self._held[prefix + file.name] = (data, f'"{sha256(data).hexdigest()[:16]}"')
+
+    def answer(self, name: str, request: web.Request | None = None) -> web.Response:
+        """A file. Raises 404 when there is none of the name."""
+        held = self._held.get(name)
+        if held is None:
+            raise web.HTTPNotFound(text="there is no such page\n")
+        data, tag = held
+        if request is not None and request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers={"ETag": tag, "Cache-Control": "no-cache"})
+        kind = _TYPES.get(name.rpartition(".")[2], "application/octet-stream")
+        headers = {"ETag": tag, "Cache-Control": "no-cache"} if request is not None else {}
+        return web.Response(body=data, content_type=kind, charset="utf-8", headers=headers)
+
+
+def build_application(console: Console) -> web.Application:
+    """The application of a console; nothing is bound."""
+    files = Files()
+    guard = Guard(console.settings, console.accounts, console.sessions, lambda: files.answer("login.html"))
+    app = web.Application(middlewares=[guard.middleware], client_max_size=64 * 1024)
+    attempts = Limiter(per_s=1 / 15, burst=8)
+
+    async def home(_request: web.Request) -> web.Response:
+        return files.answer("index.html")
+
+    async def static(request: web.Request) -> web.Response:
+        return files.answer(request.match_info["name"], request)
+
+    async def login_page(_request: web.Request) -> web.Response:
+        return files.answer("login.html")
+
+    async def login_file(request: web.Request) -> web.Response:
+        if request.match_info["name"] not in _PUBLIC:
+            raise web.HTTPNotFound(text="there is no such page\n")
+        return files.answer(request.match_info["name"], request)
+
+    async def login(request: web.Request) -> web.Response:
+        if guard.through_proxy:
+            raise web.HTTPForbidden(text="people sign in at the proxy\n")
+        said = await request.post()
+        name, password = str(said.get("user", ""))[:64], str(said.get("password", ""))[:1024]
+        if not (attempts.allows(f"from {request.remote}") and attempts.allows(f"as {name}")):
+            await console.note("", "", "sign-in-limited")
+            raise web.HTTPFound("/login?refused=often")
+        user = await console.accounts.check(name, password)
+        if user is None:
+            known = name if console.accounts.find(name) else ""  # what was typed may be a password
+            await console.note(known, "", "sign-in-refused")
+            raise web.HTTPFound("/login?refused=1")
+        return await enter(user.name, "signed-in")
+
+    async def one_time(request: web.Request) -> web.Response:
+        if not attempts.allows(f"from {request.remote}"):
+            raise web.HTTPFound("/login?refused=often")
+        name = console.sessions.redeem(request.match_info["token"])
+        if name is None:
+            raise web.HTTPFound("/login?refused=used")
+        return await enter(name, "signed-in-once")
+
+    async def enter(name: str, what: str) -> web.Response:
+        session = console.sessions.open(name)
+        await console.note(name, session.mark, what)
+        response = web.Response(status=303, headers={"Location": "/"})
+        guard.give_cookie(response, session)
+        return response
+
+    async def logout(request: web.Request) -> web.Response:
+        session = request[SESSION]
+        console.sessions.end(session.token)
+        await console.note(session.user, session.mark, "signed-out")
+        response = web.json_response({})
+        response.del_cookie(COOKIE, path="/")
+        return response
+
+    app.router.add_get("/", home)
+    app.router.add_get("/static/{name:[a-z0-9/.-]+}", static)
+    app.router.add_get("/login", login_page)
+    app.router.add_post("/login", login)
+    app.router.add_get("/login/once/{token}", one_time)
+    app.router.add_get("/login/{name}", login_file)
+    app.router.add_post("/logout", logout)
+    add_api(app, console, guard)
+    return app

@@ -1,0 +1,226 @@
+"""Puts the console together: one asyncio process that follows the topics, keeps the cases and serves the pages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from agents.risk.policy import Policy
+from schemas.codec import Undecodable, codec_for
+from schemas.knowledge import CriterionPublished
+from streams.audit.trail import Trail
+from streams.broadcast import MODEL_LOG
+from streams.console.accounts import Accounts, User
+from streams.console.cases import Cases
+from streams.console.day import DAY_MS, Learning
+from streams.console.detail import CriteriaShelf
+from streams.console.feed import Feed
+from streams.console.filing import Desk
+from streams.console.following import Following
+from streams.console.reading import Shelf
+from streams.console.sessions import Sessions
+from streams.console.traffic import Traffic
+from streams.settings import PREFIX, Settings, SettingsError
+from streams.topology import read_policy
+from streams.wire import Record, decoded, sent_ms
+
+log = structlog.get_logger("borderflow.console")
+
+_SWEEP_S: Final = 30.0
+_KEEP_MS: Final = DAY_MS
+"""How long a case is kept after its deadline, or its result, whichever is later."""
+_CURVE_MS: Final = 30 * DAY_MS
+
+
+class Console:
+    """Everything that the pages show, and the parts that change it. `failed` is set when following broke."""
+
+    def __init__(self, settings: Settings, extra_users: tuple[User, ...] = ()) -> None:
+        """Read the policy and the users, open the trail; nothing is connected. Raises `SettingsError` or a sentence."""
+        check_listening(settings)
+        self.settings = settings
+        self.policy: Policy = read_policy(settings)
+        self.accounts = Accounts(None if extra_users else Path(settings.console_users_file), extra_users)
+        self.sessions = Sessions(settings.console_idle_minutes * 60.0)
+        self.cases = Cases(simulated=settings.console_simulated_time)
+        self.learning = Learning()
+        self.criteria = CriteriaShelf()
+        self.traffic = Traffic(settings.console_decisions)
+        self.feed = Feed(self.cases, lambda: self.ready)
+        self.desk = Desk(settings, self.cases, self._position)
+        self.shelf = Shelf(settings)
+        self.failed = asyncio.Event()
+        self.skipped = 0
+        self._trail = Trail(Path(settings.console_trail_file))
+        self._secret = settings.pseudonym_secret()
+        self._decode = {
+            topic: codec_for(topic).decode
+            for topic in ("alerts", "inspection-results", "casework", MODEL_LOG, "criteria")
+        }
+        self._followings: list[Following] = []
+        self._work: Following | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._folded = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether what was there at the start is folded, and following goes on."""
+        return bool(self._followings) and all(one.caught_up for one in self._followings) and not self.failed.is_set()
+
+    @property
+    def trail_path(self) -> Path:
+        """Where the audit trail is."""
+        return self._trail.path
+
+    async def start(self) -> None:
+        """Connect and begin to fold; returns before everything is folded. Raises the client's errors."""
+        settings, now_ms = self.settings, int(time.time() * 1000)
+        simulated = settings.console_simulated_time  # records carry the calendar's time: all that is there is read
+        from_ms = 0 if simulated else now_ms - int(settings.console_days * DAY_MS)
+        day_ms = 0 if simulated else now_ms - DAY_MS
+        curve_ms = 0 if simulated else now_ms - _CURVE_MS
+        work = {"alerts": self._alert, "inspection-results": self._case_event, "casework": self._case_event}
+        self._work = Following(settings, work, from_ms, failed=self._broke, folded=self._folded.set)
+        self._followings = [
+            self._work,
+            Following(settings, {MODEL_LOG: self._learnt}, curve_ms, failed=self._broke),
+            Following(settings, {"criteria": self._criterion}, 0, failed=self._broke),
+            Following(settings, {"decisions": self.traffic.take}, day_ms, failed=self._broke),
+        ]
+        await self.desk.start()
+        await self.shelf.start()
+        for one in self._followings:
+            await one.start()
+        self._tasks = [asyncio.create_task(self._tell()), asyncio.create_task(self._sweep())]
+
+    async def stop(self) -> None:
+        """Stop following, disconnect, close the trail."""
+        await self.feed.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for one in self._followings:
+            await one.stop()
+        await self.desk.stop()
+        await self.shelf.stop()
+        self._trail.close()
+
+    async def note(self, user: str, session: str, what: str, **about: Any) -> None:
+        """Write to the audit trail; on the disk when this returns. What is noted holds ids, never names or texts."""
+        entry = {"user": user, "session": session, "what": what, **about}
+        await asyncio.to_thread(self._trail.append, entry)
+
+    def find_decisions(self, text: str) -> list[dict[str, Any]]:
+        """Recent decisions on what `text` names."""
+        return self.traffic.find(text, self._secret)
+
+    def capacity_of(self, control_point: str) -> float:
+        """The share of its items that a control point can inspect."""
+        held = self.policy.control_points.get(control_point)
+        own = held.capacity_share if held is not None else None
+        return self.policy.capacity_share if own is None else own
+
+    # -- folding
+
+    def _position(self, topic: str, partition: int) -> int:
+        return self._work.positions.get((topic, partition), 0) if self._work is not None else 0
+
+    def _alert(self, record: Record) -> None:
+        if (alert := self._event(record)) is not None:
+            self.cases.raise_alert(alert, record.value or b"")
+
+    def _case_event(self, record: Record) -> None:
+        if (event := self._event(record)) is not None:
+            self.cases.fold(event, sent_ms(record))
+
+    def _learnt(self, record: Record) -> None:
+        if (event := self._event(record)) is not None:
+            self.learning.fold(record.offset, event, sent_ms(record))
+
+    def _criterion(self, record: Record) -> None:
+        if isinstance(event := self._event(record), CriterionPublished):
+            self.criteria.fold(event)
+
+    def _event(self, record: Record) -> Any:
+        try:
+            return decoded(self._decode[record.topic], record)
+        except Undecodable as error:  # its dead letter is the steps' business
+            self.skipped += 1
+            log.warning("a record is left out", topic=record.topic, offset=record.offset, reason=error.reason)
+            return None
+
+    def _broke(self, _error: BaseException) -> None:
+        self.failed.set()
+
+    async def _tell(self) -> None:
+        while True:
+            await self._folded.wait()
+            self._folded.clear()
+            await self.desk.read_on()
+            await self.feed.changed()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now_ms = int(time.time() * 1000)
+            self.cases.sweep(now_ms, _KEEP_MS)
+            self.traffic.forget_before(now_ms - DAY_MS - 3_600_000)
+            self.learning.forget_before(now_ms - DAY_MS)
+            await self.feed.changed()
+
+
+def check_listening(settings: Settings) -> None:
+    """Refuse to listen beyond this machine in plain text. Raises `SettingsError`."""
+    if settings.console_tls_cert_file or settings.console_proxy_header:
+        return
+    host = settings.console_host
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    if host == "localhost":
+        return
+    raise SettingsError(
+        f"{PREFIX}CONSOLE_HOST: {host} is not loopback: set {PREFIX}CONSOLE_TLS_CERT_FILE and _KEY_FILE, or put a "
+        f"proxy in front and name its header in {PREFIX}CONSOLE_PROXY_HEADER"
+    )
+
+
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    told: Callable[[Console, int], Awaitable[None]],
+    users: tuple[User, ...] = (),
+) -> int:
+    """Run the console until `stop`; `told` is called once it listens. 0, or 1 when following the topics broke."""
+    from streams.console.pages import build_application
+
+    console = Console(settings, users)
+    tls = None
+    if settings.console_tls_cert_file:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(settings.console_tls_cert_file, settings.console_tls_key_file)
+    runner = web.AppRunner(build_application(console), access_log=None, handle_signals=False)
+    try:
+        await console.start()
+        await runner.setup()
+        site = web.TCPSite(runner, settings.console_host, settings.console_port, ssl_context=tls, shutdown_timeout=2)
+        await site.start()
+        await told(console, int(runner.addresses[0][1]))
+        waits = [asyncio.create_task(stop.wait()), asyncio.create_task(console.failed.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        return 1 if console.failed.is_set() else 0
+    finally:
+        await console.feed.stop()
+        await runner.cleanup()
+        await console.stop()

@@ -1,0 +1,49 @@
+// The catalogue (i18n/<language>.json), and numbers, times and durations as the language writes them.
+let words = {};
+let fallback = {};
+export let language = "en";
+
+export async function speak(wanted) {
+  const load = async (name) => (await fetch(`/static/i18n/${name}.json`)).json();
+  if (!Object.keys(fallback).length) fallback = await load("en");
+  language = wanted === "ko" ? "ko" : "en";
+  words = language === "en" ? fallback : await load(language);
+  document.documentElement.lang = language;
+}
+
+export function t(key, about = {}) {
+  const text = words[key] ?? fallback[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => about[name] ?? "");
+}
+
+export const has = (key) => key in words || key in fallback;
+
+// A code of the domain in words, or the code itself: an installation may have codes of its own.
+export const word = (group, code) => (code ? (has(`${group}.${code}`) ? t(`${group}.${code}`) : code) : "");
+
+export const number = (value, digits = 0) =>
+  new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value ?? 0);
+export const percent = (value, digits = 1) =>
+  new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: digits }).format(value ?? 0);
+
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+export const zoneName = () => zone;
+
+export const clock = (ms) => new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(ms);
+export const when = (ms) =>
+  new Intl.DateTimeFormat(language, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" }).format(ms);
+export const shortWhen = (ms) =>
+  new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(ms);
+
+// Time left: to the second within the hour, to the minute within two days, in days beyond.
+export function left(ms) {
+  const over = ms < 0;
+  const total = Math.floor(Math.abs(ms) / 1000);
+  const [hours, minutes, seconds] = [Math.floor(total / 3600), Math.floor(total / 60) % 60, total % 60];
+  const two = (value) => String(value).padStart(2, "0");
+  let text;
+  if (hours >= 48) text = t("time.days", { days: Math.floor(hours / 24), hours: hours % 24 });
+  else if (hours >= 1) text = t("time.hours", { hours, minutes: two(minutes) });
+  else text = `${minutes}:${two(seconds)}`;
+  return over ? t("time.over", { time: text }) : text;
+}

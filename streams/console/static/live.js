@@ -1,0 +1,93 @@
+// The live queue: rows by alert, fed by server-sent events. A position says what this page has; a connection that was
+// lost is taken up from there, so that nothing is missed, and a row is kept by its alert's id, so nothing is there twice.
+import { ended } from "./api.js";
+
+const SILENT_MS = 12000;
+const RETRY_MS = [300, 600, 1200, 2500, 5000];
+
+export class Live extends EventTarget {
+  rows = new Map();
+  state = "connecting"; // connecting, live, catching-up, lost
+  skew = 0; // the console's clock minus this one's
+  lostAt = 0;
+  dropped = 0;
+  #position = "";
+  #source = null;
+  #tries = 0;
+  #watch = 0;
+  #retry = 0;
+
+  now() {
+    return Date.now() + this.skew;
+  }
+
+  start() {
+    this.#connect();
+    addEventListener("online", () => this.#again(0));
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && this.state === "lost") this.#again(0);
+    });
+  }
+
+  #connect() {
+    clearTimeout(this.#retry);
+    this.#source?.close();
+    const source = (this.#source = new EventSource(`/api/stream?after=${encodeURIComponent(this.#position)}`));
+    this.#heard();
+    source.addEventListener("rows", (event) => this.#take(event));
+    source.addEventListener("beat", (event) => this.#beat(JSON.parse(event.data), event.lastEventId));
+    source.addEventListener("ended", () => { source.close(); ended(); });
+    source.onerror = () => {
+      if (this.#source === source) this.#lose();
+    };
+  }
+
+  #take(event) {
+    const told = JSON.parse(event.data);
+    if (told.reset) this.rows.clear();
+    for (const row of told.rows) {
+      if (row.s === "gone") this.rows.delete(row.id);
+      else this.rows.set(row.id, row);
+    }
+    this.#beat(told, event.lastEventId);
+    this.dispatchEvent(new CustomEvent("rows", { detail: told.rows }));
+  }
+
+  #beat(told, position) {
+    if (position) this.#position = position;
+    this.skew = told.now - Date.now();
+    this.dropped = told.dropped;
+    this.#tries = 0;
+    this.#heard();
+    this.#become(told.ready ? "live" : "catching-up");
+  }
+
+  #heard() {
+    clearTimeout(this.#watch);
+    this.#watch = setTimeout(() => this.#lose(), SILENT_MS);
+  }
+
+  async #lose() {
+    clearTimeout(this.#watch);
+    this.#source?.close();
+    this.#source = null;
+    if (this.state !== "lost") this.lostAt = Date.now();
+    this.#become("lost");
+    try {
+      if ((await fetch("/api/me", { signal: AbortSignal.timeout(4000) })).status === 401) return ended();
+    } catch { /* not reachable: tried again below */ }
+    this.#again(RETRY_MS[Math.min(this.#tries++, RETRY_MS.length - 1)] * (0.8 + 0.4 * Math.random()));
+  }
+
+  #again(delay) {
+    if (this.state !== "lost") return;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.#connect(), delay);
+  }
+
+  #become(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.dispatchEvent(new Event("state"));
+  }
+}

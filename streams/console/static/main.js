@@ -1,0 +1,153 @@
+// The page: the bar with its places, what stands above all of them (connection, notices), and who shows what.
+import { ask, me, signIn } from "./api.js";
+import { h, put } from "./dom.js";
+import { clock, language, speak, t, zoneName } from "./i18n.js";
+import { Live } from "./live.js";
+import { QueuePage } from "./queue.js";
+import { DayPage } from "./day.js";
+import { SearchPage } from "./search.js";
+import { TrailPage } from "./trail.js";
+
+const kept = {
+  get: (name, otherwise) => { try { return localStorage.getItem(name) ?? otherwise; } catch { return otherwise; } },
+  set: (name, value) => { try { localStorage.setItem(name, value); } catch { /* a private window forgets */ } },
+};
+
+class Shell {
+  live = new Live();
+  shortcuts = kept.get("shortcuts", "on") === "on";
+  #pages = {};
+  #place = "";
+
+  async start() {
+    this.theme(kept.get("theme", "auto"));
+    await speak(kept.get("language", navigator.language.startsWith("ko") ? "ko" : "en"));
+    await signIn();
+    this.live.addEventListener("state", () => this.#connection());
+    this.live.start();
+    addEventListener("hashchange", () => this.#go());
+    addEventListener("keydown", (event) => this.#key(event));
+    setInterval(() => this.#tick(), 1000);
+    this.#build();
+  }
+
+  #build() {
+    this.#pages = { queue: new QueuePage(this), day: new DayPage(this), search: new SearchPage(this) };
+    if (me.role === "supervisor") this.#pages.trail = new TrailPage(this);
+    this.#bar();
+    this.#place = "";
+    this.#go();
+    this.#connection();
+  }
+
+  #bar() {
+    this.clock = h("span", { class: "clock", title: zoneName() });
+    this.status = h("span", { class: "status", role: "status" });
+    const link = (name, key) => h("a", { href: `#${name}`, "data-place": name, class: "place" }, t(`place.${name}`), h("kbd", { "aria-hidden": "true" }, key));
+    this.menu = h("details", { class: "menu" },
+      h("summary", { "aria-label": t("menu.open", { user: me.user }) }, h("span", { class: "avatar", "aria-hidden": "true" }, me.user.slice(0, 1).toUpperCase()), h("span", { class: "wide" }, me.user)),
+      h("div", { class: "sheet" },
+        h("p", { class: "who" }, h("strong", {}, me.user), " · ", t(`role.${me.role}`)),
+        this.#select("menu.language", { en: "English", ko: "한국어" }, language, async (value) => { kept.set("language", value); await speak(value); this.#build(); }),
+        this.#select("menu.theme", { auto: t("theme.auto"), light: t("theme.light"), dark: t("theme.dark"), wall: t("theme.wall") }, document.documentElement.dataset.theme, (value) => { kept.set("theme", value); this.theme(value); }),
+        this.#select("menu.shortcuts", { on: t("menu.on"), off: t("menu.off") }, this.shortcuts ? "on" : "off", (value) => { kept.set("shortcuts", value); this.shortcuts = value === "on"; document.documentElement.dataset.keys = value; }),
+        h("button", { type: "button", class: "plain", onclick: () => this.help() }, t("menu.help")),
+        me.proxy ? null : h("button", { type: "button", class: "plain", onclick: async () => { await ask("/logout", {}); location.assign("/login"); } }, t("menu.out"))));
+    document.documentElement.dataset.keys = this.shortcuts ? "on" : "off";
+    put(document.getElementById("bar"),
+      h("a", { href: "#main", class: "skip", onclick: (event) => { event.preventDefault(); document.getElementById("main").focus(); } }, t("skip")),
+      h("a", { href: "#queue", class: "brand", "aria-label": "borderflow" }, h("img", { src: "/static/icon.svg", alt: "", width: 26, height: 26 }), h("span", { class: "wide" }, "borderflow")),
+      h("nav", { "aria-label": t("places") }, link("queue", "Q"), link("day", "D"), link("search", "S"), this.#pages.trail ? link("trail", "T") : null),
+      h("span", { class: "space" }),
+      me.simulated ? h("span", { class: "chip simulated", title: t("simulated.why") }, t("simulated")) : null,
+      this.status, this.clock, this.menu);
+  }
+
+  #select(label, choices, chosen, change) {
+    return h("label", { class: "pair" }, h("span", {}, t(label)),
+      h("select", { onchange: (event) => change(event.target.value) }, Object.entries(choices).map(([value, text]) => h("option", { value, selected: value === chosen }, text))));
+  }
+
+  theme(name) {
+    document.documentElement.dataset.theme = name;
+  }
+
+  #go() {
+    const [place, ...rest] = location.hash.slice(1).split("/");
+    const name = place in this.#pages ? place : "queue";
+    if (name !== this.#place) {
+      this.#pages[this.#place]?.hide?.();
+      this.#place = name;
+      put(document.getElementById("main"), this.#pages[name].element);
+      for (const link of document.querySelectorAll("[data-place]")) {
+        if (link.dataset.place === name) link.setAttribute("aria-current", "page");
+        else link.removeAttribute("aria-current");
+      }
+      document.title = `${t(`place.${name}`)} · borderflow`;
+    }
+    this.#pages[name].show(rest.map(decodeURIComponent));
+  }
+
+  #connection() {
+    const state = this.live.state;
+    put(this.status, h("i", { class: `dot ${state}`, "aria-hidden": "true" }), h("span", { class: "wide" }, t(`state.${state}`)));
+    this.status.setAttribute("aria-label", t(`state.${state}`));
+    const notice = document.getElementById("notice");
+    notice.className = state;
+    if (state === "lost") put(notice, t("lost", { time: clock(this.live.lostAt) }));
+    else if (this.live.dropped > 0) put(notice, t("dropped", { count: this.live.dropped }));
+    else put(notice);
+  }
+
+  #tick() {
+    this.clock.textContent = clock(this.live.now());
+    this.#pages[this.#place]?.tick?.();
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    const field = event.target.closest?.("input:not([type=radio]):not([type=checkbox]), textarea, select");
+    if (event.key === "Escape") {
+      if (document.querySelector("dialog[open]")) return;
+      this.menu.open = false;
+      if (field) field.blur();
+      else this.#pages[this.#place]?.escape?.();
+      return;
+    }
+    if (field || !this.shortcuts || document.querySelector("dialog[open]")) return;
+    const places = { q: "queue", d: "day", s: "search", t: "trail" };
+    if (event.key === "?") return this.help();
+    if (this.#pages[this.#place]?.key?.(event)) return event.preventDefault();
+    if (!event.shiftKey && places[event.key] in this.#pages) {
+      event.preventDefault();
+      location.hash = places[event.key];
+    }
+  }
+
+  help() {
+    const keys = ["j k", "enter", "c", "g", "1 2 3", "4", "5", "u", "n", "/", "f", "q d s", "esc", "?"];
+    const dialog = h("dialog", { class: "help", "aria-labelledby": "help-title", onclose: (event) => event.target.remove() },
+      h("h2", { id: "help-title" }, t("menu.help")),
+      h("dl", {}, keys.map((key) => [h("dt", {}, key.split(" ").map((one) => h("kbd", {}, one))), h("dd", {}, t(`key.${key}`))])),
+      h("form", { method: "dialog" }, h("button", { class: "primary" }, t("close"))));
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  toast(text, kind = "good") {
+    const toast = h("p", { class: `toast ${kind}` }, text);
+    document.getElementById("toasts").append(toast);
+    setTimeout(() => toast.remove(), kind === "bad" ? 9000 : 4500);
+  }
+
+  say(error) {
+    if (error.status === 401) return;
+    const about = error.about ?? {};
+    const key = `error.${about.error ?? "unknown"}`;
+    this.toast(t(key) === key ? t("error.unknown", { code: about.error ?? error.status ?? "?" }) : t(key, { ...about, by: about.by || t("somebody") }), "bad");
+  }
+}
+
+const shell = new Shell();
+window.borderflow = { live: shell.live }; // for the project's own tests: what this page holds
+shell.start();
