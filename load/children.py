@@ -76,8 +76,8 @@ class Children:
         self.environment.update(said["environment"])
         return str(said["bootstrap"])
 
-    def run(self, name: str, *arguments: str, timeout_s: float = 60.0) -> None:
-        """Run `borderflow ARGUMENTS` to its end. Raises `ChildFailedError` when that is not exit code 0."""
+    def run(self, name: str, *arguments: str, timeout_s: float = 60.0, content_with: tuple[int, ...] = (0,)) -> None:
+        """Run `borderflow ARGUMENTS` to its end. Raises `ChildFailedError` for an exit code not in `content_with`."""
         process = self.start(name, *arguments)
         try:
             code = process.wait(timeout_s)
@@ -86,7 +86,7 @@ class Children:
             raise ChildFailedError(self._said(name, f"borderflow {arguments[0]} took over {timeout_s:.0f} s")) from None
         finally:
             del self._running[name]
-        if code:
+        if code not in content_with:
             raise ChildFailedError(self._said(name, f"borderflow {' '.join(arguments)} ended with {code}"))
 
     def wait_ready(self, name: str, port: int, timeout_s: float = 45.0) -> None:

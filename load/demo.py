@@ -40,7 +40,7 @@ from load.truth import Truth
 from load.world import START, World
 
 KNOWLEDGE = Path(__file__).with_name("demo_data")
-"""Criteria and risk information that are published before anything is lodged, on a broker of the demo's own."""
+"""Criteria and risk information that are published before anything is lodged; not with a data set."""
 SCHEMES = 6
 """Smuggling schemes at a time; fewer and larger ones than a real border has can be learnt within a minute."""
 REPORT_S = (4.0, 12.0)
@@ -67,7 +67,8 @@ class DemoPlan:
     """What to show. `rate` in items per second; `hours_per_s` simulated hours in a second of the wall clock.
 
     `brokers` is an existing cluster, None for the embedded broker. `client_options` turns the environment of the
-    processes into options of a Kafka client.
+    processes into options of a Kafka client. `check_history` is asked, once an existing cluster has the topics, whether
+    it keeps records from this time on; it raises what the user is to be told when it does not.
     """
 
     rate: float = 600.0
@@ -83,6 +84,7 @@ class DemoPlan:
     picture: Path | None = None
     environment: Mapping[str, str]
     client_options: Callable[[Mapping[str, str]], Mapping[str, Any]]
+    check_history: Callable[[Mapping[str, str], datetime], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Demo:
 
     def _run(self, children: Children) -> dict[str, Any]:
         traffic = self._traffic()
-        names = self._start(children)
+        names = self._start(children, traffic.start)
         used_before = [children.cpu_seconds(name) for name in names]
         driver, ahead = self._prepare(traffic, children.environment)
         self._driver = driver
@@ -149,9 +151,11 @@ class Demo:
             first, last = declarations.rows[0].day, declarations.rows[-1].day
             days = (last - first).days + 1
             if plan.brokers is not None:  # a cluster deletes what is older than its retention
-                declarations = Declarations(dataset_files(plan.dataset), now.date() - last - timedelta(days=1))
+                shift, run = now.date() - last - timedelta(days=1), f"{int(now.timestamp())}-"
+                declarations = Declarations(dataset_files(plan.dataset), shift, run)
+                first += shift
             pace = plan.rate / (len(declarations) / days) * 86_400
-            start = datetime.combine(declarations.rows[0].day, datetime.min.time(), UTC)
+            start = datetime.combine(first, datetime.min.time(), UTC)
             return _Traffic(declarations.lodgements(), declarations.truth, start, pace)
         per_day = max(1, math.ceil(plan.rate * 24 / plan.hours_per_s))
         if plan.brokers is not None:
@@ -173,18 +177,25 @@ class Demo:
         until = None if plan.brokers is not None and plan.duration_s is None else now - MARGIN
         return _Traffic(world.lodgements(until), world.truth, start, plan.rate / per_day * 86_400)
 
-    def _start(self, children: Children) -> list[str]:
+    def _start(self, children: Children, first: datetime) -> list[str]:
         plan = self._plan
-        with self._doing("starting the broker"):
-            if plan.brokers is None:
+        if plan.brokers is None:
+            with self._doing("starting the broker"):
                 children.environment["BORDERFLOW_PARTITIONS"] = str(PARTITIONS * plan.workers)
                 children.start_broker()
         with self._doing("creating topics"):
-            children.run("topics", "topics", "create")
-        if plan.brokers is None and plan.dataset is None:
+            # 1: an existing cluster has topics that differ from their declarations, in partitions for example.
+            children.run("topics", "topics", "create", content_with=(0,) if plan.brokers is None else (0, 1))
+        if plan.brokers is not None:
+            plan.check_history(children.environment, first)
+        if plan.dataset is None:
             with self._doing("publishing criteria and risk information"):
-                children.run("criteria", "criteria", "publish", str(KNOWLEDGE / "criteria.yaml"))
-                children.run("risk-info", "risk-info", "publish", str(KNOWLEDGE / "risk_information.yaml"))
+                children.run(
+                    "criteria", "criteria", "publish", "--new-only", "--accept-load", str(KNOWLEDGE / "criteria.yaml")
+                )
+                children.run(
+                    "risk-info", "risk-info", "publish", "--new-only", str(KNOWLEDGE / "risk_information.yaml")
+                )
         ports: dict[str, int] = {}
         with self._doing("starting the worker: four steps in one consumer group"):
             for number in range(1, plan.workers + 1):

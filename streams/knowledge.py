@@ -134,6 +134,10 @@ class Knowledge(Generic[E]):
                     f"{name}: version: {event.version} is not above {held.version}, which is published already"
                 )
 
+    def without_published(self, events: Iterable[E], published: dict[str, E]) -> list[E]:
+        """The events whose version rises above the published one."""
+        return [one for one in events if (held := published.get(self.id_of(one))) is None or one.version > held.version]
+
     def send(self, settings: Settings, events: Sequence[E]) -> None:
         """Publish events and wait until the brokers have them. Raises the client's `KafkaError`."""
         from kafka import KafkaProducer

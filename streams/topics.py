@@ -7,9 +7,10 @@ a live topic (more partitions move keys, retention deletes history) is a person'
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
@@ -26,8 +27,13 @@ _ANSWER_S = 10.0
 """Seconds that brokers have to answer at all: a person waits at a terminal."""
 
 
+_DAY_MS = 86_400_000
+_SLACK_MS = 6 * 3_600_000
+"""What is lodged now must be there for some hours yet."""
+
+
 class RetentionTooShortError(ValueError):
-    """A topic keeps its records for less time than a step remembers them: a rebuilt state would differ."""
+    """A topic keeps its records for less time than they are needed for."""
 
 
 class TopicsUnfitError(LookupError):
@@ -163,6 +169,27 @@ def check_topics(settings: Settings, steps: Iterable[Step], broadcast: Iterable[
                         f"{topic} has {there[topic]} partitions and {memory.topic} {there[memory.topic]}: "
                         f"{step.name} needs as many of both"
                     )
+
+
+def check_history(settings: Settings, topics: Iterable[str], first: datetime) -> None:
+    """Refuse to lodge history from `first` on where brokers would delete it.
+
+    A record's timestamp is its event time, and retention goes by it. Raises `RetentionTooShortError`, which names the
+    topics and says how to keep more. Brokers that do not tell are taken to keep everything.
+    """
+    back_ms = (datetime.now(UTC) - first).total_seconds() * 1000
+    with admin(settings) as client:
+        found = _configs(client, list(topics))
+    kept = {name: int(config.get("retention.ms", "-1")) for name, config in found.items()}
+    short = {name: ms for name, ms in kept.items() if 0 <= ms < back_ms + _SLACK_MS}
+    if short:
+        days = ", ".join(f"{name} keeps {ms / _DAY_MS:.3g} days" for name, ms in sorted(short.items()))
+        raise RetentionTooShortError(
+            f"what is lodged begins {back_ms / _DAY_MS:,.0f} days ago, and the brokers would delete it: {days}. "
+            f"Keep more first, for example: for topic in {' '.join(sorted(short))}; do kafka-configs.sh "
+            f"--bootstrap-server {settings.brokers} --alter --entity-type topics --entity-name $topic "
+            f"--add-config retention.ms={math.ceil(back_ms / _DAY_MS + 30) * _DAY_MS}; done"
+        )
 
 
 def check_retention(memories: Iterable[Memory]) -> None:

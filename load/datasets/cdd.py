@@ -72,13 +72,15 @@ def read_rows(files: Sequence[Path]) -> list[Row]:
 class Declarations:
     """The data set as lodgements, with the truth beside them.
 
-    `shift` moves all dates, for brokers that delete records with old timestamps.
+    `shift` moves all dates, for brokers that delete records with old timestamps. `run` becomes part of each waybill,
+    because brokers that keep records hold those of earlier runs too.
     """
 
-    def __init__(self, files: Sequence[Path], shift: timedelta = timedelta(0)) -> None:
+    def __init__(self, files: Sequence[Path], shift: timedelta = timedelta(0), run: str = "") -> None:
         self.rows = read_rows(files)
         self.truth = Truth()
         self._shift = shift
+        self._run = run
         self._parties: dict[str, Party] = {}
 
     def __len__(self) -> int:
@@ -99,7 +101,7 @@ class Declarations:
 
     def _lodge(self, row: Row, lodged_at: datetime) -> Lodged:
         values = row.values
-        waybill = f"CDD{values['Declaration ID']}"
+        waybill = f"CDD{self._run}{values['Declaration ID']}"
         lodged_at = lodged_at.replace(microsecond=lodged_at.microsecond // 1000 * 1000)
         net_mass = float(values["Net Mass"])
         goods = GoodsLine(

@@ -37,6 +37,7 @@ def publish(
     folder: Annotated[
         Path | None, Parameter(name="--dir", help="The archive to project from; BORDERFLOW_ARCHIVE_DIR unless given.")
     ] = None,
+    new_only: Annotated[bool, Parameter(name="--new-only", negative=())] = False,
     days: Annotated[int, Parameter(help="Latest days of the archive to project from.", validator=Number(gte=1))] = 7,
 ) -> None:
     """Publish the criteria of a YAML or JSON file. Every worker applies them within a second.
@@ -50,14 +51,19 @@ def publish(
     ----------
     file
         One criterion, a list of them, or several YAML documents.
+    new_only
+        Leave out what is published already in this version or a higher one, instead of refusing the file.
     """
     events = criteria.read_file(file)
     settings = Settings.from_environment()
+    published = criteria.published(settings)
+    if new_only:
+        events = criteria.without_published(events, published)
+    criteria.refuse_old_versions(events, published)
     if not accept_load:
         from streams.commands.projection import refuse_load
 
         refuse_load(settings, events, folder, days)
-    criteria.refuse_old_versions(events, criteria.published(settings))
     criteria.send(settings, events)
     for event in events:
         _console().print(f"published {event.criterion_id} version {event.version}", highlight=False, markup=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,8 +17,14 @@ from load.demo import DemoPlan, run_demo
 from streams.commands import CommandRefusedError
 from streams.policies import load_policy
 from streams.settings import Settings
+from streams.topics import RetentionTooShortError, check_history
 
 app = App(name="demo", help="Run the whole loop on this machine, with a live view.")
+
+TIMED_BY_EVENTS = (
+    "manifests", "passengers", "express-cargo", "screened", "filtered", "decisions", "alerts", "inspection-results",
+)  # fmt: skip
+"""Topics whose records carry event time as their timestamp; the first two are not for the data set."""
 
 CDD_POLICY = Path(__file__).parents[1] / "policies" / "cdd.yaml"
 
@@ -81,10 +89,18 @@ def demo(
         picture=picture,
         environment=environment,
         client_options=_client_options,
+        check_history=partial(_check_history, TIMED_BY_EVENTS if source is None else TIMED_BY_EVENTS[2:]),
     )
     try:
         return run_demo(plan)
     except DatasetError as error:
+        raise CommandRefusedError(str(error)) from None
+
+
+def _check_history(topics: tuple[str, ...], environment: Mapping[str, str], first: datetime) -> None:
+    try:
+        check_history(Settings.from_environment({**os.environ, **environment}), topics, first)
+    except RetentionTooShortError as error:
         raise CommandRefusedError(str(error)) from None
 
 

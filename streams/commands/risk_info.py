@@ -24,7 +24,7 @@ AsJson = Annotated[
 
 
 @app.command
-def publish(file: Path, /) -> None:
+def publish(file: Path, /, *, new_only: Annotated[bool, Parameter(name="--new-only", negative=())] = False) -> None:
     """Publish the entries of a YAML or JSON file. Every worker applies them within a second.
 
     An entry that is published already needs a higher version. Nothing is published unless everything is usable.
@@ -33,10 +33,15 @@ def publish(file: Path, /) -> None:
     ----------
     file
         One entry, a list of them, or several YAML documents.
+    new_only
+        Leave out what is published already in this version or a higher one, instead of refusing the file.
     """
     events = entries.read_file(file)
     settings = Settings.from_environment()
-    entries.refuse_old_versions(events, entries.published(settings))
+    published = entries.published(settings)
+    if new_only:
+        events = entries.without_published(events, published)
+    entries.refuse_old_versions(events, published)
     entries.send(settings, events)
     for event in events:
         _console().print(f"published {event.entry_id} version {event.version}", highlight=False, markup=False)

@@ -7,7 +7,7 @@ Java; asked for on a machine that cannot, they skip and say what is missing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -26,12 +26,12 @@ def asked_for() -> bool:
     return os.environ.get("BORDERFLOW_TEST_KAFKA", "") not in ("", "0")
 
 
-def new_cluster(nodes: int, security: Security | None = None) -> Cluster:
+def new_cluster(nodes: int, security: Security | None = None, settings: Mapping[str, str] | None = None) -> Cluster:
     """A cluster that is not started yet; skips the test when there cannot be one."""
     if not asked_for():
         pytest.skip("Apache Kafka was not asked for: make test-kafka runs this")
     try:
-        return Cluster(nodes, security=security)
+        return Cluster(nodes, security=security, settings=settings)
     except KafkaUnavailableError as missing:
         pytest.skip(str(missing))
 
