@@ -19,6 +19,7 @@ from aiokafka.errors import UnknownError
 from faust.types import TP
 from faust.types.app import AppT
 from prometheus_client.registry import Collector
+from kafka.errors import KafkaError
 
 from agents.step import Step
 from schemas import codec
@@ -56,6 +57,16 @@ class Topology:
     encode: Encode = field(default=codec.encode)
     ce_type: CeType = field(default=codec.ce_type_of)
     policy_version: str = ""
+
+
+class BrokersAwayError(ConnectionError):
+    """No broker answered a worker that wanted to start."""
+
+    def __init__(self, brokers: str, error: BaseException) -> None:
+        super().__init__(
+            f"BORDERFLOW_BROKERS: {brokers} did not let this worker in ({type(error).__name__}); "
+            "`borderflow doctor` says what is wrong"
+        )
 
 
 class _WholeBatch(faust.Schema[Any, Any]):
@@ -131,7 +142,10 @@ class BorderApp(faust.App):
             metrics.REGISTRY.register(collector)
         metrics.build_info.labels(version("borderflow"), python_version(), self.topology.policy_version).set(1)
         broadcast = [follow.topic for follow in self.topology.follows]
-        await asyncio.to_thread(check_topics, self.borderflow_settings, self.topology.steps, broadcast)
+        try:
+            await asyncio.to_thread(check_topics, self.borderflow_settings, self.topology.steps, broadcast)
+        except KafkaError as error:
+            raise BrokersAwayError(self.borderflow_settings.brokers, error) from None
         await self.followers.start()
         await self.wait(self.followers.caught_up())
         for step in self.topology.steps:

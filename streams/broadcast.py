@@ -18,6 +18,7 @@ from aiokafka.structs import TopicPartition
 
 from schemas.codec import Undecodable
 from streams import metrics
+from streams.defects import DefectError
 from streams.rebuild import LogReader
 from streams.wire import Decode, Record, decoded, sent_ms
 
@@ -136,7 +137,10 @@ class Followers:
                 metrics.follower_skipped.labels(follow.topic, error.reason).inc()
                 log.error("%s offset %d is skipped: %s", follow.topic, record.offset, error.reason)
                 continue
-            follow.book.fold(record.offset, key, event)
+            try:
+                follow.book.fold(record.offset, key, event)
+            except Exception as error:
+                raise DefectError(f"offset {record.offset} of {follow.topic} could not be folded", error) from None
             if monotonic() - turn > _TURN_S:
                 await asyncio.sleep(0)
                 turn = monotonic()

@@ -20,6 +20,7 @@ from schemas.codec import Undecodable
 from streams import metrics
 from streams.counting import count_border
 from streams.deadletter import DeadLetterLimit, bury, dead_letter
+from streams.defects import DefectError
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.transport import RecordBatch
@@ -94,7 +95,10 @@ class StepHost:
             metrics.fenced.labels(name).inc()
             return False
         held = await self._state_before(batch)
-        outcome = await self._decide(held, batch)
+        try:
+            outcome = await self._decide(held, batch)
+        except Exception as error:
+            raise DefectError(f"{name} failed on {_records_of(batch.records)}", error) from None
         held.next_offset = batch.next_offset
         if self._limit is not None:
             self._limit.note(len(batch), outcome, self.step.produces[0])
@@ -166,7 +170,10 @@ class StepHost:
                     arrivals.append(arrival(decode, record))
                 except Undecodable:
                     continue  # dead-lettered when it was first read
-            self.step.remember(held.state, arrivals)
+            try:
+                self.step.remember(held.state, arrivals)
+            except Exception as error:
+                raise DefectError(f"{self.step.name} failed to remember {_records_of(records)}", error) from None
             metrics.rebuild_records.labels(self.step.name).inc(len(records))
             reached = records[-1].offset + 1
             await asyncio.sleep(0)
@@ -278,6 +285,10 @@ def arrival(decode: Decode, record: Record) -> Arrival[Any]:
     sent = None if ce_time is None else milliseconds(ce_time)
     at_ms = record.timestamp
     return Arrival(event, record.topic, record.partition, record.offset, at_ms, sent or at_ms)
+
+
+def _records_of(records: Sequence[Record]) -> str:
+    return f"{records[0].topic}[{records[0].partition}], offsets {records[0].offset} to {records[-1].offset}"
 
 
 def _chunks(records: list[Record]) -> Iterator[list[Record]]:

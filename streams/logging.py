@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import sys
+import time
+from collections.abc import Callable
 from typing import Any, TextIO, get_args, get_type_hints
 
 import msgspec
@@ -20,7 +23,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 MASK = "(personal)"
 
 _CHATTY = ("aiokafka", "kafka", "faust", "mode", "asyncio", "aiohttp.access")
-"""Libraries whose INFO lines say nothing that our own do not: they log from WARNING on, unless at DEBUG."""
+"""Libraries whose INFO lines say nothing that our own do not: they log from WARNING on, and never below INFO, because
+their DEBUG lines hold what is in the records."""
+
+REPEATS_S = 30.0
+"""How often the same line of such a library is written at most: clients that wait for a broker say so at every try."""
 
 _ID_FIELDS = (
     "decision_id", "alert_id", "result_id", "item_id", "manifest_id", "waybill", "criterion_id", "entry_id",
@@ -49,6 +56,7 @@ def configure_logging(level: str = "INFO", *, stream: TextIO | None = None, as_j
         else [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
     )
     handler = logging.StreamHandler(stream)
+    handler.addFilter(Sparing())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -58,7 +66,7 @@ def configure_logging(level: str = "INFO", *, stream: TextIO | None = None, as_j
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    quiet = logging.getLevelName(level) if level != "INFO" else logging.WARNING
+    quiet = {"DEBUG": "INFO", "INFO": "WARNING"}.get(level, level)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(quiet)
     structlog.configure(
@@ -71,6 +79,43 @@ def configure_logging(level: str = "INFO", *, stream: TextIO | None = None, as_j
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+class Sparing(logging.Filter):
+    """Lets a library's line through once in `REPEATS_S`; the next one that passes says how many were `repeated`.
+
+    Lines are the same when they differ in numbers only (ports, offsets, waits). A client that tries again has not
+    failed, so its errors about connections are warnings here: what cannot be done at all stops the worker, and says so.
+    """
+
+    def __init__(self, every_s: float = REPEATS_S, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._clock = clock
+        self._said: dict[tuple[str, str], float] = {}
+        self._withheld: dict[tuple[str, str], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line is written."""
+        if record.name.partition(".")[0] not in _CHATTY or record.levelno < logging.WARNING or record.exc_info:
+            return True
+        if record.levelno == logging.ERROR and record.name.startswith(("kafka.net", "kafka.conn", "aiokafka.conn")):
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+        line = (record.name, _NUMBERS.sub("#", record.getMessage()))
+        now = self._clock()
+        if now - self._said.get(line, float("-inf")) < self._every_s:
+            self._withheld[line] = self._withheld.get(line, 0) + 1
+            return False
+        if len(self._said) > _LINES:
+            self._said.clear()
+        self._said[line] = now
+        if withheld := self._withheld.pop(line, 0):
+            record.repeated = withheld
+        return True
+
+
+_NUMBERS = re.compile(r"[0-9][0-9.:]*")
+_LINES = 1_000
 
 
 def without_personal_data(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:

@@ -46,7 +46,8 @@ class Border:
         self._children = children
         self._ports: dict[str, int] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        children.environment.update(BORDERFLOW_PARTITIONS=str(PARTITIONS), BORDERFLOW_LOG_LEVEL="INFO")
+        children.environment["BORDERFLOW_PARTITIONS"] = str(PARTITIONS)
+        children.environment.setdefault("BORDERFLOW_LOG_LEVEL", "INFO")
         self.settings = Settings.from_environment(children.environment)
 
     @property

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from schemas.lodgements import PassengerExpected, TravelDocument
-from streams.logging import MASK, configure_logging, personal_fields
+from streams.logging import MASK, Sparing, configure_logging, personal_fields
 
 
 @pytest.fixture
@@ -79,3 +79,49 @@ def test_a_traceback_is_one_json_line(written: io.StringIO) -> None:
         structlog.get_logger("borderflow.worker").exception("stopping")
     (line,) = lines(written)
     assert "ValueError: broken" in line["exception"]
+
+
+def record(name: str, level: int, text: str) -> logging.LogRecord:
+    return logging.LogRecord(name, level, __file__, 1, text, (), None)
+
+
+def test_a_client_that_tries_again_and_again_is_written_once_in_a_while_with_how_often() -> None:
+    now = 0.0
+    sparing = Sparing(every_s=30.0, clock=lambda: now)
+    written = []
+    for second in range(100):
+        now = float(second)
+        line = record("aiokafka", logging.WARNING, f"Unable connect to node {second % 3}, waiting 0.{second} s")
+        if sparing.filter(line):
+            written.append((second, getattr(line, "repeated", 0)))
+    assert written == [(0, 0), (30, 29), (60, 29), (90, 29)]
+
+
+def test_our_own_lines_and_tracebacks_are_never_withheld() -> None:
+    sparing = Sparing(clock=lambda: 0.0)
+    assert all(sparing.filter(record("borderflow.app", logging.WARNING, "the same")) for _ in range(3))
+    crash = record("aiokafka", logging.ERROR, "the same")
+    crash.exc_info = (ValueError, ValueError("x"), None)
+    assert all(sparing.filter(crash) for _ in range(3))
+
+
+def test_a_lost_connection_is_a_warning_because_clients_try_again() -> None:
+    line = record("kafka.net.manager", logging.ERROR, "Connection failed: 111 ECONNREFUSED")
+    assert Sparing().filter(line)
+    assert line.levelname == "WARNING"
+
+
+def test_the_streaming_stack_never_logs_what_is_in_records_at_debug() -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        configure_logging("DEBUG", stream=io.StringIO())
+        assert logging.getLogger("borderflow.x").isEnabledFor(logging.DEBUG)
+        assert not logging.getLogger("aiokafka.conn").isEnabledFor(logging.DEBUG)
+        assert not logging.getLogger("kafka.protocol").isEnabledFor(logging.DEBUG)
+    finally:
+        root.handlers[:] = handlers
+        configure_logging("INFO", stream=io.StringIO())
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
