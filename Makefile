@@ -27,8 +27,8 @@ demo: install ## the whole loop on this machine, with a live view: make demo DUR
 test: install ## all tests that need no Docker and no Java, with coverage: make test TESTS=tests/unit
 	$(BIN)/python -m pytest -m "not kafka" --cov --cov-report=term:skip-covered $(TESTS)
 
-test-kafka: install ## the broker tests on Apache Kafka nodes (needs Java 17 or newer and Maven)
-	BORDERFLOW_TEST_KAFKA=1 $(BIN)/python -m pytest -m "kafka or broker" $(TESTS)
+test-kafka: install ## broker and fault tests on Apache Kafka (Java 17, Maven): make test-kafka SEEDS=20 JOBS=1
+	BORDERFLOW_TEST_KAFKA=1 $(if $(SEEDS),BORDERFLOW_FAULT_SEEDS=$(SEEDS)) $(BIN)/python -m pytest -m "kafka or broker" --numprocesses $(or $(JOBS),3) --dist loadfile $(TESTS)
 
 lint: install ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -15,13 +15,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kafka.admin import KafkaAdminClient
 from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError, KafkaError
 
 from agents.risk.policy import Policy
-from schemas.registry import dead_letter_topics
+from schemas.registry import dead_letter_topics, declarations
 from streams.deadletter import dead_letter_topic
 from streams.settings import Settings, SettingsError
 from streams.topics import admin, topic_differences
@@ -58,7 +59,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
         return
     yield from _settings(settings, environ)
     yield _versions()
-    yield _disk()
+    yield _disk(settings)
     yield _clock()
     try:
         topology = _topology(settings)
@@ -79,6 +80,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
             found = dict(_topics(settings))
             yield from found.values()
             if found["topics"].state != "wrong":
+                yield _leaders(client)
                 yield _rights(client, topology)
                 yield from _group(client, settings, topology)
     except (KafkaError, OSError) as error:
@@ -141,14 +143,17 @@ def _versions() -> Finding:
     return Finding("versions", "ok", f"borderflow {metadata.version('borderflow')}, Python {python}")
 
 
-def _disk() -> Finding:
-    folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
-    if free < LEAST_FREE_BYTES:
+def _disk(settings: Settings) -> Finding:
+    """Room for temporary files, and for the archive where there is one."""
+    folders = [Path(tempfile.gettempdir()), Path(settings.archive_dir)]
+    free = {folder: shutil.disk_usage(folder).free for folder in folders if folder.is_dir()}
+    short = {folder: left for folder, left in free.items() if left < LEAST_FREE_BYTES}
+    shown = ", ".join(f"{left / 1e9:.1f} GB free in {folder}" for folder, left in (short or free).items())
+    if short:
         return Finding(
-            "disk", "warning", f"{free / 1e6:.0f} MB free in {folder}", "free some space before logs cannot be written"
+            "disk", "warning", shown, "free some space; the archive stops, without a loss, when there is none left"
         )
-    return Finding("disk", "ok", f"{free / 1e9:.0f} GB free in {folder}")
+    return Finding("disk", "ok", shown)
 
 
 def _clock() -> Finding:
@@ -198,9 +203,8 @@ def _topics(settings: Settings) -> Iterator[tuple[str, Finding]]:
     described = describe_declared(settings)
     missing = [wanted.name for wanted, found in described if found is None]
     if missing:
-        shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
         yield "topics", Finding(
-            "topics", "wrong", f"missing, or hidden from this user: {shown}",
+            "topics", "wrong", f"missing, or hidden from this user: {_some(missing)}",
             "run `borderflow topics create` as a user who may (ops/acls.yaml: topics-administrator)",
         )  # fmt: skip
         return
@@ -220,6 +224,33 @@ def _topics(settings: Settings) -> Iterator[tuple[str, Finding]]:
         return
     yield "topics", Finding("topics", "ok", f"all {len(described)} as declared")
     yield "dead letters", Finding("dead letters", "ok", f"{len(dead_letter_topics())} topics to bury in")
+
+
+def _leaders(client: KafkaAdminClient) -> Finding:
+    """Whether every partition has a leader, and all its replicas in sync."""
+    headless, behind = [], []
+    for topic in client.describe_topics([*declarations(), *dead_letter_topics()]):
+        for partition in topic["partitions"]:
+            name = f"{topic['name']}[{partition['partition_index']}]"
+            if partition["leader_id"] < 0:
+                headless.append(name)
+            elif len(partition["isr_nodes"]) < len(partition["replica_nodes"]):
+                behind.append(name)
+    if headless:
+        return Finding(
+            "partitions", "wrong", f"{len(headless)} without a leader: {_some(headless)}",
+            "start the brokers that hold them; until then nothing is read from them or written to them",
+        )  # fmt: skip
+    if behind:
+        return Finding(
+            "partitions", "warning", f"{len(behind)} with replicas that are missing or behind: {_some(behind)}",
+            "look for a broker that is down or slow; one more loss and writes are refused (min.insync.replicas)",
+        )  # fmt: skip
+    return Finding("partitions", "ok", "all have a leader and their replicas")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _rights(client: KafkaAdminClient, topology: Topology) -> Finding:

@@ -15,12 +15,20 @@ from tests.real_kafka.fixtures import kafka_nodes
 __all__ = ["kafka_nodes"]
 
 PARTITIONS = 4
-LINES: list[str] = []
+ACCOUNT = "account"
 
 
 def seeds() -> list[int]:
     """The seeds of the random faults: `BORDERFLOW_FAULT_SEEDS` says how many (20 for the record, 2 by default)."""
     return list(range(int(os.environ.get("BORDERFLOW_FAULT_SEEDS") or 2)))
+
+
+def slack_s() -> float:
+    """Seconds that a takeover may take beyond what is promised, because other tests run beside this one.
+
+    `BORDERFLOW_FAULT_SLACK_S` (30 by default) is 0 for the record.
+    """
+    return float(os.environ.get("BORDERFLOW_FAULT_SLACK_S") or 30)
 
 
 def surroundings(cluster: Cluster) -> dict[str, str]:
@@ -47,12 +55,14 @@ def settings_of(environment: dict[str, str]) -> Settings:
 @pytest.fixture
 def keep_account(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Notes a line that is printed at the end of the run."""
-    return lambda line: LINES.append(f"{request.node.name}: {line}")
+    return lambda line: request.node.user_properties.append((ACCOUNT, f"{request.node.name}: {line}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the accounts."""
-    if LINES:
+    """Print the accounts (of every process that ran tests)."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]
+    lines = sorted(line for one in reports for name, line in one.user_properties if name == ACCOUNT)
+    if lines:
         terminalreporter.section("accounts")
-        for line in LINES:
+        for line in lines:
             terminalreporter.write_line(line)

@@ -57,7 +57,7 @@ def wait_until_one_ends(crew: Crew, within_s: float = 60) -> dict[str, int]:
 def test_when_the_dead_letter_topic_goes_missing_the_worker_stops_and_says_so_and_nothing_is_lost(
     kafka_node: Cluster, tmp_path: Path, keep_account: Callable[[str], None]
 ) -> None:
-    environment = surroundings(kafka_node)
+    environment = {**surroundings(kafka_node), "BORDERFLOW_REQUEST_TIMEOUT_S": "12"}
     settings = settings_of(environment)
     dead_letters = f"{settings.group}-crossings-dlq"
     with Crew(environment, tmp_path) as crew:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.account import take_account
-from tests.faults.conftest import PARTITIONS, seeds, settings_of, surroundings
+from tests.faults.conftest import PARTITIONS, seeds, settings_of, slack_s, surroundings
 from tests.faults.crew import Crew
 from tests.faults.disturbing import disturb
 from tests.faults.lodger import Lodger
@@ -50,10 +50,10 @@ def test_every_crossing_is_decided_once_whatever_becomes_of_the_workers(
     assert account.lodged == lodged
     assert account.balanced, account.line()
     if steady:
-        assert account.slowest_s < settings.session_timeout_s + 10, account.line()
+        assert account.slowest_s < settings.session_timeout_s + 10 + slack_s(), account.line()
 
 
-@pytest.mark.parametrize("pause_s", [0.0, 0.5, 1.5, 3.0])
+@pytest.mark.parametrize("pause_s", [0.0, 1.5])
 def test_a_worker_that_was_thrown_out_of_the_group_still_stops_in_good_order(
     kafka_node: Cluster, tmp_path: Path, keep_account: Callable[[str], None], pause_s: float
 ) -> None:

@@ -74,7 +74,10 @@ def test_a_worker_logs_in_and_counts_crossings(guarded_kafka: Cluster, tmp_path:
     with guarded_kafka.admin() as admin:
         apply(admin, Component(what="the toy", groups=mine, read=mine, write=mine), f"User:{TOY}")
         admin.create_topics(
-            {f"{group}-{name}": {"num_partitions": 2, "replication_factor": 1} for name in ("crossings", "tallies")}
+            {
+                f"{group}-{name}": {"num_partitions": count, "replication_factor": 1}
+                for name, count in {"crossings": 2, "tallies": 2, "crossings-dlq": 1}.items()
+            }
         )
     asyncio.run(lodge(settings, 50, 2))
     with worker(environment, tmp_path / "log"):
