@@ -216,8 +216,10 @@ class BorderApp(faust.App):
 
     async def _note_assignment(self, app: Any, assigned: set[TP], **kwargs: Any) -> None:
         self.borderflow_assigned = True
+        # Another worker may have decided while this one was not a member, even from the offset where a state ends.
+        kept = assigned if cast(BatchConsumer, self.consumer).stayed() else set()
         for host in self.hosts.values():
-            host.forget(lambda topic, partition: TP(topic, partition) in assigned)
+            host.forget(lambda topic, partition: TP(topic, partition) in kept)
 
     def on_rebalance_start(self) -> None:
         """Note when the rebalance began."""

@@ -24,7 +24,8 @@ _VERSION = 0
 class FewMove(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafka ships no types
     """The assignor of one consumer. A member that the group threw out (`evicted`) claims nothing of what it had."""
 
-    name = "borderflow-few-move"
+    name = "roundrobin"
+    """So that workers that have aiokafka's own round robin may be in the group: they ignore what members claim."""
 
     def __init__(self, evicted: Callable[[], bool]) -> None:
         self._evicted = evicted
@@ -32,8 +33,9 @@ class FewMove(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafka ship
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
         """What this member subscribes to, and has."""
-        held: dict[str, list[int]] = {} if self._evicted() else self._held
-        return ConsumerProtocolMemberMetadata(_VERSION, list(topics), msgspec.json.encode(held))
+        if self._evicted():
+            self._held = {}
+        return ConsumerProtocolMemberMetadata(_VERSION, list(topics), msgspec.json.encode(self._held))
 
     def assign(
         self, cluster: Any, members: Mapping[str, ConsumerProtocolMemberMetadata]

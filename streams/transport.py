@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import aiokafka
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import TRANSPORTS
@@ -27,6 +26,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from mode.utils.futures import notify
 
+from streams.assignment import FewMove
 from streams.deliveries import Deliveries
 from streams.producing import new_producer
 from streams.wire import Record
@@ -97,7 +97,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             **settings.client_options(),
             client_id=f"{settings.group}-worker",
             group_id=self.app.conf.id,
-            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            partition_assignment_strategy=[FewMove(lambda: self.evicted)],
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_poll_records=settings.batch_records,
@@ -158,6 +158,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._consumer
         return consumer is not None and bool(consumer._coordinator.generation == _NO_GENERATION)
 
+    @property
+    def member(self) -> str:
+        """What the group calls this member; another one after it was thrown out."""
+        return "" if self._consumer is None else str(self._consumer._coordinator.member_id)
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False when it did not happen, in which case the caller keeps the offsets for the next time.
 
@@ -203,6 +208,7 @@ class BatchConsumer(driver.Consumer):
         self.room = 0
         self.last_commit: dict[TP, float] = {}
         self._draining: int | None = None
+        self._member = ""
         self._deliveries = Deliveries()
         self._has_room = asyncio.Event()
 
@@ -221,6 +227,11 @@ class BatchConsumer(driver.Consumer):
         During an orderly rebalance the batch in hand may be finished, because the group waits for it.
         """
         return batch.epoch in (self.epoch, self._draining) and not self._thread.evicted
+
+    def stayed(self) -> bool:
+        """Whether this worker was a member without a break since this was last asked."""
+        before, self._member = self._member, self._thread.member
+        return self._member == before
 
     def _new_epoch(self) -> None:
         self.epoch += 1

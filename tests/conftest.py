@@ -15,6 +15,9 @@ from tests.real_kafka.fixtures import asked_for, kafka_node
 
 __all__ = ["kafka_node"]
 
+ACCOUNT = "account"
+"""The user property of a test that holds a line on what became of every record it lodged."""
+
 
 @pytest.fixture(scope="session")
 def broker_environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
@@ -65,3 +68,13 @@ def create_topics(broker_settings: Settings) -> Iterator[Callable[[dict[str, int
 
     yield create
     admin.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the accounts (of every process that ran tests)."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]
+    lines = sorted(line for one in reports for name, line in one.user_properties if name == ACCOUNT)
+    if lines:
+        terminalreporter.section("accounts")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -1,4 +1,4 @@
-"""Fixtures of the fault tests, and the accounts at the end of a run."""
+"""Fixtures of the fault tests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from streams.settings import Settings
+from tests.conftest import ACCOUNT
 from tests.real_kafka.cluster import Cluster
 from tests.real_kafka.fixtures import kafka_nodes
 
 __all__ = ["kafka_nodes"]
 
 PARTITIONS = 4
-ACCOUNT = "account"
 
 
 def seeds() -> list[int]:
@@ -56,13 +56,3 @@ def settings_of(environment: dict[str, str]) -> Settings:
 def keep_account(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Notes a line that is printed at the end of the run."""
     return lambda line: request.node.user_properties.append((ACCOUNT, f"{request.node.name}: {line}"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the accounts (of every process that ran tests)."""
-    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]
-    lines = sorted(line for one in reports for name, line in one.user_properties if name == ACCOUNT)
-    if lines:
-        terminalreporter.section("accounts")
-        for line in lines:
-            terminalreporter.write_line(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,3 +95,13 @@ def test_claims_of_another_kind_of_worker_are_no_claims() -> None:
     mine.user_data = b"\x00\xff"
     assigned = assignor.assign(OneTopic(), {"me": mine})
     assert [at.partition for at in assigned["me"].partitions()] == [0, 1, 2, 3]
+
+
+def test_workers_with_round_robin_and_ours_can_be_in_one_group_whichever_leads() -> None:
+    ours = FewMove(lambda: False)
+    assert ours.name == RoundRobinPartitionAssignor.name
+    group = {"old": RoundRobinPartitionAssignor.metadata(["screened"]), "new": ours.metadata(["screened"])}
+    for leader in (ours, RoundRobinPartitionAssignor):
+        assigned = leader.assign(OneTopic(), group)
+        assert sorted(len(one.partitions()) for one in assigned.values()) == [2, 2]
+        ours.on_assignment(assigned["new"])
