@@ -18,8 +18,8 @@ import faust
 from aiokafka.errors import UnknownError
 from faust.types import TP
 from faust.types.app import AppT
-from prometheus_client.registry import Collector
 from kafka.errors import KafkaError
+from prometheus_client.registry import Collector
 
 from agents.step import Step
 from schemas import codec

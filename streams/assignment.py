@@ -3,7 +3,7 @@
 A partition that moves has its state rebuilt from the log by its new owner, so a takeover is as quick as few move.
 Kafka's round robin moves nearly all of them when a worker goes; its sticky one moves few but evens out their number
 over all topics together, and a worker could end up with all of one step's partitions.
-docs/adr/0010-few-partitions-move.md.
+docs/adr/0012-few-partitions-move.md.
 """
 
 from __future__ import annotations
