@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -45,6 +46,9 @@ GIVE_UP_S = 25.0
 Less than the 30 s after which Kubernetes kills. An idempotent producer tries for ever while brokers refuse writes, so
 waiting for the batch in hand might never end; it is not committed, so the next owner of the partition gets it.
 """
+
+COLLECT = (100_000, 50, 100)
+"""How rarely the cycle collector looks: states are large and hold no cycles, and the default costs 8% of an item."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,8 @@ class BorderApp(faust.App):
             if self.should_stop:
                 return
             self.hosts[step.name] = await self._host(step)
+        gc.collect()
+        gc.freeze()  # code and what was learnt before: not to be looked through again
 
     async def _host(self, step: Step) -> StepHost:
         producer = cast(BatchProducer, self.producer)
@@ -269,6 +275,7 @@ def run(app: BorderApp) -> None:
     configure_logging(app.borderflow_settings.log_level)
     worker = app.Worker(override_logging=False, redirect_stdouts=False, quiet=True)
     worker.spinner = None  # it writes to the terminal, and control characters to a file
+    gc.set_threshold(*COLLECT)
     worker.execute_from_commandline()
 
 

@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from agents.risk.policy import Policy
 from agents.step import Outcome, Step
 from load.bench.deciders import deciders
 from load.bench.flame import draw, sampled
@@ -90,9 +91,9 @@ class _TimedStep:
 class Line:
     """The three steps that every item passes, hosted over logs in memory."""
 
-    def __init__(self, timed: Timed | None = None, partitions: int = 4) -> None:
+    def __init__(self, timed: Timed | None = None, partitions: int = 4, policy: Policy | None = None) -> None:
         self.logs = MemoryLogs(partitions, frozenset(("monitoring",)))
-        made = deciders(load_policy())
+        self.deciders = made = deciders(policy or load_policy())
         as_it_is: Callable[[str, Any], Any] = lambda _, call: call  # noqa: E731
         time = timed or as_it_is
         if timed:
@@ -176,7 +177,11 @@ def measured(recorded: Recording) -> dict[str, float]:
 
 def plain(recorded: Recording, timed: Timed | None = None) -> float:
     """Microseconds an item of one run, with timers or without."""
-    line = Line(timed)
+    return timed_run(Line(timed), recorded, timed)
+
+
+def timed_run(line: Line, recorded: Recording, timed: Timed | None = None) -> float:
+    """Microseconds of processor time an item that `line` takes for a recording, lodging it left out."""
     gc.collect()
     gc.freeze()
     spent = 0.0

@@ -1,0 +1,111 @@
+"""Event to alert in open loop: `python -m load.bench.latency`.
+
+Finds the highest rate that one worker sustains on the embedded broker (nothing lags: the 99th percentile of the run
+stays under two seconds and the driver keeps its schedule), then measures at 10, 50 and 80% of it. Latencies count from
+the intended send time (`load/driver.py`), over everything in between: the lodger's own 5 ms ticks, three passes through
+the broker, deciding, and the reader's fetch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from load.ahead import Ahead
+from load.bench.border import Border
+from load.driver import Driver
+from load.ledger import Ledger
+from load.world import START, World
+from streams.policies import load_policy
+
+SHARES = (0.1, 0.5, 0.8)
+STEP = 1.3
+WARM_S = 5.0
+PER_DAY = 400_000
+
+
+def lodged(border: Border, seed: int, rate: float, duration_s: float) -> dict[str, Any]:
+    """The summary of an open-loop run."""
+    world = World(seed, items_per_day=PER_DAY, start=START + timedelta(days=seed), keep=1_000)
+    ahead = Ahead(world.lodgements())
+    ledger = Ledger(load_policy().capacity_share, world.start)
+    driver = Driver(
+        border.settings.client_options(), ahead, rate, ledger, duration_s=duration_s, drain_s=60.0
+    )  # fmt: skip
+    try:
+        asyncio.run(driver.run())
+    finally:
+        ahead.close()
+    return {**driver.sent.summary(), **driver.ledger.summary()}
+
+
+def sustained(run: dict[str, Any]) -> bool:
+    """Whether neither the worker nor the driver fell behind."""
+    return not run["missing"] and not run["driver_fell_behind"] and run["decision_latency_ms"]["p99"] < 2000.0
+
+
+def measure(console: Console, first: float, duration_s: float, highest: float | None) -> dict[str, Any]:
+    """The highest sustainable rate, and the latencies at shares of it."""
+    with Border(partitions=2) as border:
+        border.start("worker")
+        border.ready("worker")
+        lodged(border, 1, 100.0, WARM_S)
+        seed = 2
+        if highest is None:
+            rate = first
+            while True:
+                run = lodged(border, seed, rate, duration_s)
+                seed += 1
+                ok = sustained(run)
+                console.print(f"{rate:,.0f}/s: p99 {run['decision_latency_ms']['p99']:,.0f} ms, "
+                              f"{'sustained' if ok else 'not sustained'}", highlight=False)  # fmt: skip
+                if not ok:
+                    break
+                highest, rate = rate, rate * STEP
+        if highest is None:
+            raise SystemExit(f"not even {first:g} items/s were sustained")
+        rows = []
+        for share in SHARES:
+            used = border.cpu_seconds("worker")
+            run = lodged(border, seed, share * highest, duration_s)
+            seed += 1
+            used = border.cpu_seconds("worker") - used
+            rows.append({
+                "share": share, "rate": share * highest, "alerts": run["alerts"], "alert_ms": run["latency_ms"],
+                "decision_ms": run["decision_latency_ms"], "driver_lag_ms": run["driver_lag_ms"],
+                "cpu_us_per_item": used / max(1, run["lodged"]) * 1e6,
+            })  # fmt: skip
+    return {"highest_rate": highest, "rows": rows}
+
+
+def main() -> None:
+    """Print the table; write the JSON file that was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m load.bench.latency", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--first", type=float, default=1000.0, help="the first rate to try, items a second")
+    parser.add_argument("--highest", type=float, help="take this as the highest sustainable rate, do not look for it")
+    parser.add_argument("--duration", type=float, default=20.0, help="seconds of each run")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    console = Console()
+    figures = measure(console, asked.first, asked.duration, asked.highest)
+    table = Table("rate", "alerts", "event to alert p50 / p99 / p99.9", "event to decision p50 / p99 / p99.9",
+                  "CPU us an item", title=f"highest sustainable: {figures['highest_rate']:,.0f} items/s")  # fmt: skip
+    for row in figures["rows"]:
+        shown = "{p50:.0f} / {p99:.0f} / {p999:.0f} ms"
+        alert, decision = (shown.format(**row[key]) for key in ("alert_ms", "decision_ms"))
+        table.add_row(f"{row['rate']:,.0f} ({row['share']:.0%})", str(row["alerts"]), alert, decision,
+                      f"{row['cpu_us_per_item']:.0f}")  # fmt: skip
+    console.print(table)
+    if asked.json:
+        asked.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
