@@ -19,7 +19,7 @@ PARTITIONS = 4
 
 
 def seeds() -> list[int]:
-    """The seeds of the random faults, by `BORDERFLOW_FAULT_SEEDS`: how many (20 for the record, 2 by default), or 4-7."""
+    """The seeds of the random faults, by `BORDERFLOW_FAULT_SEEDS`: how many (2; 20 for the record), or 4-7."""
     first, dash, last = (os.environ.get("BORDERFLOW_FAULT_SEEDS") or "2").partition("-")
     return list(range(int(first), int(last) + 1)) if dash else list(range(int(first)))
 
