@@ -182,7 +182,13 @@ class Demo:
         if plan.brokers is None:
             with self._doing("starting the broker"):
                 children.environment["BORDERFLOW_PARTITIONS"] = str(PARTITIONS * plan.workers)
-                children.start_broker()
+                bootstrap = children.start_broker()
+            self._feed.at(f"embedded broker, {bootstrap}")
+            self._console.print(
+                f"from another terminal: BORDERFLOW_BROKERS={bootstrap} borderflow doctor",
+                highlight=False,
+                soft_wrap=True,
+            )
         with self._doing("creating topics"):
             # 1: an existing cluster has topics that differ from their declarations, in partitions for example.
             children.run("topics", "topics", "create", content_with=(0,) if plan.brokers is None else (0, 1))

@@ -46,6 +46,10 @@ class Feed:
         self._history_at = self._began
         self._counts: deque[tuple[float, int, int]] = deque()
 
+    def at(self, brokers: str) -> None:
+        """Where the brokers are."""
+        self._brokers = brokers
+
     def begin(self) -> None:
         """Lodging begins: the clock of the view starts."""
         self._began = self._history_at = time.monotonic()

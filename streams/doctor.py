@@ -25,7 +25,7 @@ from agents.risk.policy import Policy
 from schemas.registry import dead_letter_topics, declarations
 from streams.deadletter import dead_letter_topic
 from streams.settings import Settings, SettingsError
-from streams.topics import admin, topic_differences
+from streams.topics import TopicsUnfitError, admin, check_topics, topic_differences
 from streams.topics import describe_topics as describe_declared
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     try:
         with admin(settings) as client:
             yield from _brokers(client, settings, unreachable)
-            found = dict(_topics(settings))
+            found = dict(_topics(settings, topology))
             yield from found.values()
             if found["topics"].state != "wrong":
                 yield _leaders(client)
@@ -85,7 +85,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
                 yield from _group(client, settings, topology)
     except (KafkaError, OSError) as error:
         yield Finding(
-            "brokers", "wrong", f"the brokers do not let this process in: {type(error).__name__}: {error}",
+            "brokers", "wrong", f"the brokers do not let this process in: {str(error) or type(error).__name__}",
             "compare BORDERFLOW_SECURITY_PROTOCOL, BORDERFLOW_SASL_* and BORDERFLOW_TLS_* with the brokers' listeners",
         )  # fmt: skip
 
@@ -199,7 +199,7 @@ def _brokers(client: KafkaAdminClient, settings: Settings, unreachable: list[str
         yield Finding("brokers", "ok", f"{len(members)} in the cluster, at {settings.brokers}")
 
 
-def _topics(settings: Settings) -> Iterator[tuple[str, Finding]]:
+def _topics(settings: Settings, topology: Topology) -> Iterator[tuple[str, Finding]]:
     described = describe_declared(settings)
     missing = [wanted.name for wanted, found in described if found is None]
     if missing:
@@ -208,18 +208,20 @@ def _topics(settings: Settings) -> Iterator[tuple[str, Finding]]:
             "run `borderflow topics create` as a user who may (ops/acls.yaml: topics-administrator)",
         )  # fmt: skip
         return
-    differs = [said for wanted, found in described for said in topic_differences(wanted, found)]
-    partitions = [said for said in differs if "partitions" in said or "replicas" in said]
-    if partitions:
+    try:
+        check_topics(settings, topology.steps, [follow.topic for follow in topology.follows])
+    except TopicsUnfitError as error:
         yield "topics", Finding(
-            "topics", "wrong", "; ".join(partitions[:3]),
-            "set BORDERFLOW_PARTITIONS and BORDERFLOW_REPLICATION to what the topics have (keys must not move)",
+            "topics", "wrong", str(error),
+            "a worker does not start: state is a fold of equally many partitions; create the topics anew",
         )  # fmt: skip
         return
+    differs = [said for wanted, found in described for said in topic_differences(wanted, found)]
     if differs:
         yield "topics", Finding(
-            "topics", "warning", "; ".join(differs[:3]),
-            "`borderflow topics describe TOPIC` shows the declaration; change the topic with kafka-configs.sh",
+            "topics", "warning", _some(differs),
+            "keep BORDERFLOW_PARTITIONS and BORDERFLOW_REPLICATION at what the topics have (keys must not move); "
+            "change anything else with kafka-configs.sh (`borderflow topics describe TOPIC` shows the declaration)",
         )  # fmt: skip
         return
     yield "topics", Finding("topics", "ok", f"all {len(described)} as declared")

@@ -12,7 +12,6 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 app = App(name="doctor", help="Check settings, brokers, topics, rights, workers, clock and disk; say what to do.")
 
@@ -39,8 +38,9 @@ def doctor(
         )
         sys.stdout.write("\n")
         return int(wrong)
-    table = Table("check", "", "found", "what to do", box=None)
+    console = Console(highlight=False, soft_wrap=True)
     for one in findings:
-        table.add_row(one.check, f"[{_COLOURS[one.state]}]{one.state}[/]", escape(one.found), escape(one.advice))
-    Console(highlight=False, soft_wrap=True).print(table)
+        console.print(f"[{_COLOURS[one.state]}]{one.state:7}[/]  {one.check:12}  {escape(one.found)}")
+        if one.advice:
+            console.print(f"{'':23}[dim]what to do:[/] {escape(one.advice)}")
     return int(wrong)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streams.doctor import Finding, examine
-from streams.topics import create_topics
+from streams.topics import admin, create_topics
 from tests.integration.border import Border, border
 from tests.real_kafka.fixtures import asked_for
 
@@ -64,8 +64,8 @@ def test_each_broken_border_gets_the_line_that_mends_it(at: Border, tmp_path: Pa
     assert (missing.check, "borderflow topics create" in missing.advice) == ("topics", True)
     create_topics(at.settings)
 
-    other = the_wrong_one({**healthy, "BORDERFLOW_PARTITIONS": "7"})
-    assert (other.check, "has 4 partitions, declared 7" in other.found) == ("topics", True)
+    other = findings({**healthy, "BORDERFLOW_PARTITIONS": "7"})["topics"]
+    assert (other.state, "has 4 partitions, declared 7" in other.found) == ("warning", True)
 
     policy = tmp_path / "policy.yaml"
     policy.write_text("version: broken")
@@ -80,3 +80,11 @@ def test_each_broken_border_gets_the_line_that_mends_it(at: Border, tmp_path: Pa
 def test_a_misspelt_variable_is_a_warning(at: Border) -> None:
     found = findings({**at.environment, "BORDERFLOW_BROKRES": "x"})
     assert "BORDERFLOW_BROKRES" in found["settings"].found
+
+
+def test_logs_that_are_not_partitioned_alike_are_wrong(at: Border) -> None:
+    with admin(at.settings) as client:
+        client.create_topics({"decisions": {"num_partitions": 3, "replication_factor": 1}}, wait_for_metadata=True)
+    create_topics(at.settings)
+    unlike = the_wrong_one(at.environment)
+    assert (unlike.check, "filtered has 4 partitions and decisions 3" in unlike.found) == ("topics", True)
