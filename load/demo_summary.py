@@ -94,6 +94,8 @@ def _by_layer(summary: Mapping[str, Any]) -> Table:
     for name in ("selected", "inspected", "seizure rate"):
         table.add_column(name, justify="right")
     table.add_column("")
+    table.add_column("after warm-up", justify="right")
+    later = summary["seizure_rate_after_warm_up"]
     for layer in LAYERS:
         if layer in summary["seizure_rate"]:
             rate = summary["seizure_rate"][layer]
@@ -103,6 +105,7 @@ def _by_layer(summary: Mapping[str, Any]) -> Table:
                 f"{summary['inspected_by_layer'][layer]:,}",
                 f"{rate:.1%}",
                 Text(bar(rate, 24), style=LAYER_STYLES[layer]),
+                f"{later[layer]:.1%}" if layer in later else "-",
             )
     return table
 

@@ -71,14 +71,15 @@ class Ledger:
     """Fed with what is lodged and with what is seen on the topics, in any order.
 
     `capacity_share` is the policy's, to be held against coverage. Coverage is counted over items lodged (event time)
-    from `warm_up_until` on, when that is given. Times are wall milliseconds; latencies are those of first sightings.
+    from `warm_up_until` on, when that is given; seizure rates are those of the whole run, and of the same items.
+    Times are wall milliseconds; latencies are those of first sightings.
     """
 
     def __init__(self, capacity_share: float = 0.02, warm_up_until: datetime | None = None) -> None:
         self.capacity_share = capacity_share
         self.warm_up_until = warm_up_until
         self._partitions: dict[tuple[str, int], _Partition] = {}
-        self._alerts: dict[str, tuple[Layer | None, tuple[Layer, ...]]] = {}
+        self._alerts: dict[str, tuple[Layer | None, tuple[Layer, ...], bool]] = {}  # the last: after the warm-up
         self._results: dict[str, tuple[str, InspectionOutcome]] = {}
         self._result_ids: set[str] = set()
         self._covered: Counter[str] = Counter()
@@ -126,7 +127,7 @@ class Ledger:
         self.decided_items += 1
         self.lanes[decision.lane] += 1
         self.selected_items += decision.selected
-        if self.warm_up_until is None or decision.lodged_at >= self.warm_up_until:
+        if self._is_warm(decision.lodged_at):
             self._covered[decision.control_point] += 1
             self._selected[decision.control_point] += decision.selected
         if decision.model_version > self.model_version:
@@ -142,7 +143,7 @@ class Ledger:
         if decision.decision_id in self._alerts:
             self.redelivered += 1
             return False
-        self._alerts[decision.decision_id] = (decision.layer, decision.layers)
+        self._alerts[decision.decision_id] = (decision.layer, decision.layers, self._is_warm(decision.lodged_at))
         self.alert_latency.record_value(_bounded(wall_ms - decision.origin.sent_ms))
         return True
 
@@ -200,14 +201,16 @@ class Ledger:
                     if first + index not in held.decided and first + index not in held.dead:
                         yield Item(topic, number, offset, index)
 
-    def arms(self) -> dict[str, Arm]:
-        """Selections, inspections and finds by the layer that selected.
+    def arms(self, *, warm: bool = False) -> dict[str, Arm]:
+        """Selections, inspections and finds by the layer that selected; `warm`: of items after the warm-up only.
 
         `exploration` is the whole audit sample: the items that its draw chose, whichever layer came first, so that
         its rates are those of a uniform sample.
         """
         counts: dict[str, list[int]] = {}
-        for decision_id, (layer, layers) in self._alerts.items():
+        for decision_id, (layer, layers, is_warm) in self._alerts.items():
+            if warm and not is_warm:
+                continue
             known = self._results.get(decision_id)
             outcome = known[1] if known else None
             chosen = {layer or "none"}
@@ -257,7 +260,7 @@ class Ledger:
                     both += has and (whole or refused)
                     missing += not (has or whole or refused)
             strays += len(held.decided) + len(held.dead) - settled
-        arms = self.arms()
+        arms, later = self.arms(), self.arms(warm=True)
         return {
             "lodged": self.lodged_items,
             "decided": decided,
@@ -276,6 +279,8 @@ class Ledger:
             },
             "seizure_rate": {name: arm.seizure_rate for name, arm in arms.items()},
             "hit_rate": {name: arm.hit_rate for name, arm in arms.items()},
+            "seizure_rate_after_warm_up": {name: arm.seizure_rate for name, arm in later.items()},
+            "inspected_after_warm_up": {name: arm.inspected for name, arm in later.items()},
             "selected_by_layer": {name: arm.selected for name, arm in arms.items()},
             "inspected_by_layer": {name: arm.inspected for name, arm in arms.items()},
             "model_version": self.model_version,
@@ -286,6 +291,9 @@ class Ledger:
             "results_refused_by_reason": dict(sorted(self.results_refused.items())),
             "lanes": dict(sorted(self.lanes.items())),
         }
+
+    def _is_warm(self, lodged_at: datetime) -> bool:
+        return self.warm_up_until is None or lodged_at >= self.warm_up_until
 
     def _partition(self, topic: str, partition: int) -> _Partition:
         held = self._partitions.get((topic, partition))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import msgspec
 import pytest
@@ -130,6 +131,21 @@ def test_the_exploration_arm_holds_all_items_of_its_draw() -> None:
     assert summary["inspected_by_layer"] == {"exploration": 2, "model": 2}
     assert summary["inspected"] == 3
     assert summary["alerts"] == 5
+
+
+def test_seizure_rates_after_the_warm_up_leave_out_what_was_lodged_before() -> None:
+    until = decision(0).lodged_at
+    ledger = Ledger(warm_up_until=until)
+    for offset, (hours, outcome) in enumerate(((-2, "clear"), (-1, "clear"), (0, "seizure"), (1, "clear"))):
+        seen = msgspec.structs.replace(
+            decision(offset, layer="model", layers=("model",)), lodged_at=until + timedelta(hours=hours)
+        )
+        ledger.saw_alert(AlertSeen(seen), 1_030)
+        ledger.saw_result(ResultSeen(f"r{offset}", seen.decision_id, cast("InspectionOutcome", outcome)))
+    summary = ledger.summary()
+    assert summary["seizure_rate"] == {"model": 0.25}
+    assert summary["seizure_rate_after_warm_up"] == {"model": 0.5}
+    assert summary["inspected_after_warm_up"] == {"model": 2}
 
 
 def test_the_first_result_counts_until_it_is_corrected() -> None:

@@ -104,7 +104,7 @@ def summary(**changes: Any) -> dict[str, Any]:
         "lodged": 36_000, "decided": 35_640, "dead_lettered": 360, "missing": 0, "doubled": 0, "doubled_raw": 0,
         "send_failures": 0, "items_per_second": 399.6, "latency_ms": {"p50": 41.0, "p99": 130.0},
         "worker_us_per_item": 700.0, "model_version": 500, "alerts": 720, "coverage": 0.02, "capacity_share": 0.02,
-        "seizure_rate": layers, "selected_by_layer": dict.fromkeys(layers, 100),
+        "seizure_rate": layers, "seizure_rate_after_warm_up": layers, "selected_by_layer": dict.fromkeys(layers, 100),
         "inspected_by_layer": dict.fromkeys(layers, 90), "dead_letters_by_reason": {"not-json": 300, "late": 60},
         "results_refused_by_reason": {"already-resolved": 2}, "inspected": 700,
         **changes,
