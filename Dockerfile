@@ -16,8 +16,11 @@ RUN /opt/borderflow/bin/pip install --no-deps . && /opt/borderflow/bin/pip unins
 
 FROM python:3.12.12-slim-bookworm
 LABEL org.opencontainers.image.title="borderflow" org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin borderflow
+RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin borderflow \
+ && install --directory --owner=10001 --group=10001 /var/lib/borderflow
 COPY --from=build /opt/borderflow /opt/borderflow
+# Where the archive, the audit trail and the console keep their files; mount a volume here.
+WORKDIR /var/lib/borderflow
 ENV PATH=/opt/borderflow/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 EXPOSE 6066

@@ -23,7 +23,9 @@ from streams.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {PREFIX + one.name.upper(): one for one in dataclasses.fields(Settings)}
-OURS = ("topics", "worker", "load")
+OURS = ("topics", "worker", "load", "console", "archive", "audit")
+KEEPING = ("console", "archive", "audit")
+"""Those that keep files, in a volume of their own."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def resolved(text: str) -> str:
 
 
 def test_the_whole_system_is_in_the_compose_file(services: dict[str, Any]) -> None:
-    assert list(services) == ["kafka", "topics", "worker", "load", "prometheus", "grafana"]
+    assert list(services) == ["kafka", "topics", "worker", "load", *KEEPING, "prometheus", "grafana"]
     assert services["worker"]["deploy"]["replicas"] == 2
 
 
@@ -52,7 +54,7 @@ def test_every_setting_in_the_compose_file_is_one_that_the_code_reads(services: 
         environment = {key: resolved(value) for key, value in services[name]["environment"].items()}
         assert set(environment) <= set(SETTINGS)
         read = Settings.from_environment(environment)
-        assert read.brokers == "kafka:29092"
+        assert read.brokers == ("127.0.0.1:9092" if name == "console" else "kafka:29092")
         assert read.partitions == 4
 
 
@@ -67,13 +69,34 @@ def test_services_run_commands_that_exist(services: dict[str, Any], dockerfile: 
 
 def test_workers_wait_for_topics_and_topics_for_kafka(services: dict[str, Any]) -> None:
     assert services["topics"]["depends_on"]["kafka"]["condition"] == "service_healthy"
-    for name in ("worker", "load"):
+    for name in ("worker", "load", *KEEPING):
         assert services[name]["depends_on"]["topics"]["condition"] == "service_completed_successfully"
 
 
 def test_ports_are_published_on_loopback_only(services: dict[str, Any]) -> None:
     published = {port for service in services.values() for port in service.get("ports", ())}
     assert published == {"127.0.0.1:9092:9092", "127.0.0.1:9090:9090", "127.0.0.1:3000:3000"}
+
+
+def test_what_keeps_files_keeps_them_in_a_volume_that_it_may_write(services: dict[str, Any], dockerfile: str) -> None:
+    volumes = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["volumes"]
+    place = "/var/lib/borderflow"
+    assert f"install --directory --owner=10001 --group=10001 {place}" in dockerfile
+    for name in KEEPING:
+        assert services[name]["volumes"] == [f"{name}:{place}"]
+        assert name in volumes
+        read = Settings.from_environment({key: resolved(v) for key, v in services[name]["environment"].items()})
+        kept = {"console": read.console_trail_file, "archive": read.archive_dir, "audit": read.audit_dir}[name]
+        assert kept.startswith(f"{place}/")
+
+
+def test_the_console_is_on_loopback_of_the_machine(services: dict[str, Any]) -> None:
+    console = services["console"]
+    assert console["network_mode"] == "host"
+    assert "ports" not in console
+    read = Settings.from_environment({key: resolved(value) for key, value in console["environment"].items()})
+    assert (read.console_host, read.console_port) == (Settings().console_host, Settings().console_port)
+    assert f"HOST://{read.brokers}" in services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
 
 
 def test_the_brokers_listen_where_clients_are_told(services: dict[str, Any]) -> None:
