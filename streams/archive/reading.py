@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from streams.archive.rows import Archived, digest
 from streams.archive.sealing import ArchiveKey, Seal
 from streams.archive.writing import FORMAT, METADATA, ChunkFacts, digest_secret
 
-_COLUMNS = ("partition", "offset", "stamped_at", "key", "headers", "first", "value", "sealed", "digest")
+_COLUMNS = ("offset", "stamped_at", "key", "headers", "first", "value", "sealed", "digest")
 _BATCH = 2048
 
 
@@ -27,8 +29,12 @@ class ArchiveReader:
     catalogue: Catalogue
     key: ArchiveKey | None = None
 
-    def records(self, topic: str, partition: int, start: int = 0, upto: int | None = None) -> Iterator[Archived]:
+    def records(
+        self, topic: str, partition: int, start: int = 0, upto: int | None = None, before: str | None = None
+    ) -> Iterator[Archived]:
         """The records of a partition from offset `start` on, below `upto`, redelivered ones among them.
+
+        Chunks of which all records bear a date after `before` are passed over.
 
         Raises `ArchiveError` that names the file and the place: for a gap between files, a file that was cut or
         altered, one of a later format, and a seal that does not open.
@@ -36,6 +42,9 @@ class ArchiveReader:
         reached: int | None = None
         for chunk in self.catalogue.chunks(topic, partition):
             if chunk.last < start or (upto is not None and chunk.first >= upto):
+                continue
+            if before is not None and all(part.date > before for part in chunk.parts):
+                reached = chunk.last + 1 if reached in (None, chunk.first) else reached
                 continue
             if reached is not None and chunk.first != reached:
                 raise ArchiveError(
@@ -54,41 +63,33 @@ class ArchiveReader:
     def _of_chunk(self, chunk: Chunk) -> Iterator[Archived]:
         """The records of a chunk by offset. A chunk lies in as many files as it has dates, each in order of offsets."""
         streams = [self._of_part(part) for part in chunk.parts]
-        if len(streams) == 1:
-            yield from streams[0]
-            return
-        heads = {number: head for number, stream in enumerate(streams) if (head := next(stream, None)) is not None}
-        while heads:
-            number = min(heads, key=lambda n: heads[n].offset)
-            yield heads[number]
-            following = next(streams[number], None)
-            if following is None:
-                del heads[number]
-            else:
-                heads[number] = following
+        yield from heapq.merge(*streams, key=attrgetter("offset"))
 
     def _of_part(self, part: Part) -> Iterator[Archived]:
         path = self.catalogue.root / part.path
-        facts = chunk_facts(path, part)
+        with opened(path) as file:
+            yield from self._of_file(file, part, path)
+
+    def _of_file(self, file: pq.ParquetFile, part: Part, path: Path) -> Iterator[Archived]:
+        facts = _facts_of(file, part, path)
         seal = Seal.of_file(facts.sealed, self.key, part.topic, part.partition, path)
         known = not facts.digests or (self.key is not None and self.key.key_id == facts.digests)
         secret = (digest_secret(self.key) if facts.digests else b"") if known else None
         before, found = part.first - 1, 0
-        with opened(path) as file:
-            batches = file.iter_batches(_BATCH, columns=list(_COLUMNS))
-            while True:
-                try:
-                    batch = next(batches, None)
-                except (pa.ArrowException, OSError) as error:
-                    raise ArchiveError(f"{path}: damaged after offset {before}: {_short(error)}") from None
-                if batch is None:
-                    break
-                for record in _records(part, batch, seal, secret, path):
-                    if not before < record.offset <= part.last:
-                        raise ArchiveError(f"{path}: offset {record.offset} after {before} is out of place")
-                    before = record.offset
-                    found += 1
-                    yield record
+        batches = file.iter_batches(_BATCH, columns=list(_COLUMNS))
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise ArchiveError(f"{path}: damaged after offset {before}: {_short(error)}") from None
+            if batch is None:
+                break
+            for record in _records(part, batch, seal, secret, path):
+                if not before < record.offset <= part.last:
+                    raise ArchiveError(f"{path}: offset {record.offset} after {before} is out of place")
+                before = record.offset
+                found += 1
+                yield record
         if found != facts.records:
             raise ArchiveError(f"{path}: holds {found} records and says {facts.records}")
 
@@ -96,7 +97,11 @@ class ArchiveReader:
 def chunk_facts(path: Path, part: Part) -> ChunkFacts:
     """The metadata of a file, checked against its name. Raises `ArchiveError`."""
     with opened(path) as file:
-        said = (file.schema_arrow.metadata or {}).get(METADATA)
+        return _facts_of(file, part, path)
+
+
+def _facts_of(file: pq.ParquetFile, part: Part, path: Path) -> ChunkFacts:
+    said = (file.schema_arrow.metadata or {}).get(METADATA)
     if said is None:
         raise ArchiveError(f"{path}: was not written by the archive (no {METADATA.decode()} in its metadata)")
     try:
@@ -125,10 +130,13 @@ def opened(path: Path) -> pq.ParquetFile:
 def _records(
     part: Part, batch: pa.RecordBatch, seal: Seal | None, secret: bytes | None, path: Path
 ) -> Iterator[Archived]:
-    columns = [batch.column(name) for name in _COLUMNS]
-    at = columns[2].cast(pa.int64()).to_pylist()
-    lists: list[list[Any]] = [column.to_pylist() if place != 2 else at for place, column in enumerate(columns)]
-    for partition, offset, timestamp, key, headers, first, clear, sealed, kept in zip(*lists, strict=True):
+    partition = part.partition
+    columns = {name: batch.column(name) for name in _COLUMNS}
+    columns["stamped_at"] = columns["stamped_at"].cast(pa.int64())
+    lists: list[list[Any]] = [
+        _headers(column) if name == "headers" else column.to_pylist() for name, column in columns.items()
+    ]
+    for offset, timestamp, key, pairs, first, clear, sealed, kept in zip(*lists, strict=True):
         value = clear
         if sealed is not None:
             if seal is None:
@@ -137,9 +145,20 @@ def _records(
                 value = seal.open(offset, sealed)
             except ArchiveError as error:
                 raise ArchiveError(f"{path}: {error}") from None
-        pairs = [(one["name"], one["value"]) for one in headers]
         altered = secret is not None and digest(timestamp, key, pairs, value, secret) != kept
         yield Archived(part.topic, partition, offset, timestamp, key, value, pairs, first, altered)
+
+
+def _headers(column: Any) -> list[list[tuple[str, bytes]]]:
+    """Headers as pairs: names and values of the whole batch at once, then cut by record."""
+    flat = column.flatten()
+    pairs = list(zip(flat.field("name").to_pylist(), flat.field("value").to_pylist(), strict=True))
+    ends = column.value_lengths().to_pylist()
+    cut, at = [], 0
+    for count in ends:
+        cut.append(pairs[at : at + (count or 0)])
+        at += count or 0
+    return cut
 
 
 def _short(error: BaseException) -> str:

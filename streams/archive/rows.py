@@ -72,15 +72,14 @@ def digest(
     timestamp: int, key: bytes | None, headers: Sequence[tuple[str, bytes | None]], value: bytes | None, secret: bytes
 ) -> bytes:
     """8 bytes that tell whether a record is as it was archived; with a secret nobody else can make them."""
-    made = blake2b(digest_size=DIGEST_BYTES, key=secret)
-    made.update(timestamp.to_bytes(8, "big", signed=True))
+    parts = [timestamp.to_bytes(8, "big", signed=True)]
     for text in (key, value):
-        made.update(b"\x00" if text is None else b"\x01" + len(text).to_bytes(8, "big") + text)
+        parts += (b"\x00",) if text is None else (b"\x01", len(text).to_bytes(8, "big"), text)
     for name, said in headers:
         named = name.encode()
-        made.update(len(named).to_bytes(4, "big") + named)
-        made.update(b"\x00" if said is None else b"\x01" + len(said).to_bytes(4, "big") + said)
-    return made.digest()
+        parts += (len(named).to_bytes(4, "big"), named)
+        parts += (b"\x00",) if said is None else (b"\x01", len(said).to_bytes(4, "big"), said)
+    return blake2b(b"".join(parts), digest_size=DIGEST_BYTES, key=secret).digest()
 
 
 def sent_at_ms(record: Record) -> int | None:

@@ -8,6 +8,7 @@ recorded, when event time comes to it. A replay that was stopped goes on with `s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from kafka.partitioner.default import murmur2
@@ -26,6 +27,7 @@ LODGEMENTS: Final = ("manifests", "express-cargo", "passengers")
 KNOWLEDGE: Final = ("criteria", "risk-information", "labelled-examples")
 
 
+@lru_cache(maxsize=200_000)
 def partition_of(key: str, partitions: int) -> int:
     """The partition of a key, as Kafka's own clients spread them."""
     return (int(murmur2(key.encode())) & 0x7FFFFFFF) % partitions

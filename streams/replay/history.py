@@ -48,7 +48,7 @@ def happened(
 
     for rank, topic in enumerate(topics):
         for partition in reader.catalogue.partitions(topic):
-            push(rank, reader.records(topic, partition, positions.get((topic, partition), 0)))
+            push(rank, reader.records(topic, partition, positions.get((topic, partition), 0), before=date_of(until_ms)))
     decoders = {topic: codec_for(topic).decode for topic in topics}
     while heap:
         _, rank, _, _, record, source = heapq.heappop(heap)
