@@ -32,9 +32,11 @@ SELECT * FROM (
         ON refused.source_partition = r.partition AND refused.source_offset = r."offset"
     QUALIFY row_number() OVER (PARTITION BY decision_id, event, result_id ORDER BY r."offset") = 1
 )
-QUALIFY row_number() OVER (PARTITION BY decision_id ORDER BY "offset" DESC) = 1 AND event = 'InspectionCompleted'
+QUALIFY row_number() OVER (PARTITION BY decision_id ORDER BY "offset" DESC) = 1
+    AND coalesce(event, 'InspectionCompleted') = 'InspectionCompleted'
 """
-"""As re-evaluation sees it: without what it refused and what was said twice, the last word on each decision."""
+"""As re-evaluation sees it: without what it refused and what was said twice, the last word on each decision.
+Files from before results could be withdrawn do not say which event a record is: it is a result."""
 JOINS: Final = {
     "latest_results": (
         LATEST_RESULTS,

@@ -20,6 +20,7 @@ from agents.risk.policy import PolicyRefusedError
 from streams.archive.consuming import Archiver, Pace, archived_topics, only_writer
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.policies import PolicyShelf
+from streams.archive.reading import ArchiveReader
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, keep_days, retire, summary
 from streams.commands import CommandRefusedError
@@ -153,6 +154,31 @@ def status(*, folder: Folder = None, as_json: Annotated[bool, Parameter(name="--
     for gap in gaps:
         _console().print(f"[red]{gap}[/]")
     return int(bool(gaps))
+
+
+@app.command
+def snapshot(
+    *,
+    model: Annotated[int | None, Parameter(help="The model version; the latest that is archived unless given.")] = None,
+    folder: Folder = None,
+) -> None:
+    """Keep the models as they stood at a version, so that verification and simulation need not fold all lessons."""
+    from agents.risk.brain import Brain
+    from agents.risk.profiles import Profiles
+    from streams.replay.shelf import Shelf
+    from streams.replay.snapshots import Snapshots
+
+    settings = Settings.from_environment()
+    root, key = folder_of(settings, folder), archive_key(settings)
+    try:
+        reader = ArchiveReader(Catalogue.of(root), key)
+        end = reader.catalogue.end("labelled-examples", 0) or 0
+        shelf = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()))
+        brain = shelf.at(end if model is None else model)
+        file = Snapshots(root, key).keep(brain)
+    except ArchiveError as error:
+        raise CommandRefusedError(str(error)) from None
+    _console().print(f"model version {brain.version} is kept in {file}", highlight=False)
 
 
 @app.command(name="keep-policy")

@@ -22,13 +22,25 @@ class Book(Protocol):
 B = TypeVar("B", bound=Book)
 
 
+_WORTH_A_SNAPSHOT = 100
+"""Records that are folded sooner than a snapshot is read."""
+
+
 class Shelf(Generic[B]):
     """Keeps one copy of a book and folds it on to the version that is asked for; anew from the beginning to go back.
 
     So ask in rising order where that is possible: `refolds` counts the times that it was not.
     """
 
-    def __init__(self, reader: ArchiveReader, topic: str, make: Callable[[], B]) -> None:
+    def __init__(
+        self,
+        reader: ArchiveReader,
+        topic: str,
+        make: Callable[[], B],
+        snapshot: Callable[[int], tuple[int, B] | None] = lambda upto: None,
+    ) -> None:
+        """`snapshot` gives a copy of the latest kept book that is not above a version, and its version."""
+        self._snapshot = snapshot
         self._reader = reader
         self._topic = topic
         self._make = make
@@ -46,6 +58,11 @@ class Shelf(Generic[B]):
         if version < self._reached:
             self.refolds += 1
             self.book = self._begin()
+        if version - self._reached > _WORTH_A_SNAPSHOT and (kept := self._snapshot(version)) is not None:
+            at, book = kept
+            if at > self._reached:
+                self.book, self._reached = book, at
+                self._records = self._reader.records(self._topic, 0, at)
         while self._reached < version:
             record = next(self._records, None)
             if record is None:

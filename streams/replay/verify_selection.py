@@ -29,6 +29,7 @@ from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.replay.findings import Difference, Findings, differing_fields
 from streams.replay.shelf import Shelf
+from streams.replay.snapshots import Snapshots
 from streams.wire import header
 
 TRIED: Final = 50
@@ -287,7 +288,13 @@ def check_selection(
     `noticed` is told of every filtered record that is done. Raises `ArchiveError` that names the file and the place.
     """
     findings = Findings("selection")
-    shelf = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()))
+    snapshots = Snapshots(reader.catalogue.root, reader.key)
+
+    def snapshot(upto: int) -> tuple[int, Brain] | None:
+        brain = snapshots.latest(upto)
+        return None if brain is None else (brain.version, brain)
+
+    shelf = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()), snapshot)
     partitions = sorted({*reader.catalogue.partitions("filtered"), *reader.catalogue.partitions("decisions")})
     checks = [
         PartitionCheck(reader, partition, shelf, policy_of, findings, since_ms, until_ms, noticed).run()

@@ -144,8 +144,9 @@ def test_a_swept_policy_keeps_its_draws() -> None:
 
 
 def test_a_criterion_above_its_cap_is_not_published(
-    history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("streams.knowledge.Knowledge.published", lambda self, settings: {})
     (tmp_path / "criteria.yaml").write_text(CRITERIA)
     with pytest.raises(SystemExit) as ended:
         main(["criteria", "publish", str(tmp_path / "criteria.yaml"), "--dir", str(history)])
