@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import faust
 from aiokafka.errors import UnknownError
+from faust.app.base import BootStrategy
 from faust.types import TP
 from faust.types.app import AppT
 from kafka.errors import KafkaError
@@ -86,8 +87,29 @@ class _WholeBatch(faust.Schema[Any, Any]):
         return decode
 
 
+class _NoFaustWeb(BootStrategy):
+    """Faust's own web server stays off, whatever `faust worker --with-web` (its default) says: it binds 0.0.0.0."""
+
+    enable_web = False
+
+
+class BorderWorker(faust.Worker):
+    """The process of a worker, the same under `borderflow worker` and under `faust -A streams.worker worker`."""
+
+    def __init__(self, app: BorderApp, **options: Any) -> None:
+        configure_logging(app.borderflow_settings.log_level)
+        gc.set_threshold(*COLLECT)
+        super().__init__(app, **{**options, "override_logging": False, "redirect_stdouts": False, "quiet": True})
+        self.spinner = None  # it writes to the terminal, and control characters to a file
+
+    def setup_logging(self) -> None:
+        """Logging is borderflow's own (`streams/logging.py`), set before."""
+
+
 class BorderApp(faust.App):
     """The Faust app of one worker process: one agent per step, followers first, a web server beside them."""
+
+    BootStrategy = _NoFaustWeb
 
     def __init__(self, settings: Settings, topology: Topology) -> None:
         self.borderflow_settings = settings
@@ -108,6 +130,7 @@ class BorderApp(faust.App):
             topic_disable_leader=True,
             topic_allow_declare=False,
             web_enabled=False,
+            Worker=BorderWorker,
             worker_redirect_stdouts=False,
         )
         self.hosts: dict[str, StepHost] = {}
@@ -272,11 +295,7 @@ def build_app(settings: Settings, topology: Topology) -> BorderApp:
 
 def run(app: BorderApp) -> None:
     """Run a worker until SIGTERM or SIGINT (exit code 0) or a failure (1); raises `SystemExit`."""
-    configure_logging(app.borderflow_settings.log_level)
-    worker = app.Worker(override_logging=False, redirect_stdouts=False, quiet=True)
-    worker.spinner = None  # it writes to the terminal, and control characters to a file
-    gc.set_threshold(*COLLECT)
-    worker.execute_from_commandline()
+    app.Worker().execute_from_commandline()
 
 
 def _end_process() -> None:

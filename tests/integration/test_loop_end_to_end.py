@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -12,12 +14,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import msgspec
 import pytest
 
 from schemas.codec import codec_for
 from schemas.knowledge import CriterionPublished, RiskInformationPublished
+from streams.embedded import free_loopback_port
 from tests.integration.border import (
     NOON,
     PARTITIONS,
@@ -254,6 +258,29 @@ def test_a_worker_that_is_asked_to_stop_leaves_nothing_half_acked(tmp_path: Path
         decisions = at.decisions(PARCELS)
         assert len(decisions) == len(item_ids(decisions)) == PARCELS
         assert not sum(at.counted("worker-a", "borderflow_redelivered_total").values())
+
+
+def test_the_faust_command_hosts_the_same_worker_and_opens_no_port_of_faust_s_own(tmp_path: Path) -> None:
+    with border(tmp_path / "logs") as at:
+        at.open()
+        ours, fausts = free_loopback_port(), free_loopback_port()
+        environment = {**os.environ, **at.environment, "BORDERFLOW_WEB_PORT": str(ours)}
+        command = [
+            str(Path(sys.executable).with_name("faust")), "-A", "streams.worker", "worker", "--web-port", str(fausts),
+        ]  # fmt: skip
+        with (tmp_path / "faust.log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            try:
+                at.lodge("express-cargo", (parcel_record(parcel(number)) for number in range(100)))
+                assert len(item_ids(at.decisions(100, within_s=60))) == 100
+                with urlopen(f"http://127.0.0.1:{ours}/readyz", timeout=5) as page:
+                    assert page.status == 200
+                with pytest.raises(ConnectionRefusedError):
+                    socket.create_connection(("127.0.0.1", fausts), timeout=5)
+                assert terminate(process, 60) == 0, (tmp_path / "faust.log").read_text()
+            finally:
+                process.kill()
+                process.wait()
 
 
 def test_a_short_demonstration_accounts_for_every_item(tmp_path: Path) -> None:
