@@ -34,6 +34,7 @@ FIDELITY = 0.9
 """How often an item of a surge carries a given mark of its phase."""
 OCCUPANCY = 0.83
 """The share of time in which a slot has a scheme, less what schemes fall short of by meeting in the same lead."""
+_TERMINALS = {point: share for point, _, share in geography.PASSENGER_POINTS}
 TRAVELLER_CATEGORIES = ("drugs", "gold", "currency", "tobacco", "endangered-species")
 
 
@@ -202,7 +203,7 @@ class Underworld:
                 name, kind, change, stream, since, until, (agency, embarkation),
                 rate if kind != "boom" else 0.0, 0.0,
                 category=TRAVELLER_CATEGORIES[int(rng.integers(0, 5))] if last is None else last.category,
-                point=geography.PASSENGER_POINTS[int(rng.integers(0, 3))][0] if last is None else last.point,
+                point=_busy(rng, _TERMINALS) if last is None else last.point,
                 channel=geography.AIR_CARRIERS[int(rng.integers(0, 4))][0],
                 payment=("cash", "transfer", "card")[int(rng.integers(0, 3))] if last is None else last.payment,
                 last_minute=bool(rng.random() < 0.7) if last is None else last.last_minute,
@@ -304,7 +305,12 @@ def _changes(rng: np.random.Generator) -> tuple[Change, ...]:
 
 def _cargo_point(rng: np.random.Generator, parcels: bool, by_air: bool) -> str:
     if parcels:
-        return geography.EXPRESS_POINTS[int(rng.integers(0, 3))][0]
+        return _busy(rng, dict(geography.EXPRESS_POINTS))
     if by_air:
         return geography.AIR_POINT[0]
-    return geography.SEA_POINTS[int(rng.integers(0, 3))][0]
+    return _busy(rng, {point: share for point, _, share in geography.SEA_POINTS})
+
+
+def _busy(rng: np.random.Generator, shares: dict[str, float]) -> str:
+    """A control point, drawn by its share of the traffic: smugglers take the busy ways too."""
+    return list(shares)[int(np.searchsorted(np.cumsum(list(shares.values())), rng.random()).clip(max=len(shares) - 1))]

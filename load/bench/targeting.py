@@ -43,9 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--draws", type=int, default=5, help="draws of view unseen-tuple")
     parser.add_argument("--slow-draws", type=int, default=5, help="draws for boosted trees and the forest")
     parser.add_argument("--strategies", nargs="+", help="names; by default all")
-    parser.add_argument("--days", type=int, default=120, help="days of the world")
-    parser.add_argument("--items", type=int, default=2000, help="items a day of the world")
-    parser.add_argument("--quiet", type=float, default=0.25, help="share of quiet schemes in the world")
+    parser.add_argument("--days", type=int, default=60, help="days of the world")
+    parser.add_argument("--items", type=int, default=4000, help="items a day of the world")
+    parser.add_argument("--kinds", nargs="+", choices=list(targeting_world.KINDS), default=["surge", "quiet"],
+                        help="worlds of each seed, by kind of scheme; mixed has a quarter quiet ones")  # fmt: skip
     parser.add_argument("--policy", type=Path, default=POLICY, help="selection policy of the world")
     parser.add_argument("--json", type=Path, help="write the rows here")
     parser.add_argument("--html", type=Path, help="write the report here")
@@ -72,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.world:
             policy = read_policy(yaml.safe_load(options.policy.read_text(encoding="utf-8")))
             for seed in options.world:
-                found.add_world(run_world(seed, policy, options, bar, scores))
+                for kind in options.kinds:
+                    if not found.has_world(seed, kind):
+                        found.add_world(run_world(seed, kind, policy, options, bar, scores))
     cdd, world = found.of("view"), found.of("seed")
     draws = {(one["view"], one["strategy"]): one["draws"] for one in found.series}
     if cdd:
@@ -121,6 +124,10 @@ class Findings:
             for kept in (self.rows, self.series)
         )
         self.add_data({**row, "view": other}, {**series, "view": other})
+
+    def has_world(self, seed: int, kind: str) -> bool:
+        """Whether all rows of this world are there: they are added at once."""
+        return any((one["seed"], one["kind"]) == (seed, kind) for one in self.details)
 
     def add_world(self, details: list[dict[str, Any]]) -> None:
         """Keep the rows of one world."""
@@ -180,25 +187,23 @@ def _run_data(
 
 
 def run_world(
-    seed: int, policy: Policy, options: Any, bar: Progress, scores: list[tuple[float, bool]]
+    seed: int, kind: str, policy: Policy, options: Any, bar: Progress, scores: list[tuple[float, bool]]
 ) -> list[dict[str, Any]]:
-    """Rows of one world, one per strategy and kind of scheme."""
-    task = bar.add_task(f"world {seed}", total=options.days)
+    """Rows of one world, one per strategy."""
+    task = bar.add_task(f"world {seed} {kind}", total=options.days)
 
     def tell(what: str, done: int, total: int) -> None:
-        bar.update(task, description=f"world {seed} {what}", completed=done, total=total)
+        bar.update(task, description=f"world {seed} {kind} {what}", completed=done, total=total)
 
-    run, world, examples = targeting_world.run_borderflow(
-        seed, options.days, options.items, policy, options.quiet, tell
-    )
+    run, world, examples = targeting_world.run_borderflow(seed, options.days, options.items, policy, kind, tell)
     scores += run.scores
     coverage = policy.capacity_share
     rows = []
     if "borderflow" in _names(options):
-        rows += targeting_world.measure(run, world, examples, seed, coverage)
+        rows += targeting_world.measure(run, world, examples, seed, coverage, kind)
     for strategy in baselines([name for name in _names(options) if name != "borderflow"]):
         other = targeting_world.run_baseline(strategy, examples, world.truth, seed, coverage, tell)
-        rows += targeting_world.measure(other, world, examples, seed, coverage)
+        rows += targeting_world.measure(other, world, examples, seed, coverage, kind)
     bar.remove_task(task)
     return rows
 

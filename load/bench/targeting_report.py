@@ -75,7 +75,7 @@ def html(
         parts += ["<h2>Drifting world</h2>", _world_plot(world)]
         if bands:
             parts.append(_reliability_plot(bands, "drifting world"))
-        parts += [_cost_plot([one for one in world if one["kind"] == "all"]), _html_table(world, WORLD_COLUMNS)]
+        parts += [_cost_plot([one for one in world if ":" not in one["kind"]]), _html_table(world, WORLD_COLUMNS)]
     return "\n".join(parts) + "</html>\n"
 
 
@@ -117,27 +117,28 @@ def _cost_plot(rows: list[dict[str, Any]]) -> str:
 
 
 def _world_plot(rows: list[dict[str, Any]]) -> str:
-    figure, axes = _figure(2)
+    kinds = [kind for kind in dict.fromkeys(one["kind"] for one in rows) if ":" not in kind]
+    figure, axes = _figure(1 + len(kinds))
     names = list(dict.fromkeys(one["strategy"] for one in rows))
-    for kind, color in (("all", "#31688e"), ("surge", "#35b779"), ("quiet", "#b5367a")):
-        offset = {"all": -0.25, "surge": 0.0, "quiet": 0.25}[kind]
-        shares = [[o["oracle_share"] for o in rows if o["strategy"] == n and o["kind"] == kind] for n in names]
+    colors = ("#31688e", "#b5367a", "#35b779")
+    for number, kind in enumerate(kinds):
+        of_kind = [one for one in rows if one["kind"] == kind]
+        shares = [[o["oracle_share"] or 0.0 for o in of_kind if o["strategy"] == name] for name in names]
         axes[0].barh(
-            [i + offset for i in range(len(names))],
+            [i + 0.25 * (number - 1) for i in range(len(names))],
             [sum(share) / len(share) if share else 0.0 for share in shares],
             height=0.22,
-            color=color,
+            color=colors[number],
             label=kind,
         )
+        for name in names:
+            quarters = [one["quarters"] for one in of_kind if one["strategy"] == name]
+            if quarters:
+                line = [sum((q[i] or 0.0) for q in quarters) / len(quarters) for i in range(4)]
+                axes[1 + number].plot(range(1, 5), line, label=name, linewidth=2.4 if name == "borderflow" else 1.0)
+        axes[1 + number].set(title=f"seizure rate by quarter, {kind}", xlabel="quarter", xticks=range(1, 5))
     axes[0].set(title="oracle share", yticks=range(len(names)), yticklabels=names)
     axes[0].legend(fontsize=7)
-    for name in names:
-        quarters = [o["quarters"] for o in rows if o["strategy"] == name and o.get("quarters")]
-        if quarters:
-            own = name == "borderflow"
-            line = [sum((q[i] or 0.0) for q in quarters) / len(quarters) for i in range(4)]
-            axes[1].plot(range(1, 5), line, label=name, linewidth=2.4 if own else 1.0)
-    axes[1].set(title="seizure rate by quarter of the run", xlabel="quarter", xticks=range(1, 5))
     axes[1].legend(fontsize=7)
     return _svg(figure)
 

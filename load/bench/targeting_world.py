@@ -1,5 +1,8 @@
 """Targeting on the drifting world: borderflow's whole loop, and every baseline, over the same lodgements.
 
+Each seed is a world of schemes that surge, move and mutate, and another of quiet schemes: what can be found of the two,
+and what it takes, are different questions, and in one world the finds of one kind hide the other's (docs/adr/0013).
+
 borderflow runs as it runs in the stream: all four steps, item by item, each control point on its capacity, results
 coming back while the day goes on; every Monday somebody promotes the passengers' model as it stands. The baselines
 get more comfort: each sees a whole day of a control point at once and picks its best 2% of it.
@@ -28,6 +31,12 @@ from load.world import World
 from schemas.inspections import ModelPromoted
 
 MISS_RATE = 0.1
+KINDS = {"surge": 0.0, "quiet": 1.0, "mixed": 0.25}
+"""Worlds by the share of their schemes that are quiet."""
+BASE_RATE = 0.018
+SLOTS = 24
+BOOMS = 20
+"""Schemes under way at a time, and licit surges that look like them."""
 DAY = 86400.0
 CHUNK = timedelta(hours=3)
 FEW_HITS = 3
@@ -50,11 +59,18 @@ class Run:
     by_layer: dict[str, list[int]] = field(default_factory=dict)
 
 
+def drifting_world(seed: int, items_per_day: int, kind: str) -> World:
+    """The world of the benchmark."""
+    return World(
+        seed, items_per_day=items_per_day, base_rate=BASE_RATE, quiet=KINDS[kind], slots=SLOTS, booms=BOOMS
+    )  # fmt: skip
+
+
 def run_borderflow(
-    seed: int, days: int, items_per_day: int, policy: Policy, quiet: float, tell: Tell
+    seed: int, days: int, items_per_day: int, policy: Policy, kind: str, tell: Tell
 ) -> tuple[Run, World, list[Example]]:
     """The whole loop over one world. Also the items as filtered, for the baselines."""
-    world = World(seed, items_per_day=items_per_day, quiet=quiet)
+    world = drifting_world(seed, items_per_day, kind)
     examples: list[Example] = []
 
     def note(topic: str, event: Any) -> Any:
@@ -159,8 +175,11 @@ def run_baseline(
     return run
 
 
-def measure(run: Run, world: World, examples: list[Example], seed: int, coverage: float) -> list[dict[str, Any]]:
-    """Rows by scheme kind: `all` counts every find, `surge` and `quiet` those of schemes of the kind."""
+def measure(
+    run: Run, world: World, examples: list[Example], seed: int, coverage: float, kind: str
+) -> list[dict[str, Any]]:
+    """The row of a world: every find counts, of schemes or not. A mixed world has rows of its kinds of schemes too,
+    each of finds of that kind among all inspections, against those of the oracle of all."""
     truth = world.truth
     fates = [truth.of_item(example.item_id) for example in examples]
     last = max(world.day_of(fate.lodged_at) for fate in fates)
@@ -181,32 +200,30 @@ def measure(run: Run, world: World, examples: list[Example], seed: int, coverage
         quarter = quarters[min(int(4.0 * day / last), 3)]
         quarter[0] += 1
         quarter[1] += hit
-        for kind in ("all", fate.kind or "none"):
-            expected[kind] += (1.0 - MISS_RATE) * fate.probability
-            found[kind] += hit
+        for part in ("", fate.kind or "none"):
+            expected[part] += (1.0 - MISS_RATE) * fate.probability
+            found[part] += hit
         if hit and fate.scheme_id is not None:
             hits[fate.scheme_id].append(day)
     rows = []
-    for kind in ("all", "surge", "quiet"):
-        best = oracle(
-            fates, coverage, budget="point-day", miss_rate=MISS_RATE, kind=None if kind == "all" else kind
-        ).expected
-        schemes = [s for s, day in first.items() if kind in ("all", kinds[s]) and day <= last - LATE_DAYS]
+    for part in ("", "surge", "quiet") if kind == "mixed" else ("",):
+        best = oracle(fates, coverage, budget="point-day", miss_rate=MISS_RATE, kind=part or None)
+        schemes = [s for s, day in first.items() if part in ("", kinds[s]) and day <= last - LATE_DAYS]
         times = [hits[s][FEW_HITS - 1] - first[s] for s in schemes if len(hits[s]) >= FEW_HITS]
-        if not best:
-            continue
         rows.append(
             {
                 "seed": seed,
                 "strategy": run.strategy,
-                "kind": kind,
+                "kind": f"{kind}: {part}" if part else kind,
                 "coverage": len(run.picked) / len(fates),
-                "seizure_rate": found[kind] / max(len(run.picked), 1),
-                "oracle_share": expected[kind] / best,
+                "seizure_rate": found[part] / max(len(run.picked), 1),
+                "oracle_share": expected[part] / best.expected if best.expected else None,
                 "never_found": 1.0 - len(times) / len(schemes) if schemes else None,
                 "days_to_third_hit": median(times) if times else None,
                 "schemes": len(schemes),
-                "quarters": [round(q[1] / q[0], 4) if q[0] else None for q in quarters] if kind == "all" else None,
+                "illicit": sum(fate.illicit for fate in fates) / len(fates),
+                "oracle_rate": best.expected / max(best.inspected, 1),
+                "quarters": [round(q[1] / q[0], 4) if q[0] else None for q in quarters],
                 "score_us": run.cost.of("score"),
                 "learn_us": run.cost.of("learn"),
             }
