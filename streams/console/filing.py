@@ -18,9 +18,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.casework import AlertClaimed, ClaimGivenUp, CriterionFeedbackGiven
-from schemas.codec import Undecodable, ce_type_of, codec_for, encode
+from schemas.codec import ce_type_of, encode
 from schemas.inspections import InspectionCompleted, InspectionWithdrawn
 from streams.console.cases import Case, Cases
+from streams.results import ResultRefusedError, checked_result
 from streams.wire import cloud_event, rfc3339
 
 if TYPE_CHECKING:
@@ -131,7 +132,6 @@ class Desk:
         result = _checked(
             {
                 **fields,
-                "event": "InspectionCompleted",
                 "result_id": result_id,
                 "decision_id": case.decision_id,
                 "control_point": case.control_point,
@@ -187,20 +187,10 @@ class Desk:
 
 
 def _checked(fields: dict[str, Any]) -> InspectionCompleted:
-    """The result, as strictly as any that arrives on the topic. Raises `RefusedError` naming the field."""
     try:
-        result: InspectionCompleted = codec_for("inspection-results").decode(msgspec.json.encode(fields))
-    except Undecodable as error:
+        return checked_result(fields)
+    except ResultRefusedError as error:
         raise RefusedError(422, "field", field=error.field, detail=error.detail) from None
-    missing = {
-        "not-inspected": ("reason", result.reason),
-        "passed-on": ("passed_to", result.passed_to),
-    }.get(result.outcome)
-    if missing is not None and not missing[1]:
-        raise RefusedError(422, "field", field=missing[0], detail="needed with this outcome")
-    if result.outcome in ("clear", "irregularity", "seizure") and result.method == "none":
-        raise RefusedError(422, "field", field="method", detail="an inspection has a method")
-    return result
 
 
 def _id(kind: str, *parts: str) -> str:

@@ -1,0 +1,352 @@
+"""A border control centre's own system, in Python: takes alerts from Kafka, and reports what became of them.
+
+    with CentreClient(Settings.from_environment(), "busan", ["KRPUS-SEA"]) as centre:
+        for alert in centre.alerts():
+            ...                                  # show it, queue it, inspect
+            centre.report(alert, outcome="clear", method="x-ray")
+            centre.acknowledge(alert)
+
+Delivery is at least once: an alert that was not acknowledged comes again after a restart, to whichever member of the
+group then has its partition. An alert that the topic holds twice comes once, also across restarts: at every assignment
+the client reads a little of the log before its place again, and remembers the `ce_id`s. docs/centre-guide.md has an
+example program; schemas/asyncapi.yaml is the contract for other languages.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import blake2b
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+import structlog
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+from kafka.structs import OffsetAndMetadata
+
+from schemas.casework import AlertAcknowledged
+from schemas.codec import Undecodable, ce_type_of, codec_for, encode
+from schemas.decisions import AlertRaised
+from schemas.inspections import InspectionCompleted, InspectionOutcome, Method
+from streams.results import checked_result
+from streams.settings import Settings
+from streams.wire import cloud_event, header, rfc3339
+
+log = structlog.get_logger("borderflow.centre")
+
+LOOK_BACK: Final = 2_000
+"""Records before the committed place that are read again at an assignment. Redeliveries follow each other closely."""
+REMEMBERED: Final = 100_000
+"""`ce_id`s that are remembered; the oldest go first."""
+_COMMIT_EVERY_S: Final = 1.0
+_POLL_MS: Final = 250
+
+
+class UnreadableAlertError(Exception):
+    """A record on `alerts` that this version cannot read; `topic`, `partition` and `offset` say which.
+
+    The client stops there, so that no alert is lost unseen. `CentreClient.skip` goes on behind it.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int, error: Undecodable) -> None:
+        super().__init__(f"{topic}[{partition}] offset {offset}: {error.field}: {error.reason}")
+        self.topic, self.partition, self.offset = topic, partition, offset
+
+
+class ReportFailedError(Exception):
+    """The brokers did not take a record in time: send it again, it has one effect however often it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class CentreAlert:
+    """An alert as it came. `event` is the alert; `ce_id` is equal after any redelivery."""
+
+    event: AlertRaised
+    ce_id: str
+    partition: int
+    offset: int
+
+    @property
+    def decision_id(self) -> str:
+        """What a result refers to."""
+        return self.event.decision.decision_id
+
+    @property
+    def control_point(self) -> str:
+        """Where it is to be inspected."""
+        return self.event.decision.control_point
+
+
+@dataclass(slots=True)
+class _Partition:
+    """What was handed over and is not acknowledged, in order, and the place up to which everything is done."""
+
+    goal: int
+    waiting: deque[int] = field(default_factory=deque)
+    done: set[int] = field(default_factory=set)
+    read: int = 0
+    committed: int = -1
+
+    def finish(self, offset: int) -> None:
+        if offset not in self.waiting:
+            return
+        self.done.add(offset)
+        while self.waiting and self.waiting[0] in self.done:
+            self.done.discard(self.waiting.popleft())
+
+    @property
+    def place(self) -> int:
+        return self.waiting[0] if self.waiting else self.read
+
+
+class CentreClient:
+    """One member of a centre's consumer group. Not for several threads at once.
+
+    `control_points` are those whose alerts are handed over; those of others are passed by. `system` names the centre's
+    system: the members of its consumer group, `centre-<system>`, share the alerts.
+    """
+
+    def __init__(self, settings: Settings, system: str, control_points: Iterable[str]) -> None:
+        self._settings = settings
+        self._system = system
+        self._group = f"centre-{system}"
+        self._control_points = frozenset(control_points)
+        if not self._control_points:
+            raise ValueError("control_points: at least one is needed")
+        self._partitions: dict[int, _Partition] = {}
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._open: dict[str, tuple[int, int]] = {}
+        self._decode = codec_for("alerts").decode
+        self._consumer: Any = None
+        self._producer: Any = None
+        self._committed_at = 0.0
+        self._stopping = False
+        self._unread: list[Any] = []
+        self._fresh: set[int] | None = None
+
+    def __enter__(self) -> Self:
+        """Connect. Raises the client library's `KafkaError` when no broker answers."""
+        settings = self._settings
+        self._consumer = KafkaConsumer(
+            **settings.client_options(),
+            client_id=self._group,
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=int(settings.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(settings.heartbeat_s * 1000),
+            fetch_max_wait_ms=settings.fetch_wait_ms,
+            max_poll_records=500,
+        )
+        self._consumer.subscribe(["alerts"], listener=_Assignments(self))
+        self._producer = KafkaProducer(
+            **settings.client_options(),
+            client_id=self._group,
+            acks="all",
+            enable_idempotence=settings.idempotence,
+            request_timeout_ms=int(settings.request_timeout_s * 1000),
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Commit what is acknowledged, leave the group, disconnect."""
+        try:
+            self._commit()
+        finally:
+            self._consumer.close(autocommit=False)
+            self._producer.close()
+
+    # -- alerts
+
+    def alerts(self, *, idle_s: float | None = None) -> Iterator[CentreAlert]:
+        """Alerts as they come, each once; ends after `stop`, or when none came for `idle_s` seconds.
+
+        Lost connections are made again without further ado. Raises `UnreadableAlertError`.
+        """
+        quiet_since = time.monotonic()
+        while not self._stopping:
+            if not self._unread:
+                self._unread = self._poll()
+            while self._unread and not self._stopping:
+                alert = self._take(self._unread[0])
+                self._unread.pop(0)
+                if alert is not None:
+                    yield alert
+                    quiet_since = time.monotonic()
+            self._commit_when_due()
+            if idle_s is not None and time.monotonic() - quiet_since > idle_s:
+                return
+
+    def stop(self) -> None:
+        """Let `alerts` end after the alert in hand; may be called from a signal handler."""
+        self._stopping = True
+
+    def acknowledge(self, alert: CentreAlert) -> None:
+        """The centre has it: it is not to come again, and others see so. Alerts may be acknowledged in any order.
+
+        Raises `ReportFailedError` when the brokers do not take the acknowledgement; the alert then comes again.
+        """
+        now = datetime.now(UTC)
+        event = AlertAcknowledged(
+            decision_id=alert.decision_id,
+            control_point=alert.control_point,
+            acknowledged_at=now.replace(microsecond=now.microsecond // 1000 * 1000),
+            system=self._system,
+        )
+        self._send("casework", event, f"ack-{self._system}-{alert.decision_id}", alert.control_point, now)
+        self._open.pop(alert.ce_id, None)
+        if (held := self._partitions.get(alert.partition)) is not None:
+            held.finish(alert.offset)
+        self._commit_when_due()
+
+    def skip(self, unreadable: UnreadableAlertError) -> None:
+        """Go on behind a record that cannot be read."""
+        log.warning("an alert was skipped unread", partition=unreadable.partition, offset=unreadable.offset)
+        held = self._partitions[unreadable.partition]
+        held.read = unreadable.offset + 1
+        self._unread = [
+            one for one in self._unread if (one.partition, one.offset) != (unreadable.partition, unreadable.offset)
+        ]
+
+    # -- results
+
+    def report(
+        self,
+        alert: CentreAlert,
+        *,
+        outcome: InspectionOutcome,
+        method: Method = "none",
+        categories: Sequence[str] = (),
+        severity: int = 0,
+        inspected_at: datetime | None = None,
+        result_id: str | None = None,
+        timeout_s: float = 30.0,
+        **more: Any,
+    ) -> InspectionCompleted:
+        """Send what became of an alert, and return once every in-sync replica has it.
+
+        `more` are further fields of `InspectionCompleted`: quantity, quantity_unit, reason, passed_to, officer, note,
+        corrects. Without a `result_id` it is made from what is reported: the same report sent again has one effect.
+        Raises `streams.results.ResultRefusedError` naming a field that is wrong, `ReportFailedError`.
+        """
+        at = inspected_at or datetime.now(UTC)
+        fields: dict[str, Any] = {
+            "decision_id": alert.decision_id,
+            "control_point": alert.control_point,
+            "outcome": outcome,
+            "method": method,
+            "categories": list(categories),
+            "severity": severity,
+            **more,
+        }
+        said = msgspec.json.encode(fields, order="deterministic")
+        name = result_id or f"r-{blake2b(self._group.encode() + said, digest_size=16).hexdigest()}"
+        result = checked_result({**fields, "result_id": name, "inspected_at": at})
+        self._send("inspection-results", result, name, result.control_point, at, timeout_s)
+        return result
+
+    def _send(
+        self, topic: str, event: msgspec.Struct, ce_id: str, key: str, at: datetime, timeout_s: float = 30.0
+    ) -> None:
+        headers = cloud_event(ce_id, ce_type_of(type(event)), f"/{self._group}".encode(), rfc3339(time.time()))
+        stamp = round(at.timestamp() * 1000)
+        try:
+            self._producer.send(topic, key=key.encode(), value=encode(event), headers=headers, timestamp_ms=stamp).get(
+                timeout=timeout_s
+            )
+        except KafkaError as error:
+            raise ReportFailedError(f"{ce_id} on {topic}: {type(error).__name__}") from error
+
+    # -- the place in the log
+
+    def _take(self, record: Any) -> CentreAlert | None:
+        held = self._partitions.get(record.partition)
+        if held is None:  # taken away since it was fetched
+            return None
+        ce_id = (header(record.headers, "ce_id") or b"").decode()
+        again = ce_id in self._seen
+        if record.offset < held.goal:
+            self._remember(ce_id)
+            return None
+        mine = record.key is None or record.key.decode(errors="replace") in self._control_points
+        event = None
+        if mine and not again:
+            try:
+                event = self._decode(record.value, header(record.headers, "ce_type"))
+            except Undecodable as error:
+                raise UnreadableAlertError("alerts", record.partition, record.offset, error) from None
+        held.read = record.offset + 1
+        self._remember(ce_id)
+        place = (record.partition, record.offset)
+        if again and self._open.get(ce_id) == place:
+            held.waiting.append(record.offset)  # read anew after a rebalance, while the centre still has it in hand
+        if event is None or event.decision.control_point not in self._control_points:
+            return None
+        held.waiting.append(record.offset)
+        self._open[ce_id] = place
+        return CentreAlert(event, ce_id, *place)
+
+    def _remember(self, ce_id: str) -> None:
+        if not ce_id:
+            return  # of no use against repeats
+        self._seen[ce_id] = None
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+
+    def _commit_when_due(self) -> None:
+        if time.monotonic() - self._committed_at >= _COMMIT_EVERY_S:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._committed_at = time.monotonic()
+        due = {number: one for number, one in self._partitions.items() if one.place > one.committed}
+        if not due:
+            return
+        places = {number: one.place for number, one in due.items()}
+        try:
+            self._consumer.commit(
+                {TopicPartition("alerts", number): OffsetAndMetadata(place, "", -1) for number, place in places.items()}
+            )
+        except (CommitFailedError, RebalanceInProgressError):
+            return  # others have the partitions now, or soon; what is not committed comes again
+        except KafkaError as error:
+            log.warning("the place in the log was not committed", error=type(error).__name__)
+            return
+        for number, place in places.items():
+            due[number].committed = place
+
+    def _poll(self) -> list[Any]:
+        """The records that have come; those of partitions that were just assigned are read from further back first."""
+        polled = self._consumer.poll(timeout_ms=_POLL_MS)
+        fresh, self._fresh = self._fresh, None
+        if fresh is not None:
+            self._partitions = {number: self._look_back(number) for number in sorted(fresh)}
+            return []  # read again from where `_look_back` went
+        return [record for records in polled.values() for record in records]
+
+    def _look_back(self, number: int) -> _Partition:
+        at = TopicPartition("alerts", number)
+        begin = self._consumer.beginning_offsets([at])[at]
+        goal = max(begin, self._consumer.committed(at) or 0)
+        self._consumer.seek(at, max(begin, goal - LOOK_BACK))
+        return _Partition(goal, read=goal, committed=goal)
+
+
+class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python carries no types
+    """Tells the client; called in the library's own thread, which must not wait for the brokers."""
+
+    def __init__(self, client: CentreClient) -> None:
+        self._client = client
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        """Nothing: what was not committed comes again, to whoever has the partition then."""
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        self._client._fresh = {one.partition for one in assigned}
