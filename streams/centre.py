@@ -43,6 +43,8 @@ LOOK_BACK: Final = 2_000
 """Records before the committed place that are read again at an assignment. Redeliveries follow each other closely."""
 REMEMBERED: Final = 100_000
 """`ce_id`s that are remembered; the oldest go first."""
+EVERYWHERE: Final = "*"
+"""Instead of control points: all of them."""
 _COMMIT_EVERY_S: Final = 1.0
 _POLL_MS: Final = 250
 
@@ -107,8 +109,8 @@ class _Partition:
 class CentreClient:
     """One member of a centre's consumer group. Not for several threads at once.
 
-    `control_points` are those whose alerts are handed over; those of others are passed by. `system` names the centre's
-    system: the members of its consumer group, `centre-<system>`, share the alerts.
+    `control_points` are those whose alerts are handed over (`EVERYWHERE`: all); those of others are passed by. `system`
+    names the centre's system: the members of its consumer group, `centre-<system>`, share the alerts.
     """
 
     def __init__(self, settings: Settings, system: str, control_points: Iterable[str]) -> None:
@@ -188,19 +190,21 @@ class CentreClient:
         """Let `alerts` end after the alert in hand; may be called from a signal handler."""
         self._stopping = True
 
-    def acknowledge(self, alert: CentreAlert) -> None:
+    def acknowledge(self, alert: CentreAlert, *, quietly: bool = False) -> None:
         """The centre has it: it is not to come again, and others see so. Alerts may be acknowledged in any order.
 
-        Raises `ReportFailedError` when the brokers do not take the acknowledgement; the alert then comes again.
+        `quietly`: only the place in the log moves on, nobody else is told that the centre has it. Raises
+        `ReportFailedError` when the brokers do not take the acknowledgement; the alert then comes again.
         """
-        now = datetime.now(UTC)
-        event = AlertAcknowledged(
-            decision_id=alert.decision_id,
-            control_point=alert.control_point,
-            acknowledged_at=now.replace(microsecond=now.microsecond // 1000 * 1000),
-            system=self._system,
-        )
-        self._send("casework", event, f"ack-{self._system}-{alert.decision_id}", alert.control_point, now)
+        if not quietly:
+            now = datetime.now(UTC)
+            event = AlertAcknowledged(
+                decision_id=alert.decision_id,
+                control_point=alert.control_point,
+                acknowledged_at=now.replace(microsecond=now.microsecond // 1000 * 1000),
+                system=self._system,
+            )
+            self._send("casework", event, f"ack-{self._system}-{alert.decision_id}", alert.control_point, now)
         self._open.pop(alert.ce_id, None)
         if (held := self._partitions.get(alert.partition)) is not None:
             held.finish(alert.offset)
@@ -275,7 +279,7 @@ class CentreClient:
         if record.offset < held.goal:
             self._remember(ce_id)
             return None
-        mine = record.key is None or record.key.decode(errors="replace") in self._control_points
+        mine = record.key is None or self._serves(record.key.decode(errors="replace"))
         event = None
         if mine and not again:
             try:
@@ -287,11 +291,14 @@ class CentreClient:
         place = (record.partition, record.offset)
         if again and self._open.get(ce_id) == place:
             held.waiting.append(record.offset)  # read anew after a rebalance, while the centre still has it in hand
-        if event is None or event.decision.control_point not in self._control_points:
+        if event is None or not self._serves(event.decision.control_point):
             return None
         held.waiting.append(record.offset)
         self._open[ce_id] = place
         return CentreAlert(event, ce_id, *place)
+
+    def _serves(self, control_point: str) -> bool:
+        return EVERYWHERE in self._control_points or control_point in self._control_points
 
     def _remember(self, ce_id: str) -> None:
         if not ce_id:

@@ -32,6 +32,7 @@ GROUPS = {
     "simulate": "What another policy would have selected of a recorded history.",
     "shadow": "Try a candidate policy on live traffic, without any effect on decisions.",
     "console": "Serve the border control centre's page: alerts, results, the day.",
+    "notify": "Tell webhooks and mailboxes of urgent alerts.",
     "load": "Lodge simulated items at a given rate and measure latency.",
     "demo": "Run the whole loop on this machine, with a live view.",
 }

@@ -1,0 +1,80 @@
+"""`borderflow notify`: tell webhooks and mailboxes of urgent alerts; list and send again what was not delivered."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from streams.notify.deadletters import still_undelivered
+from streams.notify.plan import read_plan
+from streams.settings import Settings
+
+app = App(name="notify", help="Tell webhooks and mailboxes of urgent alerts.")
+
+
+@app.command
+def run(
+    file: Path,
+    /,
+    *,
+    expired: Annotated[
+        bool, Parameter(negative="", help="Also alerts whose deadline has passed, as in a simulated border.")
+    ] = False,
+) -> int:
+    """Notify as the plan in FILE says, until SIGTERM or Ctrl-C.
+
+    Parameters
+    ----------
+    file
+        The plan: receivers, priorities, addresses (docs/centre-guide.md).
+    """
+    from streams.logging import configure_logging
+    from streams.notify.run import Notifier
+
+    settings = Settings.from_environment()
+    configure_logging(settings.log_level)
+    notifier = Notifier(settings, read_plan(file), expired_too=expired)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: notifier.stop())
+    notifier.run()
+    return 0
+
+
+@app.command
+def check(file: Path, /) -> None:
+    """Check a plan without sending anything."""
+    plan = read_plan(file)
+    for one in plan.receivers:
+        where = ", ".join(one.control_points) or "all control points"
+        kind = "webhook" if one.webhook is not None else "mail"
+        Console().print(f"{one.name}: {kind}, priority 1 to {one.priority}, {where}", highlight=False, markup=False)
+
+
+@app.command
+def failed(file: Path, /) -> None:
+    """List what could not be delivered and was not delivered since."""
+    table = Table("since", "receiver", "alert", "attempts", "why", box=None)
+    for one in still_undelivered(Path(read_plan(file).dead_letters)):
+        table.add_row(f"{one.at:%Y-%m-%d %H:%M:%S}", one.receiver, one.alert_id, str(one.attempts), one.why)
+    Console().print(table)
+
+
+@app.command
+def replay(file: Path, /, *, receiver: Annotated[str | None, Parameter(help="Only this receiver's.")] = None) -> int:
+    """Send what could not be delivered once more; exit code 1 when something still cannot."""
+    from streams.notify.run import redeliver
+
+    console = Console()
+    tally = redeliver(
+        Settings.from_environment(),
+        read_plan(file),
+        receiver,
+        lambda line: console.print(line, highlight=False, markup=False),
+    )
+    console.print(f"{tally.told} delivered, {tally.failed} not", highlight=False)
+    return 1 if tally.failed else 0

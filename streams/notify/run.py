@@ -1,0 +1,209 @@
+"""`borderflow notify`: takes alerts, tells the receivers beside each other, tries again, and gives up into a file.
+
+An alert is done when every receiver of it was told or has a dead letter on the disk; only then does its place in the
+log count. So a notifier that is killed tells some receivers again (with the same `webhook-id`), and never too few.
+A receiver that does not answer holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from kafka import KafkaConsumer, TopicPartition
+
+from schemas.codec import codec_for
+from streams.centre import EVERYWHERE, CentreAlert, CentreClient
+from streams.notify.deadletters import Undelivered, note, now, still_undelivered
+from streams.notify.plan import NotifyPlan, Receiver
+from streams.notify.sending import NotSentError, send
+from streams.settings import Settings
+from streams.wire import header
+
+log = structlog.get_logger("borderflow.notify")
+
+_THREADS: Final = 16
+_IN_HAND: Final = 200
+"""Notifications that are being sent or tried again at a time; beyond them, alerts wait on the topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How one notification ended: `why` is None when it was taken; `stopped` when the process was asked to end."""
+
+    attempts: int
+    why: str | None = None
+    stopped: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run did."""
+
+    told: int = 0
+    failed: int = 0
+    passed_by: int = 0
+    expired: int = 0
+
+
+class Notifier:
+    """One run of a plan. `stop` may be called from a signal handler."""
+
+    def __init__(self, settings: Settings, plan: NotifyPlan, *, expired_too: bool = False) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._expired_too = expired_too
+        self._stop = threading.Event()
+        self._open: dict[Future[Sent], tuple[CentreAlert, Receiver]] = {}
+        self._left: dict[tuple[int, int], int] = {}
+        self.tally = Tally()
+
+    def stop(self) -> None:
+        """End: what is being tried again comes again at the next start."""
+        self._stop.set()
+
+    def run(self, *, idle_s: float | None = None) -> Tally:
+        """Notify until `stop`, or until nothing came for `idle_s` and nothing is open.
+
+        Raises `OSError` when a dead letter cannot be written, and what `CentreClient.alerts` raises.
+        """
+        quiet_since = now()
+        with (
+            ThreadPoolExecutor(_THREADS, "notify") as pool,
+            CentreClient(self._settings, f"notify-{self._plan.name}", (EVERYWHERE,)) as centre,
+        ):
+            try:
+                while not self._stop.is_set():
+                    for alert in centre.alerts(idle_s=0.1):
+                        quiet_since = now()
+                        self._tell(alert, centre, pool)
+                        while len(self._open) >= _IN_HAND and not self._stop.is_set():
+                            self._gather(centre, wait_s=0.2)
+                        if self._stop.is_set():
+                            break
+                    self._gather(centre)
+                    quiet_s = (now() - quiet_since).total_seconds()
+                    if idle_s is not None and not self._open and quiet_s > idle_s:
+                        break
+            finally:
+                self._stop.set()
+            wait(self._open)
+            self._gather(centre)
+        return self.tally
+
+    def _tell(self, alert: CentreAlert, centre: CentreClient, pool: ThreadPoolExecutor) -> None:
+        wanted = [one for one in self._plan.receivers if one.wants(alert.event)]
+        if wanted and not self._expired_too and alert.event.deadline < datetime.now(UTC):
+            self.tally.expired += 1
+            wanted = []
+        elif not wanted:
+            self.tally.passed_by += 1
+        if not wanted:
+            centre.acknowledge(alert, quietly=True)
+            return
+        self._left[alert.partition, alert.offset] = len(wanted)
+        for receiver in wanted:
+            self._open[pool.submit(deliver, receiver, alert, self._plan, self._stop.wait)] = (alert, receiver)
+
+    def _gather(self, centre: CentreClient, wait_s: float = 0.0) -> None:
+        done, _ = wait(self._open, timeout=wait_s, return_when=FIRST_COMPLETED)
+        for future in done:
+            alert, receiver = self._open.pop(future)
+            sent = future.result()
+            if sent.stopped:
+                continue  # not done: it comes again
+            about = {"receiver": receiver.name, "alert_id": alert.event.alert_id, "attempts": sent.attempts}
+            if sent.why is None:
+                self.tally.told += 1
+                log.info("notified", **about)
+            else:
+                self.tally.failed += 1
+                note(Path(self._plan.dead_letters), _failed(receiver, alert, sent))
+                log.error("not notified: kept as a dead letter", **about, why=sent.why)
+            place = (alert.partition, alert.offset)
+            self._left[place] -= 1
+            if not self._left[place]:
+                del self._left[place]
+                centre.acknowledge(alert, quietly=True)
+
+
+def deliver(receiver: Receiver, alert: CentreAlert, plan: NotifyPlan, pause: Callable[[float], bool]) -> Sent:
+    """Send until it is taken, is refused for good, or the attempts are used up. `pause` is true when asked to end."""
+    waiting = plan.first_wait_s
+    for attempt in range(1, plan.attempts + 1):
+        try:
+            send(receiver, alert, plan)
+            return Sent(attempt)
+        except NotSentError as error:
+            if not error.again or attempt == plan.attempts:
+                return Sent(attempt, str(error))
+        if pause(waiting):
+            return Sent(attempt, stopped=True)
+        waiting = min(waiting * 2, plan.most_wait_s)
+    raise AssertionError("a plan has at least one attempt")
+
+
+def redeliver(settings: Settings, plan: NotifyPlan, receiver: str | None, tell: Callable[[str], None]) -> Tally:
+    """Send what could not be delivered once more, one attempt each. `tell` gets a line for each."""
+    path, tally = Path(plan.dead_letters), Tally()
+    receivers = {one.name: one for one in plan.receivers}
+    due = [one for one in still_undelivered(path) if receiver in (None, one.receiver)]
+    if not due:
+        return tally
+    consumer = KafkaConsumer(**settings.client_options(), enable_auto_commit=False, auto_offset_reset="none")
+    try:
+        for one in due:
+            at = TopicPartition("alerts", one.partition)
+            consumer.assign([at])
+            consumer.seek(at, one.offset)
+            record = next((record for record in _poll(consumer, at) if record.offset == one.offset), None)
+            target = receivers.get(one.receiver)
+            why = None
+            if target is None:
+                why = "the plan has no such receiver any more"
+            elif record is None:
+                why = "the brokers do not hold the alert any more"
+            else:
+                event = codec_for("alerts").decode(record.value, header(record.headers, "ce_type"))
+                ce_id = (header(record.headers, "ce_id") or b"").decode()
+                try:
+                    send(target, CentreAlert(event, ce_id, one.partition, one.offset), plan)
+                except NotSentError as error:
+                    why = str(error)
+            if why is None:
+                tally.told += 1
+                fields = {"what": "delivered", "at": now(), "receiver": one.receiver, "alert_id": one.alert_id}
+                note(path, Undelivered(**fields, partition=one.partition, offset=one.offset))  # type: ignore[arg-type]
+            else:
+                tally.failed += 1
+            tell(f"{one.alert_id} to {one.receiver}: {'delivered' if why is None else why}")
+    finally:
+        consumer.close()
+    return tally
+
+
+def _poll(consumer: KafkaConsumer, at: TopicPartition) -> list[Any]:
+    for _ in range(20):
+        got = consumer.poll(timeout_ms=500, max_records=1)
+        if at in got:
+            return list(got[at])
+    return []
+
+
+def _failed(receiver: Receiver, alert: CentreAlert, sent: Sent) -> Undelivered:
+    return Undelivered(
+        what="failed",
+        at=now(),
+        receiver=receiver.name,
+        alert_id=alert.event.alert_id,
+        partition=alert.partition,
+        offset=alert.offset,
+        attempts=sent.attempts,
+        why=sent.why or "",
+    )

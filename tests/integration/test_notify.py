@@ -1,0 +1,206 @@
+"""Notifications on a real broker, to a webhook receiver and a mail server on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.policy import default
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiosmtpd.controller import Controller
+from standardwebhooks import Webhook
+
+from schemas.decisions import AlertRaised
+from streams.embedded import free_loopback_port
+from streams.notify.deadletters import still_undelivered
+from streams.notify.plan import read_plan
+from streams.notify.run import Notifier, redeliver
+from tests.border import DESK
+from tests.browser.centre import alert, record
+from tests.integration.border import Border, border
+from tests.integration.harbour import ROOT
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - the example of the specification
+
+
+class Receiver:
+    """A webhook receiver that checks signatures and answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, dict[str, Any]]] = []
+        self.answers: list[int] = []
+        held = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                status = held.answers.pop(0) if held.answers else 204
+                if status < 300:
+                    told = Webhook(SECRET).verify(body, dict(self.headers))
+                    held.got.append((self.headers["webhook-id"], told))
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *given: Any) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+class Mailbox:
+    """An SMTP handler that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        self.messages.append(message_from_bytes(envelope.content, policy=default))
+        return "250 taken"
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Border]:
+    """A broker with its topics; no worker is needed."""
+    with border(tmp_path_factory.mktemp("notify")) as made:
+        made.open()
+        yield made
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A webhook receiver."""
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def plan_of(folder: Path, name: str, receivers: list[dict[str, Any]], **more: Any) -> Path:
+    """A plan in a file."""
+    (folder / "secret").write_text(SECRET)
+    path = folder / "notify.yaml"
+    path.write_bytes(msgspec.yaml.encode({"name": name, "first_wait_s": 0.05, "receivers": receivers, **more}))
+    return path
+
+
+def hook(folder: Path, url: str, name: str = "duty", **more: Any) -> dict[str, Any]:
+    """A webhook receiver of a plan."""
+    return {"name": name, "webhook": {"url": url, "secret_file": str(folder / "secret")}, **more}
+
+
+def raised(at: Border, *numbers: int, **more: Any) -> list[AlertRaised]:
+    """Urgent alerts with these numbers, produced."""
+    made = [alert(number, layer="mandatory", **more) for number in numbers]
+    at.lodge("alerts", [record(one, DESK) for one in made])
+    return made
+
+
+def told(receiver: Receiver, alerts: list[AlertRaised]) -> list[str]:
+    """The ids of these alerts that a receiver was told of, in order, repeats too."""
+    wanted = {one.alert_id for one in alerts}
+    return [said["data"]["alert_id"] for _, said in receiver.got if said["data"]["alert_id"] in wanted]
+
+
+def test_an_urgent_alert_is_told_once_signed_and_names_nobody(at: Border, tmp_path: Path, receiver: Receiver) -> None:
+    (one,) = raised(at, 1)
+    at.lodge("alerts", [record(one, DESK), record(alert(2, layer="exploration"), DESK)])  # a repeat; one of no hurry
+    plan = read_plan(plan_of(tmp_path, "urgent", [hook(tmp_path, receiver.url)], console="https://console.example/"))
+    tally = Notifier(at.settings, plan).run(idle_s=5)
+    assert told(receiver, [one]) == [one.alert_id]
+    assert (tally.told, tally.failed, tally.passed_by) == (1, 0, 1)
+    said = receiver.got[0][1]["data"]
+    assert said["headline"] == one.headline
+    assert said["console"] == f"https://console.example/#queue/{one.alert_id}"
+    assert one.filtered.item.cargo is not None
+    assert one.filtered.item.cargo.consignee not in str(receiver.got)
+
+
+def test_a_receiver_that_fails_is_tried_again_then_kept_and_sent_later(
+    at: Border, tmp_path: Path, receiver: Receiver
+) -> None:
+    one, two = raised(at, 11, 12)
+    receiver.answers = [503, 429]  # then it takes them
+    path = plan_of(
+        tmp_path, "retry", [hook(tmp_path, receiver.url), hook(tmp_path, dead_address(), name="dead")], attempts=3
+    )
+    plan = read_plan(path)
+    tally = Notifier(at.settings, plan).run(idle_s=5)
+    assert sorted(told(receiver, [one, two])) == sorted([one.alert_id, two.alert_id])
+    kept = still_undelivered(Path(plan.dead_letters))
+    mine = [line for line in kept if line.alert_id in (one.alert_id, two.alert_id)]
+    assert [(line.receiver, line.attempts) for line in mine] == [("dead", 3)] * 2
+    assert tally.failed == len(kept)
+    lines: list[str] = []
+    assert redeliver(at.settings, plan, None, lines.append).failed == len(kept)
+    mended = read_plan(plan_of(tmp_path, "retry", [hook(tmp_path, receiver.url, name="dead")]))
+    assert redeliver(at.settings, mended, "dead", lines.append).told == len(kept)
+    assert still_undelivered(Path(plan.dead_letters)) == []
+    assert told(receiver, [one]) == [one.alert_id] * 2
+    assert len({message for message, said in receiver.got if said["data"]["alert_id"] == one.alert_id}) == 1
+
+
+def test_what_is_refused_for_good_is_kept_at_once_and_a_redirect_is_not_followed(
+    at: Border, tmp_path: Path, receiver: Receiver
+) -> None:
+    (one,) = raised(at, 21)
+    receiver.answers = [302] * 100
+    plan = read_plan(plan_of(tmp_path, "refused", [hook(tmp_path, receiver.url)]))
+    Notifier(at.settings, plan).run(idle_s=5)
+    kept = [line for line in still_undelivered(Path(plan.dead_letters)) if line.alert_id == one.alert_id]
+    assert [(line.attempts, line.why) for line in kept] == [(1, "HTTP status 302")]
+
+
+def test_a_mail_says_what_to_do_and_by_when(at: Border, tmp_path: Path) -> None:
+    (one,) = raised(at, 31)
+    mailbox = Mailbox()
+    server = Controller(mailbox, hostname="127.0.0.1", port=free_loopback_port())
+    server.start()
+    try:
+        email = {
+            "to": ["duty@example.org"], "sender": "borderflow@example.org", "host": "127.0.0.1", "port": server.port,
+            "starttls": False,
+        }  # fmt: skip
+        plan = read_plan(plan_of(tmp_path, "mail", [{"name": "mail", "email": email}]))
+        Notifier(at.settings, plan).run(idle_s=5)
+    finally:
+        server.stop()
+    mine = [mail for mail in mailbox.messages if mail["Message-ID"] == f"<{one.alert_id}@borderflow>"]
+    assert len(mine) == 1
+    assert mine[0]["Subject"].startswith(f"[priority {one.priority}] {DESK}: ")
+    text = mine[0].get_content()
+    assert one.headline in text
+    assert f"{one.deadline:%Y-%m-%d %H:%M} UTC" in text
+
+
+def test_the_command_notifies_until_it_is_told_to_end_and_what_was_in_hand_comes_again(
+    at: Border, tmp_path: Path, receiver: Receiver
+) -> None:
+    (one,) = raised(at, 41)
+    receiver.answers = [503] * 1000
+    path = plan_of(tmp_path, "command", [hook(tmp_path, receiver.url)], attempts=1000)
+    command = [sys.executable, "-m", "streams.cli", "notify", "run", str(path)]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **at.environment}, stderr=subprocess.DEVNULL)
+    while len(receiver.answers) > 995:
+        assert process.poll() is None
+        threading.Event().wait(0.05)
+    process.terminate()
+    assert process.wait(30) == 0
+    receiver.answers = []
+    Notifier(at.settings, read_plan(path)).run(idle_s=5)
+    assert told(receiver, [one]) == [one.alert_id]
+
+
+def dead_address() -> str:
+    """An address of this machine where nobody listens."""
+    return f"http://127.0.0.1:{free_loopback_port()}/hook"
