@@ -27,7 +27,7 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `weights_half_life_days` None: for ever.
     """
 
-    rate: float = 0.07
+    rate: float = 0.1
     intercept_rate: float = 0.01
     steps: int = 1
     weights_half_life_days: float | None = None

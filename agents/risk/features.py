@@ -18,8 +18,8 @@ from math import isfinite, log, log1p
 
 from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, TravellerFacts
 
-FEATURE_SCHEMA = 2
-"""Raised whenever a name or a meaning below changes: snapshots of models from another schema are not read."""
+FEATURE_SCHEMA = 3
+"""Raised when a name or a meaning below changes, or how models learn: snapshots of another schema are not read."""
 
 EXACT = "hs6*route*tariff*kg"
 """The whole declaration to the gram: only a lodger who repeats himself meets his own past there."""

@@ -34,7 +34,7 @@ class OnlineLogistic:
 
     def __init__(
         self,
-        rate: float = 0.07,
+        rate: float = 0.1,
         intercept_rate: float = 0.01,
         half_life_days: float | None = None,
         capacity: int = 300_000,
