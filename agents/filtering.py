@@ -132,9 +132,11 @@ class Filtering:
                 CriterionHit(
                     criterion_id=criterion.criterion_id,
                     version=criterion.version,
+                    title=criterion.title,
                     action=criterion.action,
                     weight=criterion.weight,
                     category=criterion.category,
+                    lane=criterion.lane,
                     capped=over is not None,
                 )
             )

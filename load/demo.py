@@ -58,6 +58,8 @@ LINGER_S = 0.02
 """Lodgers wait so long to fill a batch. The embedded broker's cost of a fetch grows with the batches that it holds."""
 PARTITIONS = 2
 """Partitions of a topic on the embedded broker, for each worker; fewer and fuller batches, as above."""
+CONSOLE_S = 30.0
+"""Seconds that the console may take to listen."""
 BACKLOG = timedelta(days=730)
 """How much simulated time a demo without end has before it would overtake the wall clock."""
 
@@ -68,7 +70,8 @@ class DemoPlan:
 
     `brokers` is an existing cluster, None for the embedded broker. `client_options` turns the environment of the
     processes into options of a Kafka client. `check_history` is asked, once an existing cluster has the topics, whether
-    it keeps records from this time on; it raises what the user is to be told when it does not.
+    it keeps records from this time on; it raises what the user is to be told when it does not. `console` also serves
+    the officers' page, and opens it where there is a display.
     """
 
     rate: float = 600.0
@@ -82,6 +85,7 @@ class DemoPlan:
     brokers: str | None = None
     json_file: Path | None = None
     picture: Path | None = None
+    console: bool = True
     environment: Mapping[str, str]
     client_options: Callable[[Mapping[str, str]], Mapping[str, Any]]
     check_history: Callable[[Mapping[str, str], datetime], None]
@@ -112,7 +116,7 @@ class Demo:
         logs = Path(tempfile.mkdtemp(prefix="borderflow-demo-"))
         try:
             with Children(self._plan.environment, logs) as children:
-                summary = self._run(children)
+                summary = self._run(children, logs)
         except ChildFailedError as error:
             self._console.print(f"{error}\nall logs: {logs}", style="red", markup=False, highlight=False)
             return 1
@@ -127,9 +131,11 @@ class Demo:
         print_report(summary, self._console)
         return 1 if failures(summary) else 0
 
-    def _run(self, children: Children) -> dict[str, Any]:
+    def _run(self, children: Children, folder: Path) -> dict[str, Any]:
         traffic = self._traffic()
         names = self._start(children, traffic.start)
+        if self._plan.console:
+            self._open_console(children, folder)
         used_before = [children.cpu_seconds(name) for name in names]
         driver, ahead = self._prepare(traffic, children.environment)
         self._driver = driver
@@ -211,6 +217,25 @@ class Demo:
             for name, port in ports.items():
                 children.wait_ready(name, port)
         return list(ports)
+
+    def _open_console(self, children: Children, folder: Path) -> None:
+        """Serve the officers' page, and say how to get in: a one-time address, and a password made up for this demo."""
+        announced = folder / "console-address"
+        with self._doing("starting the console"):
+            children.start(
+                "console", "console", "--port", "0", "--demo-users", "--open-browser", "--announce", str(announced),
+                BORDERFLOW_CONSOLE_TRAIL_FILE=str(folder / "console-trail.jsonl"),
+                BORDERFLOW_CONSOLE_SIMULATED_TIME="true",
+            )  # fmt: skip
+            deadline = time.monotonic() + CONSOLE_S
+            while not announced.exists() or not announced.read_text().endswith("\n"):
+                children.check()
+                if time.monotonic() > deadline:
+                    raise ChildFailedError(f"the console was not there in {CONSOLE_S:.0f} s")
+                time.sleep(0.1)
+        once, *more = announced.read_text().splitlines()
+        self._feed.console = once
+        self._console.print("the officers' page:", once, *more, highlight=False, soft_wrap=True, sep="\n  ")
 
     def _prepare(self, traffic: _Traffic, environment: Mapping[str, str]) -> tuple[Driver, Ahead[Lodged]]:
         plan = self._plan

@@ -36,6 +36,7 @@ class Feed:
     def __init__(self, duration_s: float | None, brokers: str) -> None:
         self.phase = "starting"
         self.news = ""
+        self.console = ""
         self._duration_s = duration_s
         self._brokers = brokers
         self._began = time.monotonic()
@@ -82,7 +83,10 @@ class Feed:
         """The state of the demo now; `driver` is None before lodging begins."""
         now = time.monotonic()
         if driver is None:
-            return DemoSnapshot(self.phase, now - self._began, self._duration_s, brokers=self._brokers, news=self.news)
+            return DemoSnapshot(
+                self.phase, now - self._began, self._duration_s,
+                brokers=self._brokers, news=self.news, console=self.console,
+            )  # fmt: skip
         ledger = driver.ledger
         lodged_per_s, decided_per_s = self._rates(now, driver.sent.items, ledger.decided_items)
         if now - self._history_at >= HISTORY_EVERY_S and self._finds:
@@ -119,6 +123,7 @@ class Feed:
             last_alerts=[listed.line for listed in self._listed],
             seizure_history=self._history,
             news=self.news,
+            console=self.console,
         )
 
     def _rates(self, now: float, lodged: int, decided: int) -> tuple[float, float]:

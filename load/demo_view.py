@@ -85,6 +85,7 @@ class DemoSnapshot:
     last_alerts: Sequence[AlertLine] = ()
     seizure_history: Sequence[float] = ()
     news: str = ""
+    console: str = ""
 
     @property
     def inspected(self) -> int:
@@ -138,11 +139,12 @@ def plain_line(shot: DemoSnapshot) -> str:
 def screen(shot: DemoSnapshot, width: int, height: int) -> RenderableType:
     """The whole screen for a terminal of `width` x `height` cells."""
     layout = Layout()
+    lines = 2 if shot.console else 1
     layout.split_column(
-        Layout(_headline(shot), size=1),
+        Layout(_headline(shot), size=lines),
         Layout(name="figures", size=6),
         Layout(name="rates", size=len(LAYERS) + 2),
-        Layout(_alerts(shot, width, max(1, height - 6 - len(LAYERS) - 2 - 1 - 2)), name="alerts"),
+        Layout(_alerts(shot, width, max(1, height - 6 - len(LAYERS) - 2 - lines - 2)), name="alerts"),
     )
     layout["figures"].split_row(
         Layout(_traffic(shot), ratio=10), Layout(_two_figures(shot, width), ratio=10), Layout(_learning(shot), ratio=8)
@@ -161,6 +163,9 @@ def _headline(shot: DemoSnapshot) -> Text:
     if shot.simulated_now is not None:
         line.append(f"  at the border {shot.simulated_now:%Y-%m-%d %H:%M}")
     line.append(f"  {shot.news or 'Ctrl-C ends it'}", style="dim")
+    if shot.console:
+        line.append("\n the officers' page ", style="dim")
+        line.append(f" {shot.console}", style="underline")
     return line
 
 

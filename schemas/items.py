@@ -177,11 +177,12 @@ class Monitored(Fact, frozen=True, kw_only=True):
 class CriterionHit(Fact, frozen=True, kw_only=True):
     """A targeting criterion that fired. `capped` hits are over the criterion's cap: shown, but without effect.
 
-    `lane` is where a `direct` hit sends the item.
+    `lane` is where a `direct` hit sends the item. `title` is the criterion's, for the people who read the decision.
     """
 
     criterion_id: Id
     version: int
+    title: Text = ""
     action: Literal["direct", "boost", "whitelist"]
     weight: float = 0.0
     category: Code | None = None

@@ -60,12 +60,12 @@ def mandatory_reason(hit: RiskHit) -> Reason:
 
 
 def criterion_reason(hit: CriterionHit) -> Reason:
-    """A targeting criterion; the weight is what a boost added to the log-odds, 0 for a direct one."""
-    what = f" ({hit.category})" if hit.category else ""
+    """A targeting criterion in its author's words; the weight is what a boost adds to the log-odds, else 0."""
+    named = f"criterion {hit.criterion_id} version {hit.version}"
+    text = f"{hit.title} ({named})" if hit.title else named
     if hit.action == "boost":
-        text = f"targeting criterion {hit.criterion_id} version {hit.version} raises the score{what}"
         return Reason(code="criterion-boost", text=text, weight=hit.weight)
-    return Reason(code="criterion", text=f"targeting criterion {hit.criterion_id} version {hit.version}{what}")
+    return Reason(code="criterion", text=text)
 
 
 def profile_reason(filtered: ItemFiltered, rule: ProfileRule) -> Reason:

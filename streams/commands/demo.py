@@ -50,6 +50,7 @@ def demo(
     path: Annotated[
         Path | None, Parameter(help="Where the data set is: a folder or a CSV file; BORDERFLOW_CDD unless given.")
     ] = None,
+    console: Annotated[bool, Parameter(help="Serve the officers' page too.")] = True,
     json_file: Annotated[Path | None, Parameter(name="--json", help="Write the summary to this file.")] = None,
     picture: Annotated[Path | None, Parameter(help="Write the live view's last frame to this SVG file.")] = None,
 ) -> int:
@@ -87,6 +88,7 @@ def demo(
         brokers=given.brokers if os.environ.get("BORDERFLOW_BROKERS") else None,
         json_file=json_file,
         picture=picture,
+        console=console,
         environment=environment,
         client_options=_client_options,
         check_history=partial(_check_history, TIMED_BY_EVENTS if source is None else TIMED_BY_EVENTS[2:]),

@@ -127,9 +127,9 @@ def test_splitting_below_the_threshold_is_noticed() -> None:
     assert ["splitting" in one.indicators for one in events(outcome)] == [False, False, True]
 
 
-def test_a_criterion_that_fires_is_told_with_its_version() -> None:
-    (one,) = events(filtered([item(1)], book('hs4 == "8517"', "value_usd > 1e6")))
-    assert one.criteria == (CriterionHit(criterion_id="C0", version=1, action="direct"),)
+def test_a_criterion_that_fires_is_told_with_its_version_title_and_lane() -> None:
+    (one,) = events(filtered([item(1)], book('hs4 == "8517"', "value_usd > 1e6", lane="yellow")))
+    assert one.criteria == (CriterionHit(criterion_id="C0", version=1, title="t", action="direct", lane="yellow"),)
 
 
 def test_hits_over_the_cap_stay_without_effect_and_are_reported() -> None:

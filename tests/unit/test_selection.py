@@ -39,8 +39,9 @@ def test_trusted_trader_entry_selects_nobody() -> None:
 
 
 def test_direct_criterion_selects_and_says_the_lane() -> None:
-    hit = CriterionHit(criterion_id="cr-1", version=2, action="direct", lane="yellow")
+    hit = CriterionHit(criterion_id="cr-1", version=2, title="Cash, one way", action="direct", lane="yellow")
     (decision,) = decide([parcel(1, criteria=(hit,))])
+    assert decision.reasons[0].text == "Cash, one way (criterion cr-1 version 2)"
     assert (decision.lane, decision.layer, decision.criteria) == ("yellow", "criteria", ("cr-1",))
 
 

@@ -199,7 +199,7 @@ export class Detail {
       return h("li", { class: one.code === "remainder" ? "rest" : "" },
         h("span", { class: "text" }, h("b", {}, word("reason", one.code)), one.code === "remainder" ? null : h("span", {}, one.text)),
         h("span", { class: weight ? "bar" : "bar none", "aria-hidden": "true" }, bar),
-        h("span", { class: "weight" }, weight ? `${weight > 0 ? "+" : "−"}${number(Math.abs(weight), 2)}` : t("reason.rule")));
+        h("span", { class: "weight" }, weight ? `${weight > 0 ? "+" : "−"}${number(Math.abs(weight), 2)}` : one.code === "remainder" ? "" : t("reason.rule")));
     });
     const score = [t("score.say", { score: number(decision.score, 2), threshold: number(decision.threshold, 2) }), decision.probability !== undefined ? ` ${t("score.probability", { p: percent(decision.probability, 0) })}` : null];
     return section("why", h("ol", { class: "reasons" }, lines), h("p", { class: "small" }, score, " ", t("score.meaning")));
