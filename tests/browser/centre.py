@@ -141,6 +141,11 @@ class Centre:
         _aside(lambda: self.border.lodge(topic, records))
         return at
 
+    @staticmethod
+    def aside(act: Callable[[], Any]) -> Any:
+        """Run what starts an event loop while Playwright's own runs."""
+        return _aside(act)
+
     def results(self) -> list[Any]:
         """Every event on inspection-results."""
         decode = codec_for("inspection-results").decode
