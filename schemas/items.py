@@ -11,15 +11,15 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from schemas.marks import (
+    CheckedCountry,
+    CheckedLocode,
     Code,
     ControlPoint,
     Count,
-    Country,
     Fact,
     Fraction,
     Id,
     Kilograms,
-    Locode,
     Origin,
     PersonalFullName,
     PersonalName,
@@ -75,7 +75,7 @@ class GoodsFacts(Fact, frozen=True, kw_only=True):
     value_usd: float = 0.0
     declared_value: float = 0.0
     currency: Code = "USD"
-    origin: Country = "ZZ"
+    origin: CheckedCountry = "ZZ"
     origin_marked: Code | None = None
     duty_rate_percent: float | None = None
     duty_regime: Code | None = None
@@ -94,8 +94,8 @@ class CargoFacts(Fact, frozen=True, kw_only=True):
     carrier: Code
     mode: Code
     conveyance: Code | None = None
-    departure: Country
-    port_of_loading: Locode | None = None
+    departure: CheckedCountry
+    port_of_loading: CheckedLocode | None = None
     goods: GoodsFacts
     containers: tuple[Code, ...] = ()
     process_type: Code | None = None
@@ -111,16 +111,16 @@ class TravellerFacts(Fact, frozen=True, kw_only=True):
 
     document: Subject
     name: PersonalFullName
-    document_issuer: Country
+    document_issuer: CheckedCountry
     document_kind: Code
-    nationality: Annotated[Country, Meta(extra_json_schema={"x-personal": True})]
+    nationality: Annotated[CheckedCountry, Meta(extra_json_schema={"x-personal": True})]
     birth_year: Annotated[int, Meta(ge=1850, le=2200, extra_json_schema={"x-personal": True})]
     carrier: Code
     mode: Code
     journey: Id
-    embarkation: Locode
-    disembarkation: Locode
-    itinerary: tuple[Locode, ...] = ()
+    embarkation: CheckedLocode
+    disembarkation: CheckedLocode
+    itinerary: tuple[CheckedLocode, ...] = ()
     booked_hours_ahead: float | None = None
     payment: Code | None = None
     agency: Code | None = None

@@ -199,7 +199,7 @@ class BorderApp(faust.App):
             decoders=self.topology.decoders,
             encode=self.topology.encode,
             ce_type=self.topology.ce_type,
-            publisher=Publisher(producer._ensure_producer()),
+            publisher=Publisher(producer._ensure_producer(), settings.max_batch_bytes),
             reader=reader,
             ownership=cast(BatchConsumer, self.consumer),
             source=f"/{settings.group}",

@@ -24,13 +24,15 @@ from streams.defects import DefectError
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.transport import RecordBatch
-from streams.wire import CeType, Decode, Encode, Outgoing, Record, cloud_event, milliseconds, rfc3339
+from streams.wire import CeType, Decode, Encode, Outgoing, Record, Stamp, milliseconds, rfc3339
 
 log = logging.getLogger("borderflow.hosting")
 
 CHUNK_RECORDS = 250
 CHUNK_BYTES = 262_144
 """A batch is decided in chunks of at most this, so that the event loop answers health checks in between."""
+ENTRIES_EVERY_S = 1.0
+"""How often the entries of all states are counted: that looks at every control point and stream."""
 
 
 class Ownership(Protocol):
@@ -78,6 +80,7 @@ class StepHost:
         self._limit = limit
         self._clock = clock
         self._states: dict[tuple[str, int], PartitionState] = {}
+        self._entries_due = 0.0
 
     @property
     def states(self) -> Mapping[tuple[str, int], PartitionState]:
@@ -106,8 +109,9 @@ class StepHost:
             metrics.fenced.labels(name).inc()
             self._states.pop((batch.topic, batch.partition), None)
             return False
-        await self._produce(batch, outcome)
-        self._count(batch, outcome)
+        by_topic = outcome.by_topic(self.step.produces)
+        await self._produce(batch, outcome, by_topic)
+        self._count(batch, outcome, by_topic)
         return True
 
     def let_go(self, message: Any) -> None:
@@ -198,29 +202,34 @@ class StepHost:
             busy += time.monotonic() - began
             if len(chunk) < len(batch):
                 await asyncio.sleep(0)
-        metrics.decide_seconds.labels(self.step.name).observe(busy)
+        metrics.child(metrics.decide_seconds, self.step.name).observe(busy)
         return total
 
     # -- producing
 
-    async def _produce(self, batch: RecordBatch, outcome: Outcome) -> None:
-        by_topic: dict[str, list[Output]] = {topic: [] for topic in self.step.produces}
-        for output in outcome.outputs:
-            by_topic[output.topic].append(output)
+    async def _produce(self, batch: RecordBatch, outcome: Outcome, by_topic: dict[str, list[Output]]) -> None:
         began = time.monotonic()
         sent_at = rfc3339(self._clock())
         for topic, outputs in by_topic.items():
             if outputs:
-                await self._publisher.publish(topic, (self._outgoing(output, sent_at) for output in outputs))
-                metrics.outputs.labels(self.step.name, topic).inc(len(outputs))
+                await self._publisher.publish(topic, self._outgoing(outputs, sent_at))
+                metrics.child(metrics.outputs, self.step.name, topic).inc(len(outputs))
         if outcome.refusals:
             await self._bury(batch, outcome.refusals)
         if outcome.outputs or outcome.refusals:
-            metrics.produce_seconds.labels(self.step.name).observe(time.monotonic() - began)
+            metrics.child(metrics.produce_seconds, self.step.name).observe(time.monotonic() - began)
 
-    def _outgoing(self, output: Output, sent_at: bytes) -> Outgoing:
-        headers = cloud_event(output.ce_id, self._ce_type(type(output.event)), self._source, sent_at)
-        return Outgoing(output.key.encode(), self._encode(output.event), output.at_ms, headers, output.partition)
+    def _outgoing(self, outputs: list[Output], sent_at: bytes) -> list[Outgoing]:
+        encode, stamps, made = self._encode, dict[type, Stamp](), list[Outgoing]()
+        for output in outputs:
+            event = output.event
+            stamp = stamps.get(type(event))
+            if stamp is None:
+                stamp = stamps[type(event)] = Stamp(self._ce_type(type(event)), self._source, sent_at)
+            made.append(
+                Outgoing(output.key.encode(), encode(event), output.at_ms, stamp(output.ce_id), output.partition)
+            )
+        return made
 
     async def _bury(self, batch: RecordBatch, refused: Sequence[Refusal]) -> None:
         sources = {record.offset: record for record in batch.records}
@@ -228,21 +237,24 @@ class StepHost:
         letters = [dead_letter(sources[one.offset], one, self.step.name, now_ms) for one in refused]
         await bury(self._publisher, batch.topic, letters)
 
-    def _count(self, batch: RecordBatch, outcome: Outcome) -> None:
+    def _count(self, batch: RecordBatch, outcome: Outcome, by_topic: Mapping[str, list[Output]]) -> None:
         name = self.step.name
-        metrics.records_in.labels(name, batch.topic).inc(len(batch))
-        metrics.batch_records.labels(name).observe(len(batch))
+        metrics.child(metrics.records_in, name, batch.topic).inc(len(batch))
+        metrics.child(metrics.batch_records, name).observe(len(batch))
         if outcome.redelivered:
             metrics.redelivered.labels(name).inc(outcome.redelivered)
         for refusal in outcome.refusals:
             metrics.refusals.labels(name, refusal.reason).inc()
-        metrics.state_entries.labels(name).set(sum(self.step.entries(one.state) for one in self._states.values()))
-        count_border(name, batch, outcome)
-        now_s = self._clock()
+        count_border(name, batch, outcome, by_topic)
         for topic, (histogram, origin_of) in _LATENCIES.items():
-            if topic in self.step.produces:
-                sent = [origin_of(output.event).sent_ms for output in outcome.outputs if output.topic == topic]
+            if outputs := by_topic.get(topic):
+                now_s = self._clock()
+                sent = [origin_of(output.event).sent_ms for output in outputs]
                 metrics.observe_all(histogram, [max(0.0, now_s - sent_ms / 1000) for sent_ms in sent])
+        if (now := time.monotonic()) >= self._entries_due:
+            self._entries_due = now + ENTRIES_EVERY_S
+            entries = sum(self.step.entries(held.state) for held in self._states.values())
+            metrics.state_entries.labels(name).set(entries)
 
 
 _LATENCIES = {
@@ -292,13 +304,13 @@ def _records_of(records: Sequence[Record]) -> str:
 
 
 def _chunks(records: list[Record]) -> Iterator[list[Record]]:
-    chunk: list[Record] = []
-    size = 0
-    for record in records:
-        chunk.append(record)
-        size += len(record.value or b"")
-        if len(chunk) >= CHUNK_RECORDS or size >= CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
+    sizes = [len(record.value or b"") for record in records]
+    start = size = 0
+    if len(records) > CHUNK_RECORDS or sum(sizes) > CHUNK_BYTES:
+        for place, taken in enumerate(sizes, 1):
+            size += taken
+            if place - start >= CHUNK_RECORDS or size >= CHUNK_BYTES:
+                yield records[start:place]
+                start, size = place, 0
+    if start < len(records):
+        yield records[start:]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter as Counted
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -151,6 +154,12 @@ build_info = Gauge(
 
 watermarks: dict[tuple[str, int], int] = {}
 """The latest timestamp that a step has dealt with, in ms, by topic and partition."""
+
+
+@cache
+def child(metric: M, *labels: str) -> M:
+    """`metric.labels(*labels)` for what is counted with every batch: finding a child costs more than counting it."""
+    return metric.labels(*labels)
 
 
 def observe_all(histogram: Histogram, values: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""Producing in batches: records are appended to one aiokafka batch per topic and partition, and delivery is awaited.
+"""Producing in batches: records are appended to one batch per topic and partition, and delivery is awaited.
 
 One call is one batch per partition wherever that fits `max_batch_bytes`, so what follows from one input batch arrives
 whole or not at all in each partition. What does not fit is split in order, each part delivered before the next.
@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
+from streams.recordbatch import RecordBatchBuilder, encoded
 from streams.wire import Outgoing
 
 if TYPE_CHECKING:
@@ -92,14 +93,15 @@ def partition_of(key: bytes | None, partitions: int) -> int:
 
     A record without a key goes to partition 0: order matters more here than spread.
     """
-    return 0 if key is None else _hash(key) % partitions
+    return 0 if key is None or partitions == 1 else _hash(key) % partitions
 
 
 class Publisher:
-    """Publishes records in batches with a started producer."""
+    """Publishes records in batches of at most `batch_bytes` with a started producer."""
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
+    def __init__(self, producer: AIOKafkaProducer, batch_bytes: int = 1_000_000) -> None:
         self._producer = producer
+        self._most = batch_bytes
 
     async def publish(self, topic: str, records: Iterable[Outgoing]) -> int:
         """Deliver records to one topic, in order within each partition; returns how many.
@@ -108,7 +110,7 @@ class Publisher:
         `UnknownTopicError` or `UndeliveredError` (a `KafkaError`); then some partitions may have got their part.
         """
         partitions = await self._partitions(topic)
-        batches: dict[int, list[Any]] = {}
+        batches: dict[int, list[RecordBatchBuilder]] = {}
         count = 0
         for record in records:
             partition = record.partition
@@ -120,14 +122,16 @@ class Publisher:
             if builders is None:
                 builders = batches[partition] = []
             if not builders or not _add(builders[-1], record):
-                builders.append(self._producer.create_batch())
+                builders.append(RecordBatchBuilder(self._most))
                 _add(builders[-1], record)  # a batch always takes its first record
             count += 1
-        if batches:
+        if len(batches) == 1:
+            await self._deliver(topic, *batches.popitem())
+        elif batches:
             await asyncio.gather(*(self._deliver(topic, *one) for one in batches.items()))
         return count
 
-    async def _deliver(self, topic: str, partition: int, builders: list[Any]) -> None:
+    async def _deliver(self, topic: str, partition: int, builders: list[RecordBatchBuilder]) -> None:
         for builder in builders:
             builder.close()
             size = builder.size()
@@ -149,10 +153,8 @@ class Publisher:
         return len(known)
 
 
-def _add(builder: Any, record: Outgoing) -> bool:
-    """Append to an aiokafka batch, past its wrapper: that costs more than the append itself. False when it is full."""
-    place = builder._relative_offset
-    if builder._builder.append(place, record.timestamp_ms, record.key, record.value, record.headers) is None:
-        return False
-    builder._relative_offset = place + 1
-    return True
+def _add(builder: RecordBatchBuilder, record: Outgoing) -> bool:
+    headers = record.headers
+    return builder.add(
+        record.timestamp_ms, record.key, record.value, headers if isinstance(headers, bytes) else encoded(headers)
+    )

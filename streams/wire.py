@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from streams.recordbatch import encoded, varint
+
 if TYPE_CHECKING:
     from aiokafka.structs import TopicPartition
 
@@ -50,12 +52,15 @@ def fetched(tp: TopicPartition, record: Any) -> FetchedRecord:
 
 
 class Outgoing(msgspec.Struct, gc=False):
-    """One record to produce. `partition` None means: by the key, as the Java client does."""
+    """One record to produce. `partition` None means: by the key, as the Java client does.
+
+    `headers` may be given as the bytes that they are in a record (`streams.recordbatch.encoded`, `Stamp`).
+    """
 
     key: bytes | None
     value: bytes | None
     timestamp_ms: int
-    headers: Headers
+    headers: Headers | bytes
     partition: int | None = None
 
 
@@ -94,6 +99,21 @@ def cloud_event(ce_id: str, ce_type: str, source: bytes, time: bytes) -> Headers
 @cache
 def _named(name: str, text: str) -> tuple[str, bytes]:
     return name, text.encode()
+
+
+class Stamp:
+    """The CloudEvents headers of many records, in bytes, that differ in nothing but `ce_id`: `cloud_event`, encoded."""
+
+    __slots__ = ("_shared",)
+
+    def __init__(self, ce_type: str, source: bytes, time: bytes) -> None:
+        shared = [(name, value) for name, value in cloud_event("", ce_type, source, time) if name != "ce_id"]
+        self._shared = encoded([*shared, ("ce_id", b"")])[:-1]  # without the length of an empty id
+
+    def __call__(self, ce_id: str) -> bytes:
+        """The headers of the record with this id."""
+        text = ce_id.encode()
+        return b"".join((self._shared, varint(len(text)), text))
 
 
 def rfc3339(epoch_s: float) -> bytes:

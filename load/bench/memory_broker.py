@@ -1,6 +1,6 @@
 """Logs in memory behind the real hosting: what a worker does for an item, without sockets, threads and a broker.
 
-Records are built by aiokafka's batch builder, kept as the bytes that would travel, and parsed by aiokafka's parser.
+Records are built by the worker's batch builder, kept as the bytes that would travel, and parsed by aiokafka's parser.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from aiokafka.consumer.fetcher import PartitionRecords
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
+from streams.recordbatch import RecordBatchBuilder
 from streams.transport import RecordBatch
 from streams.wire import Record, fetched
-
-BATCH_BYTES = 1_000_000
 
 
 class MemoryLogs:
@@ -37,11 +35,7 @@ class MemoryLogs:
         """As aiokafka's producer."""
         return set(range(1 if topic in self._single else self._partitions))
 
-    def create_batch(self) -> BatchBuilder:
-        """As aiokafka's producer."""
-        return BatchBuilder(BATCH_BYTES, 0)
-
-    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> asyncio.Future[None]:
+    async def send_batch(self, batch: RecordBatchBuilder, topic: str, *, partition: int) -> asyncio.Future[None]:
         """Keep the bytes of a batch, with the offset that a broker would have given it."""
         at = (topic, partition)
         raw = bytearray(batch._build())

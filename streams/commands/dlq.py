@@ -178,7 +178,7 @@ async def _redrive(
     producer = new_producer(settings)
     await producer.start()
     try:
-        async for one in send_again(Publisher(producer), planned, per_second=rate):
+        async for one in send_again(Publisher(producer, settings.max_batch_bytes), planned, per_second=rate):
             count(one.topic, len(one.letters))
     finally:
         await producer.stop()

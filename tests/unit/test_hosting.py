@@ -10,12 +10,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka.record.default_records import DefaultRecordBatch
 
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
 from schemas.codec import Undecodable
 from streams.hosting import StepHost, run_agent
+from streams.recordbatch import RecordBatchBuilder
 from streams.transport import RecordBatch
-from streams.wire import Outgoing
+from streams.wire import Headers, Outgoing
 
 NOW_S = 1_800_000_000.0
 
@@ -89,8 +91,20 @@ class RecordingPublisher:
     async def publish(self, topic: str, records: Iterable[Outgoing]) -> int:
         if topic == self.fails_on:
             raise ConnectionError("the broker is gone")
-        self.published.append((topic, list(records)))
-        return len(self.published[-1][1])
+        made = list(records)
+        for record in made:
+            if isinstance(record.headers, bytes):
+                record.headers = as_read(record.headers)
+        self.published.append((topic, made))
+        return len(made)
+
+
+def as_read(headers: bytes) -> Headers:
+    """Headers as a consumer gets them."""
+    builder = RecordBatchBuilder(len(headers))
+    builder.add(0, None, None, headers)
+    (read,) = DefaultRecordBatch(bytes(builder._build()))
+    return list(read.headers)
 
 
 @dataclass

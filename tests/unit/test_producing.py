@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.producing import Publisher, RecordTooLargeError, UnknownTopicError, partition_of
-from streams.wire import Outgoing
+from streams.recordbatch import RecordBatchBuilder, encoded
+from streams.wire import Headers, Outgoing, Stamp, cloud_event
 
 
 class RecordingProducer:
@@ -27,10 +26,7 @@ class RecordingProducer:
     async def partitions_for(self, topic: str) -> set[int]:
         return set(range(self.partitions))
 
-    def create_batch(self) -> BatchBuilder:
-        return BatchBuilder(self.batch_size, 0)
-
-    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> asyncio.Future[None]:
+    async def send_batch(self, batch: RecordBatchBuilder, topic: str, *, partition: int) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if batch.size() > self.largest:
             done.set_exception(MessageSizeTooLargeError())
@@ -41,8 +37,8 @@ class RecordingProducer:
         return done
 
 
-def lodge(producer: Any, records: list[Outgoing], topic: str = "screened") -> int:
-    return asyncio.run(Publisher(producer).publish(topic, records))
+def lodge(producer: RecordingProducer, records: list[Outgoing], topic: str = "screened") -> int:
+    return asyncio.run(Publisher(producer, producer.batch_size).publish(topic, records))
 
 
 def record(value: bytes, key: bytes = b"k", partition: int | None = None) -> Outgoing:
@@ -103,3 +99,39 @@ def test_a_topic_that_does_not_exist_is_an_error_that_says_what_to_do() -> None:
 def test_a_partition_that_the_topic_does_not_have_is_refused() -> None:
     with pytest.raises(ValueError, match="no partition 4"):
         lodge(RecordingProducer(), [record(b"x", partition=4)])
+
+
+Sent = tuple[int, bytes | None, bytes | None, Headers]
+SENT: st.SearchStrategy[Sent] = st.tuples(
+    st.integers(0, 1 << 52),
+    st.none() | st.binary(max_size=200),
+    st.none() | st.binary(max_size=200),
+    st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=200)), max_size=4),
+)
+
+
+@given(st.lists(SENT, min_size=1, max_size=20), st.integers(-1, 1 << 40), st.integers(-1, 100))
+def test_other_clients_read_a_batch_as_it_was_built(sent: list[Sent], producer_id: int, sequence: int) -> None:
+    builder = RecordBatchBuilder(1_000_000)
+    for at_ms, key, value, headers in sent:
+        assert builder.add(at_ms, key, value, encoded(headers))
+    builder._set_producer_state(producer_id, 3, sequence)
+    built = bytes(builder._build())
+    assert len(built) == builder.size()
+    read = DefaultRecordBatch(built)
+    assert read.validate_crc()
+    assert (read.producer_id, read.base_offset, read.next_offset) == (producer_id, 0, len(sent))
+    assert read.max_timestamp == max(at_ms for at_ms, _, _, _ in sent)
+    assert [(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in read] == [
+        (place, *record) for place, record in enumerate(sent)
+    ]
+
+
+def test_a_stamp_is_the_headers_of_a_cloud_event() -> None:
+    builder = RecordBatchBuilder(1000)
+    builder.add(
+        1, None, b"{}", Stamp("borderflow.ItemScreened.v1", b"/worker/screening", b"2026-01-01T00:00:00.000Z")("s-1")
+    )
+    (read,) = DefaultRecordBatch(bytes(builder._build()))
+    expected = cloud_event("s-1", "borderflow.ItemScreened.v1", b"/worker/screening", b"2026-01-01T00:00:00.000Z")
+    assert sorted(read.headers) == sorted(expected)
