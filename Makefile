@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-kafka lint types lint-imports check-schemas check generate clean distclean
+.PHONY: help install demo test test-kafka lint types lint-imports check-schemas check audit generate clean distclean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ check-schemas: install ## today's types read every committed schema; generated f
 	$(BIN)/borderflow schemas check
 
 check: lint types lint-imports check-schemas ## everything but the tests
+
+audit: ## known vulnerabilities of the locked versions, and dist/sbom.cdx.json (CycloneDX)
+	@test -x .venv-audit/bin/cyclonedx-py || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit==2.10.1 cyclonedx-bom==7.5.0; }
+	@mkdir -p dist
+	.venv-audit/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json
+	.venv-audit/bin/python .ci/vulnerabilities.py requirements.lock
 
 generate: install ## write the files that are made from the code: JSON Schemas, AsyncAPI, docs tables
 	$(BIN)/borderflow schemas generate

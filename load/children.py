@@ -113,6 +113,11 @@ class Children:
         fields = Path(f"/proc/{self._running[name].pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def memory_bytes(self, name: str) -> int:
+        """Resident memory of a running child."""
+        pages = int(Path(f"/proc/{self._running[name].pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def stop(self, name: str, grace_s: float = 15.0) -> int | None:
         """Ask a child to end (SIGTERM), insist after `grace_s`; its exit code, None when it was not running."""
         process = self._running.pop(name, None)

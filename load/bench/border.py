@@ -1,8 +1,12 @@
-"""A running border for the benchmarks: the embedded broker, the topics, workers, and a backlog to decide."""
+"""A running border for the benchmarks: the embedded broker, the topics, workers, and a backlog to decide.
+
+With `BORDERFLOW_BROKERS` set it is that cluster instead, which must have no topics of an earlier run.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -29,7 +33,8 @@ class Border:
 
     def __enter__(self) -> Border:
         self._children.__enter__()
-        self._children.start_broker()
+        if not os.environ.get("BORDERFLOW_BROKERS"):
+            self._children.start_broker()
         self._children.run("topics", "topics", "create")
         return self
 
@@ -39,7 +44,7 @@ class Border:
     @property
     def settings(self) -> Settings:
         """Settings of a worker."""
-        return Settings.from_environment(self._children.environment)
+        return Settings.from_environment({**os.environ, **self._children.environment})
 
     def lodge(self, recorded: Recording) -> None:
         """Produce a recording as a backlog, sent now."""
@@ -80,6 +85,10 @@ class Border:
     def cpu_seconds(self, name: str) -> float:
         """Processor seconds that a worker has used."""
         return self._children.cpu_seconds(name)
+
+    def memory_mb(self, name: str) -> float:
+        """Resident memory of a worker, in MB."""
+        return self._children.memory_bytes(name) / 1e6
 
     def counted(self, name: str) -> dict[str, float]:
         """The metrics of a worker, by name and labels."""
