@@ -14,6 +14,9 @@ from typing import Self
 
 from tests.integration.harbour import ROOT
 
+START_S = 180
+"""How long a worker may take to start. Nothing is promised about it, and a busy machine takes a minute to import."""
+
 
 class Crew:
     """Workers of one group, by a name each; each writes `<folder>/<name>.log`. All are killed at the end."""
@@ -33,7 +36,7 @@ class Crew:
             self.workers[name] = subprocess.Popen(
                 [sys.executable, "-m", self._module], cwd=ROOT, env=self._environment, stdout=out, stderr=out
             )
-        log, deadline = self._folder / f"{name}.log", time.monotonic() + 60
+        log, deadline = self._folder / f"{name}.log", time.monotonic() + START_S
         while b"BatchConsumerThread]: Starting" not in log.read_bytes() and self.workers[name].poll() is None:
             assert time.monotonic() < deadline, f"{name} did not start"
             time.sleep(0.1)

@@ -14,11 +14,12 @@ from prometheus_client import CollectorRegistry, Histogram
 from load.bench.bars import draw_bars
 from load.bench.budget import STEPS, Line, feeds, measured
 from load.bench.flame import draw, sampled
+from load.bench.metering import uncounted
 from load.bench.recorded import MANIFEST_OF, Recording, recording
 from load.bench.throughput import BY_CONTROL_POINT, CONTROL_POINT_PARTITIONS, summed_up
 from load.geography import AIR_POINT, EXPRESS_POINTS, PASSENGER_POINTS, SEA_POINTS
 from schemas.codec import decode
-from streams.metrics import observe_all
+from streams.metrics import REGISTRY, observe_all
 from streams.producing import partition_of
 
 
@@ -47,6 +48,27 @@ def test_no_consignee_stands_in_two_streams(recorded: Recording) -> None:
     of_manifests = [record.value for record in recorded.records if record.topic == "manifests"]
     assert of_parcels
     assert not any(f'"name":"{name}"'.encode() in value for name in of_parcels for value in of_manifests)
+
+
+def test_a_worker_that_counts_nothing_decides_the_same(recorded: Recording) -> None:
+    def counted() -> float:
+        counts = ("borderflow_records_in_total", "borderflow_outputs_total", "borderflow_decisions_total",
+                  "borderflow_event_to_decision_seconds_count", "borderflow_decide_seconds_count")  # fmt: skip
+        return sum(one.value for family in REGISTRY.collect() for one in family.samples if one.name in counts)
+
+    async def decided() -> int:
+        line, decisions = Line(), 0
+        for part in feeds(recorded.records):
+            await line.feed(part)
+            decisions += await line.run()
+        return decisions
+
+    before = counted()
+    with uncounted():
+        assert asyncio.run(decided()) == recorded.items
+    assert counted() == before
+    assert asyncio.run(decided()) == recorded.items
+    assert counted() > before
 
 
 def test_every_item_is_decided_in_memory(recorded: Recording) -> None:
