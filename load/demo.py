@@ -54,6 +54,8 @@ PLAIN_EVERY_S = 5.0
 PICTURE = (110, 32)
 """Columns and lines of the live view in a picture."""
 DRAIN_S = 30.0
+ARCHIVE_S = 3600.0
+"""Seconds that writing the archive may take; it stops by itself when something is wrong."""
 LINGER_S = 0.02
 """Lodgers wait so long to fill a batch. The embedded broker's cost of a fetch grows with the batches that it holds."""
 PARTITIONS = 2
@@ -71,7 +73,8 @@ class DemoPlan:
     `brokers` is an existing cluster, None for the embedded broker. `client_options` turns the environment of the
     processes into options of a Kafka client. `check_history` is asked, once an existing cluster has the topics, whether
     it keeps records from this time on; it raises what the user is to be told when it does not. `console` also serves
-    the officers' page, and opens it where there is a display.
+    the officers' page, and opens it where there is a display. `archive`
+    is a folder that all records are kept in at the end.
     """
 
     rate: float = 600.0
@@ -85,6 +88,7 @@ class DemoPlan:
     brokers: str | None = None
     json_file: Path | None = None
     picture: Path | None = None
+    archive: Path | None = None
     console: bool = True
     environment: Mapping[str, str]
     client_options: Callable[[Mapping[str, str]], Mapping[str, Any]]
@@ -146,6 +150,9 @@ class Demo:
         summary["worker_cores"] = used / max(1e-9, driver.sent.ended - driver.sent.began)
         for name in names:
             children.stop(name)
+        if self._plan.archive is not None:
+            with self._doing(f"archiving every record into {self._plan.archive}"):
+                children.run("archive", "archive", "--once", "--dir", str(self._plan.archive), timeout_s=ARCHIVE_S)
         return summary
 
     # -- before

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 from kafka.admin import KafkaAdminClient
 
@@ -14,6 +15,10 @@ from streams.settings import Settings
 from tests.real_kafka.fixtures import asked_for, kafka_node
 
 __all__ = ["kafka_node"]
+
+# How long an example takes says more about what else the machine does than about the code.
+hypothesis.settings.register_profile("borderflow", deadline=None)
+hypothesis.settings.load_profile("borderflow")
 
 ACCOUNT = "account"
 """The user property of a test that holds a line on what became of every record it lodged."""

@@ -61,7 +61,7 @@ NAMED: Final = {
         """,
     ),
     "top-reasons": Question(
-        "For each reason of selected items: how often it was given, and the seizure rate where it was.",
+        "For each reason of selected items (without the rest of a score): how often given, the seizure rate then.",
         """
         WITH said AS (
             SELECT unnest(reasons) AS reason, inspected, seized
@@ -70,7 +70,7 @@ NAMED: Final = {
         SELECT reason.code AS code, any_value(reason.text ORDER BY reason.text) AS example, count(*) AS times,
                avg(reason.weight) AS mean_weight, count(*) FILTER (inspected) AS inspected,
                count(*) FILTER (seized) / nullif(count(*) FILTER (inspected), 0) AS seizure_rate
-        FROM said GROUP BY code ORDER BY times DESC, code LIMIT 50
+        FROM said WHERE code <> 'remainder' GROUP BY code ORDER BY times DESC, code LIMIT 50
         """,
     ),
     "subject-history": Question(

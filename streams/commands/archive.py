@@ -33,6 +33,8 @@ app = App(name="archive", help="Write every record to Parquet files, once; keep 
 Folder = Annotated[
     Path | None, Parameter(name="--dir", help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
 ]
+WIDE = 300
+"""Columns of a table that no terminal bounds."""
 KeepDays = Annotated[
     int, Parameter(help="Take out records whose date is older than so many days; 0: never.", validator=Number(gte=0))
 ]
@@ -147,7 +149,9 @@ def status(*, folder: Folder = None, as_json: Annotated[bool, Parameter(name="--
     if as_json:
         print(json.dumps({"topics": rows, "gaps": gaps, "policies": PolicyShelf(root).versions()}))  # noqa: T201
         return int(bool(gaps))
-    table = Table(*(rows[0] if rows else ("topic",)), box=None)
+    table = Table(box=None)
+    for name in rows[0] if rows else ("topic",):
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
     _console().print(table)
@@ -200,4 +204,5 @@ def keep_policy(file: Path, /, *, folder: Folder = None) -> None:
 
 
 def _console() -> Console:
-    return Console()
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)

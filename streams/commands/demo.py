@@ -52,6 +52,9 @@ def demo(
     ] = None,
     console: Annotated[bool, Parameter(help="Serve the officers' page too.")] = True,
     json_file: Annotated[Path | None, Parameter(name="--json", help="Write the summary to this file.")] = None,
+    archive: Annotated[
+        Path | None, Parameter(help="Keep every record in an archive in this new folder, for query, replay, simulate.")
+    ] = None,
     picture: Annotated[Path | None, Parameter(help="Write the live view's last frame to this SVG file.")] = None,
 ) -> int:
     """Start a broker (unless BORDERFLOW_BROKERS is set), topics, workers, lodgers and officers, and show what happens.
@@ -76,6 +79,8 @@ def demo(
         raise CommandRefusedError(f"--json: there is no folder {json_file.resolve().parent}")
     if picture is not None and not picture.resolve().parent.is_dir():
         raise CommandRefusedError(f"--picture: there is no folder {picture.resolve().parent}")
+    if archive is not None and archive.exists() and (not archive.is_dir() or any(archive.iterdir())):
+        raise CommandRefusedError(f"--archive: {archive} is there already; offsets of another broker would not fit it")
     plan = DemoPlan(
         rate=rate,
         duration_s=duration,
@@ -88,6 +93,7 @@ def demo(
         brokers=given.brokers if os.environ.get("BORDERFLOW_BROKERS") else None,
         json_file=json_file,
         picture=picture,
+        archive=archive,
         console=console,
         environment=environment,
         client_options=_client_options,

@@ -27,6 +27,8 @@ from streams.settings import Settings
 app = App(name="query", help="Ask the archive in SQL, or by name.")
 
 Format = Literal["table", "csv", "parquet", "json"]
+WIDE = 2000
+"""Columns of a table that no terminal bounds: nothing in it is cut."""
 SHOWN = 200
 """The most rows that are drawn as a table."""
 
@@ -111,9 +113,15 @@ def _write(answer: pa.Table, format_: Format, output: Path | None) -> None:
         _out("[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n", output)
     elif output is not None:
         with open(output, "w", encoding="utf-8") as file:
-            _draw(answer, Console(file=file, width=200))
+            _draw(answer, Console(file=file, width=WIDE))
     else:
-        _draw(answer, Console())
+        _draw(answer, wide_console())
+
+
+def wide_console() -> Console:
+    """Standard output; as wide as its text where that is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
 
 
 def _csv(answer: pa.Table) -> str:
@@ -129,7 +137,9 @@ def _csv(answer: pa.Table) -> str:
 
 
 def _draw(answer: pa.Table, console: Console) -> None:
-    table = Table(*answer.column_names, box=None)
+    table = Table(box=None)
+    for name in answer.column_names:
+        table.add_column(name, overflow="fold")
     for row in answer.slice(0, SHOWN).to_pylist():
         table.add_row(*(_cell(value) for value in row.values()))
     console.print(table, markup=False, highlight=False)

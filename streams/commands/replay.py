@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -178,12 +179,21 @@ def _replay(
         noticed = held.enter_context(progress_over({"lodgements": records_of(reader, *LODGEMENTS)}))
         run = Replay(reader, out, plan, lambda: Engine(chosen, settings.pseudonym_secret(), partitions))
         manifest = run.run(noticed=lambda count: noticed("lodgements", count), speed=factor, sink=sink)
+    from streams.replay.report import compare, write_report
+
+    found = compare(reader.catalogue, out, manifest, shlex.join(["borderflow", *sys.argv[1:]]))
+    files = write_report(found, out)
     if as_json:
         sys.stdout.write(msgspec.json.encode(manifest).decode() + "\n")
     else:
+        whole = found.whole
         line = f"{manifest.items:,} lodgements, {manifest.decided:,} decisions in {len(manifest.parts)} files in {out}"
         refused = ", ".join(f"{reason} {count}" for reason, count in manifest.refused.items())
-        Console(highlight=False).print(line + (f"; refused: {refused}" if refused else ""))
+        console = Console(highlight=False)
+        console.print(line + (f"; refused: {refused}" if refused else ""))
+        if whole.items:
+            console.print(f"{whole.items - whole.other_lane:,} of {whole.items:,} in the lane that was recorded")
+        console.print(f"report: {', '.join(str(file) for file in files)}")
     return 0
 
 

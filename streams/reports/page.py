@@ -12,7 +12,7 @@ _STYLE = """
 :root{--ink:#17232e;--soft:#5b6b78;--line:#d9e0e6;--own:#0b6e8a;--paper:#fff;--wash:#f4f7f9}
 *{box-sizing:border-box}
 body{font:15px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif;color:var(--ink);background:var(--wash);margin:0}
-main{max-width:68rem;margin:0 auto;padding:2rem 1.25rem 4rem}
+main{max-width:76rem;margin:0 auto;padding:2rem 1.25rem 4rem}
 h1{font-size:1.6rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2.2rem 0 .5rem}
 p,li{max-width:52rem}.soft{color:var(--soft)}
 section{background:var(--paper);border:1px solid var(--line);border-radius:8px;padding:1rem 1.25rem;margin:1rem 0}
@@ -24,8 +24,11 @@ section h2{margin-top:0}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums;min-width:100%}
 th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
-th{font-weight:600;color:var(--soft)}th:first-child,td:first-child{text-align:left}
+th{font-weight:600;color:var(--soft);white-space:normal;vertical-align:bottom}
+th:first-child,td:first-child{text-align:left}
 tr.own td{background:#e8f3f6}
+table.facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}
+table.facts td:first-child{width:16rem;color:var(--soft)}
 svg{max-width:100%;height:auto}figure{margin:1rem 0}figcaption{color:var(--soft);font-size:.85rem}
 pre{background:var(--wash);border:1px solid var(--line);border-radius:6px;padding:.6rem .8rem;white-space:pre-wrap;
 overflow-wrap:anywhere;font-size:.85rem}
@@ -81,6 +84,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], own: int | None = 
         for place, row in enumerate(rows)
     )
     return f'<div class="scroll"><table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """What is so, line by line: (what, how)."""
+    body = "".join(f"<tr><td>{escape(what)}</td><td>{escape(how)}</td></tr>" for what, how in rows)
+    return f'<table class="facts"><tbody>{body}</tbody></table>'
 
 
 def plot(svg: str, caption: str) -> str:

@@ -61,7 +61,7 @@ def report(found: Simulated, title: str) -> str:
             _by_control_point(first, base)),
         page.section("Day by day", page.plot(_days(first, base), "Coverage by day of lodgement.")),
         page.section("How the outcomes were estimated", page.points(METHOD), _strata(first), _plain(found)),
-        page.section("What was run", page.code(found.command), page.table(("", ""), _provenance(found))),
+        page.section("What was run", page.code(found.command), page.facts(_provenance(found))),
     ]  # fmt: skip
     span = f"{found.items:,} items lodged from {found.since[:16]} to {found.until[:16]} UTC, {found.archive}"
     return page.page(title, span, parts)

@@ -226,3 +226,10 @@ def test_the_command_verifies_and_replays_to_topics_of_its_own_only(
     at.run("replay", "--dir", str(root), "--out", str(tmp_path / "out"), "--to", "topics", "--prefix", "again-")
     assert len(at.read("again-decisions", ITEMS)) == ITEMS
     assert len(at.read("decisions")) == before
+    said = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert (said["whole"]["items"], said["unrecorded"]) == (ITEMS, 0)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "borderflow replay --dir" in page
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
