@@ -1,0 +1,147 @@
+"""The console's gate: who gets in, for how long, how often, and whom it believes. No broker is needed for any of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from streams.console.accounts import Accounts, AccountsError, User, hashed, read_users, write_users
+from streams.console.pages import build_application
+from streams.console.server import Console, check_listening
+from streams.console.sessions import LONGEST_S, ONE_TIME_S, Limiter, Sessions
+from streams.settings import Settings, SettingsError
+
+PASSWORD = "a password of these tests"  # noqa: S105 - of no use anywhere else
+KIM = User(name="kim", role="officer", control_points=("KRICN-EXP",), password="")
+
+Visit = Callable[[TestClient], Awaitable[None]]  # type: ignore[type-arg]  # aiohttp's client of any request
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def visit(tmp_path: Path, what: Visit, users: tuple[User, ...], **settings: str) -> list[dict[str, object]]:
+    """Run `what` against a console that follows nothing; the lines of its audit trail."""
+    trail = tmp_path / "trail.jsonl"
+
+    async def run() -> None:
+        console = Console(Settings(console_trail_file=str(trail), **settings), users)  # type: ignore[arg-type]
+        async with TestClient(TestServer(build_application(console))) as client:
+            await what(client)
+        await console.stop()
+
+    asyncio.run(run())
+    return [json.loads(line)["entry"] for line in trail.read_text().splitlines()]
+
+
+def test_the_proxy_is_believed_from_its_own_address_only(tmp_path: Path) -> None:
+    async def named(client: TestClient) -> None:  # type: ignore[type-arg]
+        answer = await client.get("/api/me", headers={"X-User": "kim"})
+        assert (answer.status, (await answer.json())["user"]) == (200, "kim")
+        assert (await client.get("/api/me")).status == 401  # its cookie alone opens nothing
+        assert (await client.get("/api/me", headers={"X-User": "nobody"})).status == 403
+        assert (await client.post("/login", data={"user": "kim", "password": PASSWORD})).status == 403
+
+    async def forged(client: TestClient) -> None:  # type: ignore[type-arg]
+        assert (await client.get("/api/me", headers={"X-User": "kim"})).status == 401
+
+    visit(tmp_path, named, (KIM,), console_proxy_header="X-User")
+    visit(tmp_path, forged, (KIM,), console_proxy_header="X-User", console_proxy_addresses="192.0.2.7")
+
+
+def test_who_guesses_passwords_is_slowed_down_and_no_guess_is_written_down(tmp_path: Path) -> None:
+    async def guess(client: TestClient) -> None:  # type: ignore[type-arg]
+        told: list[str] = []
+        while "/login?refused=often" not in told and len(told) < 40:  # a place becomes free every 15 seconds
+            said = {"user": "kim" if told else PASSWORD, "password": f"guess {len(told)}"}
+            answer = await client.post("/login", data=said, allow_redirects=False)
+            told.append(answer.headers["Location"])
+        assert told[:8] == ["/login?refused=1"] * 8
+        assert told[-1] == "/login?refused=often"
+        last = await client.post("/login", data={"user": "kim", "password": PASSWORD}, allow_redirects=False)
+        assert last.headers["Location"] == "/login?refused=often"
+
+    kim = User(name="kim", role="officer", control_points=("*",), password=hashed(PASSWORD))
+    lines = visit(tmp_path, guess, (kim,))
+    assert {line["what"] for line in lines} == {"sign-in-refused", "sign-in-limited"}
+    assert "guess" not in json.dumps(lines)
+    assert PASSWORD not in json.dumps(lines)  # not even when it was typed where the name belongs
+
+
+def test_every_answer_carries_the_policy_that_lets_in_no_other_site_and_no_inline_script(tmp_path: Path) -> None:
+    async def look(client: TestClient) -> None:  # type: ignore[type-arg]
+        for path in ("/", "/login", "/api/me", "/nowhere"):
+            policy = (await client.get(path)).headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
+            assert "http" not in policy
+
+    visit(tmp_path, look, (KIM,))
+
+
+def test_a_session_ends_when_idle_and_after_a_shift_and_watching_the_queue_is_not_activity() -> None:
+    clock = Clock()
+    sessions = Sessions(600.0, clock)
+    token = sessions.open("kim").token
+    clock.now += 599
+    assert sessions.find(token, active=False) is not None  # the stream's own look
+    clock.now += 2
+    assert sessions.find(token) is None
+    token, began = sessions.open("kim").token, clock.now
+    while sessions.find(token) is not None:
+        clock.now += 500
+    assert LONGEST_S < clock.now - began <= LONGEST_S + 500
+
+
+def test_a_one_time_address_opens_one_session_and_not_for_ever() -> None:
+    clock = Clock()
+    sessions = Sessions(600.0, clock)
+    once, old = sessions.one_time("kim"), sessions.one_time("kim")
+    assert [sessions.redeem(once), sessions.redeem(once)] == ["kim", None]
+    clock.now += ONE_TIME_S + 1
+    assert sessions.redeem(old) is None
+
+
+def test_a_limit_lets_through_what_it_says_and_recovers() -> None:
+    clock = Clock()
+    limit = Limiter(per_s=1.0, burst=3.0, clock=clock)
+    assert [limit.allows("a") for _ in range(4)] == [True, True, True, False]
+    assert limit.allows("b")
+    clock.now += 1
+    assert [limit.allows("a"), limit.allows("a")] == [True, False]
+
+
+def test_a_user_who_is_taken_out_of_the_file_is_out_and_the_file_is_its_owner_s_alone(tmp_path: Path) -> None:
+    path = tmp_path / "users.json"
+    write_users(path, (User(name="kim", role="officer", control_points=("*",), password=hashed(PASSWORD)),))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert PASSWORD not in path.read_text()
+    assert read_users(path)[0].password.startswith("$argon2id$")
+    accounts = Accounts(path)
+    assert asyncio.run(accounts.check("kim", PASSWORD)) is not None
+    assert asyncio.run(accounts.check("kim", "another password")) is None
+    assert asyncio.run(accounts.check("lee", PASSWORD)) is None
+    write_users(path, ())
+    assert accounts.find("kim") is None
+    with pytest.raises(AccountsError, match="at least"):
+        hashed("short")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "console.example"])  # noqa: S104 - refused
+def test_beyond_this_machine_the_console_wants_tls_or_a_proxy(host: str) -> None:
+    with pytest.raises(SettingsError, match="not loopback"):
+        check_listening(Settings(console_host=host))
+    check_listening(Settings(console_host=host, console_proxy_header="X-User"))
