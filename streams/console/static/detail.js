@@ -2,7 +2,7 @@
 import { ask, me } from "./api.js";
 import { append, h, put } from "./dom.js";
 import { ResultForm } from "./form.js";
-import { clock, left, number, percent, t, when, word } from "./i18n.js";
+import { clock, left, named, number, percent, t, when, word } from "./i18n.js";
 import { headline, held, stateOf, timeOf, chipsOf, why } from "./queue.js";
 
 export class Detail {
@@ -197,7 +197,7 @@ export class Detail {
       const weight = one.weight ?? 0;
       const bar = h("i", { class: weight < 0 ? "against" : "for", style: { width: `${Math.max(weight ? 2 : 0, (Math.abs(weight) / most) * 100)}%` } });
       return h("li", { class: one.code === "remainder" ? "rest" : "" },
-        h("span", { class: "text" }, h("b", {}, word("reason", one.code)), one.code === "remainder" ? null : h("span", {}, one.text)),
+        h("span", { class: "text" }, h("b", {}, named("reason", one.code) || one.text), one.code === "remainder" || !named("reason", one.code) ? null : h("span", {}, one.text)),
         h("span", { class: weight ? "bar" : "bar none", "aria-hidden": "true" }, bar),
         h("span", { class: "weight" }, weight ? `${weight > 0 ? "+" : "−"}${number(Math.abs(weight), 2)}` : one.code === "remainder" ? "" : t("reason.rule")));
     });

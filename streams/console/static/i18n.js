@@ -21,6 +21,9 @@ export const has = (key) => key in words || key in fallback;
 // A code of the domain in words, or the code itself: an installation may have codes of its own.
 export const word = (group, code) => (code ? (has(`${group}.${code}`) ? t(`${group}.${code}`) : code) : "");
 
+// The same for what needs no name: nothing for a code that the catalogue lacks, because its text says it all.
+export const named = (group, code) => (has(`${group}.${code}`) ? t(`${group}.${code}`) : "");
+
 export const number = (value, digits = 0) =>
   new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value ?? 0);
 export const percent = (value, digits = 1) =>

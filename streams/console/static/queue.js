@@ -2,7 +2,7 @@
 import { ask, me } from "./api.js";
 import { Detail } from "./detail.js";
 import { h, put } from "./dom.js";
-import { left, number, t, word } from "./i18n.js";
+import { left, named, number, t, word } from "./i18n.js";
 
 const SPARE = 6;
 const LANES = ["red", "yellow", "blue"];
@@ -15,7 +15,8 @@ export function headline(row) {
 }
 
 export function why(row) {
-  return row.wc ? `${word("reason", row.wc)}: ${row.why}` : row.why;
+  const name = named("reason", row.wc);
+  return name ? `${name}: ${row.why}` : row.why;
 }
 
 export function stateOf(row, now) {
