@@ -35,7 +35,7 @@ class Site:
 class Quarantine:
     """Admits lessons or says why not. Bounded: one small record for each control point."""
 
-    def __init__(self, burst: int = 50, times: float = 2.0, surprise: float = 6.0) -> None:
+    def __init__(self, burst: int = 50, times: float = 2.0, surprise: float = 4.0) -> None:
         self._burst = burst
         self._times = times
         self._surprise = surprise

@@ -308,19 +308,24 @@ def test_a_burst_of_false_clear_results_moves_scores_by_a_bounded_amount() -> No
     for number in range(240):
         item = risky(number) if number % 3 == 0 else parcel(number, "851712", net_mass_kg=1.0 + number % 91)
         brain.fold(number, "k", lesson(brain, item, int(number % 3 == 0)))
-    after = []
-    for number in range(240, 840):
-        brain.fold(number, "k", lesson(brain, risky(number), 0, inspected_at=NOW + timedelta(days=12)))
-        after.append([brain.appraise(risky(n)).log_odds for n in range(0, 60, 7)])
-    assert brain.quarantined >= 540
-    assert after[-1] == after[60]  # from then on, nothing that this centre says that day moves any score
+    before = [brain.appraise(risky(n)).log_odds for n in range(0, 60, 7)]
+    number = 240
+    for day in range(3):
+        for _ in range(600):
+            at = NOW + timedelta(days=12 + day)
+            brain.fold(number, "k", lesson(brain, risky(number), 0, inspected_at=at))
+            number += 1
+        after = [brain.appraise(risky(n)).log_odds for n in range(0, 60, 7)]
+        # Three lessons come through on the first day and none after it, however many more are sent.
+        assert brain.quarantined == (day + 1) * 600 - 3
+        assert max(abs(now - then) for now, then in zip(after, before, strict=True)) < 10.0
 
 
 def test_clear_results_where_finds_were_expected_are_held_until_a_find_or_a_day_has_passed() -> None:
     quarantine = Quarantine()
     verdicts = [quarantine.admit("KRICN-EXP", 0, 0.8, 100.0) for _ in range(10)]
-    assert verdicts[:4] == [None] * 4
-    assert set(verdicts[6:]) == {"burst-of-clear"}
+    assert verdicts[:3] == [None] * 3
+    assert set(verdicts[3:]) == {"burst-of-clear"}
     assert quarantine.admit("KRICN-EXP", 1, 0.8, 100.1) is None
     assert quarantine.admit("KRICN-EXP", 0, 0.8, 100.2) is None
     finds = [quarantine.admit("KRPUS-SEA", 1, 0.05, 100.0) for _ in range(10)]

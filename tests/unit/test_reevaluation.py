@@ -297,7 +297,7 @@ def test_state_rebuilt_from_alerts_and_results_equals_the_live_one() -> None:
 def test_seizure_rate_is_reported_by_layer_and_criterion_for_each_window() -> None:
     alerts = alerts_of(10)
     centre = Centre(alerts)
-    day = [result_on(alert, "seizure" if n < 3 else "clear") for n, alert in enumerate(alerts[:9])]
+    day = [result_on(alert, "seizure" if n % 3 == 0 else "clear") for n, alert in enumerate(alerts[:9])]
     assert of_topic(centre.send(*day).outputs, "monitoring") == []
     next_day = result_on(alerts[9], inspected_at=DAWN + timedelta(days=2, hours=1))
     (report,) = of_topic(centre.send(next_day).outputs, "monitoring")
