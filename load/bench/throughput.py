@@ -59,7 +59,7 @@ OUR_RUNTIME = ("msgspec", "river", "pyyaml", "aiokafka", "orjson", "prometheus-c
 BY_CONTROL_POINT = ("filtered", "decisions", "alerts", "inspection-results")
 CONTROL_POINT_PARTITIONS = 8
 """With murmur2 and the world's control points, each of 8 partitions holds those of one stream only."""
-GIVE_UP_S = 900.0
+GIVE_UP_S = 2400.0
 
 
 def peers_python() -> Path:

@@ -287,7 +287,7 @@ def test_a_seizure_filed_here_moves_the_model_and_is_a_reason_for_the_subject_s_
     page.wait_for_timeout(2_000)
     second = lodged(working_centre, 9002)
     opened(page, second)
-    assert "1 seizure in 1 inspection" in page.inner_text(".detail")
+    assert "1 seizure in 1 inspection" in page.inner_text(".reasons")
     assert model_version(page) > before
 
 
