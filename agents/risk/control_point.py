@@ -94,8 +94,12 @@ class ControlPointState:
         return book
 
     def fold(self, decision: SelectionDecided, at_ms: int) -> list[msgspec.Struct] | None:
-        """Take in one decision; reports of the window that it closed, None when it closed none."""
-        self.account.fold(decision, at_ms)
+        """Take in one decision; reports of the window that it closed, None when it closed none.
+
+        While everything is inspected (`cold_start.everything_until`) the account stands still.
+        """
+        if decision.exploration_rate < 1.0:
+            self.account.fold(decision, at_ms)
         if decision.selected:
             self.lanes_of(decision.stream).fold(decision, at_ms)
             if decision.layer == "surge":

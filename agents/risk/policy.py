@@ -7,7 +7,7 @@ with its traffic, as staffing plans do. docs/policy.md is generated from the des
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import blake2b
 from typing import Annotated, Any, get_args
@@ -66,6 +66,13 @@ class ColdStart(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=0, description="Labels of the stream at which it has fallen, in a straight line, to the usual share."),
     ] = 200
+    everything_until: Annotated[
+        Annotated[datetime, Meta(tz=True)] | None,
+        Meta(
+            description="Items lodged before this time are all inspected, by chance with probability 1 and beside the "
+            "capacity: how a service begins that has no record of inspections.",
+        ),
+    ] = None
 
 
 class Controller(Section, frozen=True, kw_only=True):

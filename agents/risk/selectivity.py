@@ -63,6 +63,7 @@ class Selectivity:
         "_brain",
         "_cold_labels",
         "_draw",
+        "_everything_until",
         "_exploration_lane",
         "_profile",
         "_profile_share",
@@ -77,6 +78,7 @@ class Selectivity:
         self._version = policy.policy_version
         self._draw = Draws(policy.draws)
         self._cold_labels = policy.cold_start.labels
+        self._everything_until = policy.cold_start.everything_until
         self._profile, self._profile_share = policy.profile, policy.layers.profile
         self._anomaly, self._anomaly_share = policy.anomaly, policy.layers.anomaly
         self._surge_share = policy.layers.surge
@@ -118,7 +120,8 @@ class Selectivity:
         surge = surge_bar = ratio = 0.0
         offender = False
         bar = account.score_bar()
-        if not filtered.auto_cleared:
+        everything = self._everything_until is not None and item.lodged_at < self._everything_until
+        if not filtered.auto_cleared and not everything:
             if score >= bar and account.affords():
                 spoken.append("model")
                 layer = layer or "model"
@@ -141,6 +144,8 @@ class Selectivity:
 
         learnt = appraisal.learnt
         rate = held.rate if learnt >= self._cold_labels else held.exploration_rate(learnt)
+        if everything:
+            rate = 1.0
         propensity = 1.0
         if self._draw(item.item_id) < rate:
             spoken.append("exploration")
@@ -162,7 +167,7 @@ class Selectivity:
             said.extend([layers.criterion_reason(hit) for hit in boosts])
             reasons = (*said, *self._brain.explain(filtered, appraisal, REASONS))
             features = appraisal.features
-        balance = account.after(selected)
+        balance = account.balance if everything else account.after(selected)
         origin = item.origin
         return SelectionDecided(
             decision_id=record_id("d", STEP, origin.topic, origin.partition, origin.offset, origin.index),

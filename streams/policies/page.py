@@ -87,6 +87,8 @@ def _kind(kind: inspect.Type) -> str:
         return "mapping by name"
     if isinstance(kind, inspect.UnionType):
         return " or ".join(_kind(one) for one in kind.types if not isinstance(one, inspect.NoneType))
+    if isinstance(kind, inspect.DateTimeType):
+        return "time with a zone"
     raise TypeError(f"no words for {kind!r}")
 
 

@@ -38,6 +38,19 @@ def test_trusted_trader_entry_selects_nobody() -> None:
     assert "mandatory" not in decision.layers
 
 
+def test_a_service_without_a_record_begins_by_inspecting_everything_beside_its_capacity() -> None:
+    opened = policy_of(cold_start={"everything_until": (DAWN + timedelta(seconds=50)).isoformat()})
+    selection = Selection(opened, ToldBrain(waves))
+    state = selection.begin(0, 0)
+    early = decisions_of(selection.decide(state, arrivals_of([parcel(number) for number in range(50)])).outputs)
+    assert {(one.layer, one.propensity, one.exploration_rate) for one in early} == {("exploration", 1.0, 1.0)}
+    assert {one.balance for one in early} == {0.0}
+    crowd = [parcel(number) for number in range(50, 2050)]
+    later = decisions_of(selection.decide(state, arrivals_of(crowd, first_offset=50)).outputs)
+    assert sum(one.selected for one in later) / len(later) == pytest.approx(opened.capacity_share, rel=0.1)
+    assert "model" in {one.layer for one in later}
+
+
 def test_direct_criterion_selects_and_says_the_lane() -> None:
     hit = CriterionHit(criterion_id="cr-1", version=2, title="Cash, one way", action="direct", lane="yellow")
     (decision,) = decide([parcel(1, criteria=(hit,))])
