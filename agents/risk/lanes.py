@@ -50,12 +50,13 @@ class LaneBook:
         after = len(self.latest) + 1
         wanted = [max(0.0, share + (share * after - self.counts[lane]) / _RESPONSE) for lane, share in self._expected()]
         total = sum(wanted)
-        reached = 0.0
+        reached, last = 0.0, _ORDER[0]
         for lane, want in zip(_ORDER, wanted, strict=True):
-            reached += want
-            if position * total < reached:
-                return lane
-        return "red" if self.shares.red > 0.0 else "yellow"
+            if want > 0.0:
+                reached, last = reached + want, lane
+                if position * total < reached:
+                    return lane
+        return last
 
     def fold(self, decision: SelectionDecided, at_ms: int) -> None:
         """Take in one selected item."""

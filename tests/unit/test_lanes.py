@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agents.identity import unit_hash
@@ -72,6 +72,7 @@ def test_audit_sample_goes_where_the_policy_says_and_nobody_is_released_into_gre
 
 
 @settings(max_examples=30, deadline=None)
+@example(red=0.0, split=0.0, positions=[1.0])
 @given(
     red=st.floats(0.0, 1.0),
     split=st.floats(0.0, 1.0),

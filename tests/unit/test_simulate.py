@@ -110,7 +110,7 @@ def test_the_report_is_one_file_that_asks_nothing_of_a_network(answer: tuple[Any
     assert re.findall(r"""(?:src|href)=["'](?!#)""", page.replace("xlink:href", "href")) == []
     assert "url(http" not in page
     assert "<script" not in page
-    assert data["command"].startswith("borderflow ")
+    assert data["command"].startswith("borderflow simulate --dir ")
     assert data["recorded"]["policies"][0] in page
 
 
