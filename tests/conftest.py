@@ -75,6 +75,11 @@ def create_topics(broker_settings: Settings) -> Iterator[Callable[[dict[str, int
     admin.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that wait for brokers first: the others fill the processors beside them, and nothing long comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("broker") is None)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the accounts (of every process that ran tests)."""
     reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]

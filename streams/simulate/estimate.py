@@ -96,11 +96,15 @@ class Estimate(msgspec.Struct, frozen=True):
     strata: tuple[Stratum, ...]
 
 
+_ALL = 1.0 - 1e-9
+"""From this fraction on everything is known; closer to 1 the beta quantiles are not numbers any more."""
+
+
 def rate_interval(rate: float, effective: float, fraction: float = 0.0) -> tuple[float, float]:
     """Limits of a rate seen in `effective` draws, which are `fraction` of all there is to know. [0, 1] without any."""
     from scipy.special import betaincinv  # type: ignore[import-untyped]  # ships no types
 
-    if fraction >= 1.0:
+    if fraction >= _ALL:
         return rate, rate
     if effective <= 0.0:
         return 0.0, 1.0

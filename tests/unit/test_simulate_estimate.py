@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.simulate.estimate import Sample, estimate, rate_interval
@@ -76,6 +76,8 @@ def test_intervals_cover_the_truth_where_normal_ones_do_not(capacity: float) -> 
     assert normal < covered
 
 
+@example(0.8125, 4.0, 0.9999999999999999)
+@example(0.5, 1000.0, 0.9999999989)
 @given(st.floats(0, 1), st.floats(0, 1000), st.floats(0, 1))
 def test_an_interval_holds_its_rate_and_stays_between_0_and_1(rate: float, effective: float, fraction: float) -> None:
     low, high = rate_interval(rate, effective, fraction)
