@@ -26,7 +26,8 @@ from typing import Any, Final, Self
 import msgspec
 import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.errors import CommitFailedError, KafkaError, LeaderNotAvailableError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 from schemas.casework import AlertAcknowledged
@@ -142,6 +143,7 @@ class CentreClient:
             auto_offset_reset="earliest",
             session_timeout_ms=int(settings.session_timeout_s * 1000),
             heartbeat_interval_ms=int(settings.heartbeat_s * 1000),
+            partition_assignment_strategy=(SeeingRangeAssignor,),
             fetch_max_wait_ms=settings.fetch_wait_ms,
             max_poll_records=500,
         )
@@ -344,6 +346,24 @@ class CentreClient:
         goal = max(begin, self._consumer.committed(at) or 0)
         self._consumer.seek(at, max(begin, goal - LOOK_BACK))
         return _Partition(goal, read=goal, committed=goal)
+
+
+class SeeingRangeAssignor(RangePartitionAssignor):  # type: ignore[misc]
+    """Range assignment by a leader that has seen the topics.
+
+    kafka-python's own gives out nothing for a topic whose metadata its leader does not have yet, and when they come in
+    that very moment it takes the assignment for one that was made with them: the group then stays without partitions,
+    and silent, for good. This one makes the leader join again, which asks for the metadata too.
+    """
+
+    @classmethod
+    def assign(cls, cluster: Any, members: Any) -> Any:
+        """The assignment by member. Raises `LeaderNotAvailableError`, upon which the library tries again."""
+        topics = {topic for member in members for topic in member.metadata.topics}
+        unseen = sorted(topic for topic in topics if cluster.partitions_for_topic(topic) is None)
+        if unseen:
+            raise LeaderNotAvailableError(f"no metadata yet of {', '.join(unseen)}")
+        return super().assign(cluster, members)
 
 
 class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python carries no types

@@ -10,14 +10,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
+from kafka.errors import LeaderNotAvailableError
 
 from schemas.codec import codec_for
 from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted
-from streams.centre import CentreAlert, CentreClient, UnreadableAlertError
+from streams.centre import CentreAlert, CentreClient, SeeingRangeAssignor, UnreadableAlertError
 from streams.results import ResultRefusedError
 from streams.wire import Outgoing
 from tests.border import DESK
@@ -84,6 +86,25 @@ def test_what_was_not_acknowledged_comes_again_and_what_was_does_not_though_it_i
     at.lodge("alerts", [record(raised[0], DESK)])  # a redelivery of an alert that was acknowledged before the restart
     with client(at, "again") as centre:
         assert ids(take(centre, range(20, 25), idle_s=4.0)) == [one.alert_id for one in raised[2:]]
+
+
+def test_a_centre_that_was_there_before_the_topics_gets_their_alerts(tmp_path: Path) -> None:
+    with border(tmp_path) as early, client(early, "early") as centre:
+        assert not take(centre, range(70, 71), idle_s=3.0)
+        early.open()
+        early.lodge("alerts", [record(alert(70), DESK)])
+        assert len(take(centre, range(70, 71), idle_s=30.0)) == 1
+
+
+def test_a_leader_without_metadata_joins_again_rather_than_give_out_nothing() -> None:
+    cluster, member = (
+        SimpleNamespace(partitions_for_topic=dict[str, set[int]]().get),
+        SimpleNamespace(metadata=SimpleNamespace(topics=["alerts"]), member_id="one", group_instance_id=None),
+    )
+    with pytest.raises(LeaderNotAvailableError, match="alerts"):
+        SeeingRangeAssignor.assign(cluster, [member])
+    cluster.partitions_for_topic = {"alerts": {0, 1}}.get
+    assert SeeingRangeAssignor.assign(cluster, [member])["one"].partitions() == [("alerts", 0), ("alerts", 1)]
 
 
 def test_a_result_is_on_kafka_before_the_client_says_so_and_sent_again_is_the_same(at: Border) -> None:
