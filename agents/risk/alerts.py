@@ -9,10 +9,13 @@ import msgspec
 
 from agents.identity import record_id
 from agents.risk.policy import Deadlines
+from agents.risk.reasons import REMAINDER
 from schemas.decisions import AlertRaised, Lane, Layer, SelectionDecided
 from schemas.items import ItemFiltered
 
 STEP: Final = "selection"
+NOTHING_STANDS_OUT: Final = "nothing stands out by itself"
+"""The reason of an item that scored high by many small contributions, or as the best of a quiet day."""
 
 _TASK: Final[dict[Lane, str]] = {
     "red": "Inspect",
@@ -74,7 +77,7 @@ def priority_of(decision: SelectionDecided, filtered: ItemFiltered, deadline: da
 
 def headline_of(decision: SelectionDecided, filtered: ItemFiltered) -> str:
     """One line: what to do with what, and the first reason. Names no person."""
-    why = decision.reasons[0].text if decision.reasons else "selected"
+    why = next((reason.text for reason in decision.reasons if reason.code != REMAINDER), NOTHING_STANDS_OUT)
     return f"{_TASK[decision.lane]} {_what(filtered)}: {why}"[:512]
 
 

@@ -91,7 +91,11 @@ def anomaly_reason(filtered: ItemFiltered) -> Reason:
 
 def surge_reason(ratio: float) -> Reason:
     """How far the flow stands above its norm, already damped by inspections spent on it."""
-    return Reason(code="surge", text=f"traffic like this is {ratio:.1f} times its norm, less what was inspected")
+    if ratio < 1.2:
+        text = "traffic like this is about at its norm; little of it was inspected and it scores high"
+    else:
+        text = f"traffic like this is {ratio:.1f} times its norm, less what was inspected"
+    return Reason(code="surge", text=text)
 
 
 def exploration_reason(rate: float) -> Reason:

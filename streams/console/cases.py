@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from agents.casework import CaseBook, Claim
+from agents.risk.alerts import NOTHING_STANDS_OUT
 from schemas.casework import AlertAcknowledged, AlertClaimed, ClaimGivenUp
 from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted, InspectionWithdrawn
@@ -257,7 +258,7 @@ def row_of(alert: AlertRaised) -> dict[str, Any]:
         "ly": decision.layer or "",
         "cat": list(dict.fromkeys(categories)),
         "ref": item.item_id.partition("/")[2],
-        "why": first.text if first else alert.headline,
+        "why": first.text if first else NOTHING_STANDS_OUT,
         "wc": first.code if first else "",
     }
     if item.cargo is not None:

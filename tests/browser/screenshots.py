@@ -67,6 +67,7 @@ def _take(page: Page, folder: Path) -> None:
     page.wait_for_selector(".detail .next")
     page.keyboard.press("c")
     shot("alert")
+    shutil.copyfile(folder / "console-alert.png", folder / "console.png")
     page.evaluate("() => { location.hash = 'day'; }")
     page.wait_for_timeout(1500)
     shot("day")
@@ -74,6 +75,10 @@ def _take(page: Page, folder: Path) -> None:
     shot("search")
     page.evaluate("() => { location.hash = 'trail'; }")
     shot("trail")
+    set_("theme", "dark")
+    page.goto(page.url.split("#")[0])
+    page.wait_for_selector(".dot.live")
+    shot("dark")
     set_("theme", "wall")
     set_("language", "ko")
     page.goto(page.url.split("#")[0])
@@ -89,6 +94,11 @@ def _take(page: Page, folder: Path) -> None:
     row.click()
     page.wait_for_selector(".detail .next")
     shot("phone-alert")
+    page.context.clear_cookies()
+    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    page.goto(page.url.split("#")[0])
+    page.wait_for_selector("form")
+    shot("login")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 import { ask, me } from "./api.js";
 import { append, h, put } from "./dom.js";
 import { ResultForm } from "./form.js";
-import { clock, left, named, number, percent, t, when, word } from "./i18n.js";
+import { clock, left, named, number, percent, phrase, t, when, word } from "./i18n.js";
 import { headline, held, stateOf, timeOf, chipsOf, why } from "./queue.js";
 
 export class Detail {
@@ -197,11 +197,11 @@ export class Detail {
       const weight = one.weight ?? 0;
       const bar = h("i", { class: weight < 0 ? "against" : "for", style: { width: `${Math.max(weight ? 2 : 0, (Math.abs(weight) / most) * 100)}%` } });
       return h("li", { class: one.code === "remainder" ? "rest" : "" },
-        h("span", { class: "text" }, h("b", {}, named("reason", one.code) || one.text), one.code === "remainder" || !named("reason", one.code) ? null : h("span", {}, one.text)),
+        h("span", { class: "text" }, h("b", {}, named("reason", one.code) || phrase(one.text)), one.code === "remainder" || !named("reason", one.code) ? null : h("span", {}, phrase(one.text))),
         h("span", { class: weight ? "bar" : "bar none", "aria-hidden": "true" }, bar),
         h("span", { class: "weight" }, weight ? `${weight > 0 ? "+" : "−"}${number(Math.abs(weight), 2)}` : one.code === "remainder" ? "" : t("reason.rule")));
     });
-    const score = [t("score.say", { score: number(decision.score, 2), threshold: number(decision.threshold, 2) }), decision.probability !== undefined ? ` ${t("score.probability", { p: percent(decision.probability, 0) })}` : null];
+    const score = [t(decision.layer === "model" ? "score.say" : "score.aside", { score: number(decision.score, 2), threshold: number(decision.threshold, 2) }), decision.probability !== undefined ? ` ${t("score.probability", { p: percent(decision.probability, 0) })}` : null];
     return section("why", h("ol", { class: "reasons" }, lines), h("p", { class: "small" }, score, " ", t("score.meaning")));
   }
 

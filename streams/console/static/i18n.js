@@ -1,6 +1,8 @@
 // The catalogue (i18n/<language>.json), and numbers, times and durations as the language writes them.
 let words = {};
 let fallback = {};
+let phrases = [];
+const said = new Map();
 export let language = "en";
 
 export async function speak(wanted) {
@@ -8,6 +10,8 @@ export async function speak(wanted) {
   if (!Object.keys(fallback).length) fallback = await load("en");
   language = wanted === "ko" ? "ko" : "en";
   words = language === "en" ? fallback : await load(language);
+  phrases = language === "en" ? [] : (await load(`phrases.${language}`)).map(([from, to]) => [new RegExp(`^(?:${from})$`, "i"), to]);
+  said.clear();
   document.documentElement.lang = language;
 }
 
@@ -23,6 +27,26 @@ export const word = (group, code) => (code ? (has(`${group}.${code}`) ? t(`${gro
 
 // The same for what needs no name: nothing for a code that the catalogue lacks, because its text says it all.
 export const named = (group, code) => (has(`${group}.${code}`) ? t(`${group}.${code}`) : "");
+
+// A reason's text in the language of the page. The loop writes English; i18n/phrases.<language>.json has its sentences.
+// What is in no sentence there (a criterion's title, a code) stays as it is.
+export function phrase(text) {
+  if (!phrases.length) return text;
+  if (!said.has(text)) {
+    if (said.size > 20_000) said.clear();
+    said.set(text, translated(text));
+  }
+  return said.get(text);
+}
+
+function translated(text) {
+  for (const [from, to] of phrases) {
+    const found = from.exec(text);
+    if (found) return to.replace(/\$(\d)/g, (_, place) => phrase(found[place] ?? ""));
+  }
+  if (text.includes(", ")) return text.split(", ").map(phrase).join(", ");
+  return named("matched", text.toLowerCase()) || named("category", text) || text;
+}
 
 export const number = (value, digits = 0) =>
   new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value ?? 0);

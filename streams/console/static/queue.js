@@ -2,7 +2,7 @@
 import { ask, me } from "./api.js";
 import { Detail } from "./detail.js";
 import { h, put } from "./dom.js";
-import { left, named, number, t, word } from "./i18n.js";
+import { left, named, number, phrase, t, word } from "./i18n.js";
 
 const SPARE = 6;
 const LANES = ["red", "yellow", "blue"];
@@ -16,7 +16,8 @@ export function headline(row) {
 
 export function why(row) {
   const name = named("reason", row.wc);
-  return name ? `${name}: ${row.why}` : row.why;
+  const said = phrase(row.why);
+  return name ? `${name}: ${said}` : said;
 }
 
 export function stateOf(row, now) {
@@ -111,7 +112,7 @@ export class QueuePage {
       if (filter.ly && row.ly !== filter.ly) continue;
       if (filter.cat && !row.cat.includes(filter.cat)) continue;
       if (filter.cp && row.cp !== filter.cp && row.to !== filter.cp) continue;
-      if (filter.text && !`${row.ref} ${row.why} ${row.h4 ?? ""} ${row.from ?? ""} ${row.by ?? ""}`.toLowerCase().includes(filter.text)) continue;
+      if (filter.text && !`${row.ref} ${why(row)} ${row.h4 ?? ""} ${row.from ?? ""} ${row.by ?? ""}`.toLowerCase().includes(filter.text)) continue;
       rows.push(row);
     }
     if (filter.tab === "done") rows.sort((a, b) => b.outAt - a.outAt);
@@ -211,7 +212,7 @@ export class QueuePage {
 
   #blank() {
     const line = h("div", { class: "row", role: "option", onclick: () => { location.hash = `queue/${line.dataset.id}`; this.list.focus({ preventScroll: true }); } },
-      h("span", { class: "priority" }), h("span", { class: "what" }, h("b", {}), h("span", {})), h("span", { class: "side" }, h("span", { class: "time" }), h("span", { class: "chips" })));
+      h("span", { class: "priority" }), h("span", { class: "what" }, h("span", {}, h("b", {}), h("span", { class: "time" })), h("span", {}, h("span", { class: "why" }), h("span", { class: "chips" }))));
     return line;
   }
 
@@ -220,7 +221,8 @@ export class QueuePage {
     line.setAttribute("aria-setsize", this.#rows.length);
     line.setAttribute("aria-posinset", index + 1);
     line.setAttribute("aria-selected", String(row.id === this.#at));
-    const [priority, what, side] = line.children;
+    const [priority, what] = line.children;
+    const [[title, time], [reason, chips]] = [...what.children].map((one) => one.children);
     const state = stateOf(row, now);
     const by = state === "done" ? "" : held(row, now);
     const drawn = `${row.id}|${state}|${by}|${row.out ?? ""}|${row.to ?? ""}`;
@@ -231,12 +233,11 @@ export class QueuePage {
       line.className = `row p${row.p} ${state} ${by ? (by === me.user ? "mine" : "theirs") : ""}`;
       priority.textContent = row.p;
       priority.setAttribute("aria-label", t("priority", { p: row.p }));
-      what.children[0].textContent = headline(row);
-      what.children[1].textContent = why(row);
-      put(side.children[1], chipsOf(row, state, by));
+      title.textContent = headline(row);
+      reason.textContent = why(row);
+      put(chips, chipsOf(row, state, by));
     }
     const [text, kind] = timeOf(row, state, now);
-    const time = side.children[0];
     if (time.textContent !== text) time.textContent = text;
     time.className = `time ${kind}`;
   }
