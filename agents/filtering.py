@@ -1,8 +1,8 @@
 """Step 2, filtering: what the subject did lately, which criteria fire, how unusual it is; plainly low risk clears.
 
-State is a fold of one partition of `screened` over the policy's horizon. Everything that arrives is folded the same
-way, whether it is decided, refused as a duplicate or only remembered, so that a state rebuilt from the horizon decides
-like one that never stopped. Deliveries that come again are dropped by their upstream mark.
+State is a fold of one partition of `screened` over the policy's horizon and a day. Everything that arrives is folded
+the same way, whether it is decided, refused as a duplicate or only remembered, so that a state rebuilt from the horizon
+decides like one that never stopped. Deliveries that come again are dropped by their upstream mark.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agents.risk.anomaly import Anomaly
 from agents.risk.criteria import CriteriaBook
 from agents.risk.indicators import indicators, just_below
 from agents.risk.policy import Policy
-from agents.risk.quotas import Quotas, Spent
+from agents.risk.quotas import DAY, Quotas, Spent
 from agents.risk.windows import SubjectWindows
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
 from schemas.items import CriterionHit, ItemFiltered, ItemScreened
@@ -50,7 +50,8 @@ class Filtering:
         self._policy = policy
         self._criteria = criteria
         self._horizon_ms = policy.horizons.filtering // timedelta(milliseconds=1)
-        self.memory = (Memory("screened", policy.horizons.filtering, "batch"),)
+        # The day's hits count towards caps, and each of them fired on what its own horizon held.
+        self.memory = (Memory("screened", policy.horizons.filtering + DAY, "batch"),)
 
     def begin(self, partition: int, first_offset: int) -> FilteringState:
         """Nothing seen yet."""

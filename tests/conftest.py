@@ -17,7 +17,9 @@ from tests.real_kafka.fixtures import asked_for, kafka_node
 __all__ = ["kafka_node"]
 
 # How long an example takes says more about what else the machine does than about the code.
-hypothesis.settings.register_profile("borderflow", deadline=None)
+# Explaining a failure takes minutes here, and hides it behind a timeout.
+PHASES = [phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain]
+hypothesis.settings.register_profile("borderflow", deadline=None, phases=PHASES)
 hypothesis.settings.load_profile("borderflow")
 
 ACCOUNT = "account"

@@ -222,7 +222,12 @@ class Horizons(Section, frozen=True, kw_only=True):
     """How far back each step remembers, in event time. A topic's retention must be at least its horizon."""
 
     filtering_hours: Annotated[
-        float, Meta(gt=0, le=168, description="Subject windows and duplicate lodgements (filtering, `screened`).")
+        float,
+        Meta(
+            gt=0,
+            le=168,
+            description="Subject windows and duplicate lodgements (filtering; a day more is read of `screened`).",
+        ),
     ] = 24.0
     decisions_days: Annotated[
         float, Meta(gt=0, le=366, description="Capacity controllers and flows (selection, `decisions`).")

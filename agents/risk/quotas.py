@@ -4,14 +4,18 @@ A stream cannot wait for the day's hits to rank them. So a hit acts when the sha
 strength is among the strongest so far: as many as the share allows of the hits seen. What is over is kept on the item
 without effect and reported, at the first, tenth, hundredth... capped hit of the day.
 
-The day is that of the partition's watermark, so the counts are a function of the records since its beginning.
+The day is that of the partition's watermark, so the counts are a function of the records since its beginning, and of
+whatever the criteria looked at when those came.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from math import ceil
+from typing import Final
 
+DAY: Final = timedelta(days=1)
 _DAY_MS = 86_400_000
 _STEPS = 1024
 _COARSE = 32

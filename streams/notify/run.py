@@ -68,12 +68,11 @@ class Notifier:
         """End: what is being tried again comes again at the next start."""
         self._stop.set()
 
-    def run(self, *, idle_s: float | None = None) -> Tally:
-        """Notify until `stop`, or until nothing came for `idle_s` and nothing is open.
+    def run(self, *, until: Callable[[Tally], bool] | None = None) -> Tally:
+        """Notify until `stop`, or until `until` says so and nothing is open.
 
         Raises `OSError` when a dead letter cannot be written, and what `CentreClient.alerts` raises.
         """
-        quiet_since = now()
         with (
             ThreadPoolExecutor(_THREADS, "notify") as pool,
             CentreClient(self._settings, f"notify-{self._plan.name}", (EVERYWHERE,)) as centre,
@@ -81,15 +80,13 @@ class Notifier:
             try:
                 while not self._stop.is_set():
                     for alert in centre.alerts(idle_s=0.1):
-                        quiet_since = now()
                         self._tell(alert, centre, pool)
                         while len(self._open) >= _IN_HAND and not self._stop.is_set():
                             self._gather(centre, wait_s=0.2)
                         if self._stop.is_set():
                             break
                     self._gather(centre)
-                    quiet_s = (now() - quiet_since).total_seconds()
-                    if idle_s is not None and not self._open and quiet_s > idle_s:
+                    if until is not None and not self._open and until(self.tally):
                         break
             finally:
                 self._stop.set()

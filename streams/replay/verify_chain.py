@@ -176,9 +176,10 @@ class _FilteredPartition:
             self._version = policy
             self._state = step.begin(self._partition, record.offset)
             oldest = record.timestamp - int(step.memory[0].horizon.total_seconds() * 1000)
-            decode = codec_for("screened").decode
+            decode, begun = codec_for("screened").decode, False
             for earlier in self._reader.records("screened", self._partition, 0, record.offset):
-                if earlier.timestamp >= oldest:
+                begun = begun or earlier.timestamp >= oldest  # from there on all, late ones too, as a worker does
+                if begun:
                     said = header(earlier.headers, "ce_type")
                     step.remember(self._state, [_arrival(earlier, decode(earlier.value, said))])
         return step.decide(self._state, [_arrival(record, event)])

@@ -29,7 +29,6 @@ POLICY = read_policy(yaml.safe_load(Path("streams/policies/default.yaml").read_t
 EXAMPLES = sorted(Path("schemas/examples/screened").rglob("*.json"))
 PARCEL = parcel()
 START = datetime(2026, 3, 2, 6, tzinfo=UTC)
-HOUR_MS = 3_600_000
 
 
 def item(number: int, hours: float = 0.0, **changes: Any) -> ItemScreened:
@@ -246,7 +245,7 @@ def test_a_worker_that_takes_over_decides_like_the_one_before(items: list[ItemSc
     step.decide(undisturbed, arrivals[:restart])
     expected = step.decide(undisturbed, arrivals[restart:])
 
-    from_ms = arrivals[restart].timestamp_ms - 24 * HOUR_MS
+    from_ms = arrivals[restart].timestamp_ms - step.memory[0].horizon // timedelta(milliseconds=1)
     start = next(n for n, one in enumerate(arrivals) if one.timestamp_ms >= from_ms)
     rebuilt = step.begin(2, restart)
     step.remember(rebuilt, arrivals[start:restart])
