@@ -25,7 +25,7 @@ demo: install ## the whole loop on this machine, with a live view: make demo DUR
 	$(BIN)/borderflow demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
 
 test: install ## all tests that need no Docker and no Java, with coverage: make test TESTS=tests/unit JOBS=1
-	$(BIN)/python -m pytest -m "not kafka" --numprocesses $(or $(JOBS),2) --dist loadfile --durations=15 --cov --cov-report=term:skip-covered $(TESTS)
+	$(BIN)/python -m pytest -m "$(or $(MARK),not kafka)" --numprocesses $(or $(JOBS),2) --dist loadfile --durations=15 --cov --cov-report=term:skip-covered $(TESTS)
 
 test-kafka: install ## broker and fault tests on Apache Kafka (Java 17, Maven): make test-kafka SEEDS=20 JOBS=1
 	BORDERFLOW_TEST_KAFKA=1 $(if $(SEEDS),BORDERFLOW_FAULT_SEEDS=$(SEEDS)) $(BIN)/python -m pytest -m "(kafka or broker) and not browser" --numprocesses $(or $(JOBS),3) --dist loadfile $(TESTS)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+import uvloop
+
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ def _app() -> BorderApp:
     from streams.topology import build_topology
 
     settings = Settings.from_environment()
+    uvloop.install()
     return build_app(settings, build_topology(settings))
 
 
@@ -34,4 +37,5 @@ def serve(settings: Settings) -> None:
     from streams.app import build_app, run
     from streams.topology import build_topology
 
+    uvloop.install()
     run(build_app(settings, build_topology(settings)))

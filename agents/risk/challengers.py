@@ -12,8 +12,6 @@ from copy import deepcopy
 from math import log
 from typing import Any, Protocol
 
-from river import tree
-
 from agents.identity import unit_hash
 from agents.risk.champion import RATE, Champion, as_scored, weight_name
 from agents.risk.features import Description
@@ -96,10 +94,8 @@ class Grove:
 
     def __init__(self, champion: Champion, trees: int = 3) -> None:
         self._champion = champion
-        self._trees: list[Any] = [
-            tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-4, max_depth=8, leaf_prediction="mc", max_size=5.0)
-            for _ in range(trees)
-        ]
+        self._many = trees
+        self._trees: list[Any] = []  # planted with the first lesson
         self._lessons = 0
 
     def score(self, description: Description) -> tuple[float, list[float]]:
@@ -109,10 +105,12 @@ class Grove:
 
     def log_odds(self, features: dict[str, float]) -> float:
         """The mean of the trees' log-odds, each within (-5, 5): a leaf is never certain."""
+        if not self._trees:
+            return 0.0
         x = _numbers(features)
         total = 0.0
         for one in self._trees:
-            p = one.predict_proba_one(x).get(True, 0.0) if self._lessons else 0.5
+            p = one.predict_proba_one(x).get(True, 0.0)
             p = p if p == p else 0.5  # a leaf of one value may answer NaN
             p = min(max(p, 0.0067), 0.9933)
             total += log(p / (1.0 - p))
@@ -120,6 +118,8 @@ class Grove:
 
     def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> float:
         """Teach the trees that drew this lesson."""
+        if not self._trees:
+            self._trees = [_planted() for _ in range(self._many)]
         self._lessons += 1
         x = _numbers(features)
         for number, one in enumerate(self._trees):
@@ -142,6 +142,14 @@ class Grove:
                 without[name] = 0.0
                 found[name.removeprefix(RATE)] = whole - self.log_odds(without)
         return found
+
+
+def _planted() -> Any:
+    from river import tree  # imports SciPy, a second that a worker without labels need not spend
+
+    return tree.HoeffdingTreeClassifier(
+        grace_period=50, delta=1e-4, max_depth=8, leaf_prediction="mc", max_size=5.0
+    )  # fmt: skip
 
 
 def _numbers(features: dict[str, float]) -> dict[str, float]:

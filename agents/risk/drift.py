@@ -11,8 +11,6 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
-from river.drift import ADWIN
-
 from agents.risk.policy import Drift
 from schemas.inspections import OutcomeLearned
 from schemas.items import Stream
@@ -28,6 +26,8 @@ class Watch:
     __slots__ = ("_detector",)
 
     def __init__(self, drift: Drift) -> None:
+        from river.drift import ADWIN  # imports SciPy, a second that a worker without labels need not spend
+
         self._detector: Any = ADWIN(delta=drift.confidence, grace_period=drift.grace)  # type: ignore[no-untyped-call]  # River has no types here
 
     def see(self, value: float) -> tuple[float, float] | None:

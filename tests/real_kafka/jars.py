@@ -7,6 +7,7 @@ than `$XDG_CACHE_HOME/borderflow` (`~/.cache/borderflow`).
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import re
 import shutil
@@ -30,6 +31,7 @@ def kafka_version() -> str:
     return os.environ.get("BORDERFLOW_KAFKA_VERSION") or pinned.group(1)
 
 
+@functools.cache
 def java() -> str:
     """The path of a `java` that is new enough. Raises `KafkaUnavailableError`."""
     home = os.environ.get("JAVA_HOME")
