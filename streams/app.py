@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import version
 from platform import python_version
 from typing import Any, cast
@@ -47,6 +48,9 @@ GIVE_UP_S = 25.0
 Less than the 30 s after which Kubernetes kills. An idempotent producer tries for ever while brokers refuse writes, so
 waiting for the batch in hand might never end; it is not committed, so the next owner of the partition gets it.
 """
+
+IMPORTED_LATER = ("river.drift", "river.tree")
+"""What agents import with their first label."""
 
 COLLECT = (100_000, 50, 100)
 """How rarely the cycle collector looks: states are large and hold no cycles, and the default costs 8% of an item."""
@@ -179,6 +183,7 @@ class BorderApp(faust.App):
             if self.should_stop:
                 return
             self.hosts[step.name] = await self._host(step)
+        threading.Thread(target=_import_the_rest, name="imports", daemon=True).start()
         gc.collect()
         gc.freeze()  # code and what was learnt before: not to be looked through again
 
@@ -296,6 +301,12 @@ def build_app(settings: Settings, topology: Topology) -> BorderApp:
 def run(app: BorderApp) -> None:
     """Run a worker until SIGTERM or SIGINT (exit code 0) or a failure (1); raises `SystemExit`."""
     app.Worker().execute_from_commandline()
+
+
+def _import_the_rest() -> None:
+    """Import what the first label needs while the group is joined: it takes a second or two, most of it SciPy."""
+    for name in IMPORTED_LATER:
+        import_module(name)
 
 
 def _end_process() -> None:

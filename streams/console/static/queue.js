@@ -198,11 +198,14 @@ export class QueuePage {
     while (this.#pool.length < wanted) this.#pool.push(this.#blank());
     const now = this.live.now();
     let shown = "";
-    for (let place = 0; place < this.#pool.length; place += 1) {
+    // A row keeps its line while it is in sight: what scrolls in is drawn, and nothing else.
+    const lines = this.#pool.length;
+    for (let place = 0; place < lines; place += 1) {
       const line = this.#pool[place];
-      const row = place < wanted ? this.#rows[first + place] : null;
+      const index = first + ((place - (first % lines) + lines) % lines);
+      const row = index < last ? this.#rows[index] : null;
       if (!row) { if (line.isConnected) line.remove(); continue; }
-      this.#draw(line, row, first + place, height, now);
+      this.#draw(line, row, index, height, now);
       if (!line.isConnected) this.sheet.append(line);
       if (row.id === this.#at) shown = line.id;
     }
@@ -217,10 +220,14 @@ export class QueuePage {
   }
 
   #draw(line, row, index, height, now) {
-    line.style.transform = `translateY(${index * height}px)`;
-    line.setAttribute("aria-setsize", this.#rows.length);
-    line.setAttribute("aria-posinset", index + 1);
-    line.setAttribute("aria-selected", String(row.id === this.#at));
+    const placed = `${index} ${height} ${this.#rows.length} ${row.id === this.#at}`;
+    if (line.placed !== placed) {
+      line.placed = placed;
+      line.style.transform = `translateY(${index * height}px)`;
+      line.setAttribute("aria-setsize", this.#rows.length);
+      line.setAttribute("aria-posinset", index + 1);
+      line.setAttribute("aria-selected", String(row.id === this.#at));
+    }
     const [priority, what] = line.children;
     const [[title, time], [reason, chips]] = [...what.children].map((one) => one.children);
     const state = stateOf(row, now);
