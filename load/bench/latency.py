@@ -1,9 +1,10 @@
-"""Event to alert in open loop: `python -m load.bench.latency`.
+"""Event to alert in open loop: `python -m load.bench.latency [--workers 1 3] [--partitions 2 6]`.
 
-Finds the highest rate that one worker sustains on the embedded broker (nothing lags: the 99th percentile of the run
-stays under two seconds and the driver keeps its schedule), then measures at 10, 50 and 80% of it. Latencies count from
-the intended send time (`load/driver.py`), over everything in between: the lodger's own 5 ms ticks, three passes through
-the broker, deciding, and the reader's fetch.
+Finds the highest rate that workers sustain on the embedded broker (nothing lags: the 99th percentile of the run stays
+under two seconds and the driver keeps its schedule), then measures at 10, 50 and 80% of it. Latencies count from the
+intended send time (`load/driver.py`), so what waits for a slow border counts too (coordinated omission), over all that
+is in between: the lodger's own 5 ms ticks, three passes through the broker, deciding, and the reader's fetch. With
+`BORDERFLOW_BROKERS` set it is that cluster instead, and one setting at a time.
 """
 
 from __future__ import annotations
@@ -51,11 +52,16 @@ def sustained(run: dict[str, Any]) -> bool:
     return not run["missing"] and not run["driver_fell_behind"] and run["decision_latency_ms"]["p99"] < 2000.0
 
 
-def measure(console: Console, first: float, duration_s: float, highest: float | None) -> dict[str, Any]:
-    """The highest sustainable rate, and the latencies at shares of it."""
-    with Border(partitions=2) as border:
-        border.start("worker")
-        border.ready("worker")
+def measure(
+    console: Console, first: float, duration_s: float, highest: float | None, workers: int, partitions: int
+) -> dict[str, Any]:
+    """The highest sustainable rate of so many workers, and the latencies at shares of it."""
+    names = [f"worker-{number}" for number in range(workers)]
+    with Border(partitions=partitions) as border:
+        for name in names:
+            border.start(name)
+        for name in names:
+            border.ready(name)
         lodged(border, 1, 100.0, WARM_S)
         seed = 2
         if highest is None:
@@ -73,16 +79,43 @@ def measure(console: Console, first: float, duration_s: float, highest: float | 
             raise SystemExit(f"not even {first:g} items/s were sustained")
         rows = []
         for share in SHARES:
-            used = border.cpu_seconds("worker")
+            used = sum(border.cpu_seconds(name) for name in names)
             run = lodged(border, seed, share * highest, duration_s)
             seed += 1
-            used = border.cpu_seconds("worker") - used
+            used = sum(border.cpu_seconds(name) for name in names) - used
             rows.append({
                 "share": share, "rate": share * highest, "alerts": run["alerts"], "alert_ms": run["latency_ms"],
                 "decision_ms": run["decision_latency_ms"], "driver_lag_ms": run["driver_lag_ms"],
                 "cpu_us_per_item": used / max(1, run["lodged"]) * 1e6,
             })  # fmt: skip
-    return {"highest_rate": highest, "rows": rows}
+    return {"workers": workers, "partitions": partitions, "highest_rate": highest, "rows": rows}
+
+
+def draw(settings: list[dict[str, Any]], file: Path) -> None:
+    """Latencies at each share, and the highest rates, as one picture."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), width_ratios=(3, 2), layout="constrained")
+    titles = []
+    for colour, one in zip(("C0", "C1", "C2", "C3", "C4", "C5"), settings, strict=False):
+        title = f"{one['workers']} worker{'s'[: one['workers'] - 1]}, {one['partitions']} partitions"
+        titles.append(title)
+        shares = [100 * row["share"] for row in one["rows"]]
+        for name, style in (("p50", "-"), ("p99", "--"), ("p999", ":")):
+            shown = f"{title}: {name.replace('999', '99.9')}"
+            left.plot(
+                shares, [row["alert_ms"][name] for row in one["rows"]], style, color=colour, marker="o", label=shown
+            )
+    left.set(xlabel="% of the highest sustainable rate", ylabel="event to alert, ms", yscale="log")
+    left.grid(alpha=0.3)
+    left.legend(fontsize=7)
+    bars = right.barh(titles, [one["highest_rate"] for one in settings])
+    right.bar_label(bars, fmt="%.0f")
+    right.set(xlabel="highest sustainable rate, items/s")
+    figure.savefig(file)
 
 
 def main() -> None:
@@ -91,20 +124,29 @@ def main() -> None:
     parser.add_argument("--first", type=float, default=1000.0, help="the first rate to try, items a second")
     parser.add_argument("--highest", type=float, help="take this as the highest sustainable rate, do not look for it")
     parser.add_argument("--duration", type=float, default=20.0, help="seconds of each run")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1])
+    parser.add_argument("--partitions", type=int, nargs="+", default=[2])
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="draw a picture (SVG or PNG; needs matplotlib)")
     asked = parser.parse_args()
     console = Console()
-    figures = measure(console, asked.first, asked.duration, asked.highest)
-    table = Table("rate", "alerts", "event to alert p50 / p99 / p99.9", "event to decision p50 / p99 / p99.9",
-                  "CPU us an item", title=f"highest sustainable: {figures['highest_rate']:,.0f} items/s")  # fmt: skip
-    for row in figures["rows"]:
-        shown = "{p50:.0f} / {p99:.0f} / {p999:.0f} ms"
-        alert, decision = (shown.format(**row[key]) for key in ("alert_ms", "decision_ms"))
-        table.add_row(f"{row['rate']:,.0f} ({row['share']:.0%})", str(row["alerts"]), alert, decision,
-                      f"{row['cpu_us_per_item']:.0f}")  # fmt: skip
-    console.print(table)
-    if asked.json:
-        asked.json.write_text(json.dumps(figures, indent=2) + "\n")
+    settings = []
+    for workers, partitions in [(workers, partitions) for partitions in asked.partitions for workers in asked.workers]:
+        console.print(f"{workers} workers, {partitions} partitions of each topic", highlight=False)
+        figures = measure(console, asked.first, asked.duration, asked.highest, workers, partitions)
+        settings.append(figures)
+        heads = ("rate", "alerts", "event to alert p50 / p99 / p99.9", "event to decision p50 / p99 / p99.9", "CPU us")
+        table = Table(*heads, title=f"highest sustainable: {figures['highest_rate']:,.0f} items/s; CPU is of an item")
+        for row in figures["rows"]:
+            shown = "{p50:.0f} / {p99:.0f} / {p999:.0f} ms"
+            alert, decision = (shown.format(**row[key]) for key in ("alert_ms", "decision_ms"))
+            table.add_row(f"{row['rate']:,.0f} ({row['share']:.0%})", str(row["alerts"]), alert, decision,
+                          f"{row['cpu_us_per_item']:.0f}")  # fmt: skip
+        console.print(table)
+        if asked.json:
+            asked.json.write_text(json.dumps(settings, indent=2) + "\n")
+    if asked.plot:
+        draw(settings, asked.plot)
 
 
 if __name__ == "__main__":
