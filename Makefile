@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-kafka lint types lint-imports check-schemas check audit generate clean distclean
+.PHONY: help install demo test coverage test-kafka lint types lint-imports check-schemas check audit generate clean distclean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,8 +24,11 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: install ## the whole loop on this machine, with a live view: make demo DURATION=60 ARGS="--seed 7"
 	$(BIN)/borderflow demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
 
-test: install ## all tests that need no Docker and no Java, with coverage: make test TESTS=tests/unit JOBS=1
-	$(BIN)/python -m pytest -m "$(or $(MARK),not kafka)" --numprocesses $(or $(JOBS),2) --dist loadfile --durations=15 --cov --cov-report=term:skip-covered $(TESTS)
+test: install ## all tests that need no Docker and no Java: make test TESTS=tests/unit JOBS=1
+	$(BIN)/python -m pytest -m "$(or $(MARK),not kafka)" --numprocesses $(or $(JOBS),2) --dist loadfile --durations=15 $(TESTS)
+
+coverage: install ## the same with coverage: twice the time
+	$(BIN)/python -m pytest -m "$(or $(MARK),not kafka)" --numprocesses $(or $(JOBS),2) --dist loadfile --cov --cov-report=term:skip-covered $(TESTS)
 
 test-kafka: install ## broker and fault tests on Apache Kafka (Java 17, Maven): make test-kafka SEEDS=20 JOBS=1
 	BORDERFLOW_TEST_KAFKA=1 $(if $(SEEDS),BORDERFLOW_FAULT_SEEDS=$(SEEDS)) $(BIN)/python -m pytest -m "(kafka or broker) and not browser" --numprocesses $(or $(JOBS),3) --dist loadfile $(TESTS)
