@@ -60,7 +60,8 @@ def test_ci_runs_checks_and_tests_and_stops_at_the_first_failure() -> None:
     ran = re.findall(r'^ *stage "make [a-z-]+" make ([a-z-]+)', text, re.MULTILINE)
     assert ran == ["install", "check", "test", "test-kafka", "test"]  # the last where there is no Apache Kafka
     left_out = re.search(r"MARK=\"([^\"]+)\"", text)
-    assert left_out and left_out[1] == "not kafka and (browser or not broker)", "what test-kafka runs, and no more"
+    assert left_out is not None
+    assert left_out[1] == "not kafka and (browser or not broker)", "what test-kafka runs, and no more"
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
 
 
