@@ -29,7 +29,7 @@ from tests.integration.harbour import ROOT
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.broker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.broker, pytest.mark.timeout(400)]
 
 SCRIPT = "<img src=x onerror='window.owned=1'><script>window.owned=1</script>\"'"
 FRAMES = """async () => {

@@ -28,7 +28,7 @@ from tests.faults.conftest import seeds, slack_s
 from tests.faults.disturbing import disturb
 from tests.integration.border import PARTITIONS, Border, border, manifest, parcel, passenger, raw_record, record_of
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
 LODGEMENTS = ("manifests", "express-cargo", "passengers")
 PRODUCED = {"screening": ("screened",), "filtering": ("filtered",), "selection": ("decisions", "alerts")}

@@ -20,7 +20,7 @@ from tests.integration.border import PARTITIONS, Border, border, parcel, parcel_
 from tests.integration.harbour import ROOT
 from tests.integration.test_archive import archived, plain
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

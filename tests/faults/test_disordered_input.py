@@ -30,7 +30,7 @@ from tests.integration.border import (
     record_of,
 )
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 LODGED = 1_200
 

@@ -19,7 +19,7 @@ from tests.faults.lodger import Lodger
 from tests.integration.harbour import committed
 from tests.real_kafka.cluster import Cluster
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
 
 def lodge_some(settings: Settings, batches: int = 20) -> int:
@@ -73,7 +73,7 @@ def test_when_the_dead_letter_topic_goes_missing_the_worker_stops_and_says_so_an
             admin.create_topics({dead_letters: {"num_partitions": 1, "replication_factor": 1}})
         crew.workers.clear()
         crew.hire()
-        account = take_account(settings, PARTITIONS, lodged, within_s=40)
+        account = take_account(settings, PARTITIONS, lodged, within_s=90)
         keep_account(account.line())
     assert account.balanced, account.line()
     assert account.dead_lettered > 0
@@ -91,7 +91,7 @@ def test_a_topic_that_takes_no_records_for_a_while_is_waited_for(
         time.sleep(10)
         assert sum(committed(settings, f"{settings.group}-crossings").values()) == 0
         configure(kafka_nodes, f"{settings.group}-tallies", **{"min.insync.replicas": "1"})
-        account = take_account(settings, PARTITIONS, lodged, within_s=40)
+        account = take_account(settings, PARTITIONS, lodged, within_s=90)
         keep_account(account.line())
         assert crew.ended == {}, "\n".join(crew.said(name) for name in crew.ended)
     assert account.balanced, account.line()
@@ -114,7 +114,7 @@ def test_a_topic_that_refuses_records_stops_the_worker_before_the_ack(
         configure(kafka_node, tallies, **{"max.message.bytes": "1000000"})
         crew.workers.clear()
         crew.hire()
-        account = take_account(settings, PARTITIONS, lodged, within_s=40)
+        account = take_account(settings, PARTITIONS, lodged, within_s=90)
         keep_account(account.line())
     assert account.balanced, account.line()
 
@@ -134,7 +134,7 @@ def test_a_worker_that_is_told_to_stop_while_writes_are_refused_still_ends(
         took = time.monotonic() - began
         configure(kafka_nodes, f"{settings.group}-tallies", **{"min.insync.replicas": "1"})
         crew.hire()
-        account = take_account(settings, PARTITIONS, lodged, within_s=40)
+        account = take_account(settings, PARTITIONS, lodged, within_s=90)
         keep_account(f"ended {took:.1f} s after SIGTERM; {account.line()}")
     assert account.balanced, account.line()
     assert took < 30

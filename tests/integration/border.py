@@ -134,12 +134,12 @@ class Border:
 
         return asyncio.run(send())
 
-    def read(self, topic: str, want: int = 0, within_s: float = 30, partitions: int | None = None) -> list[Record]:
+    def read(self, topic: str, want: int = 0, within_s: float = 90, partitions: int | None = None) -> list[Record]:
         """All records of a topic, once `want` are there and no more come for a second."""
         count = partitions or (1 if topic.endswith("-dlq") else PARTITIONS)
         return asyncio.run(read_all(self.settings, topic, count, want, within_s))
 
-    def decisions(self, want: int, within_s: float = 30) -> list[tuple[str, Any]]:
+    def decisions(self, want: int, within_s: float = 90) -> list[tuple[str, Any]]:
         """`ce_id` and event of every record of the decisions topic, duplicates included."""
         return [
             ((header(record.headers, "ce_id") or b"").decode(), codec_for("decisions").decode(record.value))

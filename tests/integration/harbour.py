@@ -57,7 +57,7 @@ async def lodge(settings: Settings, count: int, partitions: int, start: int = 0,
 
 
 async def read_all(
-    settings: Settings, topic: str, partitions: int, want: int = 0, within_s: float = 30
+    settings: Settings, topic: str, partitions: int, want: int = 0, within_s: float = 90
 ) -> list[Record]:
     """All records of a topic, in order within partitions: until nothing comes for a second and `want` are there."""
     consumer = AIOKafkaConsumer(

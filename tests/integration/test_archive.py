@@ -14,7 +14,7 @@ from streams.archive.reading import ArchiveReader
 from streams.wire import Record
 from tests.integration.border import PARTITIONS, Border, border, parcel, parcel_record, raw_record
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from streams.cli import main
 from streams.wire import Outgoing
 from tests.integration.border import PARTITIONS, Border, border, raw_record
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tests.browser.centre import alert, record
 from tests.integration.border import Border, border
 from tests.integration.harbour import ROOT
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 ELSEWHERE = "KRPUS-SEA"
 GUIDE = ROOT / "docs" / "centre-guide.md"
 

@@ -146,13 +146,13 @@ def test_a_worker_that_joins_in_good_order_causes_no_redelivery(
     asyncio.run(lodge(broker_settings, count // 2, 4, step=500))
     slowly = {**worker_environment, "BORDERFLOW_BATCH_RECORDS": "20"}
     with worker(slowly, tmp_path / "a") as first, worker(slowly, tmp_path / "b"):
-        wait_for(lambda: done() > 0, 40)
+        wait_for(lambda: done() > 0, 90)
         with worker(slowly, tmp_path / "c"):
             asyncio.run(lodge(broker_settings, count - count // 2, 4, start=count // 2, step=500))
             time.sleep(4)
             first.send_signal(signal.SIGTERM)
             assert first.wait(timeout=20) == 0
-            records = asyncio.run(read_all(broker_settings, f"{group}-tallies", 4, 4 * count, within_s=60))
+            records = asyncio.run(read_all(broker_settings, f"{group}-tallies", 4, 4 * count, within_s=150))
     found = tallies(records)
     assert set(found) == {(p, n) for p in range(4) for n in range(count)}
     as_pairs(found)
@@ -171,13 +171,13 @@ def test_a_frozen_worker_that_comes_back_does_no_harm(
     asyncio.run(lodge(broker_settings, 100, 4))
     slowly = {**worker_environment, "BORDERFLOW_BATCH_RECORDS": "20"}
     with worker(slowly, tmp_path / "a") as first, worker(slowly, tmp_path / "b") as second:
-        wait_for(lambda: done() > 0, 40)
+        wait_for(lambda: done() > 0, 90)
         first.send_signal(signal.SIGSTOP)
         asyncio.run(lodge(broker_settings, count - 100, 4, start=100))
         time.sleep(broker_settings.session_timeout_s + 2)
         first.send_signal(signal.SIGCONT)
-        records = asyncio.run(read_all(broker_settings, f"{group}-tallies", 4, 4 * count, within_s=60))
-        wait_for(lambda: done() == 4 * count, 40)
+        records = asyncio.run(read_all(broker_settings, f"{group}-tallies", 4, 4 * count, within_s=150))
+        wait_for(lambda: done() == 4 * count, 90)
         assert second.poll() is None
     assert set(tallies(records)) == {(p, n) for p in range(4) for n in range(count)}
     as_pairs(tallies(records))

@@ -17,7 +17,7 @@ from load.reading import LODGEMENTS, TOPICS, Reader
 from load.world import World
 from tests.integration.border import border
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 SECONDS, RATE = 6.0, 300.0
 

@@ -39,7 +39,7 @@ from tests.integration.border import (
 )
 from tests.integration.harbour import ROOT
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def test_a_worker_killed_mid_run_and_restarted_loses_nothing_and_counts_nothing_
 
         lodge_day(disturbed, 6.0, kill_and_restart)
         disturbed.wait_ready("worker-b")
-        decisions = disturbed.decisions(PARCELS, within_s=60)
+        decisions = disturbed.decisions(PARCELS, within_s=120)
         counted = item_ids(decisions)
         assert len(counted) == PARCELS  # none missing
         assert set(counted.values()) == {1}  # none doubled, once repeats of a ce_id are dropped
@@ -272,7 +272,7 @@ def test_the_faust_command_hosts_the_same_worker_and_opens_no_port_of_faust_s_ow
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
             try:
                 at.lodge("express-cargo", (parcel_record(parcel(number)) for number in range(100)))
-                assert len(item_ids(at.decisions(100, within_s=60))) == 100
+                assert len(item_ids(at.decisions(100, within_s=120))) == 100
                 with urlopen(f"http://127.0.0.1:{ours}/readyz", timeout=5) as page:
                     assert page.status == 200
                 with pytest.raises(ConnectionRefusedError):

@@ -27,7 +27,7 @@ from tests.integration.border import (
     record_of,
 )
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 

@@ -29,7 +29,7 @@ from tests.browser.centre import alert, record
 from tests.integration.border import Border, border
 from tests.integration.harbour import ROOT
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 FENCES = count()
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - the example of the specification
 

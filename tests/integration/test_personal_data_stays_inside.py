@@ -24,7 +24,7 @@ from streams.logging import personal_fields
 from tests.integration.border import PARTITIONS, Border, border, letter_of, parcel, parcel_record, raw_record
 from tests.integration.harbour import ROOT
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 EXAMPLES = ROOT / "schemas" / "examples"
 MARK = "zyxwq"

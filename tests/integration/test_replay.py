@@ -39,7 +39,7 @@ from tests.integration.border import (
     record_of,
 )
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 ITEMS = 1800 + 60 + 40
 

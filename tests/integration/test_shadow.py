@@ -18,7 +18,7 @@ from streams.shadow.folder import ShadowFolder
 from streams.simulate.candidates import with_setting
 from tests.integration.border import PARTITIONS, Border, border, parcel, parcel_record, record_of
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 WRITTEN = ("screened", "filtered", "decisions", "alerts", "labelled-examples", "monitoring")
 

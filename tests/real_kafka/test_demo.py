@@ -21,7 +21,7 @@ from tests.integration.harbour import ROOT
 from tests.real_kafka.cluster import Cluster
 from tests.real_kafka.fixtures import new_cluster
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
 EAGER = {"log.initial.task.delay.ms": "1000", "log.retention.check.interval.ms": "1000"}
 """Retention is applied every second, as it will be within minutes on any cluster."""
