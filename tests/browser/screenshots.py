@@ -53,9 +53,9 @@ def _address(demo: subprocess.Popen[str]) -> str:
 
 
 def _take(page: Page, folder: Path) -> None:
-    def shot(name: str) -> None:
+    def shot(name: str = "") -> None:
         page.wait_for_timeout(700)
-        page.screenshot(path=folder / f"console-{name}.png")
+        page.screenshot(path=folder / (f"console-{name}.png" if name else "console.png"))
 
     def set_(name: str, value: str) -> None:
         page.evaluate("([name, value]) => localStorage.setItem(name, value)", [name, value])
@@ -66,8 +66,7 @@ def _take(page: Page, folder: Path) -> None:
     page.evaluate("(id) => { location.hash = `queue/${id}`; }", alert.removeprefix("row-"))
     page.wait_for_selector(".detail .next")
     page.keyboard.press("c")
-    shot("alert")
-    shutil.copyfile(folder / "console-alert.png", folder / "console.png")
+    shot()
     page.evaluate("() => { location.hash = 'day'; }")
     page.wait_for_timeout(1500)
     shot("day")

@@ -2,8 +2,13 @@
 import { ask, me } from "./api.js";
 import { append, h, put } from "./dom.js";
 import { ResultForm } from "./form.js";
-import { clock, left, named, number, percent, phrase, t, when, word } from "./i18n.js";
+import { clock, left, number, percent, t, told, when, word } from "./i18n.js";
 import { headline, held, stateOf, timeOf, chipsOf, why } from "./queue.js";
+
+export function reasonText(one) {
+  const [name, said] = told(one.code, one.text);
+  return h("span", { class: "text" }, h("b", {}, name), said ? h("span", {}, said) : null);
+}
 
 export class Detail {
   #id = "";
@@ -197,7 +202,7 @@ export class Detail {
       const weight = one.weight ?? 0;
       const bar = h("i", { class: weight < 0 ? "against" : "for", style: { width: `${Math.max(weight ? 2 : 0, (Math.abs(weight) / most) * 100)}%` } });
       return h("li", { class: one.code === "remainder" ? "rest" : "" },
-        h("span", { class: "text" }, h("b", {}, named("reason", one.code) || phrase(one.text)), one.code === "remainder" || !named("reason", one.code) ? null : h("span", {}, phrase(one.text))),
+        reasonText(one),
         h("span", { class: weight ? "bar" : "bar none", "aria-hidden": "true" }, bar),
         h("span", { class: "weight" }, weight ? `${weight > 0 ? "+" : "−"}${number(Math.abs(weight), 2)}` : one.code === "remainder" ? "" : t("reason.rule")));
     });

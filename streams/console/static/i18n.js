@@ -48,6 +48,13 @@ function translated(text) {
   return named("matched", text.toLowerCase()) || named("category", text) || text;
 }
 
+// A reason as a title and what it says beside it, if that is more than the title.
+export function told(code, text) {
+  const [name, said] = [named("reason", code), phrase(text)];
+  if (!name || said.toLowerCase().startsWith(name.toLowerCase())) return [said, ""];
+  return [name, code === "remainder" ? "" : said];
+}
+
 export const number = (value, digits = 0) =>
   new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value ?? 0);
 export const percent = (value, digits = 1) =>

@@ -2,7 +2,7 @@
 import { ask, me } from "./api.js";
 import { Detail } from "./detail.js";
 import { h, put } from "./dom.js";
-import { left, named, number, phrase, t, word } from "./i18n.js";
+import { left, number, t, told, word } from "./i18n.js";
 
 const SPARE = 6;
 const LANES = ["red", "yellow", "blue"];
@@ -14,11 +14,7 @@ export function headline(row) {
   return t(`headline.${kind}`, about);
 }
 
-export function why(row) {
-  const name = named("reason", row.wc);
-  const said = phrase(row.why);
-  return name ? `${name}: ${said}` : said;
-}
+export const why = (row) => told(row.wc, row.why).filter(Boolean).join(": ");
 
 export function stateOf(row, now) {
   if (row.s === "filed") return "done";

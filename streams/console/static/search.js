@@ -1,8 +1,8 @@
 // Recent decisions by what people know: a waybill, a manifest, a consignee, a document. Released items too.
 import { ask, me } from "./api.js";
-import { criterion, facts, section } from "./detail.js";
+import { criterion, facts, reasonText, section } from "./detail.js";
 import { h, put } from "./dom.js";
-import { named, number, percent, phrase, shortWhen, t, when, word } from "./i18n.js";
+import { number, percent, shortWhen, t, when, word } from "./i18n.js";
 
 export class SearchPage {
   constructor(shell) {
@@ -55,7 +55,7 @@ export class SearchPage {
     if (!answer) return;
     const { decision } = answer;
     const verdict = one.selected ? t("search.selected", { layer: word("layer", decision.layer), lane: word("lane", decision.lane) }) : decision.auto_cleared ? t("search.cleared") : t("search.released", { score: number(decision.score, 3), threshold: number(decision.threshold, 3) });
-    const reasons = (decision.reasons ?? []).map((reason) => h("li", { class: reason.code === "remainder" ? "rest" : "" }, h("span", { class: "text" }, h("b", {}, named("reason", reason.code) || phrase(reason.text)), reason.code === "remainder" || !named("reason", reason.code) ? null : h("span", {}, phrase(reason.text))), h("span", { class: "weight" }, number(reason.weight ?? 0, 2))));
+    const reasons = (decision.reasons ?? []).map((reason) => h("li", { class: reason.code === "remainder" ? "rest" : "" }, reasonText(reason), h("span", { class: "weight" }, number(reason.weight ?? 0, 2))));
     this.element.classList.add("reading");
     put(this.one,
       h("button", { type: "button", class: "back plain", onclick: () => this.escape() }, "← ", t("back")),
