@@ -8,6 +8,7 @@ and names panels without data. Grafana draws more nicely; what is asked and what
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -130,26 +131,36 @@ def _panel(panel: dict[str, Any], url: str, axes: Any) -> bool:
     scale, unit = UNITS.get(panel.get("fieldConfig", {}).get("defaults", {}).get("unit", ""), (1.0, ""))
     now = time.time()
     queries = [
-        target["expr"].replace("$__rate_interval", "30s").replace("$control_point", ".*") for target in panel["targets"]
+        (
+            target["expr"].replace("$__rate_interval", "30s").replace("$control_point", ".*"),
+            target.get("legendFormat", ""),
+        )
+        for target in panel["targets"]
     ]
     if panel["type"] == "timeseries":
         lines = [
-            one for query in queries for one in asked(url, "query_range", query=query, start=now - 180, end=now, step=5)
+            (one, legend)
+            for query, legend in queries
+            for one in asked(url, "query_range", query=query, start=now - 180, end=now, step=5)
         ]
-        for one in lines:
+        for one, legend in lines:
             times, values = zip(*[(float(t) - now, float(v) * scale) for t, v in one["values"]], strict=True)
-            axes.plot(times, values, linewidth=1, label=_name(one))
+            axes.plot(times, values, linewidth=1, label=_name(one, legend))
         axes.grid(alpha=0.3)
         axes.set_ylim(bottom=0)
         if 0 < len(lines) <= 12:
             axes.legend(fontsize=5, loc="upper left", frameon=False, ncols=2)
         return bool(lines)
-    found = [one for query in queries for one in asked(url, "query", query=query)]
-    shown = [(_name(one), float(one["value"][1]) * scale) for one in found]
+    shown = [
+        (_name(one, legend), float(one["value"][1]) * scale)
+        for query, legend in queries
+        for one in asked(url, "query", query=query)
+    ]
     if panel["type"] == "bargauge" and shown:
         shown.sort()
         axes.barh([name for name, _ in shown], [value for _, value in shown], color="#2563eb")
-        axes.bar_label(axes.containers[0], fmt=f"%.3g{unit}", fontsize=6)
+        axes.bar_label(axes.containers[0], labels=[f"{value:.3g}{unit}" for _, value in shown], fontsize=6)
+        axes.margins(x=0.15)
         return True
     axes.set_axis_off()
     if panel["type"] == "table":
@@ -160,7 +171,10 @@ def _panel(panel: dict[str, Any], url: str, axes: Any) -> bool:
     return bool(shown)
 
 
-def _name(one: dict[str, Any]) -> str:
+def _name(one: dict[str, Any], legend: str) -> str:
+    """As the panel's legend says, or by all labels that tell series apart."""
+    if legend and legend != "__auto":
+        return re.sub(r"{{ *(\w+) *}}", lambda found: one["metric"].get(found[1], ""), legend)
     labels = {name: value for name, value in one["metric"].items() if name not in ("__name__", "job", "instance")}
     return ", ".join(labels.values()) or "all"
 
