@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 @functools.cache
 def _app() -> BorderApp:
+    return _built(Settings.from_environment())
+
+
+def _built(settings: Settings) -> BorderApp:
     from streams.app import build_app
     from streams.topology import build_topology
 
-    settings = Settings.from_environment()
     uvloop.install()
     return build_app(settings, build_topology(settings))
 
@@ -34,8 +37,6 @@ def __getattr__(name: str) -> Any:
 
 def serve(settings: Settings) -> None:
     """Host the steps of `settings.step_names` until SIGTERM, SIGINT (exit code 0) or a failure (1)."""
-    from streams.app import build_app, run
-    from streams.topology import build_topology
+    from streams.app import run
 
-    uvloop.install()
-    run(build_app(settings, build_topology(settings)))
+    run(_built(settings))

@@ -10,11 +10,11 @@ import msgspec
 from agents.identity import record_id
 from agents.risk.policy import Deadlines
 from agents.risk.reasons import REMAINDER
-from schemas.decisions import AlertRaised, Lane, Layer, SelectionDecided
+from schemas.decisions import AlertRaised, Lane, Layer, Reason, SelectionDecided
 from schemas.items import ItemFiltered
 
 STEP: Final = "selection"
-NOTHING_STANDS_OUT: Final = "nothing stands out by itself"
+NOTHING_STANDS_OUT: Final = Reason(code="", text="nothing stands out by itself")
 """The reason of an item that scored high by many small contributions, or as the best of a quiet day."""
 
 _TASK: Final[dict[Lane, str]] = {
@@ -77,8 +77,12 @@ def priority_of(decision: SelectionDecided, filtered: ItemFiltered, deadline: da
 
 def headline_of(decision: SelectionDecided, filtered: ItemFiltered) -> str:
     """One line: what to do with what, and the first reason. Names no person."""
-    why = next((reason.text for reason in decision.reasons if reason.code != REMAINDER), NOTHING_STANDS_OUT)
-    return f"{_TASK[decision.lane]} {_what(filtered)}: {why}"[:512]
+    return f"{_TASK[decision.lane]} {_what(filtered)}: {first_reason(decision).text}"[:512]
+
+
+def first_reason(decision: SelectionDecided) -> Reason:
+    """The weightiest reason that is one; with an empty code when only the remainder is left."""
+    return next((reason for reason in decision.reasons if reason.code != REMAINDER), NOTHING_STANDS_OUT)
 
 
 def _what(filtered: ItemFiltered) -> str:

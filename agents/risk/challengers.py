@@ -145,7 +145,7 @@ class Grove:
 
 
 def _planted() -> Any:
-    from river import tree  # imports SciPy, a second that a worker without labels need not spend
+    from river import tree  # with it comes SciPy, which takes a second: workers import both beside their start
 
     return tree.HoeffdingTreeClassifier(
         grace_period=50, delta=1e-4, max_depth=8, leaf_prediction="mc", max_size=5.0

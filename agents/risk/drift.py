@@ -26,7 +26,9 @@ class Watch:
     __slots__ = ("_detector",)
 
     def __init__(self, drift: Drift) -> None:
-        from river.drift import ADWIN  # imports SciPy, a second that a worker without labels need not spend
+        from river.drift import (
+            ADWIN,
+        )  # with it comes SciPy, which takes a second: workers import both beside their start
 
         self._detector: Any = ADWIN(delta=drift.confidence, grace_period=drift.grace)  # type: ignore[no-untyped-call]  # River has no types here
 

@@ -16,7 +16,7 @@ from math import ceil
 from typing import Final
 
 DAY: Final = timedelta(days=1)
-_DAY_MS = 86_400_000
+_DAY_MS = DAY // timedelta(milliseconds=1)
 _STEPS = 1024
 _COARSE = 32
 

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from agents.casework import CaseBook, Claim
-from agents.risk.alerts import NOTHING_STANDS_OUT
+from agents.risk.alerts import first_reason
 from schemas.casework import AlertAcknowledged, AlertClaimed, ClaimGivenUp
 from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted, InspectionWithdrawn
@@ -246,7 +246,7 @@ def keys_of(alert: AlertRaised) -> tuple[str, ...]:
 def row_of(alert: AlertRaised) -> dict[str, Any]:
     """What the queue shows of an alert and never changes: no name of a party or traveller is in it."""
     decision, item = alert.decision, alert.filtered.item
-    first = next((one for one in decision.reasons if one.code != "remainder"), None)
+    first = first_reason(decision)
     said = [*(hit.category for hit in item.hits), *(hit.category for hit in alert.filtered.criteria)]
     categories = [one for one in said if one]
     row: dict[str, Any] = {
@@ -258,8 +258,8 @@ def row_of(alert: AlertRaised) -> dict[str, Any]:
         "ly": decision.layer or "",
         "cat": list(dict.fromkeys(categories)),
         "ref": item.item_id.partition("/")[2],
-        "why": first.text if first else NOTHING_STANDS_OUT,
-        "wc": first.code if first else "",
+        "why": first.text,
+        "wc": first.code,
     }
     if item.cargo is not None:
         goods = item.cargo.goods

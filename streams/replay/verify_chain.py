@@ -8,6 +8,7 @@ or was redelivered), the recomputed step must say nothing either.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import dropwhile
 from typing import Any
 
 from agents.filtering import Filtering
@@ -176,12 +177,12 @@ class _FilteredPartition:
             self._version = policy
             self._state = step.begin(self._partition, record.offset)
             oldest = record.timestamp - int(step.memory[0].horizon.total_seconds() * 1000)
-            decode, begun = codec_for("screened").decode, False
-            for earlier in self._reader.records("screened", self._partition, 0, record.offset):
-                begun = begun or earlier.timestamp >= oldest  # from there on all, late ones too, as a worker does
-                if begun:
-                    said = header(earlier.headers, "ce_type")
-                    step.remember(self._state, [_arrival(earlier, decode(earlier.value, said))])
+            decode = codec_for("screened").decode
+            before = self._reader.records("screened", self._partition, 0, record.offset)
+            # From the first that is young enough all of them, late ones too, as a worker does.
+            for earlier in dropwhile(lambda one: one.timestamp < oldest, before):
+                said = header(earlier.headers, "ce_type")
+                step.remember(self._state, [_arrival(earlier, decode(earlier.value, said))])
         return step.decide(self._state, [_arrival(record, event)])
 
 
