@@ -26,9 +26,8 @@ class Watch:
     __slots__ = ("_detector",)
 
     def __init__(self, drift: Drift) -> None:
-        from river.drift import (
-            ADWIN,
-        )  # with it comes SciPy, which takes a second: workers import both beside their start
+        # With it comes SciPy, which takes a second: workers import both beside their start.
+        from river.drift import ADWIN
 
         self._detector: Any = ADWIN(delta=drift.confidence, grace_period=drift.grace)  # type: ignore[no-untyped-call]  # River has no types here
 
