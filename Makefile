@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest --dist loadfile
+HERE := -m "$(or $(MARK),not kafka)" --numprocesses $(or $(JOBS),2)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test coverage test-kafka lint types lint-imports check-schemas check audit generate clean distclean
@@ -25,13 +27,13 @@ demo: install ## the whole loop on this machine, with a live view: make demo DUR
 	$(BIN)/borderflow demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
 
 test: install ## all tests that need no Docker and no Java: make test TESTS=tests/unit JOBS=1
-	$(BIN)/python -m pytest -m "$(or $(MARK),not kafka)" --numprocesses $(or $(JOBS),2) --dist loadfile --durations=15 $(TESTS)
+	$(PYTEST) $(HERE) --durations=15 $(TESTS)
 
 coverage: install ## the same with coverage: twice the time
-	$(BIN)/python -m pytest -m "$(or $(MARK),not kafka)" --numprocesses $(or $(JOBS),2) --dist loadfile --cov --cov-report=term:skip-covered $(TESTS)
+	$(PYTEST) $(HERE) --cov --cov-report=term:skip-covered $(TESTS)
 
 test-kafka: install ## broker and fault tests on Apache Kafka (Java 17, Maven): make test-kafka SEEDS=20 JOBS=1
-	BORDERFLOW_TEST_KAFKA=1 $(if $(SEEDS),BORDERFLOW_FAULT_SEEDS=$(SEEDS)) $(BIN)/python -m pytest -m "(kafka or broker) and not browser" --numprocesses $(or $(JOBS),3) --dist loadfile $(or $(TESTS),tests/integration tests/faults tests/real_kafka tests/unit/load)
+	BORDERFLOW_TEST_KAFKA=1 $(if $(SEEDS),BORDERFLOW_FAULT_SEEDS=$(SEEDS)) $(PYTEST) -m "(kafka or broker) and not browser" --numprocesses $(or $(JOBS),3) $(or $(TESTS),tests/integration tests/faults tests/real_kafka tests/unit/load)
 
 lint: install ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -24,6 +23,7 @@ from urllib.request import urlopen
 import matplotlib.pyplot as plt
 import yaml
 
+from load.children import COMMAND
 from streams.embedded import free_loopback_port
 
 ROOT = Path(__file__).parents[1]
@@ -38,10 +38,10 @@ def main(folder: Path) -> None:
     prometheus = shutil.which("prometheus")
     if prometheus is None:
         sys.exit("no Prometheus on this machine: apt-get install prometheus")
-    command = [sys.executable, "-m", "streams.cli", "demo", "--no-console", "--rate", "300", "--duration", str(RUN_S)]
+    command = [*COMMAND, "demo", "--no-console", "--rate", "300", "--duration", str(RUN_S)]
     demo = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
-        targets = list(workers(demo.pid))
+        targets = workers(demo.pid)
         with tempfile.TemporaryDirectory() as work:
             url, server = serve(prometheus, Path(work), targets)
             try:
@@ -59,7 +59,7 @@ def main(folder: Path) -> None:
         sys.exit(1)
 
 
-def workers(demo: int, within_s: float = 60.0) -> Iterator[str]:
+def workers(demo: int, within_s: float = 60.0) -> list[str]:
     """Where the demo's workers serve metrics, as their environment says."""
     until = time.monotonic() + within_s
     found: list[str] = []
@@ -75,7 +75,7 @@ def workers(demo: int, within_s: float = 60.0) -> Iterator[str]:
                 continue
             if parent == demo and "BORDERFLOW_WEB_PORT" in held:
                 found.append(f"127.0.0.1:{held['BORDERFLOW_WEB_PORT']}")
-    yield from sorted(found)
+    return sorted(found)
 
 
 def serve(prometheus: str, work: Path, targets: list[str]) -> tuple[str, subprocess.Popen[bytes]]:

@@ -26,7 +26,8 @@ EXACT = "hs6*route*tariff*kg"
 EXACT_VALUE = "hs6*route*tariff*kg*value"
 
 _HALF_OCTAVES = 2.0 / log(2.0)
-_MAX = 1e15
+MOST = 1e15
+"""Amounts above it count as it: more than any declared value, kilograms or price."""
 
 
 class Description:
@@ -77,7 +78,7 @@ def mass_band(kilograms: float) -> str:
         return "none"
     if kilograms <= 1.0:
         return "0"
-    return str(int(log(kilograms if kilograms < _MAX else _MAX) * _HALF_OCTAVES) + 1)
+    return str(int(log(kilograms if kilograms < MOST else MOST) * _HALF_OCTAVES) + 1)
 
 
 def _cargo(cargo: CargoFacts, point: str, quantities: dict[str, float]) -> Description:
@@ -97,9 +98,9 @@ def _cargo(cargo: CargoFacts, point: str, quantities: dict[str, float]) -> Descr
         rate = f"{duty:g}"
         quantities["duty-rate"] = (duty if duty < 1000.0 else 1000.0) * 0.1 if duty > 0.0 else 0.0
     if mass > 0.0:
-        log_mass = quantities["log-mass"] = log(mass if mass < _MAX else _MAX)
+        log_mass = quantities["log-mass"] = log(mass if mass < MOST else MOST)
     if value > 0.0:
-        log_value = quantities["log-value"] = log(value if value < _MAX else _MAX)
+        log_value = quantities["log-value"] = log(value if value < MOST else MOST)
         if mass > 0.0:
             quantities["log-value-per-kg"] = log_value - log_mass
     if goods.packages > 1:
@@ -179,7 +180,7 @@ def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, floa
         quantities["log-booked-hours"] = log1p(hours if hours < 1e5 else 1e5)
         booked = "late" if hours < 48.0 else "early"
     if traveller.bag_mass_kg is not None and traveller.bag_mass_kg > 0.0:
-        quantities["log-bag-mass"] = log(min(traveller.bag_mass_kg, _MAX))
+        quantities["log-bag-mass"] = log(min(traveller.bag_mass_kg, MOST))
     if traveller.document_days_left is not None and traveller.document_days_left >= 0:
         quantities["log-document-days"] = log1p(min(traveller.document_days_left, 1e5))
     pair = agency + "*" + embarkation

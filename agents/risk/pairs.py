@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from math import frexp, log2
 
+from agents.risk.features import MOST
 from schemas.items import CargoFacts, ItemScreened, TravellerFacts
 
 Pairs = tuple[tuple[str, str], ...]
@@ -48,5 +49,8 @@ def _traveller(traveller: TravellerFacts) -> Pairs:
 
 
 def quarter_octave(amount: float) -> int:
-    """The quarter of a power of two that an amount lies in: amounts within a fifth of each other mostly share it."""
-    return int(4.0 * log2(amount)) if amount > 0.0 else -999
+    """The quarter of a power of two that an amount lies in: amounts within a fifth of each other mostly share it.
+
+    A price over a mass of next to nothing may be infinite, and counts as the largest amount there is.
+    """
+    return int(4.0 * log2(min(amount, MOST))) if amount > 0.0 else -999

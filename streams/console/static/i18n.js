@@ -50,9 +50,9 @@ function translated(text) {
 
 // A reason as a title and what it says beside it, if that is more than the title.
 export function told(code, text) {
-  const [name, said] = [named("reason", code), phrase(text)];
-  if (!name || said.toLowerCase().startsWith(name.toLowerCase())) return [said, ""];
-  return [name, code === "remainder" ? "" : said];
+  const [name, sentence] = [named("reason", code), phrase(text)];
+  if (!name || sentence.toLowerCase().startsWith(name.toLowerCase())) return [sentence, ""];
+  return [name, code === "remainder" ? "" : sentence];
 }
 
 export const number = (value, digits = 0) =>

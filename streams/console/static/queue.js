@@ -210,8 +210,10 @@ export class QueuePage {
   }
 
   #blank() {
+    const parts = { title: h("b", {}), ...Object.fromEntries(["priority", "time", "why", "chips"].map((name) => [name, h("span", { class: name })])) };
     const line = h("div", { class: "row", role: "option", onclick: () => { location.hash = `queue/${line.dataset.id}`; this.list.focus({ preventScroll: true }); } },
-      h("span", { class: "priority" }), h("span", { class: "what" }, h("span", {}, h("b", {}), h("span", { class: "time" })), h("span", {}, h("span", { class: "why" }), h("span", { class: "chips" }))));
+      parts.priority, h("span", { class: "what" }, h("span", {}, parts.title, parts.time), h("span", {}, parts.why, parts.chips)));
+    line.parts = parts;
     return line;
   }
 
@@ -224,8 +226,7 @@ export class QueuePage {
       line.setAttribute("aria-posinset", index + 1);
       line.setAttribute("aria-selected", String(row.id === this.#at));
     }
-    const [priority, what] = line.children;
-    const [[title, time], [reason, chips]] = [...what.children].map((one) => one.children);
+    const { priority, title, time, chips } = line.parts;
     const state = stateOf(row, now);
     const by = state === "done" ? "" : held(row, now);
     const drawn = `${row.id}|${state}|${by}|${row.out ?? ""}|${row.to ?? ""}`;
@@ -237,7 +238,7 @@ export class QueuePage {
       priority.textContent = row.p;
       priority.setAttribute("aria-label", t("priority", { p: row.p }));
       title.textContent = headline(row);
-      reason.textContent = why(row);
+      line.parts.why.textContent = why(row);
       put(chips, chipsOf(row, state, by));
     }
     const [text, kind] = timeOf(row, state, now);
