@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             times = []
             for _ in range(3):
                 began = time.monotonic()
-                db = connect(catalogue, question.text, threads=options.threads)
+                db = connect(catalogue, question.text, since=since, threads=options.threads)
                 db.execute(question.text, values).fetchall()
                 db.close()
                 times.append(time.monotonic() - began)

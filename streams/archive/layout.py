@@ -132,13 +132,14 @@ class Catalogue:
         """The whole chunks of a partition, in the order of offsets."""
         return self._chunks.get((topic, partition), [])
 
-    def files(self, topic: str) -> list[Path]:
-        """The files that hold the records of a topic, each record in exactly one."""
+    def files(self, topic: str, since: str = "") -> list[Path]:
+        """The files that hold the records of a topic, each record in exactly one: those of a date, and later."""
         return [
             self.root / part.path
             for partition in self.partitions(topic)
             for chunk in self.chunks(topic, partition)
             for part in chunk.parts
+            if part.date >= since
         ]
 
     def end(self, topic: str, partition: int) -> int | None:

@@ -68,7 +68,7 @@ NAMED: Final = {
             FROM outcomes WHERE selected AND lodged_at >= $since AND lodged_at < $until
         )
         SELECT reason.code AS code, any_value(reason.text ORDER BY reason.text) AS example, count(*) AS times,
-               avg(reason.weight) AS mean_weight, count(*) FILTER (inspected) AS inspected,
+               round(favg(reason.weight), 6) AS mean_weight, count(*) FILTER (inspected) AS inspected,
                count(*) FILTER (seized) / nullif(count(*) FILTER (inspected), 0) AS seizure_rate
         FROM said WHERE code <> 'remainder' GROUP BY code ORDER BY times DESC, code LIMIT 50
         """,

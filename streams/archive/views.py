@@ -7,6 +7,7 @@ and dates that a question needs.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,10 @@ from streams.archive.consuming import archived_topics
 from streams.archive.envelope import ENVELOPE, RAW_ONLY
 from streams.archive.layout import Catalogue
 from streams.archive.redeliveries import BY_UPSTREAM
+from streams.archive.times import EARLIEST
 
+DAY: Final = timedelta(days=1)
+"""A clock may be ahead of the broker's, though never by so much."""
 OUTCOMES: Final = """
 SELECT d.*, r.result_id, r.inspected_at, r.method, r.outcome, r.severity, r.categories,
        r.outcome IN ('clear', 'irregularity', 'seizure') AND r.method <> 'none' AS inspected,
@@ -63,11 +67,18 @@ def shown_columns(topic: str) -> list[tuple[str, pa.DataType, str]]:
 
 
 def connect(
-    catalogue: Catalogue, text: str = "", *, memory: str = "2GB", threads: int = 2, spill: Path | None = None
+    catalogue: Catalogue,
+    text: str = "",
+    *,
+    since: datetime | None = None,
+    memory: str = "2GB",
+    threads: int = 2,
+    spill: Path | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory with the views of an archive that `text` names (it reads every file's head); all if none.
 
-    What does not fit into `memory` goes to the folder `spill`.
+    Files of records from a day and more before `since`, by their timestamps, are left out. What does not fit into
+    `memory` goes to the folder `spill`.
     """
     db = duckdb.connect(":memory:")
     db.execute("SET TimeZone = 'UTC'")
@@ -75,6 +86,7 @@ def connect(
     db.execute(f"SET threads = {threads}")
     db.execute("SET preserve_insertion_order = false")
     db.execute("SET enable_progress_bar = false")
+    db.execute("SET parquet_metadata_cache = true")  # a view is bound when it is made and when it is asked
     if spill is not None:
         db.execute(f"SET temp_directory = {_quoted(str(spill))}")
     asked = set(re.findall(r"[a-z_]+", text.lower()))
@@ -82,17 +94,19 @@ def connect(
         asked |= {"decisions", "inspection_results", "inspection_results_dlq"}
     views = {view_name(topic): topic for topic in archived_topics()}
     wanted = {name for name in views if name in asked or f"raw_{name}" in asked} or set(views)
+    begin = (max(since or EARLIEST, EARLIEST) - DAY).astimezone(UTC).date().isoformat()
     for name, topic in views.items():
         if name in wanted:
-            _view(db, catalogue, topic)
-    if {"decisions", "inspection_results"} <= wanted:
+            _view(db, catalogue, topic, begin)
+    if wanted == set(views) or not asked.isdisjoint(JOINS):
         for name, (joined, _) in JOINS.items():
             db.execute(f"CREATE VIEW {name} AS {joined}")
     return db
 
 
-def _view(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, topic: str) -> None:
-    name, files = view_name(topic), catalogue.files(topic)
+def _view(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, topic: str, begin: str) -> None:
+    name = view_name(topic)
+    files = catalogue.files(topic, begin)
     wanted = schema_of(topic)
     if files:
         listed = ", ".join(_quoted(str(file)) for file in files)

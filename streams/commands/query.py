@@ -65,7 +65,8 @@ def query(
     root = folder or Path(Settings.from_environment().archive_dir)
     try:
         with tempfile.TemporaryDirectory(prefix="borderflow-query-") as spill:
-            db = connect(Catalogue.of(root), text, memory=memory, threads=threads, spill=Path(spill))
+            begin = values["since"] if named is not None else None  # these ask for what was lodged since then
+            db = connect(Catalogue.of(root), text, since=begin, memory=memory, threads=threads, spill=Path(spill))
             answer: pa.Table = db.sql(text, params=values).to_arrow_table()
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None

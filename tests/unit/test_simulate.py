@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 
 from load.bench.history import make_history
 from streams.archive.layout import Catalogue
+from streams.archive.questions import NAMED
+from streams.archive.times import LATEST
 from streams.archive.views import connect
 from streams.cli import main
 from streams.policies import built_in_policy
@@ -92,6 +95,19 @@ def test_a_policy_simulated_against_itself_selects_what_it_selected(history: Pat
     first, last = json.loads((tmp_path / "report.json").read_text())["candidates"]
     assert {**first, "name": ""} == {**last, "name": ""}
     assert first["shared"] > 0.7 * first["selected"], "only thresholds may follow another order of records"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMED if not NAMED[name].needs_subject])
+def test_a_question_of_the_last_days_reads_no_file_of_earlier_ones_and_says_the_same(history: Path, name: str) -> None:
+    catalogue, text = Catalogue.of(history), NAMED[name].text
+    (latest,) = ask(history, "SELECT max(lodged_at) FROM decisions")
+    values = {"since": latest - timedelta(days=2), "until": LATEST}
+    few, all_ = connect(catalogue, text, since=values["since"]), connect(catalogue, text)
+    answer = few.execute(text, values).fetchall()
+    assert answer == all_.execute(text, values).fetchall()
+    assert answer or name == "criteria-effectiveness"  # no criterion in this history
+    read, held = (db.execute("SELECT count(DISTINCT date) FROM raw_decisions").fetchall() for db in (few, all_))
+    assert (read, held) == ([(4,)], [(8,)])
 
 
 def test_criteria_are_projected_before_they_act(answer: tuple[Any, str]) -> None:
