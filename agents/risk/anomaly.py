@@ -12,6 +12,7 @@ comparison with half-space trees.
 
 from __future__ import annotations
 
+from itertools import chain
 from math import log2
 from typing import Final
 
@@ -95,7 +96,7 @@ class Anomaly:
                 mine = kind.counts_by_bucket[bucket] = {}
                 kind.ranks_by_bucket[bucket] = []
             held = mine.get
-            for key in {key: None for pair in pairs for key in pair}:
+            for key in dict.fromkeys(chain.from_iterable(pairs)):
                 counts[key] = get(key, 0) + 1
                 mine[key] = held(key, 0) + 1
             kind.ranks_by_bucket[bucket].append(rank)

@@ -187,7 +187,7 @@ class SubjectWindows:
         """Move the watermark on to `at_ms`, and now and then drop what it has left behind."""
         if at_ms > self.watermark_ms:
             self.watermark_ms = at_ms
-            if at_ms - self._swept_ms > self.horizon_ms >> 3:
+            if at_ms - self._swept_ms > self.horizon_ms >> 2:
                 self._swept_ms = at_ms
                 seen_after = at_ms - self.horizon_ms
                 self._subjects = {k: v for k, v in self._subjects.items() if v.entries[-1][0] > seen_after}

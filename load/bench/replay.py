@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
+import os
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from streams.archive.layout import Catalogue
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.times import LATEST, milliseconds
+from streams.replay.beside import Beside
 from streams.replay.engine import LODGEMENTS, Engine
 from streams.replay.run import Plan, Replay
 from streams.wire import decoded
@@ -56,13 +57,14 @@ def _decode(codec: Any, held: list[Any], items: int, spent: float) -> tuple[int,
     return items + sum(len(getattr(event, "consignments", (event,))) for event in events), spent
 
 
-def replay(reader: ArchiveReader, out: Path, since_ms: int = 0, until_ms: int = END_MS) -> dict[str, Any]:
-    """One replay: decisions, CPU and wall seconds, and memory on the way (MiB)."""
-    shelf = PolicyShelf(reader.catalogue.root)
+def replay(archive: Path, out: Path, processes: int) -> dict[str, Any]:
+    """One replay: decisions, CPU and wall seconds, memory of this process on the way (MiB), what was written."""
+    reader = ArchiveReader(Catalogue.of(archive))
+    shelf = PolicyShelf(archive)
     policy = shelf.get(shelf.versions()[-1])
     partitions = max(reader.catalogue.partitions("screened")) + 1
-    plan = Plan(since_ms=since_ms, until_ms=until_ms, warm_ms=0, policy=policy.policy_version, partitions=partitions)
-    seen, memory, wall, cpu = 0, list[tuple[int, int]](), time.monotonic(), time.process_time()
+    plan = Plan(since_ms=0, until_ms=END_MS, warm_ms=0, policy=policy.policy_version, partitions=partitions)
+    seen, memory, wall, cpu = 0, list[tuple[int, int]](), time.monotonic(), cpu_s()
 
     def noticed(count: int) -> None:
         nonlocal seen
@@ -70,35 +72,34 @@ def replay(reader: ArchiveReader, out: Path, since_ms: int = 0, until_ms: int = 
         if seen % 20_000 == 0:
             memory.append((seen, resident_mb()))
 
-    run = Replay(reader, out, plan, lambda: Engine(policy, KEY, partitions))
+    run = Replay(reader, out, plan, lambda: (Engine if processes == 1 else Beside)(policy, KEY, partitions))
     made = run.run(noticed=noticed)
-    return {"decided": made.decided, "cpu_s": time.process_time() - cpu, "wall_s": time.monotonic() - wall,
-            "memory_mb": memory, "sha256": made.parts[-1].sha256}  # fmt: skip
+    wall = time.monotonic() - wall
+    run.close()  # the time of a process beside counts when it has ended
+    return {"decided": made.decided, "cpu_s": cpu_s() - cpu, "wall_s": wall, "memory_mb": memory,
+            "sha256": [part.sha256 for part in made.parts]}  # fmt: skip
 
 
-def _part(archive: Path, since_ms: int, until_ms: int) -> dict[str, Any]:
-    """One process's share of the history."""
-    out = Path(tempfile.mkdtemp(prefix="borderflow-replay-"))
-    try:
-        return replay(ArchiveReader(Catalogue.of(archive)), out, since_ms, until_ms)
-    finally:
-        shutil.rmtree(out, ignore_errors=True)
+def fresh(archive: Path, processes: int) -> dict[str, Any]:
+    """The same in a process of its own, so that nothing else counts."""
+    with tempfile.TemporaryDirectory(prefix="borderflow-replay-") as out:
+        pool = get_context("spawn")
+        here, there = pool.Pipe(duplex=False)
+        beside = pool.Process(target=_told, args=(there, archive, Path(out), processes))
+        beside.start()
+        there.close()
+        done: dict[str, Any] = here.recv()
+        beside.join()
+    return done
 
 
-def beside_each_other(archive: Path, processes: int) -> list[dict[str, Any]]:
-    """The history in as many spans of equal length, each replayed by a process of its own, all at once."""
-    stamps = [
-        record.timestamp
-        for topic in LODGEMENTS
-        for reader in (ArchiveReader(Catalogue.of(archive)),)
-        for partition in reader.catalogue.partitions(topic)
-        for record in reader.records(topic, partition)
-    ]
-    first, last = min(stamps), max(stamps)
-    cuts = [first + (last - first) * number // processes for number in range(processes)]
-    spans = list(zip(cuts, [*cuts[1:], END_MS], strict=True))
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        return [done.result() for done in [pool.submit(_part, archive, *span) for span in spans]]
+def _told(there: Connection, archive: Path, out: Path, processes: int) -> None:
+    there.send(replay(archive, out, processes))
+
+
+def cpu_s() -> float:
+    """CPU seconds of this process and of children that have ended."""
+    return sum(os.times()[:4])
 
 
 def resident_mb() -> int:
@@ -110,7 +111,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m load.bench.replay", description=__doc__)
     parser.add_argument("archive", type=Path)
-    parser.add_argument("--processes", type=int, default=2, help="also so many side by side, each its span of time")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args(arguments)
     console = Console(highlight=False)
@@ -120,23 +120,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(
         f"{bare['items']:,} items: decoding {each['decode_s']:.2f} us an item, reading {each['read_s']:.2f} us"
     )
-    done = _part(options.archive, 0, END_MS)
-    cost = done["cpu_s"] / done["decided"] * 1e6
-    table = Table("items", "items a second", "CPU us an item", "times decoding", "times reading")
-    table.add_row(f"{done['decided']:,}", f"{done['decided'] / done['wall_s']:,.0f}", f"{cost:.1f}",
-                  f"{cost / each['decode_s']:.1f}", f"{cost / each['read_s']:.1f}")  # fmt: skip
+    runs = {processes: fresh(options.archive, processes) for processes in (1, 2)}
+    table = Table("processes", "items", "items a second", "CPU us an item", "x decoding", "x reading", "x one")
+    for processes, done in runs.items():
+        cost, rate = done["cpu_s"] / done["decided"] * 1e6, done["decided"] / done["wall_s"]
+        alone = runs[1]["decided"] / runs[1]["wall_s"]
+        ratios = (cost / each["decode_s"], cost / each["read_s"])
+        table.add_row(str(processes), f"{done['decided']:,}", f"{rate:,.0f}", f"{cost:.1f}",
+                      *(f"{ratio:.1f}" for ratio in ratios), f"{rate / alone:.2f}")  # fmt: skip
     console.print(table)
-    console.print("resident MiB by lodgements read: " + ", ".join(f"{at:,}: {mb}" for at, mb in done["memory_mb"][::5]))
-    parts: list[dict[str, Any]] = []
-    if options.processes > 1:
-        parts = beside_each_other(options.archive, options.processes)
-        together = sum(one["decided"] for one in parts) / max(one["wall_s"] for one in parts)
-        console.print(
-            f"{options.processes} processes: {together:,.0f} items a second, "
-            f"{together / (done['decided'] / done['wall_s']):.2f} times one"
-        )
+    if runs[1]["sha256"] != runs[2]["sha256"]:
+        console.print("two processes wrote other bytes than one")
+        return 1
+    told = ", ".join(f"{at:,}: {mb}" for at, mb in runs[1]["memory_mb"][::5])
+    console.print(f"resident MiB by lodgements read: {told}")
     if options.json is not None:
-        options.json.write_text(json.dumps({"bare": bare, "replay": done, "side_by_side": parts}, indent=1))
+        options.json.write_text(json.dumps({"bare": bare, "replay": runs[1], "two_processes": runs[2]}, indent=1))
     return 0
 
 

@@ -27,6 +27,7 @@ from streams.archive.views import connect
 from streams.commands import CommandRefusedError
 from streams.commands.archive import archive_key, folder_of
 from streams.policies import BUILT_IN, built_in_policy, load_policy
+from streams.replay.beside import Beside
 from streams.replay.engine import LODGEMENTS, Engine
 from streams.replay.findings import Findings
 from streams.replay.run import Plan, Replay
@@ -122,6 +123,9 @@ def replay(
     warm_days: Annotated[
         float, Parameter(help="Days before --since that are decided, to have states, and not written.")
     ] = 36.0,
+    processes: Annotated[
+        Literal[1, 2], Parameter(help="2: selection in a process beside, on a second core; writes the same bytes.")
+    ] = 1,
     folder: Annotated[
         Path | None, Parameter(name="--dir", help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
     ] = None,
@@ -136,13 +140,15 @@ def replay(
     settings = Settings.from_environment()
     since_ms, until_ms = span_of(since, until)
     factor = _factor(speed)
+    if processes > 1 and to == "topics":
+        raise CommandRefusedError("--processes: a replay to topics takes one")
     try:
         with archive_of(source, settings, folder) as reader:
             if check:
                 return _verify(reader, settings, since_ms, until_ms, decisions_only, as_json)
             return _replay(
                 reader, settings, since_ms, until_ms, int(warm_days * 86_400_000), policy, factor, out,
-                prefix if to == "topics" else None, as_json,
+                prefix if to == "topics" else None, processes, as_json,
             )  # fmt: skip
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
@@ -165,7 +171,7 @@ def _verify(
 
 def _replay(
     reader: ArchiveReader, settings: Settings, since_ms: int, until_ms: int, warm_ms: int, policy: str | None,
-    factor: float | None, out: Path, prefix: str | None, as_json: bool,
+    factor: float | None, out: Path, prefix: str | None, processes: int, as_json: bool,
 ) -> int:  # fmt: skip
     chosen = chosen_policy(reader, policy)
     partitions = max(reader.catalogue.partitions("screened"), default=0) + 1
@@ -177,7 +183,9 @@ def _replay(
             sink = TopicSink(settings, prefix, partitions)
             held.callback(sink.close)
         noticed = held.enter_context(progress_over({"lodgements": records_of(reader, *LODGEMENTS)}))
-        run = Replay(reader, out, plan, lambda: Engine(chosen, settings.pseudonym_secret(), partitions))
+        engine = Engine if processes == 1 else Beside
+        run = Replay(reader, out, plan, lambda: engine(chosen, settings.pseudonym_secret(), partitions, since_ms))
+        held.callback(run.close)
         manifest = run.run(noticed=lambda count: noticed("lodgements", count), speed=factor, sink=sink)
     from streams.replay.report import compare, write_report
 

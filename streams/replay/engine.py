@@ -3,14 +3,18 @@
 Lodgements keep the topic, partition and offset that they had, so items, decisions and draws keep their ids. What lies
 between the steps gets offsets of the replay's own. Knowledge (criteria, risk information, lessons) is folded as it was
 recorded, when event time comes to it. A replay that was stopped goes on with `states`; books are folded again.
+
+`Front` is screening and filtering, `Choosing` is selection: `Engine` has both, `streams.replay.beside` has the second
+in a process of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
+import msgspec
 from kafka.partitioner.default import murmur2
 
 from agents.filtering import Filtering
@@ -22,6 +26,7 @@ from agents.risk.risk_information import RiskInformationBook
 from agents.screening import Screening
 from agents.selection import Selection
 from agents.step import Arrival, Outcome, Output
+from schemas.codec import encode
 
 LODGEMENTS: Final = ("manifests", "express-cargo", "passengers")
 KNOWLEDGE: Final = ("criteria", "risk-information", "labelled-examples")
@@ -33,67 +38,110 @@ def partition_of(key: str, partitions: int) -> int:
     return (int(murmur2(key.encode())) & 0x7FFFFFFF) % partitions
 
 
-class Engine:
-    """Screening, filtering and selection with their books and states."""
+class Written(NamedTuple):
+    """Outputs as lines of JSON: `records` of them, `decided` decisions among them.
+
+    `outputs` are empty where the lines were made by another process.
+    """
+
+    lines: bytes
+    records: int
+    decided: int
+    outputs: Sequence[Output] = ()
+
+
+def written(outputs: Sequence[Output], since_ms: int) -> Written:
+    """Outputs from `since_ms` on, as they are written."""
+    kept = [one for one in outputs if one.at_ms >= since_ms]
+    lines = []
+    for one in kept:
+        head = msgspec.json.encode({"topic": one.topic, "key": one.key, "ce_id": one.ce_id, "at_ms": one.at_ms})
+        lines.append(head[:-1] + b',"value":' + encode(one.event) + b"}\n")
+    return Written(b"".join(lines), len(lines), sum(one.topic == "decisions" for one in kept), kept)
+
+
+class Decider(Protocol):
+    """What a replay asks of an engine, whatever its processes."""
+
+    def learn(self, topic: str, offset: int, key: str, event: Any) -> None:
+        """Fold one record of a knowledge topic."""
+
+    def decide(self, arrivals: Sequence[Arrival[Any]]) -> list[Written]:
+        """Decide lodgements in order; what has been written by now, of these or of earlier ones, in order."""
+
+    def finish(self) -> list[Written]:
+        """What was still to come of the lodgements so far."""
+
+    @property
+    def states(self) -> tuple[Any, ...]:
+        """All that changes but the books; call `finish` first."""
+
+    def restore(self, states: tuple[Any, ...]) -> None:
+        """Take on the states of another engine, of the same policy."""
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """How many items were refused, by reason; call `finish` first."""
+
+    def refuse(self, reason: str) -> None:
+        """Count a lodgement that cannot be read."""
+
+    def close(self) -> None:
+        """Let go of what is held outside."""
+
+
+class Front:
+    """Screening and filtering with their books and states."""
 
     def __init__(self, policy: Policy, pseudonym_key: bytes, partitions: int) -> None:
         profiles, self._criteria, self._entries = Profiles(), CriteriaBook(), RiskInformationBook()
-        self._brain = Brain(profiles)
+        self.brain = Brain(profiles)
         self._screening = Screening(policy, profiles, self._entries, pseudonym_key)
         self._filtering = Filtering(policy, self._criteria)
-        self._selection = Selection(policy, self._brain)
         self._partitions = partitions
-        self._filtering_states: dict[int, Any] = {}
-        self._selection_states: dict[int, Any] = {}
+        self._states: dict[int, Any] = {}
         self._ends: dict[tuple[str, int], int] = {}
         self.refused: dict[str, int] = {}
 
     def learn(self, topic: str, offset: int, key: str, event: Any) -> None:
         """Fold one record of a knowledge topic."""
         if topic == "labelled-examples":
-            self._brain.fold(offset, key, event)
+            self.brain.fold(offset, key, event)
         elif topic == "criteria":
             self._criteria.fold(offset, key, event)
         else:
             self._entries.fold(offset, key, event)
 
-    def decide(self, arrivals: Sequence[Arrival[Any]]) -> list[Output]:
-        """Decide lodgements in order; decisions, alerts and reports as a worker would send them."""
+    def decide(self, arrivals: Sequence[Arrival[Any]]) -> tuple[list[list[Arrival[Any]]], list[Output]]:
+        """Filtered items, a list for each partition in order, and reports as a worker would send them."""
         lodged: dict[tuple[str, int], list[Arrival[Any]]] = {}
         for arrival in arrivals:
             lodged.setdefault((arrival.topic, arrival.partition), []).append(arrival)
         screened: dict[int, list[Arrival[Any]]] = {}
         for place in sorted(lodged):
             self._hand_on(self._screening.decide(None, lodged[place]), "screened", screened, [])
-        outputs: list[Output] = []
+        others: list[Output] = []
         filtered: dict[int, list[Arrival[Any]]] = {}
         for partition in sorted(screened):
-            state = self._filtering_states.get(partition)
+            state = self._states.get(partition)
             if state is None:
-                state = self._filtering_states[partition] = self._filtering.begin(partition, 0)
-            self._hand_on(self._filtering.decide(state, screened[partition]), "filtered", filtered, outputs)
-        for partition in sorted(filtered):
-            state = self._selection_states.get(partition)
-            if state is None:
-                state = self._selection_states[partition] = self._selection.begin(partition, 0)
-            outcome = self._selection.decide(state, filtered[partition])
-            self._count(outcome)
-            outputs += outcome.outputs
-        return outputs
+                state = self._states[partition] = self._filtering.begin(partition, 0)
+            self._hand_on(self._filtering.decide(state, screened[partition]), "filtered", filtered, others)
+        return [filtered[partition] for partition in sorted(filtered)], others
 
     @property
     def states(self) -> tuple[Any, ...]:
         """All that changes here but the books: it holds pseudonyms, no names, and neither key nor knowledge."""
-        return self._filtering_states, self._selection_states, self._ends, self.refused
+        return self._states, self._ends, self.refused
 
     def restore(self, states: tuple[Any, ...]) -> None:
-        """Take on the states of another engine, of the same policy."""
-        self._filtering_states, self._selection_states, self._ends, self.refused = states
+        """Take on the states of another, of the same policy."""
+        self._states, self._ends, self.refused = states
 
     def _hand_on(
         self, outcome: Outcome, topic: str, following: dict[int, list[Arrival[Any]]], others: list[Output]
     ) -> None:
-        self._count(outcome)
+        count(outcome, self.refused)
         for output in outcome.outputs:
             if output.topic != topic:
                 others.append(output)
@@ -104,6 +152,83 @@ class Engine:
             arrival = Arrival(output.event, topic, partition, offset, output.at_ms, output.at_ms)
             following.setdefault(partition, []).append(arrival)
 
-    def _count(self, outcome: Outcome) -> None:
-        for refusal in outcome.refusals:
-            self.refused[refusal.reason] = self.refused.get(refusal.reason, 0) + 1
+
+class Choosing:
+    """Selection with a brain and its states."""
+
+    def __init__(self, policy: Policy, brain: Brain) -> None:
+        self.brain = brain
+        self._selection = Selection(policy, brain)
+        self._states: dict[int, Any] = {}
+        self.refused: dict[str, int] = {}
+
+    def decide(self, filtered: Sequence[Sequence[Arrival[Any]]]) -> list[Output]:
+        """Decisions and alerts of filtered items, a list for each partition."""
+        outputs: list[Output] = []
+        for arrivals in filtered:
+            partition = arrivals[0].partition
+            state = self._states.get(partition)
+            if state is None:
+                state = self._states[partition] = self._selection.begin(partition, 0)
+            outcome = self._selection.decide(state, arrivals)
+            count(outcome, self.refused)
+            outputs += outcome.outputs
+        return outputs
+
+    @property
+    def states(self) -> tuple[Any, ...]:
+        """All that changes here but the brain."""
+        return self._states, self.refused
+
+    def restore(self, states: tuple[Any, ...]) -> None:
+        """Take on the states of another, of the same policy."""
+        self._states, self.refused = states
+
+
+class Engine:
+    """The three steps in this process. Outputs from `since_ms` on are written."""
+
+    def __init__(self, policy: Policy, pseudonym_key: bytes, partitions: int, since_ms: int = 0) -> None:
+        self._front = Front(policy, pseudonym_key, partitions)
+        self._choosing = Choosing(policy, self._front.brain)
+        self._since_ms = since_ms
+
+    def learn(self, topic: str, offset: int, key: str, event: Any) -> None:
+        self._front.learn(topic, offset, key, event)
+
+    def decide(self, arrivals: Sequence[Arrival[Any]]) -> list[Written]:
+        filtered, others = self._front.decide(arrivals)
+        return [written([*others, *self._choosing.decide(filtered)], self._since_ms)]
+
+    def finish(self) -> list[Written]:
+        return []
+
+    @property
+    def states(self) -> tuple[Any, ...]:
+        return self._front.states, self._choosing.states
+
+    def restore(self, states: tuple[Any, ...]) -> None:
+        front, choosing = states
+        self._front.restore(front)
+        self._choosing.restore(choosing)
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        return summed(self._front.refused, self._choosing.refused)
+
+    def refuse(self, reason: str) -> None:
+        self._front.refused[reason] = self._front.refused.get(reason, 0) + 1
+
+    def close(self) -> None:
+        """Nothing is held outside."""
+
+
+def count(outcome: Outcome, refused: dict[str, int]) -> None:
+    """Count refusals by reason."""
+    for refusal in outcome.refusals:
+        refused[refusal.reason] = refused.get(refusal.reason, 0) + 1
+
+
+def summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """Counts by reason of both, in the order of reasons."""
+    return {reason: one.get(reason, 0) + other.get(reason, 0) for reason in sorted({*one, *other})}

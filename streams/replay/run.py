@@ -14,16 +14,16 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 import msgspec
 
 from agents.step import Arrival, Output
-from schemas.codec import Undecodable, codec_for, encode
+from schemas.codec import Undecodable, codec_for
 from streams.archive.layout import ArchiveError
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
-from streams.replay.engine import KNOWLEDGE, Engine
+from streams.replay.engine import KNOWLEDGE, Decider, Written
 from streams.replay.history import Place, happened
 from streams.wire import Decode, header, sent_ms
 
@@ -42,7 +42,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warm_ms: int
     policy: str
     partitions: int
-    part_records: int = 50_000
+    part_records: int = 100_000
+    """Lodgements to a part; after each the states are written, which takes some seconds where there is much of them."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -81,14 +82,15 @@ def software() -> str:
 class Replay:
     """One replay into one folder."""
 
-    def __init__(self, reader: ArchiveReader, folder: Path, plan: Plan, new_engine: Callable[[], Engine]) -> None:
+    def __init__(self, reader: ArchiveReader, folder: Path, plan: Plan, new_engine: Callable[[], Decider]) -> None:
         self._reader = reader
         self._folder = folder
         self._plan = plan
         folder.mkdir(parents=True, exist_ok=True)
         self.manifest = self._resumed()
         self._positions: dict[Place, int] = {}
-        self._lines: list[bytes] = []
+        self._part: BinaryIO | None = None
+        self._digest, self._count, self._lodged = hashlib.sha256(), 0, 0
         self._engine = new_engine()
         if self.manifest.parts and not self.manifest.complete:
             self._restore()
@@ -110,8 +112,8 @@ class Replay:
             if batch and (record.topic in KNOWLEDGE or len(batch) >= BATCH):
                 self._decide(batch, sink)
                 batch = []
-                if len(self._lines) >= plan.part_records:
-                    self._write_part()
+                if self._lodged >= plan.part_records:
+                    self._write_part(sink)
             self._positions[record.topic, record.partition] = record.offset + 1
             if record.topic in KNOWLEDGE:
                 if one.refused is None:
@@ -126,37 +128,58 @@ class Replay:
                     time.sleep(ahead)
             noticed(1)
             if one.refused is not None:
-                self._engine.refused[one.refused] = self._engine.refused.get(one.refused, 0) + 1
+                self._engine.refuse(one.refused)
                 continue
             batch.append(
                 Arrival(one.event, record.topic, record.partition, record.offset, record.timestamp, sent_ms(record))
             )
         self._decide(batch, sink)
         self.manifest.complete, self.manifest.checkpoint = True, ""
-        self._write_part()
+        self._write_part(sink)
         (self._folder / "checkpoint").unlink(missing_ok=True)
         return self.manifest
 
+    def close(self) -> None:
+        """Let go of the engine and of a part that was not finished."""
+        self._engine.close()
+        if self._part is not None:
+            self._part.close()
+
     def _decide(self, batch: list[Arrival[Any]], sink: Sink | None) -> None:
-        outputs = [one for one in self._engine.decide(batch) if one.at_ms >= self._plan.since_ms]
+        self._lodged += len(batch)
         self.manifest.items += len(batch)
-        for output in outputs:
-            self.manifest.decided += output.topic == "decisions"
-            head = msgspec.json.encode({"topic": output.topic, "key": output.key, "ce_id": output.ce_id,
-                                        "at_ms": output.at_ms})  # fmt: skip
-            self._lines.append(head[:-1] + b',"value":' + encode(output.event) + b"}\n")
-        if sink is not None and outputs:
-            sink.send(outputs)
+        self._take(self._engine.decide(batch), sink)
+
+    def _take(self, made: list[Written], sink: Sink | None) -> None:
+        for one in made:
+            self.manifest.decided += one.decided
+            if not one.records:
+                continue
+            if self._part is None:
+                self._part = open(self._folder / (self._next + ".writing"), "wb")  # noqa: SIM115 - until the part ends
+            self._part.write(one.lines)
+            self._digest.update(one.lines)
+            self._count += one.records
+            if sink is not None:
+                sink.send(list(one.outputs))
 
     # -- files
 
-    def _write_part(self) -> None:
+    @property
+    def _next(self) -> str:
+        return f"part-{len(self.manifest.parts):06d}.jsonl"
+
+    def _write_part(self, sink: Sink | None) -> None:
+        self._take(self._engine.finish(), sink)
         manifest = self.manifest
-        if self._lines:
-            name = f"part-{len(manifest.parts):06d}.jsonl"
-            digest = self._write(name, b"".join(self._lines))
-            manifest.parts.append(Part(name, digest, len(self._lines)))
-            self._lines = []
+        if self._part is not None:
+            self._part.flush()
+            os.fsync(self._part.fileno())
+            self._part.close()
+            os.replace(self._part.name, self._folder / self._next)
+            manifest.parts.append(Part(self._next, self._digest.hexdigest(), self._count))
+            self._part = None
+        self._digest, self._count, self._lodged = hashlib.sha256(), 0, 0
         if not manifest.complete:
             manifest.checkpoint = self._write("checkpoint", pickle.dumps((self._engine.states, self._positions)))
         manifest.refused = dict(sorted(self._engine.refused.items()))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.archive.times import LATEST, milliseconds
 from streams.policies import built_in_policy
+from streams.replay.beside import Beside
 from streams.replay.engine import Engine
 from streams.replay.findings import Difference
 from streams.replay.run import Plan, Replay
@@ -175,13 +178,18 @@ def _plan(until_ms: int = milliseconds(LATEST)) -> Plan:
     return Plan(since_ms=0, until_ms=until_ms, warm_ms=0, policy=version, partitions=PARTITIONS, part_records=300)
 
 
-def _replay(root: Path, out: Path) -> Replay:
+def _replay(root: Path, out: Path, engine: type[Engine | Beside] = Engine) -> Replay:
     reader = ArchiveReader(Catalogue.of(root))
-    return Replay(reader, out, _plan(), lambda: Engine(built_in_policy(), b"", PARTITIONS))
+    return Replay(reader, out, _plan(), lambda: engine(built_in_policy(), b"", PARTITIONS))
 
 
+@pytest.mark.parametrize(
+    "engines",
+    [(Engine, Engine, Engine), (Beside, Beside, Beside), (Beside, Engine, Beside)],
+    ids=["one", "two", "both"],
+)
 def test_two_replays_write_the_same_bytes_also_when_one_was_stopped(
-    history: tuple[Border, Path], tmp_path: Path
+    history: tuple[Border, Path], tmp_path: Path, engines: tuple[type[Engine | Beside], ...]
 ) -> None:
     _, root = history
     whole = _replay(root, tmp_path / "whole").run()
@@ -198,13 +206,31 @@ def test_two_replays_write_the_same_bytes_also_when_one_was_stopped(
             raise PowerCutError
 
     seen: list[int] = []
-    for _ in range(2):
-        with pytest.raises(PowerCutError):
-            _replay(root, tmp_path / "cut").run(noticed=cut)
-    _replay(root, tmp_path / "cut").run(noticed=cut)
+    for engine in engines[:2]:
+        with closing(_replay(root, tmp_path / "cut", engine)) as replay, pytest.raises(PowerCutError):
+            replay.run(noticed=cut)
+    with closing(_replay(root, tmp_path / "cut", engines[2])) as replay:
+        replay.run(noticed=cut)
     assert len(seen) < 2 * ITEMS
     one, other = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("whole", "cut"))
     assert one == other
+
+
+def test_a_replay_ends_when_the_process_beside_it_does(history: tuple[Border, Path], tmp_path: Path) -> None:
+    _, root = history
+
+    def cut(count: int) -> None:
+        seen.append(count)
+        if len(seen) == 700:
+            (child,) = active_children()
+            child.kill()
+
+    seen: list[int] = []
+    with (
+        closing(_replay(root, tmp_path / "out", Beside)) as replay,
+        pytest.raises(RuntimeError, match="the process that selects ended with exit code -9"),
+    ):
+        replay.run(noticed=cut)
 
 
 def test_a_replay_decides_the_items_that_were_decided(history: tuple[Border, Path], tmp_path: Path) -> None:
@@ -224,8 +250,11 @@ def test_the_command_verifies_and_replays_to_topics_of_its_own_only(
     at.run("replay", "--dir", str(root), "--verify")
     at.run("replay", "--from", "kafka", "--verify", "--decisions-only")
     at.run("replay", "--dir", str(root), "--out", str(tmp_path / "out"), "--to", "topics", "--prefix", "again-")
+    at.run("replay", "--dir", str(root), "--out", str(tmp_path / "two"), "--processes", "2")
     assert len(at.read("again-decisions", ITEMS)) == ITEMS
     assert len(at.read("decisions")) == before
+    one, two = (json.loads((tmp_path / name / "replay.json").read_bytes()) for name in ("out", "two"))
+    assert one == two
     said = json.loads((tmp_path / "out" / "report.json").read_bytes())
     assert (said["whole"]["items"], said["unrecorded"]) == (ITEMS, 0)
     page = (tmp_path / "out" / "report.html").read_text()
