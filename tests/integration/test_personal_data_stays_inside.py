@@ -133,7 +133,7 @@ def test_no_personal_data_in_the_last_words_of_a_worker_that_refuses_nearly_ever
     nameless = {**events("passengers")[0], "family_name": {"Zyxwq": "Zyxwq"}}
     at.lodge("passengers", [raw_record(encoded(nameless), "Zyxwq Rae")] * 1500)
     process = at.start("one")
-    assert process.wait(60) in (1, 70)  # 70: it failed, and did not leave the group in time on a busy machine
+    assert process.wait(60) == 1
     assert "TooManyDeadLettersError" in at.log("one")
     assert_no_trace(at.log("one"), "the log")
 
