@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -25,7 +25,7 @@ from agents.risk.profiles import Profiles
 from agents.step import Arrival
 from schemas.codec import ce_type_of, codec_for, encode
 from schemas.items import ItemFiltered
-from streams.replay.engine import Choosing, Front, Written, summed, written
+from streams.replay.engine import Choosing, Front, Written, written
 
 AHEAD: Final = 8
 """Batches that the process beside may be behind: more would only cost memory."""
@@ -117,10 +117,10 @@ class Beside:
 
     @property
     def refused(self) -> Mapping[str, int]:
-        return summed(self._front.refused, self._refused)
+        return Counter(self._front.refused) + Counter(self._refused)
 
     def refuse(self, reason: str) -> None:
-        self._front.refused[reason] = self._front.refused.get(reason, 0) + 1
+        self._front.refuse(reason)
 
     def close(self) -> None:
         self._process.kill()

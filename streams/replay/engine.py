@@ -10,6 +10,7 @@ in a process of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
@@ -138,6 +139,10 @@ class Front:
         """Take on the states of another, of the same policy."""
         self._states, self._ends, self.refused = states
 
+    def refuse(self, reason: str) -> None:
+        """Count a lodgement that cannot be read."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
     def _hand_on(
         self, outcome: Outcome, topic: str, following: dict[int, list[Arrival[Any]]], others: list[Output]
     ) -> None:
@@ -214,10 +219,10 @@ class Engine:
 
     @property
     def refused(self) -> Mapping[str, int]:
-        return summed(self._front.refused, self._choosing.refused)
+        return Counter(self._front.refused) + Counter(self._choosing.refused)
 
     def refuse(self, reason: str) -> None:
-        self._front.refused[reason] = self._front.refused.get(reason, 0) + 1
+        self._front.refuse(reason)
 
     def close(self) -> None:
         """Nothing is held outside."""
@@ -227,8 +232,3 @@ def count(outcome: Outcome, refused: dict[str, int]) -> None:
     """Count refusals by reason."""
     for refusal in outcome.refusals:
         refused[refusal.reason] = refused.get(refusal.reason, 0) + 1
-
-
-def summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    """Counts by reason of both, in the order of reasons."""
-    return {reason: one.get(reason, 0) + other.get(reason, 0) for reason in sorted({*one, *other})}
