@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
@@ -310,6 +311,8 @@ def _import_the_rest() -> None:
 
 
 def _end_process() -> None:
+    """End a process that does not stop, with the stacks of its threads on standard error: places, no values."""
     sys.stderr.write("borderflow: the worker did not stop in time; ending the process\n")
     sys.stderr.flush()
+    faulthandler.dump_traceback()
     os._exit(70)

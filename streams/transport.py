@@ -163,6 +163,24 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         """What the group calls this member; another one after it was thrown out."""
         return "" if self._consumer is None else str(self._consumer._coordinator.member_id)
 
+    async def commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Have the thread commit; False when it ended first.
+
+        A crash ends the thread while the worker stops and wants to commit; the driver waits for an answer for good.
+        """
+        if not self._shutdown.is_set() and not self.thread_loop.is_closed():
+            answer = asyncio.ensure_future(super().commit(offsets))
+            ended = asyncio.ensure_future(self._shutdown.wait())
+            try:
+                await asyncio.wait((answer, ended), return_when=asyncio.FIRST_COMPLETED)
+                if answer.done():
+                    return bool(answer.result())
+            finally:
+                answer.cancel()
+                ended.cancel()
+        self.log.warning("Offsets were not committed: the consumer has ended; they will be read again")
+        return False
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False when it did not happen, in which case the caller keeps the offsets for the next time.
 

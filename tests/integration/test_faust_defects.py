@@ -103,6 +103,19 @@ def test_no_more_batches_wait_in_memory_than_the_setting_allows(
     assert 2 <= most <= 2 + 4
 
 
+def test_a_commit_after_the_consumer_has_ended_is_answered(broker_settings: Settings, create_topics: Create) -> None:
+    create_topics(TOPICS)
+    app = toy_app(broker_settings)
+
+    async def scenario() -> None:
+        thread = app.consumer._thread  # type: ignore[attr-defined]  # what the test is about
+        await thread.crash(RuntimeError("a crash ends the thread beside the worker that wants to commit"))
+        await until(thread._thread.is_stopped.is_set)
+        assert await asyncio.wait_for(thread.commit({TP(f"{broker_settings.group}-crossings", 0): 1}), 5) is False
+
+    running(app, scenario)
+
+
 def test_a_commit_that_did_not_happen_is_not_counted_as_done(
     broker_settings: Settings, create_topics: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:
