@@ -32,8 +32,8 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     `score` ranks within its stream (logistic of the model's log-odds and of the criteria that boost). `probability`
     is published only inside the inspected band, where scores are calibrated. `layers` are all that would have
     selected the item by themselves, `layer` the first of them, which did. `threshold` is what the score had to reach
-    at this control point at that moment, `surge` the item's rank for a surge slot and `surge_threshold` what that
-    had to reach.
+    at this control point at that moment; `surge` is what a look at the item's flow is worth, in the measure of the
+    score, and `surge_threshold` what that had to reach (0 when there was no such slot).
 
     `exploration_rate` is the probability with which the uniform draw alone selects this item, whatever its score:
     the audit sample is the items with `exploration` among their `layers`, each with that inclusion probability.

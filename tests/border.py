@@ -107,12 +107,13 @@ def parcel(
 class ToldAppraisal:
     """An appraisal as the test told it."""
 
-    __slots__ = ("features", "flows", "learnt", "log_odds", "model_version", "probability", "score")
+    __slots__ = ("features", "flows", "learnt", "log_odds", "model_version", "probability", "score", "surge_finds")
 
     def __init__(self, log_odds: float, flows: tuple[str, ...], learnt: int, version: int) -> None:
         self.log_odds = log_odds
         self.score = 0.0
         self.probability = None
+        self.surge_finds = 0.1
         self.features = {"told": log_odds}
         self.flows = flows
         self.learnt = learnt

@@ -13,7 +13,7 @@ import msgspec
 from agents.risk.activation import Activation, Mode
 from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE, Forgetful, Grove, Model, within_budget
 from agents.risk.champion import Champion, Learning, as_scored, bounded
-from agents.risk.features import EXACT, Description, describe
+from agents.risk.features import EXACT, SURGE_LOOK, Description, describe
 from agents.risk.learner import logistic
 from agents.risk.quarantine import Quarantine
 from agents.risk.reasons import put_into_words
@@ -34,6 +34,9 @@ _SEEN = 200_000
 _CORRECTABLE = 50_000
 _ALONE: tuple[str, ...] = (CHAMPION,)
 _IN_ORDER: tuple[str, ...] = (FORGETFUL, GROVE, CHAMPION)
+SURGE_LOOKS = 80.0
+"""Latest looks at surges over which their share of finds is kept."""
+_FINDS_AT_FIRST = 0.05
 _TEACHES_NOTHING = frozenset(("not-inspected", "passed-on"))
 
 
@@ -53,9 +56,20 @@ class Appraisal:
     """What the model says of one item. `probability` is None outside the band where scores are calibrated.
 
     `learnt` is how many labels the model that decides for the item's stream has learnt from; 0 is a cold start.
+    `surge_finds` is the share of finds in the latest looks at surges of the stream.
     """
 
-    __slots__ = ("description", "flows", "learnt", "log_odds", "model_version", "probability", "rates", "score")
+    __slots__ = (
+        "description",
+        "flows",
+        "learnt",
+        "log_odds",
+        "model_version",
+        "probability",
+        "rates",
+        "score",
+        "surge_finds",
+    )
 
     def __init__(
         self,
@@ -65,7 +79,9 @@ class Appraisal:
         probability: float | None,
         model_version: int,
         learnt: int,
+        surge_finds: float,
     ) -> None:
+        self.surge_finds = surge_finds
         self.description = description
         self.rates = rates
         self.flows = description.flows
@@ -115,6 +131,7 @@ class StreamMind:
         self.band = InspectedBand()
         self.usual = UsualValue()
         self.labels = 0
+        self.surge_finds = _FINDS_AT_FIRST
 
     def learn(self, event: OutcomeLearned, *, new: bool = True) -> Learnt:
         """Score with every model, then let every model learn. Challengers read the champion's rates: they go first.
@@ -126,6 +143,8 @@ class StreamMind:
         score = min(max(event.score, 0.0), 1.0)
         self.band.note(score, label)
         self.labels += 1
+        if features.pop(SURGE_LOOK, 0.0):
+            self.surge_finds += (label - self.surge_finds) / SURGE_LOOKS
         if new:
             self.usual.note(features)
         compared, names = 0, _ALONE
@@ -149,6 +168,7 @@ class StreamMind:
     def unlearn(self, scored: dict[str, float], wrong: Learnt) -> None:
         """Take a lesson back, as far as each model can (docs/models.md). `scored` are the features as scored."""
         features = bounded(scored)
+        features.pop(SURGE_LOOK, None)
         self.band.forget(wrong.score, wrong.label, wrong.number)
         self.labels -= 1
         for name, gradient in zip(_IN_ORDER if wrong.compared else _ALONE, wrong.gradients, strict=True):
@@ -215,9 +235,12 @@ class Brain:
         if not self._exact:
             description.levels = [level for level in description.levels if not level.startswith(EXACT)]
         log_odds, rates = activation.model.score(description)
-        learnt = mind.labels if activation.standing is None else activation.labels
+        if activation.standing is None:
+            learnt, finds = mind.labels, mind.surge_finds
+        else:  # what decides for travellers does not change by itself
+            learnt, finds = activation.labels, _FINDS_AT_FIRST
         probability = mind.band.probability(logistic(log_odds))
-        return Appraisal(description, rates, log_odds, probability, self.version, learnt)
+        return Appraisal(description, rates, log_odds, probability, self.version, learnt, finds)
 
     def explain(self, filtered: ItemFiltered, appraisal: Appraisal, limit: int = 5) -> tuple[Reason, ...]:
         """Say why, at most `limit` reasons whose weights sum to the log-odds."""

@@ -1,7 +1,7 @@
 """Keeping inspections on capacity: one account and one moving bar for each control point.
 
 Every item earns its control point `capacity_share` of an inspection, every selection spends one. The bar for the
-score is a quantile of the latest scores, taken at the share that mandatory hits, direct criteria, quotas and chance
+rank is a quantile of the latest ranks, taken at the share that mandatory hits, direct criteria, quotas and chance
 have left over, and moved by what the account holds: a surplus is spent, a debt is saved, over a few windows. So the
 bar follows any distribution of scores (it only ranks them), and the account bounds how far the selected share can be
 from the capacity whatever the scores do: score layers never run more than `slack` ahead of what was earned, and what
@@ -17,13 +17,16 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from itertools import islice
+from typing import Final
 
 from agents.risk.policy import Controller
 from schemas.decisions import Layer, SelectionDecided
 
 DAY_MS = 86_400_000
+BY_RANK: Final = frozenset(("model", "surge"))
+"""Layers that the bar selects for: the score of an item, or what a look at its flow is worth, is one rank."""
 NO_RANK = -1.0
-"""In the window: the item did not compete for this kind of slot."""
+"""In the window: the item did not compete."""
 
 _CUT_AT = 0.15
 """Surplus, in shares of a window's capacity, at which the bar is out of touch with the scores of today."""
@@ -31,8 +34,8 @@ _OPEN_AT = 0.5
 """Surplus, in the same measure, at which every candidate passes."""
 
 
-Seen = tuple[int, float, float, Layer | None]
-"""One decided item in the window: its time (ms), score and surge rank (or NO_RANK), and the layer that selected it."""
+Seen = tuple[int, float, Layer | None]
+"""One decided item in the window: its time (ms), its rank (or NO_RANK), and the layer that selected it."""
 
 
 class RankWindow:
@@ -86,10 +89,9 @@ class CapacityAccount:
         "balance",
         "oldest_ms",
         "picks",
-        "scores",
+        "ranks",
         "seen",
         "share",
-        "surges",
         "taken",
     )
 
@@ -101,10 +103,9 @@ class CapacityAccount:
         self.share = share
         self.balance = 0.0
         self.seen: deque[Seen] = deque()
-        self.scores = RankWindow()
-        self.surges = RankWindow()
+        self.ranks = RankWindow()
         self.picks: dict[Layer, int] = {}
-        self.taken = 0  # selections in the window that were not the model's
+        self.taken = 0  # selections in the window that were not by rank
         self._latest_ms = 0
         self.oldest_ms = -self._horizon_ms  # what is older is forgotten, by the control point's own watermark
         self._unranked = 0  # oldest items of the window whose ranks were cut from the rank windows
@@ -133,17 +134,7 @@ class CapacityAccount:
         places = capacity - self.taken + self.balance / self._response
         if self._unranked:
             places *= (seen - self._unranked) / seen
-        return self.scores.bar(places)
-
-    def surge_bar(self, share_of_capacity: float) -> float:
-        """What the surge rank must reach: the quantile at the surge share, moved by what is left of the quota."""
-        seen = len(self.seen)
-        if not seen:
-            return 0.0
-        places = 2.0 * share_of_capacity * self.share * seen - self.picks.get("surge", 0)
-        if self._unranked:
-            places *= (seen - self._unranked) / seen
-        return self.surges.bar(places)
+        return self.ranks.bar(places)
 
     def within_quota(self, layer: Layer, share_of_capacity: float, at_least: float = 0.0) -> bool:
         """Whether `layer` has a slot left of its share of the window's capacity (rounded to the nearest)."""
@@ -176,18 +167,15 @@ class CapacityAccount:
         """Take in one decision of this control point. `at_ms` is the item's event time."""
         self.balance = decision.balance
         layer = decision.layer
-        score = surge = NO_RANK
+        rank = NO_RANK
         if not decision.auto_cleared and layer != "mandatory" and layer != "criteria":
-            score = decision.score
-            insort(self.scores.ascending, score)
-            if decision.surge > 0.0:
-                surge = decision.surge
-                insort(self.surges.ascending, surge)
+            rank = max(decision.score, decision.surge)
+            insort(self.ranks.ascending, rank)
         seen = self.seen
-        seen.append((at_ms, score, surge, layer))
+        seen.append((at_ms, rank, layer))
         if layer is not None:
             self.picks[layer] = self.picks.get(layer, 0) + 1
-            if layer != "model":
+            if layer not in BY_RANK:
                 self.taken += 1
         if at_ms > self._latest_ms:
             self._latest_ms = at_ms
@@ -198,29 +186,24 @@ class CapacityAccount:
             self._rank_latest(decision.window)
 
     def _leave(self) -> None:
-        _, score, surge, layer = self.seen.popleft()
+        _, rank, layer = self.seen.popleft()
         if self._unranked:
             self._unranked -= 1
-        else:
-            self._leave_ranks(score, surge)
+        elif rank >= 0.0:
+            self.ranks.drop(rank)
         if layer is not None:
             if self.picks[layer] == 1:
                 del self.picks[layer]
             else:
                 self.picks[layer] -= 1
-            if layer != "model":
+            if layer not in BY_RANK:
                 self.taken -= 1
 
     def _rank_latest(self, window: int) -> None:
         """Let go of the ranks of all but the latest `window` items."""
         unranked = len(self.seen) - window
         if unranked > self._unranked:
-            for _, score, surge, _ in islice(self.seen, self._unranked, unranked):
-                self._leave_ranks(score, surge)
+            for _, rank, _ in islice(self.seen, self._unranked, unranked):
+                if rank >= 0.0:
+                    self.ranks.drop(rank)
             self._unranked = unranked
-
-    def _leave_ranks(self, score: float, surge: float) -> None:
-        if score >= 0.0:
-            self.scores.drop(score)
-        if surge >= 0.0:
-            self.surges.drop(surge)

@@ -13,9 +13,8 @@ from math import log
 from typing import Any, Protocol
 
 from agents.identity import unit_hash
-from agents.risk.champion import RATE, Champion, as_scored, weight_name
+from agents.risk.champion import RATE, Champion, Learning, as_scored, blank, weight_name
 from agents.risk.features import Description
-from agents.risk.learner import OnlineLogistic
 
 CHAMPION = "linear"
 FORGETFUL = "forgetful"
@@ -60,7 +59,7 @@ class Forgetful:
 
     def __init__(self, champion: Champion, half_life_days: float = 20.0) -> None:
         self._champion = champion
-        self._learner = OnlineLogistic(half_life_days=half_life_days)
+        self._learner = blank(Learning(), half_life_days)
 
     def score(self, description: Description) -> tuple[float, list[float]]:
         """Log-odds, and the champion's rates."""

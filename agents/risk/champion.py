@@ -12,11 +12,12 @@ from typing import Final
 
 import msgspec
 
-from agents.risk.features import Description
+from agents.risk.features import FLOW, FLOW_KINDS, Description
 from agents.risk.learner import OnlineLogistic
 from agents.risk.rates import OutcomeRates
 
 RATE: Final = "rate:"
+FLOW_RATES: Final = tuple(RATE + FLOW + kind for kind in FLOW_KINDS)
 
 
 class Learning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,18 +25,33 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Of outcomes at their levels, `rates_most` are remembered at each and halve in `rates_half_life_days`; `smoothing` is
     how many outcomes at the base rate stand beside them. `steps` is how many gradient steps one label is worth.
-    `weights_half_life_days` None: for ever.
+    `weights_half_life_days` None: for ever. `intercept` is the log-odds of an item of which nothing is known, `flow`
+    the weight that evidence about an item's flow begins with and, with a half-life, goes back to.
     """
 
     rate: float = 0.1
     intercept_rate: float = 0.01
     steps: int = 1
-    weights_half_life_days: float | None = None
+    weights_half_life_days: float | None = 30.0
     rates_half_life_days: float = 1000.0
     rates_most: float = 50.0
     smoothing: float = 1.0
+    intercept: float = -3.5
+    flow: float = 1.0
     weights: int = 300_000
     categories: int = 300_000
+
+
+def blank(learning: Learning, half_life_days: float | None) -> OnlineLogistic:
+    """The regression before its first lesson."""
+    return OnlineLogistic(
+        learning.rate,
+        learning.intercept_rate,
+        half_life_days,
+        learning.weights,
+        learning.intercept,
+        dict.fromkeys(FLOW_RATES, learning.flow),
+    )
 
 
 class Champion:
@@ -46,9 +62,7 @@ class Champion:
     def __init__(self, learning: Learning | None = None) -> None:
         learning = learning or Learning()
         self._steps = learning.steps
-        self.learner = OnlineLogistic(
-            learning.rate, learning.intercept_rate, learning.weights_half_life_days, learning.weights
-        )
+        self.learner = blank(learning, learning.weights_half_life_days)
         self.rates = OutcomeRates(
             learning.rates_half_life_days, learning.smoothing, learning.rates_most, learning.categories
         )

@@ -103,7 +103,7 @@ class ControlPointState:
         if decision.selected:
             self.lanes_of(decision.stream).fold(decision, at_ms)
             if decision.layer == "surge":
-                self.surge_picks.fold(decision.flows, at_ms)
+                self.surge_picks.fold(decision.flows[:1], at_ms)
             self._forget()
         elif self.account.oldest_ms > self._front_ms:
             self._forget()

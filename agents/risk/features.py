@@ -18,12 +18,22 @@ from math import isfinite, log, log1p
 
 from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, TravellerFacts
 
-FEATURE_SCHEMA = 3
+FEATURE_SCHEMA = 4
 """Raised when a name or a meaning below changes, or how models learn: snapshots of another schema are not read."""
 
 EXACT = "hs6*route*tariff*kg"
 """The whole declaration to the gram: only a lodger who repeats himself meets his own past there."""
 EXACT_VALUE = "hs6*route*tariff*kg*value"
+FLOW = "flow:"
+"""The last of the levels, if there is one: what takes the same way. What was found there lately is kept as evidence."""
+SURGE_LOOK = "surge-look"
+"""In what is learnt from, never scored: the item was looked at because its flow surged."""
+FLOW_KINDS = (
+    "hs6*origin*loading*control-point*payment",
+    "hs6*origin*loading*control-point*carrier",
+    "agency*embarkation*control-point*carrier",
+)
+"""Of manifests, of parcels, of travellers."""
 
 _HALF_OCTAVES = 2.0 / log(2.0)
 MOST = 1e15
@@ -33,7 +43,8 @@ MOST = 1e15
 class Description:
     """The features of one item, in a fixed order; `quantities` by name, all finite.
 
-    `flows` are what its traffic is counted by at a control point (`agents/risk/flows.py`).
+    `flows` are what its traffic is counted by at a control point (`agents/risk/flows.py`): first all of
+    its kind at this control point, last what takes the same way, which is the last of the levels too.
     """
 
     __slots__ = ("attributes", "flows", "levels", "quantities")
@@ -52,7 +63,7 @@ def describe(filtered: ItemFiltered) -> Description:
     item = filtered.item
     quantities: dict[str, float] = {}
     if item.cargo is not None:
-        description = _cargo(item.cargo, item.control_point, quantities)
+        description = _cargo(item.cargo, item.control_point, item.stream == "manifests", quantities)
     elif item.traveller is not None:
         description = _traveller(item.traveller, item.control_point, quantities)
     else:
@@ -81,7 +92,7 @@ def mass_band(kilograms: float) -> str:
     return str(int(log(kilograms if kilograms < MOST else MOST) * _HALF_OCTAVES) + 1)
 
 
-def _cargo(cargo: CargoFacts, point: str, quantities: dict[str, float]) -> Description:
+def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, float]) -> Description:
     goods = cargo.goods
     hs6 = goods.hs6[:6]
     hs4 = hs6[:4]
@@ -166,7 +177,14 @@ def _cargo(cargo: CargoFacts, point: str, quantities: dict[str, float]) -> Descr
         attributes.append("payment=" + cargo.payment_type)
     if goods.origin_marked is not None:
         attributes.append("origin-marked=" + goods.origin_marked)
-    return Description(attributes, levels, quantities, ("hs6*origin=" + crossed,))
+    # Parcels are told apart by their courier; a carrier says little of the consignments that share its ship.
+    loaded = crossed + "*" + (loading or "none") + "*" + point
+    if manifest:
+        flow = f"{FLOW}{FLOW_KINDS[0]}={loaded}*{cargo.payment_type or 'none'}"
+    else:
+        flow = f"{FLOW}{FLOW_KINDS[1]}={loaded}*{cargo.carrier}"
+    levels.append(flow)
+    return Description(attributes, levels, quantities, (f"hs6*origin*control-point={crossed}*{point}", flow))
 
 
 def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, float]) -> Description:
@@ -212,7 +230,9 @@ def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, floa
         "agency*embarkation*control-point=" + pair + "*" + point,
         "journey-start*agency=" + start + "*" + agency,
     ]
-    return Description(attributes, levels, quantities, ("agency*embarkation=" + pair,))
+    flow = f"{FLOW}{FLOW_KINDS[2]}={pair}*{point}*{traveller.carrier}"
+    levels.append(flow)
+    return Description(attributes, levels, quantities, (f"agency*embarkation*control-point={pair}*{point}", flow))
 
 
 def _record(prefix: str, prior: PriorRecord, quantities: dict[str, float]) -> None:

@@ -1,8 +1,14 @@
-"""Flows of traffic at one control-point partition: which ones surge, and what was spent on looking at them.
+"""Flows of traffic at one control-point partition: which ones surge, and which nobody has looked at for long.
 
-A flow is a pair of attributes (`hs6*origin=851712*CN`). New schemes bring new traffic before they bring any label, so
-a share of the capacity goes to flows whose recent arrivals stand far above their own norm, less where inspections
-have been spent already.
+A flow is what of its kind takes the same way: goods of one subheading and origin, loaded at one port, through one
+channel to one control point (`Description.flows`). Two things about it are worth an inspection before any label
+speaks:
+
+- It *surges*: more of it came lately than its norm explains. What speaks is the log-likelihood ratio of a Poisson count
+  against the norm (as in the scan statistic of Kulldorff 1997), against the odds that a flow surges; what is worth a
+  look is the part of its traffic that is new, less where looks were spent already.
+- It was not *looked at*: a scheme in old traffic shows in nothing else. What that is worth grows with the days since
+  the last look, up to a share of the flow's traffic, so that every busy flow is sampled within a known time.
 
 Counts are of whole days of event time, over windows and not decayed: what was decided before the longest window plays
 no part, so a state that is rebuilt from the horizon of `decisions` equals the one that decided. State changes only by
@@ -13,18 +19,44 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import datetime
-from typing import Final
+from math import exp, log
+from typing import Final, NamedTuple
 
 from schemas.decisions import SelectionDecided
 
 RECENT_DAYS: Final = 3
 SPENT_DAYS: Final = 12
 NORM_DAYS: Final = 30
-SPENT_WEIGHT: Final = 0.15
-"""A surge that was inspected seven times in vain is worth half; one that found something is the model's by then."""
+SPENT_WEIGHT: Final = 0.3
+"""A surge that was looked at three times is worth half; one in which something was found is the model's by then."""
+SURGE_ODDS: Final = 7.0
+"""Log-odds against a flow surging at a given time: some one in a thousand does."""
+PRIOR_ARRIVALS: Final = 0.3
+PRIOR_DAYS: Final = 3.0
+"""What stands beside a flow's norm: a new flow is taken for one of an item in ten days."""
+BUSY: Final = 4.0
+"""Items a day of a flow that is best worth a look. What a scheme brings is bounded: in a smaller flow there is less to
+find, in a larger one a look finds it less often."""
+_NEVER = -1e9
+_NOBODY: Final = (0.0, 0.0, 0.0, _NEVER)
 _DAY = 86400.0
 
-_RECENT, _SPENT, _NORM = 0, 1, 2
+_RECENT, _SPENT, _NORM, _LOOKED = 0, 1, 2, 3
+
+
+class Promise(NamedTuple):
+    """What speaks for a look at a flow. `times` is its recent traffic over its norm.
+
+    `surging`, 0 to 1: the part of its recent traffic that is surely new, less what was spent on it. `unseen`, 0 to 1:
+    how much of the flow went by since somebody last looked, 1 for a busy one that nobody looks at.
+    """
+
+    surging: float
+    unseen: float
+    times: float
+
+
+NOTHING: Final = Promise(0.0, 0.0, 0.0)
 
 
 class FlowTraffic:
@@ -35,7 +67,8 @@ class FlowTraffic:
 
     def __init__(self, capacity: int = 400_000) -> None:
         self._capacity = capacity
-        self._flows: dict[str, list[float]] = {}  # [recent arrivals, recently spent, arrivals in the norm's window]
+        # [recent arrivals, recently spent, arrivals in the norm's window, day of the last look]
+        self._flows: dict[str, list[float]] = {}
         self._days: deque[tuple[int, dict[str, list[float]]]] = deque()  # oldest first; [arrivals, spent] by flow
         self._entries = 0
         self._first: float | None = None
@@ -43,26 +76,30 @@ class FlowTraffic:
     def __len__(self) -> int:
         return len(self._flows)
 
-    def surge(self, flows: tuple[str, ...], at: datetime) -> float:
-        """How many times its norm the most surging of `flows` is; what is above 1 shrinks with what was spent on it."""
+    def promise(self, flows: tuple[str, ...], at: datetime, patrol_days: float) -> Promise:
+        """What speaks for a look at an item: the first of its flows, the widest, may surge; the last may be unseen.
+
+        A flow that was looked at `patrol_days` ago has regained 63% of what looking at it is worth.
+        """
         if self._first is None:
-            return 0.0
+            return NOTHING
         now = at.timestamp() / _DAY
         today = self._days[-1][0]
-        seen = max(now, today) - self._first
+        seen = max(now - self._first, today - self._first, 0.0)
         recent_days = min(now - today + RECENT_DAYS if now > today else RECENT_DAYS, seen) + 0.25
         norm_days = min(float(NORM_DAYS), seen) + 0.25
-        best = 0.0
-        for flow in flows:
-            held = self._flows.get(flow)
-            if held is None:
-                continue
-            above = (held[_RECENT] / recent_days + 0.1) / (held[_NORM] / norm_days + 0.3)
-            if above > 1.0:
-                above = 1.0 + (above - 1.0) / (1.0 + SPENT_WEIGHT * held[_SPENT])
-            if above > best:
-                best = above
-        return best
+        recent, spent, norm, _ = self._flows.get(flows[0], _NOBODY)
+        surging = 0.0
+        arrived = recent + 1.0  # with the item in hand
+        usual = (norm - recent + PRIOR_ARRIVALS) / (max(norm_days - recent_days, 0.0) + PRIOR_DAYS) * recent_days
+        if arrived > usual:
+            evidence = arrived * log(arrived / usual) - (arrived - usual)
+            surging = (1.0 - usual / arrived) / (1.0 + exp(SURGE_ODDS - evidence)) / (1.0 + SPENT_WEIGHT * spent)
+        recent, _, norm, looked = self._flows.get(flows[-1], _NOBODY)
+        since = min(max(now - looked, 0.0), NORM_DAYS)
+        daily = max(norm / norm_days, recent / recent_days)
+        unseen = min(daily / BUSY, BUSY / max(daily, BUSY)) * (1.0 - exp(-since / patrol_days))
+        return Promise(surging, unseen, arrived / usual)
 
     def observe(self, decision: SelectionDecided) -> None:
         """Fold one decision: an arrival in each of its flows, and an inspection spent if it was selected."""
@@ -84,11 +121,13 @@ class FlowTraffic:
                 counted[1] += spent
             held = self._flows.get(flow)
             if held is None:
-                self._flows[flow] = [1.0, spent, 1.0]
+                held = self._flows[flow] = [1.0, spent, 1.0, _NEVER]
             else:
                 held[_RECENT] += 1.0
                 held[_SPENT] += spent
                 held[_NORM] += 1.0
+            if decision.selected and moment > held[_LOOKED]:
+                held[_LOOKED] = moment
 
     def _begin(self, day: int) -> None:
         before = self._days[-1][0] if self._days else day

@@ -89,12 +89,12 @@ def anomaly_reason(filtered: ItemFiltered) -> Reason:
     return Reason(code="unusual", text=f"more unusual than {filtered.anomaly:.1%} of recent traffic of its kind")
 
 
-def surge_reason(ratio: float) -> Reason:
-    """How far the flow stands above its norm, already damped by inspections spent on it."""
-    if ratio < 1.2:
-        text = "traffic like this is about at its norm; little of it was inspected and it scores high"
+def surge_reason(times: float) -> Reason:
+    """How far the flow stands above its norm; 0 when the look is due because nobody looked for long."""
+    if times > 0.0:
+        text = f"traffic like this is {times:.1f} times what its norm explains"
     else:
-        text = f"traffic like this is {ratio:.1f} times its norm, less what was inspected"
+        text = "traffic like this was not looked at for long"
     return Reason(code="surge", text=text)
 
 

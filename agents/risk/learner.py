@@ -30,7 +30,7 @@ class OnlineLogistic:
     accumulated gradient, the least learnt ones, go.
     """
 
-    __slots__ = ("_age", "_day", "_g2", "_tau", "capacity", "intercept", "intercept_rate", "rate", "weights")
+    __slots__ = ("_age", "_day", "_g2", "_start", "_tau", "capacity", "intercept", "intercept_rate", "rate", "weights")
 
     def __init__(
         self,
@@ -38,15 +38,19 @@ class OnlineLogistic:
         intercept_rate: float = 0.01,
         half_life_days: float | None = None,
         capacity: int = 300_000,
+        intercept: float = 0.0,
+        start: dict[str, float] | None = None,
     ) -> None:
+        """`intercept` and `start` (weights by feature) are what it begins with; weights age towards `start`."""
         self.rate = rate
         self.intercept_rate = intercept_rate
-        self.intercept = 0.0
+        self.intercept = intercept
+        self._start = start or {}
         self.capacity = capacity
         self._tau = None if half_life_days is None else half_life_days / _LOG_2
         self._day: float | None = None
-        self.weights: dict[str, float] = {}
-        self._g2: dict[str, float] = {}
+        self.weights: dict[str, float] = dict(self._start)
+        self._g2: dict[str, float] = dict.fromkeys(self._start, 0.0)
         self._age: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -112,13 +116,14 @@ class OnlineLogistic:
         today = self._day
         tau = self._tau
         assert tau is not None  # noqa: S101  the caller checked; for the type checker only
-        weights, g2, age = self.weights, self._g2, self._age
+        weights, g2, age, start = self.weights, self._g2, self._age, self._start
         for name in x:
             since = age.get(name)
             age[name] = today
             if since is not None and today > since:
                 kept = exp(-(today - since) / tau)
-                weights[name] *= kept
+                anchor = start.get(name, 0.0)
+                weights[name] = anchor + (weights[name] - anchor) * kept
                 g2[name] *= kept
 
     def _shed(self) -> None:

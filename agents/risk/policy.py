@@ -48,7 +48,9 @@ class LayerShares(Section, frozen=True, kw_only=True):
     exploration: Annotated[
         Share, Meta(description="Uniform draw over ALL items: the audit sample that every honest rate rests on.")
     ] = 0.10
-    surge: Annotated[Share, Meta(description="Most, for flows whose traffic stands far above their norm.")] = 0.15
+    surge: Annotated[
+        Share, Meta(description="Most, for flows that surge and for those at which nobody looked for long.")
+    ] = 0.15
     profile: Annotated[Share, Meta(description="Most, for repeat offenders below the model's bar.")] = 0.10
     anomaly: Annotated[Share, Meta(description="Most, for items that are unlike recent traffic.")] = 0.05
 
@@ -99,21 +101,26 @@ class Controller(Section, frozen=True, kw_only=True):
 
 
 class SurgeRule(Section, frozen=True, kw_only=True):
-    """Surge slots: recent traffic of a flow over its norm, times a mild power of the score, diversified."""
+    """What a look at a flow is worth before any label speaks, in the measure of the score that it competes with."""
 
-    score_power: Annotated[float, Meta(ge=0, le=4, description="surge rank = surge x score ^ score_power.")] = 0.5
-    at_least: Annotated[
+    worth: Annotated[
         float,
         Meta(
-            ge=0, description="Traffic of a flow over its norm, damped by inspections spent, from which it is a surge."
+            ge=0,
+            le=100,
+            description="A flow that surely surges, in multiples of the share of finds in the latest looks at surges.",
         ),
-    ] = 1.0
+    ] = 4.0
+    patrol: Annotated[Share, Meta(description="A busy flow at which nobody looked for a month.")] = 0.08
+    patrol_days: Annotated[
+        float, Meta(gt=0, le=30, description="Days after a look in which a flow regains 63% of what it is worth.")
+    ] = 15.0
     diversify_over: Annotated[
         int,
         Meta(
             ge=0,
             le=1000,
-            description="Latest surge selections in mind: each that shares a flow divides an item's rank once more.",
+            description="Latest surge selections in mind: each that shares a flow divides what its surge is worth.",
         ),
     ] = 20
 
@@ -296,7 +303,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     layers: Annotated[LayerShares, Meta(description="What each layer may take of the capacity.")] = LayerShares()
     cold_start: Annotated[ColdStart, Meta(description="Until the model has learnt.")] = ColdStart()
     controller: Annotated[Controller, Meta(description="The threshold controller.")] = Controller()
-    surge: Annotated[SurgeRule, Meta(description="Surge slots.")] = SurgeRule()
+    surge: Annotated[SurgeRule, Meta(description="Looks at flows.")] = SurgeRule()
     profile: Annotated[ProfileRule, Meta(description="Repeat offenders.")] = ProfileRule()
     anomaly: Annotated[AnomalyRule, Meta(description="Unusual items.")] = AnomalyRule()
     auto_clear: Annotated[AutoClear, Meta(description="Plainly low risk.")] = AutoClear()

@@ -10,16 +10,29 @@ categorical attributes", with log-odds for means). A category forgets by what is
 calendar: it never holds more than `most` outcomes, so that new ones of a busy flow replace old ones, while the one
 find on a rare flow is remembered. Slowly, counts also halve every `half_life_days` of the time that the labels
 themselves carry; they are kept inflated, so that one factor, not a walk over the table, ages them all.
+
+The last category of an item may be its flow (`agents.risk.features.FLOW`). A flow turns, and turns back: what speaks
+is not how often it was found illicit in months but whether it is so now. Its rate is a sum of evidence, the
+log-likelihood ratio of each outcome of a flow that has turned against one that has not, bounded on both sides and
+faded over `FLOW_DAYS`: a discounted CUSUM (Page 1954, "Continuous inspection schemes"). One find is enough to look
+again at once, and a few clear results end it.
 """
 
 from __future__ import annotations
 
 from math import exp, log
 
+from agents.risk.features import FLOW
+
 _LOG_2 = log(2.0)
 _RENORMALISE_AT = 1e12
 _PRIOR_POSITIVES = 1.0
 _PRIOR_NEGATIVES = 9.0
+FLOW_DAYS = 45.0
+"""The time in which evidence about a flow falls to 37%: schemes stay on their way for some weeks."""
+FOUND, CLEAR = 3.0, -0.5
+"""Evidence of one outcome: a flow that has turned is illicit about every second time, another hardly ever."""
+LEAST, MOST = -2.4, 4.2
 
 
 class OutcomeRates:
@@ -28,7 +41,7 @@ class OutcomeRates:
     When more come, the categories with the least decayed evidence go, a tenth at a time; ties go oldest first.
     """
 
-    __slots__ = ("_base", "_counts", "_day", "_growth", "_tau", "capacity", "most", "smoothing")
+    __slots__ = ("_base", "_counts", "_day", "_evidence", "_growth", "_tau", "capacity", "most", "smoothing")
 
     def __init__(
         self, half_life_days: float, smoothing: float = 1.0, most: float = 50.0, capacity: int = 300_000
@@ -38,6 +51,7 @@ class OutcomeRates:
         self.capacity = capacity
         self._tau = half_life_days / _LOG_2
         self._counts: dict[str, list[float]] = {}
+        self._evidence: dict[str, tuple[float, float]] = {}  # evidence and its day, by flow; the latest touched last
         self._base = [_PRIOR_POSITIVES, _PRIOR_NEGATIVES]
         self._day: float | None = None
         self._growth = 1.0
@@ -80,6 +94,8 @@ class OutcomeRates:
                 held[1] *= kept
         if len(counts) > self.capacity:
             self._shed()
+        if categories and categories[-1].startswith(FLOW):
+            self._add(categories[-1], weight * (FOUND if label else CLEAR))
 
     @property
     def day(self) -> float:
@@ -111,6 +127,9 @@ class OutcomeRates:
                 held[1] *= back
             if held[0] + held[1] <= nothing:
                 del self._counts[category]
+        if categories and categories[-1] in self._evidence:
+            added = weight * (FOUND if label else CLEAR)
+            self._add(categories[-1], -added * exp(-max(0.0, self.day - day) / FLOW_DAYS))
 
     def base(self) -> float:
         """The decayed share of positive labels, in (0, 1)."""
@@ -130,7 +149,24 @@ class OutcomeRates:
         for category in categories:
             held = counts.get(category)
             found.append(0.0 if held is None else log((held[0] * shrink + a) / (held[1] * shrink + b)) - centre)
+        if categories and categories[-1].startswith(FLOW):
+            found[-1] = self.evidence(categories[-1])
         return found
+
+    def evidence(self, flow: str) -> float:
+        """What speaks for a flow having turned, in log-odds; exactly 0 for one that was never inspected."""
+        held = self._evidence.get(flow)
+        if held is None:
+            return 0.0
+        since = self.day - held[1]
+        return held[0] * exp(-since / FLOW_DAYS) if since > 0.0 else held[0]
+
+    def _add(self, flow: str, evidence: float) -> None:
+        total = min(max(self.evidence(flow) + evidence, LEAST), MOST)
+        self._evidence.pop(flow, None)
+        self._evidence[flow] = (total, self.day)
+        if len(self._evidence) > self.capacity:
+            del self._evidence[next(iter(self._evidence))]
 
     def counts(self, category: str) -> tuple[float, float]:
         """Decayed (positives, negatives) of one category."""

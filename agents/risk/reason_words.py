@@ -10,6 +10,7 @@ from collections.abc import Callable
 from math import log
 from typing import Final
 
+from agents.risk.features import FLOW
 from agents.risk.usual import UsualValue
 from schemas.items import ItemFiltered
 
@@ -73,7 +74,7 @@ _TOGETHER: Final = {"route": ("departure", "origin"), "tariff": ("duty", "regime
 
 def category_words(category: str) -> str:
     """What an attribute or a level is called: `subheading 851712, origin CN`."""
-    level, _, value = category.partition("=")
+    level, _, value = category.removeprefix(FLOW).partition("=")
     parts: list[str] = []
     for part in level.split("*"):
         parts.extend(_TOGETHER.get(part, (part,)))

@@ -7,12 +7,14 @@ item, whatever the others say, so that the audit sample is uniform over all traf
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Protocol
 
 from agents.identity import Draws, record_id
 from agents.risk import layers
 from agents.risk.alerts import STEP
 from agents.risk.control_point import ControlPointState
+from agents.risk.features import SURGE_LOOK
 from agents.risk.flows import FlowTraffic
 from agents.risk.learner import logistic
 from agents.risk.policy import Policy
@@ -28,7 +30,8 @@ _NO_FEATURES: dict[str, float] = {}
 
 
 class Appraisal(Protocol):
-    """What the brain says of one item (agents/risk/brain.py). `learnt`: labels behind the model of its stream."""
+    """What the brain says of one item (agents/risk/brain.py). `learnt`: labels behind the model of its stream,
+    `surge_finds`: share of finds in the latest looks at surges."""
 
     @property
     def log_odds(self) -> float: ...
@@ -42,6 +45,8 @@ class Appraisal(Protocol):
     def model_version(self) -> int: ...
     @property
     def learnt(self) -> int: ...
+    @property
+    def surge_finds(self) -> float: ...
 
 
 class Scorer(Protocol):
@@ -67,8 +72,7 @@ class Selectivity:
         "_exploration_lane",
         "_profile",
         "_profile_share",
-        "_score_power",
-        "_surge_from",
+        "_surge",
         "_surge_share",
         "_version",
     )
@@ -82,8 +86,7 @@ class Selectivity:
         self._profile, self._profile_share = policy.profile, policy.layers.profile
         self._anomaly, self._anomaly_share = policy.anomaly, policy.layers.anomaly
         self._surge_share = policy.layers.surge
-        self._surge_from = policy.surge.at_least
-        self._score_power = policy.surge.score_power
+        self._surge = policy.surge
         self._exploration_lane: Lane = policy.lanes.exploration
 
     def decide(
@@ -117,7 +120,9 @@ class Selectivity:
         if direct:
             spoken.append("criteria")
             layer = layer or "criteria"
-        surge = surge_bar = ratio = 0.0
+        surge, times = 0.0, 0.0
+        if flows and not filtered.auto_cleared and account.within_quota("surge", self._surge_share):
+            surge, times = self._worth(held, traffic, flows, item.lodged_at, appraisal.surge_finds)
         offender = False
         bar = account.score_bar()
         everything = self._everything_until is not None and item.lodged_at < self._everything_until
@@ -135,12 +140,9 @@ class Selectivity:
             ):
                 spoken.append("anomaly")
                 layer = layer or "anomaly"
-            if flows and (ratio := traffic.surge(flows, item.lodged_at)) >= self._surge_from:
-                surge = ratio * score**self._score_power / (1 + held.surge_picks.spent_on(flows))
-                surge_bar = account.surge_bar(self._surge_share)
-                if surge >= surge_bar and account.within_quota("surge", self._surge_share) and account.affords(1.0):
-                    spoken.append("surge")
-                    layer = layer or "surge"
+            if surge >= bar and surge > 0.0 and account.affords():
+                spoken.append("surge")
+                layer = layer or "surge"
 
         learnt = appraisal.learnt
         rate = held.rate if learnt >= self._cold_labels else held.exploration_rate(learnt)
@@ -161,12 +163,14 @@ class Selectivity:
         selected = layer is not None
         if layer is not None:
             lane = self._lane(held, layer, offender, direct, score, filtered)
-            said = self._reasons(spoken, filtered, ordered, direct, ratio, rate)
+            said = self._reasons(spoken, filtered, ordered, direct, times, rate)
             if offender and "profile" not in spoken:
                 said.append(layers.profile_reason(filtered, self._profile))
             said.extend([layers.criterion_reason(hit) for hit in boosts])
             reasons = (*said, *self._brain.explain(filtered, appraisal, REASONS))
             features = appraisal.features
+            if layer == "surge" and times:
+                features[SURGE_LOOK] = 1.0
         balance = account.balance if everything else account.after(selected)
         origin = item.origin
         return SelectionDecided(
@@ -186,7 +190,7 @@ class Selectivity:
             probability=probability,
             surge=surge,
             threshold=bar,
-            surge_threshold=surge_bar,
+            surge_threshold=bar if surge else 0.0,
             propensity=propensity,
             exploration_rate=rate,
             balance=balance,
@@ -205,6 +209,25 @@ class Selectivity:
             upstream=upstream,
             screened=filtered.upstream,
         )
+
+    def _worth(
+        self, held: ControlPointState, traffic: FlowTraffic, flows: tuple[str, ...], at: datetime, finds: float
+    ) -> tuple[float, float]:
+        """What a look at an item of these flows is worth, as a score, and how many times its norm the flow is.
+
+        0 times where the look is worth it because nobody looked for long. Such looks take at most half of the share.
+        """
+        rule = self._surge
+        promise = traffic.promise(flows, at, rule.patrol_days)
+        patrol = rule.patrol * promise.unseen
+        surge = rule.worth * finds * promise.surging
+        if surge > patrol:
+            surge /= 1 + held.surge_picks.spent_on(flows[:1])
+            if surge > patrol:
+                return surge, promise.times
+        if not held.account.within_quota("surge", 0.5 * self._surge_share):
+            return 0.0, 0.0
+        return patrol, 0.0
 
     def _is_repeat_offender(self, filtered: ItemFiltered) -> bool:
         item = filtered.item
@@ -238,7 +261,7 @@ class Selectivity:
         filtered: ItemFiltered,
         ordered: list[RiskHit],
         direct: list[CriterionHit],
-        ratio: float,
+        times: float,
         rate: float,
     ) -> list[Reason]:
         said: list[Reason] = []
@@ -252,7 +275,7 @@ class Selectivity:
             elif layer == "anomaly":
                 said.append(layers.anomaly_reason(filtered))
             elif layer == "surge":
-                said.append(layers.surge_reason(ratio))
+                said.append(layers.surge_reason(times))
             elif layer == "exploration":
                 said.append(layers.exploration_reason(rate))
         return said

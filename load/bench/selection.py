@@ -37,13 +37,14 @@ _START = datetime(2026, 1, 5, tzinfo=UTC)
 class Scored:
     """An appraisal made beforehand, so that only selection is on the clock."""
 
-    __slots__ = ("features", "flows", "learnt", "log_odds", "model_version", "probability")
+    __slots__ = ("features", "flows", "learnt", "log_odds", "model_version", "probability", "surge_finds")
 
     def __init__(self, log_odds: float, flows: tuple[str, ...]) -> None:
         self.log_odds = log_odds
         self.flows = flows
         self.features = {"told": log_odds}
         self.learnt = 10_000
+        self.surge_finds = 0.1
         self.model_version = 1
         self.probability = None
 

@@ -141,7 +141,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         _text("lane", "green, blue, yellow or red"), _flag("selected", "whether an officer shall look at it"),
         _text("layer", "the layer that selected it"), _texts("layers", "all layers that spoke"),
         _number("score", "rank within its stream"), _number("probability", "calibrated, where it is"),
-        _number("threshold", "what the score had to reach"), _number("surge", "rank for a surge slot"),
+        _number("threshold", "what the score had to reach"), _number("surge", "what a look at its flow is worth"),
         _number("propensity", "probability of what was decided"),
         _number("exploration_rate", "probability with which chance alone selects it"),
         _number("balance", "the control point's capacity account afterwards"),

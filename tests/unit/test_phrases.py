@@ -95,7 +95,7 @@ def reasons() -> Iterator[Reason]:
                 yield from put_into_words({about: 1.0}, 1.0, filtered, lambda _, found=counts: found, usual, 4)
         yield layers.profile_reason(filtered, msgspec.convert({}, layers.ProfileRule))
         yield layers.anomaly_reason(filtered)
-    yield layers.surge_reason(1.0)
+    yield layers.surge_reason(0.0)
     yield layers.surge_reason(3.4)
     yield layers.exploration_reason(0.002)
     for kind in ("watchlist", "intelligence"):

@@ -1,0 +1,85 @@
+"""Flows: what a look at one is worth before any label speaks, and what one find in it says."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from agents.risk.features import FLOW
+from agents.risk.flows import FlowTraffic
+from agents.risk.rates import FLOW_DAYS, OutcomeRates
+from agents.selection import Selection
+from schemas.decisions import SelectionDecided
+from tests.border import DAWN, ToldBrain, arrivals_of, decisions_of, parcel, policy_of
+
+FLOW_A = [f"{FLOW}hs6*origin=851712*CN"]
+
+
+def a_decision() -> SelectionDecided:
+    selection = Selection(policy_of(), ToldBrain(lambda filtered: -4.0))
+    return decisions_of(selection.decide(selection.begin(0, 0), arrivals_of([parcel(0)])).outputs)[0]
+
+
+def observed(arrivals: list[tuple[float, str, bool]]) -> FlowTraffic:
+    """Traffic of (day, flow, selected)."""
+    traffic, decision = FlowTraffic(), a_decision()
+    for day, flow, selected in sorted(arrivals):
+        at = DAWN + timedelta(days=day)
+        traffic.observe(msgspec.structs.replace(decision, lodged_at=at, flows=(flow,), selected=selected))
+    return traffic
+
+
+def steady(flow: str, daily: int, days: float, looks: tuple[float, ...] = ()) -> list[tuple[float, str, bool]]:
+    return [(n / daily, flow, False) for n in range(int(daily * days))] + [(day, flow, True) for day in looks]
+
+
+def test_new_traffic_surges_and_what_comes_as_ever_does_not() -> None:
+    busy = steady("as-ever", 6, 20.0)
+    new = [(18.0 + n / 6.0, "new", False) for n in range(12)]
+    traffic, now = observed(busy + new), DAWN + timedelta(days=20)
+    assert traffic.promise(("as-ever",), now, 15.0).surging < 0.01
+    assert traffic.promise(("new",), now, 15.0).surging > 0.9
+    assert traffic.promise(("never-seen",), now, 15.0).surging < 0.01
+
+
+def test_a_surge_that_was_looked_at_in_vain_is_worth_less() -> None:
+    busy, now = steady("as-ever", 6, 20.0), DAWN + timedelta(days=20)
+    new = [(18.0 + n / 6.0, "new", n < 3) for n in range(12)]
+    assert 0.4 < observed(busy + new).promise(("new",), now, 15.0).surging < 0.6
+
+
+def test_a_busy_flow_is_due_again_some_time_after_a_look_and_a_small_one_less() -> None:
+    traffic = observed([*steady("busy", 4, 28.0, (27.0,)), *steady("unseen", 4, 28.0), *steady("small", 1, 28.0)])
+    now = DAWN + timedelta(days=28)
+    unseen, busy, small = (traffic.promise((flow,), now, 15.0).unseen for flow in ("unseen", "busy", "small"))
+    assert 0.8 < unseen <= 1.0
+    assert busy < 0.1
+    assert small == pytest.approx(unseen / 4.0, rel=0.1)
+    later = DAWN + timedelta(days=42)
+    assert traffic.promise(("busy",), later, 15.0).unseen > 5.0 * busy
+
+
+def test_one_find_in_a_flow_speaks_at_once_some_clear_results_end_it_and_time_fades_it() -> None:
+    rates = OutcomeRates(1000.0)
+    rates.advance(100.0)
+    assert rates.log_odds(FLOW_A) == [0.0]
+    rates.learn(FLOW_A, 1)
+    found = rates.evidence(FLOW_A[0])
+    assert found == 3.0
+    rates.advance(100.0 + FLOW_DAYS)
+    assert rates.evidence(FLOW_A[0]) == pytest.approx(found * 0.368, rel=0.01)
+    for _ in range(6):
+        rates.learn(FLOW_A, 0)
+    assert rates.evidence(FLOW_A[0]) < 0.0
+
+
+def test_evidence_of_a_flow_is_taken_back_with_its_lesson() -> None:
+    rates = OutcomeRates(1000.0)
+    rates.advance(100.0)
+    rates.learn(FLOW_A, 0)
+    before = rates.evidence(FLOW_A[0])
+    rates.learn(FLOW_A, 1, 0.9)
+    rates.unlearn(FLOW_A, 1, 0.9, 100.0)
+    assert rates.evidence(FLOW_A[0]) == pytest.approx(before)
