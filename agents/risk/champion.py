@@ -32,7 +32,7 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rate: float = 0.1
     intercept_rate: float = 0.01
     steps: int = 1
-    weights_half_life_days: float | None = 30.0
+    weights_half_life_days: float | None = None
     rates_half_life_days: float = 1000.0
     rates_most: float = 50.0
     smoothing: float = 1.0

@@ -34,9 +34,8 @@ SURGE_ODDS: Final = 7.0
 PRIOR_ARRIVALS: Final = 0.3
 PRIOR_DAYS: Final = 3.0
 """What stands beside a flow's norm: a new flow is taken for one of an item in ten days."""
-BUSY: Final = 4.0
-"""Items a day of a flow that is best worth a look. What a scheme brings is bounded: in a smaller flow there is less to
-find, in a larger one a look finds it less often."""
+BUSY: Final = 3.0
+"""Items a day from which a flow counts as busy: what a scheme brings is bounded, so larger flows are not worth more."""
 _NEVER = -1e9
 _NOBODY: Final = (0.0, 0.0, 0.0, _NEVER)
 _DAY = 86400.0
@@ -98,7 +97,7 @@ class FlowTraffic:
         recent, _, norm, looked = self._flows.get(flows[-1], _NOBODY)
         since = min(max(now - looked, 0.0), NORM_DAYS)
         daily = max(norm / norm_days, recent / recent_days)
-        unseen = min(daily / BUSY, BUSY / max(daily, BUSY)) * (1.0 - exp(-since / patrol_days))
+        unseen = min(daily, BUSY) / BUSY * (1.0 - exp(-since / patrol_days))
         return Promise(surging, unseen, arrived / usual)
 
     def observe(self, decision: SelectionDecided) -> None:

@@ -32,7 +32,7 @@ FLOW_DAYS = 45.0
 """The time in which evidence about a flow falls to 37%: schemes stay on their way for some weeks."""
 FOUND, CLEAR = 3.0, -0.5
 """Evidence of one outcome: a flow that has turned is illicit about every second time, another hardly ever."""
-LEAST, MOST = -2.4, 4.2
+LEAST, MOST = -2.4, 4.5
 
 
 class OutcomeRates:
