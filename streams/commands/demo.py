@@ -26,8 +26,6 @@ TIMED_BY_EVENTS = (
 )  # fmt: skip
 """Topics whose records carry event time as their timestamp; the first two are not for the data set."""
 
-CDD_POLICY = Path(__file__).parents[1] / "policies" / "cdd.yaml"
-
 
 @app.default
 def demo(
@@ -63,16 +61,15 @@ def demo(
     """
     environment: dict[str, str] = {}
     given = Settings.from_environment()
-    capacity_share = load_policy(given.policy_file).capacity_share
+    policy = given.policy_file or dataset or "demo"
+    capacity_share = load_policy(policy).capacity_share
+    environment["BORDERFLOW_POLICY_FILE"] = policy
     source: Path | None = None
     if dataset == "cdd":
         where = path or (Path(os.environ["BORDERFLOW_CDD"]) if os.environ.get("BORDERFLOW_CDD") else None)
         if where is None:
             raise CommandRefusedError("--path: where is the Customs Declaration Dataset? (or set BORDERFLOW_CDD)")
         source = where
-        if not given.policy_file:
-            environment["BORDERFLOW_POLICY_FILE"] = str(CDD_POLICY)
-            capacity_share = load_policy(CDD_POLICY).capacity_share
     elif path is not None:
         raise CommandRefusedError("--path: goes with --dataset")
     if json_file is not None and not json_file.resolve().parent.is_dir():

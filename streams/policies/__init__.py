@@ -9,7 +9,7 @@ import yaml
 
 from agents.risk.policy import Policy, PolicyRefusedError, read_policy
 
-BUILT_IN = ("default", "cdd")
+BUILT_IN = ("default", "demo", "cdd")
 
 
 def built_in_policy(name: str = "default") -> Policy:

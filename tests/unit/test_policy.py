@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,15 @@ def test_every_setting_says_what_it_means() -> None:
     rows = [line for line in policy_page().splitlines() if line.startswith("| `")]
     assert len(rows) > 40
     assert [row for row in rows if row.rstrip(" |").endswith("|")] == []
+
+
+def test_the_demo_s_policy_is_the_default_with_a_larger_draw() -> None:
+    ours, default = (msgspec.to_builtins(built_in_policy(name)) for name in ("demo", "default"))
+    differing = {name for name in ours if ours[name] != default[name]}
+    assert differing == {"version", "layers", "cold_start"}
+    for section in ("layers", "cold_start"):
+        assert ours[section].pop("exploration") > default[section].pop("exploration")
+        assert ours[section] == default[section]
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
