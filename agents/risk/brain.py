@@ -119,8 +119,8 @@ class Learnt(msgspec.Struct, frozen=True, gc=False):
 class StreamMind:
     """The models of one stream, what decides, and how each model stands."""
 
-    def __init__(self, mode: Mode, learning: Learning) -> None:
-        self.champion = Champion(learning)
+    def __init__(self, mode: Mode, champion: Champion) -> None:
+        self.champion = champion
         self.models: dict[str, Model] = {
             CHAMPION: self.champion,
             FORGETFUL: Forgetful(self.champion),
@@ -197,7 +197,10 @@ class Brain:
         self.quarantined = 0
         self.ignored = 0
         self._exact = exact
-        self._minds = {stream: StreamMind(modes[stream], learning or Learning()) for stream in STREAMS}
+        learning = learning or Learning()
+        cargo, travellers = Champion(learning), Champion(learning)
+        champions = {"manifests": cargo, "express-cargo": cargo, "passengers": travellers}
+        self._minds = {stream: StreamMind(modes[stream], champions[stream]) for stream in STREAMS}
         self._learnt: dict[str, None] = {}
         self._standing: dict[str, Learnt] = {}
 
@@ -266,8 +269,8 @@ class Brain:
 
     def entries(self) -> int:
         """Weights, categories and decisions in memory (a metric)."""
-        held = sum(len(mind.champion.learner) + len(mind.champion.rates) for mind in self._minds.values())
-        return held + len(self._learnt)
+        champions = {id(mind.champion): mind.champion for mind in self._minds.values()}
+        return sum(len(one.learner) + len(one.rates) for one in champions.values()) + len(self._learnt)
 
     def _learn(self, event: OutcomeLearned) -> OutcomeLearned | None:
         """Let the models learn, or take back. What the profiles learn of it, None for nothing."""

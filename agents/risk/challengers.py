@@ -68,23 +68,24 @@ class Forgetful:
 
     def log_odds(self, features: dict[str, float]) -> float:
         """The score of features."""
-        return self._learner.log_odds({weight_name(name): value for name, value in features.items()})
+        return self._learner.log_odds(self._champion.inputs(features))
 
     def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> float:
         """One step; the rates are the champion's and learn there."""
-        return self._learner.learn({weight_name(name): value for name, value in features.items()}, label, weight, day)
+        return self._learner.learn(self._champion.inputs(features), label, weight, day)
 
     def unlearn(self, features: dict[str, float], label: int, weight: float, gradient: float, day: float) -> None:
         """One step back."""
-        self._learner.unlearn({weight_name(name): value for name, value in features.items()}, gradient)
+        self._learner.unlearn(self._champion.inputs(features), gradient)
 
     def contributions(self, description: Description, rates: list[float]) -> dict[str, float]:
         """What each thing about an item adds to the log-odds."""
-        weight = self._learner.weight
+        weight, standard = self._learner.weight, self._champion.scale.standard
         found: dict[str, float] = {}
         for name, value in as_scored(description, rates).items():
             about = name.removeprefix(RATE)
-            found[about] = found.get(about, 0.0) + weight(weight_name(name)) * value
+            seen = value if "=" in name else standard(name, value)
+            found[about] = found.get(about, 0.0) + weight(weight_name(name)) * seen
         return found
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from agents.risk.features import FLOW, FLOW_KINDS, Description
 from agents.risk.learner import OnlineLogistic
+from agents.risk.moments import Scale
 from agents.risk.rates import OutcomeRates
 
 RATE: Final = "rate:"
@@ -57,12 +58,13 @@ def blank(learning: Learning, half_life_days: float | None) -> OnlineLogistic:
 class Champion:
     """Scores descriptions and learns features as they were scored."""
 
-    __slots__ = ("_steps", "learner", "rates")
+    __slots__ = ("_steps", "learner", "rates", "scale")
 
     def __init__(self, learning: Learning | None = None) -> None:
         learning = learning or Learning()
         self._steps = learning.steps
         self.learner = blank(learning, learning.weights_half_life_days)
+        self.scale = Scale()
         self.rates = OutcomeRates(
             learning.rates_half_life_days, learning.smoothing, learning.rates_most, learning.categories
         )
@@ -75,9 +77,11 @@ class Champion:
         for name in description.attributes:
             if name in weights:
                 total += weights[name]
+        known = self.scale.known
         for name, value in description.quantities.items():
             if name in weights:
-                total += weights[name] * value
+                mean, per = known[name]
+                total += weights[name] * ((value - mean) * per)
         for category, rate in zip(description.levels, rates, strict=True):
             if rate != 0.0:
                 name = RATE + category.partition("=")[0]
@@ -87,7 +91,12 @@ class Champion:
 
     def log_odds(self, features: dict[str, float]) -> float:
         """The score of features as they were scored once."""
-        return self.learner.log_odds({weight_name(name): value for name, value in features.items()})
+        return self.learner.log_odds(self.inputs(features))
+
+    def inputs(self, features: dict[str, float]) -> dict[str, float]:
+        """Features as the regression sees them: rates under their levels, quantities standardised."""
+        standard = self.scale.standard
+        return {weight_name(name): value if "=" in name else standard(name, value) for name, value in features.items()}
 
     def contributions(self, description: Description, rates: list[float]) -> dict[str, float]:
         """What each thing about an item adds to the log-odds, the intercept left out.
@@ -101,7 +110,7 @@ class Champion:
                 found[name] = weights[name]
         for name, value in description.quantities.items():
             if name in weights:
-                found[name] = weights[name] * value
+                found[name] = weights[name] * self.scale.standard(name, value)
         for category, rate in zip(description.levels, rates, strict=True):
             if rate != 0.0:
                 name = RATE + category.partition("=")[0]
@@ -114,7 +123,8 @@ class Champion:
 
         Returns the gradient (the sum of its steps'), for `unlearn`.
         """
-        x = {weight_name(name): value for name, value in features.items()}
+        self.scale.note(_quantities(features))
+        x = self.inputs(features)
         gradient = 0.0
         for _ in range(self._steps):
             gradient += self.learner.learn(x, label, weight, day)
@@ -124,12 +134,17 @@ class Champion:
 
     def unlearn(self, features: dict[str, float], label: int, weight: float, gradient: float, day: float) -> None:
         """Take back an outcome that was learnt along `gradient` when the rates stood at `day`."""
-        self.learner.unlearn({weight_name(name): value for name, value in features.items()}, gradient)
+        self.learner.unlearn(self.inputs(features), gradient)
+        self.scale.take_back(_quantities(features))
         self.rates.unlearn(_levels(features), label, weight, day)
 
 
 def _levels(features: dict[str, float]) -> list[str]:
     return [name[len(RATE) :] for name in features if name.startswith(RATE)]
+
+
+def _quantities(features: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in features.items() if "=" not in name}
 
 
 def as_scored(description: Description, rates: list[float]) -> dict[str, float]:

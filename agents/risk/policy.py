@@ -55,7 +55,7 @@ class LayerShares(Section, frozen=True, kw_only=True):
     anomaly: Annotated[Share, Meta(description="Most, for items that are unlike recent traffic.")] = 0.05
 
     def __post_init__(self) -> None:
-        total = self.exploration + self.surge + self.profile + self.anomaly
+        total = self.exploration + self.profile + self.anomaly  # looks at flows compete with the model
         if total > 0.95:
             raise ValueError(f"the shares of capacity sum to {total:.2f}; at most 0.95, the rest is the model's")
 
@@ -324,9 +324,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("deadlines.audit_days exceeds horizons.alerts_days: results would match no alert")
         if self.cold_start.exploration < self.layers.exploration:
             raise ValueError("cold_start.exploration must not be below layers.exploration")
-        others = self.layers.surge + self.layers.profile + self.layers.anomaly
-        if self.cold_start.exploration + others > 1.0:
-            raise ValueError("cold_start.exploration and the shares of surge, profile and anomaly exceed the capacity")
+        if self.cold_start.exploration + self.layers.profile + self.layers.anomaly > 1.0:
+            raise ValueError("cold_start.exploration and the shares of profile and anomaly exceed the capacity")
 
     @cached_property
     def policy_version(self) -> str:

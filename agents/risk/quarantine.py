@@ -5,9 +5,13 @@ border. Two guards, each by control point and in event time:
 
 - *rate*: on one day, a control point teaches at most `burst` lessons, or `times` its own usual day if that is more;
 - *burst*: a run of clear results where finds were expected, or of finds where none were. The surprise of a run is
-  what it would take to believe it: the sum of -log(1 - 0.9 p) over clear ones (no score p is ever quite certain), of
+  what it would take to believe it: the sum of -log(1 - 0.9 p) over clear ones (nothing is ever quite certain), of
   -log(p) over finds. Above `surprise`, results of that kind are held until the other kind is seen or
   the surprise, which halves every day, has faded: a border that really changed is learnt a day or two later.
+
+The probability p is what scores like this one have meant so far, at all control points: the share of finds among the
+lessons of the same twentieth of scores, drawn to the score itself by four imagined ones. Scores overestimate where a
+model explores; taken at their word, they would hold many honest clear results and no finds (docs/adr/0016).
 """
 
 from __future__ import annotations
@@ -16,6 +20,10 @@ from math import log
 from typing import Literal
 
 Why = Literal["rate", "burst-of-clear", "burst-of-seizures"]
+_BINS = 20
+_IMAGINED = 4.0
+_LATEST = 1000
+"""Lessons after which what scores have meant counts half."""
 
 
 class Site:
@@ -33,16 +41,22 @@ class Site:
 
 
 class Quarantine:
-    """Admits lessons or says why not. Bounded: one small record for each control point."""
+    """Admits lessons or says why not. Bounded: one small record for each control point.
+
+    Scores and outcomes are those of the lessons; a score is in [0, 1], `day` counts from the epoch.
+    """
 
     def __init__(self, burst: int = 50, times: float = 2.0, surprise: float = 4.0) -> None:
         self._burst = burst
         self._times = times
         self._surprise = surprise
         self.sites: dict[str, Site] = {}
+        self._taught = [0.0] * _BINS
+        self._finds = [0.0] * _BINS
+        self._lessons = 0
 
     def admit(self, control_point: str, label: int, score: float, day: float) -> Why | None:
-        """None when the lesson may be learnt. `score` is the probability that the model gave; `day` since the epoch."""
+        """None when the lesson may be learnt."""
         whole = int(day)
         site = self.sites.get(control_point)
         if site is None:
@@ -56,7 +70,7 @@ class Quarantine:
             site.day, site.today = whole, 0
         site.today += 1
         why: Why | None = None
-        p = min(max(score, 0.001), 0.999)
+        p = self._meant(score)
         if label:
             site.clear = 0.0
             site.found += -log(p)
@@ -71,6 +85,8 @@ class Quarantine:
             why = "rate"
         if why is not None:
             site.held += 1
+        else:
+            self._note(score, label)
         return why
 
     def take_back(self, control_point: str, label: int, score: float, day: float, *, held: bool) -> None:
@@ -86,9 +102,33 @@ class Quarantine:
         if days == 0:
             site.today = max(0, site.today - 1)
         faded = 0.5 ** max(0, days)
-        p = min(max(score, 0.001), 0.999)
+        if not held:
+            i = _bin(score)
+            self._taught[i] = max(0.0, self._taught[i] - 1.0)
+            self._finds[i] = max(0.0, self._finds[i] - label)
+        p = self._meant(score)
         if label:
             site.found = max(0.0, site.found + log(p) * faded)
         else:
             site.clear = max(0.0, site.clear + log(1.0 - 0.9 * p) * faded)
         site.held -= held
+
+    def _meant(self, score: float) -> float:
+        """The share of finds to expect at a score, away from 0 and 1."""
+        i = _bin(score)
+        p = (self._finds[i] + _IMAGINED * score) / (self._taught[i] + _IMAGINED)
+        return min(max(p, 0.001), 0.999)
+
+    def _note(self, score: float, label: int) -> None:
+        i = _bin(score)
+        self._taught[i] += 1.0
+        self._finds[i] += label
+        self._lessons += 1
+        if self._lessons == _LATEST:
+            self._lessons //= 2
+            self._taught = [held * 0.5 for held in self._taught]
+            self._finds = [held * 0.5 for held in self._finds]
+
+
+def _bin(score: float) -> int:
+    return min(max(int(score * _BINS), 0), _BINS - 1)

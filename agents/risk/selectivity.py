@@ -7,7 +7,6 @@ item, whatever the others say, so that the audit sample is uniform over all traf
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Protocol
 
 from agents.identity import Draws, record_id
@@ -19,7 +18,7 @@ from agents.risk.flows import FlowTraffic
 from agents.risk.learner import logistic
 from agents.risk.policy import Policy
 from schemas.decisions import Lane, Layer, Reason, SelectionDecided
-from schemas.items import CriterionHit, ItemFiltered, RiskHit
+from schemas.items import CriterionHit, ItemFiltered, ItemScreened, RiskHit
 from schemas.marks import Upstream
 
 REASONS = 5
@@ -122,7 +121,7 @@ class Selectivity:
             layer = layer or "criteria"
         surge, times = 0.0, 0.0
         if flows and not filtered.auto_cleared and account.within_quota("surge", self._surge_share):
-            surge, times = self._worth(held, traffic, flows, item.lodged_at, appraisal.surge_finds)
+            surge, times = self._worth(held, traffic, appraisal, item)
         offender = False
         bar = account.score_bar()
         everything = self._everything_until is not None and item.lodged_at < self._everything_until
@@ -211,16 +210,16 @@ class Selectivity:
         )
 
     def _worth(
-        self, held: ControlPointState, traffic: FlowTraffic, flows: tuple[str, ...], at: datetime, finds: float
+        self, held: ControlPointState, traffic: FlowTraffic, appraisal: Appraisal, item: ItemScreened
     ) -> tuple[float, float]:
-        """What a look at an item of these flows is worth, as a score, and how many times its norm the flow is.
+        """What a look at an item for its flows is worth, as a score, and how many times its norm the flow is.
 
         0 times where the look is worth it because nobody looked for long. Such looks take at most half of the share.
         """
-        rule = self._surge
-        promise = traffic.promise(flows, at, rule.patrol_days)
+        rule, flows = self._surge, appraisal.flows
+        promise = traffic.promise(flows, item.lodged_at, rule.patrol_days)
         patrol = rule.patrol * promise.unseen
-        surge = rule.worth * finds * promise.surging
+        surge = rule.worth * appraisal.surge_finds * promise.surging
         if surge > patrol:
             surge /= 1 + held.surge_picks.spent_on(flows[:1])
             if surge > patrol:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from agents.risk.moments import note, spread
 
 _LEAST = 8.0
 _MOST = 200.0
@@ -27,13 +27,7 @@ class UsualValue:
         if value is None or heading is None:
             return
         held = self._held.pop(heading, None) or [0.0, 0.0, 0.0]
-        if held[0] >= _MOST:
-            held[2] *= (_MOST - 1.0) / held[0]
-            held[0] = _MOST - 1.0
-        held[0] += 1.0
-        step = value - held[1]
-        held[1] += step / held[0]
-        held[2] += step * (value - held[1])
+        note(held, value, _MOST)
         self._held[heading] = held  # last: the longest untouched stand first
         if len(self._held) > _CAPACITY:
             del self._held[next(iter(self._held))]
@@ -43,8 +37,8 @@ class UsualValue:
         held = self._held.get(heading)
         if held is None or held[0] < _LEAST:
             return ""
-        spread = max(sqrt(held[2] / held[0]), 0.1)
-        off = (log_value_per_kg - held[1]) / spread
+        deviation = max(spread(held), 0.1)
+        off = (log_value_per_kg - held[1]) / deviation
         size = "far " if abs(off) >= 2.0 else ""
         if abs(off) < 1.0:
             return f"as is usual for heading {heading}"

@@ -64,7 +64,10 @@ def swept(base: Candidate, asked: str) -> tuple[str, list[Candidate]]:
 
 
 def with_setting(policy: Policy, path: str, value: float) -> Policy:
-    """A policy with one number changed. A new `capacity_share` scales the control points' own shares alike."""
+    """A policy with one number changed.
+
+    A new `capacity_share` scales the control points' own shares alike; exploration is no less while nothing is learnt.
+    """
     settings: dict[str, Any] = msgspec.to_builtins(policy)
     *sections, last = path.split(".")
     at = settings
@@ -80,6 +83,8 @@ def with_setting(policy: Policy, path: str, value: float) -> Policy:
         for office in settings["control_points"].values():
             if office.get("capacity_share") is not None:
                 office["capacity_share"] = min(1.0, office["capacity_share"] * value / held)
+    if path == "layers.exploration":
+        settings["cold_start"]["exploration"] = max(value, settings["cold_start"]["exploration"])
     at[last] = int(value) if isinstance(held, int) and value.is_integer() else value
     # Draws stay those of the policy that ran, so that candidates differ in their rules and not in their luck.
     settings["draw_key"] = policy.draws

@@ -7,7 +7,8 @@ lessons only, as they came: what else a candidate would have taught them is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import merge
 from typing import Any, Protocol
 
 import msgspec
@@ -17,7 +18,7 @@ from agents.risk.brain import Appraisal, Brain
 from agents.risk.criteria import CriteriaBook
 from agents.risk.profiles import Profiles
 from agents.selection import Selection
-from agents.step import Arrival
+from agents.step import Arrival, Output
 from schemas.decisions import Reason, SelectionDecided
 from schemas.items import ItemFiltered
 from schemas.knowledge import CriterionPublished
@@ -96,34 +97,41 @@ class _Group:
         self._ends: dict[int, int] = {}
 
     def decide(
-        self, partition: int, batch: Sequence[Arrival[Any]], since_ms: int, to: Choices, fired: Fired | None
+        self, batch: Mapping[int, Sequence[Arrival[Any]]], since_ms: int, to: Choices, fired: Fired | None
     ) -> None:
-        state = self._filtering_states.get(partition)
-        if state is None:
-            state = self._filtering_states[partition] = self._filtering.begin(partition, batch[0].offset)
-        following: dict[int, list[Arrival[Any]]] = {}
-        for output in self._filtering.decide(state, batch).outputs:
-            if output.topic != "filtered":
-                continue
-            event: Any = output.event
-            if fired is not None and output.at_ms >= since_ms:
-                fired.note(event)
-            place = partition_of(output.key, self._partitions)
-            offset = self._ends.get(place, 0)
-            self._ends[place] = offset + 1
-            following.setdefault(place, []).append(
-                Arrival(event, "filtered", place, offset, output.at_ms, output.at_ms)
-            )
+        """Filter screened items by partition; select what follows in the order of time, each partition's in its own."""
+        following: dict[int, dict[int, list[Output]]] = {}
+        for partition, arrivals in batch.items():
+            state = self._filtering_states.get(partition)
+            if state is None:
+                state = self._filtering_states[partition] = self._filtering.begin(partition, arrivals[0].offset)
+            for output in self._filtering.decide(state, arrivals).outputs:
+                if output.topic != "filtered":
+                    continue
+                if fired is not None and output.at_ms >= since_ms:
+                    event: Any = output.event
+                    fired.note(event)
+                place = partition_of(output.key, self._partitions)
+                following.setdefault(place, {}).setdefault(partition, []).append(output)
         self._scores.forget()
+        for place, outputs in following.items():
+            end = self._ends.get(place, 0)
+            filtered = [
+                Arrival(output.event, "filtered", place, offset, output.at_ms, output.at_ms)
+                for offset, output in enumerate(merge(*outputs.values(), key=lambda output: output.at_ms), end)
+            ]
+            self._ends[place] = end + len(filtered)
+            self._select(place, filtered, since_ms, to)
+
+    def _select(self, place: int, filtered: list[Arrival[Any]], since_ms: int, to: Choices) -> None:
         for name, selection in self._selections:
-            for place, arrivals in following.items():
-                held = self._selection_states.get((name, place))
-                if held is None:
-                    held = self._selection_states[name, place] = selection.begin(place, 0)
-                for output in selection.decide(held, arrivals).outputs:
-                    if output.topic == "decisions" and output.at_ms >= since_ms:
-                        decision: Any = output.event
-                        to.add(name, decision)
+            held = self._selection_states.get((name, place))
+            if held is None:
+                held = self._selection_states[name, place] = selection.begin(place, 0)
+            for output in selection.decide(held, filtered).outputs:
+                if output.topic == "decisions" and output.at_ms >= since_ms:
+                    decision: Any = output.event
+                    to.add(name, decision)
 
 
 class Simulation:
@@ -159,5 +167,4 @@ class Simulation:
         for arrival in batch:
             by_partition.setdefault(arrival.partition, []).append(arrival)
         for key, group in self._groups.items():
-            for partition, arrivals in by_partition.items():
-                group.decide(partition, arrivals, since_ms, to, fired if key == watched else None)
+            group.decide(by_partition, since_ms, to, fired if key == watched else None)

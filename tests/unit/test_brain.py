@@ -321,8 +321,19 @@ def test_a_burst_of_false_clear_results_moves_scores_by_a_bounded_amount() -> No
         assert max(abs(now - then) for now, then in zip(after, before, strict=True)) < 10.0
 
 
+def test_clear_results_are_no_surprise_where_scores_have_overestimated() -> None:
+    quarantine = Quarantine()
+    for number in range(300):
+        quarantine.admit(f"SITE-{number % 7}", int(number % 4 == 0), 0.9, 100.0)
+    verdicts = [quarantine.admit("KRICN-EXP", 0, 0.9, 100.0) for _ in range(30)]
+    assert verdicts[:10] == [None] * 10
+    assert set(verdicts[20:]) == {"burst-of-clear"}, "thirty clear ones in a row are no chance at one find in four"
+
+
 def test_clear_results_where_finds_were_expected_are_held_until_a_find_or_a_day_has_passed() -> None:
     quarantine = Quarantine()
+    for number in range(40):  # elsewhere .8 has meant .8
+        assert quarantine.admit("KRINC-EXP", int(number % 5 > 0), 0.8, 99.0) is None
     verdicts = [quarantine.admit("KRICN-EXP", 0, 0.8, 100.0) for _ in range(10)]
     assert verdicts[:3] == [None] * 3
     assert set(verdicts[3:]) == {"burst-of-clear"}

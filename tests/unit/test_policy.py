@@ -55,7 +55,7 @@ def test_default_policy_knows_the_offices_of_the_simulated_world() -> None:
     ("settings", "named"),
     [
         ("foo: 1", "`foo`"),
-        ("layers: {surge: 0.9}", "$.layers"),
+        ("layers: {profile: 0.9}", "$.layers"),
         ("layers: {exploratoin: 0.1}", "`exploratoin`"),
         ("capacity_share: 0", "capacity_share"),
         ("capacity_share: .nan", "capacity_share"),
