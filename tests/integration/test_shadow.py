@@ -23,9 +23,16 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 WRITTEN = ("screened", "filtered", "decisions", "alerts", "labelled-examples", "monitoring")
 
 
+DRAWN = with_setting(built_in_policy(), "cold_start.exploration", 0.5)
+
+
 @pytest.fixture(scope="module")
 def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Border]:
-    with border(tmp_path_factory.mktemp("shadowed-border")) as made:
+    with pytest.MonkeyPatch.context() as environment, border(tmp_path_factory.mktemp("shadowed-border")) as made:
+        # With a draw that fills half of the capacity there is enough to be shared in a thousand items.
+        policy = tmp_path_factory.mktemp("policy") / "drawn.yaml"
+        policy.write_bytes(msgspec.yaml.encode(DRAWN))
+        environment.setenv("BORDERFLOW_POLICY_FILE", str(policy))
         made.open("worker-a")
         made.lodge("express-cargo", [parcel_record(parcel(n), n % PARTITIONS) for n in range(100)])
         made.decisions(100)
@@ -55,7 +62,7 @@ def results_of(at: Border) -> list[Any]:
 
 def test_shadows_choose_beside_the_workers_and_change_nothing(at: Border, tmp_path: Path) -> None:
     wider = tmp_path / "wider.yaml"
-    policy = with_setting(built_in_policy(), "capacity_share", 0.2)
+    policy = with_setting(DRAWN, "capacity_share", 0.2)
     wider.write_bytes(msgspec.yaml.encode(policy))
     root = tmp_path / "shadows"
     for name, options in (("same", ()), ("wider", ("--policy", str(wider)))):
