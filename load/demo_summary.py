@@ -12,6 +12,9 @@ from rich.text import Text
 
 from load.demo_view import LAYER_STYLES, LAYERS, bar
 
+ENOUGH_FINDS = 5
+"""Finds of the random draw from which the run is told as a ratio to it."""
+
 
 def failures(summary: Mapping[str, Any]) -> list[str]:
     """What is wrong with the account, in sentences; empty when every item has exactly one end."""
@@ -32,10 +35,15 @@ def sentence(summary: Mapping[str, Any]) -> str:
         return "Not every item is accounted for: " + "; ".join(wrong) + "."
     rates = summary["seizure_rate"]
     model, chance = rates.get("model", 0.0), rates.get("exploration", 0.0)
-    gain = f", {model / chance:.1f} times as many as a random draw" if chance and model else ""
+    drawn = summary["inspected_by_layer"].get("exploration", 0)
+    finds = round(chance * drawn)
+    if finds >= ENOUGH_FINDS:
+        against = f", {model / chance:.1f} times as many as of a random draw"
+    else:  # a ratio of so few would be chance itself
+        against = f"; of a random draw, {finds} of {drawn:,}" if drawn else ""
     return (
         f"All {summary['lodged']:,} items ended in one decision or one dead letter; officers opened "
-        f"{summary['coverage']:.1%} of them, and of those that the model chose {model:.0%} were seizures{gain}."
+        f"{summary['coverage']:.1%} of them, and of those that the model chose {model:.0%} were seizures{against}."
     )
 
 
