@@ -105,7 +105,8 @@ def summary(**changes: Any) -> dict[str, Any]:
         "send_failures": 0, "items_per_second": 399.6, "latency_ms": {"p50": 41.0, "p99": 130.0},
         "worker_us_per_item": 700.0, "model_version": 500, "alerts": 720, "coverage": 0.02, "capacity_share": 0.02,
         "seizure_rate": layers, "seizure_rate_after_warm_up": layers, "selected_by_layer": dict.fromkeys(layers, 100),
-        "inspected_by_layer": {"model": 90, "exploration": 900}, "results_refused_by_reason": {"already-resolved": 2}, "inspected": 700,
+        "inspected_by_layer": {"model": 90, "exploration": 900},
+        "results_refused_by_reason": {"already-resolved": 2}, "inspected": 700,
         "dead_letters_by_reason": {"not-json": 300, "late": 60},
         **changes,
     }  # fmt: skip
