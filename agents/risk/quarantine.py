@@ -19,8 +19,9 @@ from __future__ import annotations
 from math import log
 from typing import Literal
 
+from agents.risk.standings import BINS, twentieth
+
 Why = Literal["rate", "burst-of-clear", "burst-of-seizures"]
-_BINS = 20
 _IMAGINED = 4.0
 _LATEST = 1000
 """Lessons after which what scores have meant counts half."""
@@ -51,8 +52,8 @@ class Quarantine:
         self._times = times
         self._surprise = surprise
         self.sites: dict[str, Site] = {}
-        self._taught = [0.0] * _BINS
-        self._finds = [0.0] * _BINS
+        self._taught = [0.0] * BINS
+        self._finds = [0.0] * BINS
         self._lessons = 0
 
     def admit(self, control_point: str, label: int, score: float, day: float) -> Why | None:
@@ -103,7 +104,7 @@ class Quarantine:
             site.today = max(0, site.today - 1)
         faded = 0.5 ** max(0, days)
         if not held:
-            i = _bin(score)
+            i = twentieth(score)
             self._taught[i] = max(0.0, self._taught[i] - 1.0)
             self._finds[i] = max(0.0, self._finds[i] - label)
         p = self._meant(score)
@@ -115,12 +116,12 @@ class Quarantine:
 
     def _meant(self, score: float) -> float:
         """The share of finds to expect at a score, away from 0 and 1."""
-        i = _bin(score)
+        i = twentieth(score)
         p = (self._finds[i] + _IMAGINED * score) / (self._taught[i] + _IMAGINED)
         return min(max(p, 0.001), 0.999)
 
     def _note(self, score: float, label: int) -> None:
-        i = _bin(score)
+        i = twentieth(score)
         self._taught[i] += 1.0
         self._finds[i] += label
         self._lessons += 1
@@ -128,7 +129,3 @@ class Quarantine:
             self._lessons //= 2
             self._taught = [held * 0.5 for held in self._taught]
             self._finds = [held * 0.5 for held in self._finds]
-
-
-def _bin(score: float) -> int:
-    return min(max(int(score * _BINS), 0), _BINS - 1)

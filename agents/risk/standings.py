@@ -10,7 +10,7 @@ import msgspec
 from agents.risk.learner import logistic
 
 WINDOW = 500
-_BINS = 20
+BINS = 20
 _ENOUGH = 30.0
 _MISTAKE = -1
 
@@ -72,6 +72,11 @@ class Prequential:
         )
 
 
+def twentieth(score: float) -> int:
+    """Which twentieth of the range of scores, 0 to 19, a score falls in."""
+    return min(max(int(score * BINS), 0), BINS - 1)
+
+
 class InspectedBand:
     """Where a score may be published as a probability: in those twentieths of its range that were inspected lately.
 
@@ -83,31 +88,31 @@ class InspectedBand:
     __slots__ = ("_finds", "_inspected", "lessons")
 
     def __init__(self) -> None:
-        self._inspected = [0.0] * _BINS
-        self._finds = [0.0] * _BINS
+        self._inspected = [0.0] * BINS
+        self._finds = [0.0] * BINS
         self.lessons = 0
 
     def note(self, score: float, label: int) -> None:
         """Take in the score of an inspected item and what came out. Its number is `lessons` afterwards."""
         self.lessons += 1
         fade = exp(-log(2.0) / WINDOW)
-        for i in range(_BINS):
+        for i in range(BINS):
             self._inspected[i] *= fade
             self._finds[i] *= fade
-        i = min(int(score * _BINS), _BINS - 1)
+        i = twentieth(score)
         self._inspected[i] += 1.0
         self._finds[i] += label
 
     def forget(self, score: float, label: int, number: int) -> None:
         """Take a lesson out again that was a mistake, as far as it has not faded."""
-        i = min(int(score * _BINS), _BINS - 1)
+        i = twentieth(score)
         left = exp(-log(2.0) / WINDOW * (self.lessons - number))
         self._inspected[i] = max(0.0, self._inspected[i] - left)
         self._finds[i] = max(0.0, self._finds[i] - left * label)
 
     def probability(self, score: float) -> float | None:
         """The probability that goes with a score, None outside the band."""
-        i = min(int(score * _BINS), _BINS - 1)
+        i = twentieth(score)
         inspected = self._inspected[i]
         if inspected < _ENOUGH:
             return None
