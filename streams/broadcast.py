@@ -30,6 +30,9 @@ log = logging.getLogger("borderflow.broadcast")
 MODEL_LOG = "labelled-examples"
 """The broadcast topic whose offset is the model version."""
 
+FOLLOW_WAIT_MS = 200
+"""How long a broker may hold a fetch without news; Kafka answers as soon as there are any."""
+
 _TURN_S = 0.02
 
 
@@ -81,7 +84,7 @@ class Followers:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=self._settings.fetch_wait_ms,
+            fetch_max_wait_ms=FOLLOW_WAIT_MS,
             max_partition_fetch_bytes=self._settings.fetch_bytes,
         )
         await self._consumer.start()

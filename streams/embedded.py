@@ -144,8 +144,8 @@ class EmbeddedBroker:
             "BORDERFLOW_BROKERS": self.bootstrap,
             "BORDERFLOW_SESSION_TIMEOUT_S": "6",
             "BORDERFLOW_HEARTBEAT_S": "1",
-            "BORDERFLOW_FETCH_WAIT_MS": "50",
-            "BORDERFLOW_FETCH_MIN_BYTES": "100000",
+            "BORDERFLOW_FETCH_WAIT_MS": "20",
+            "BORDERFLOW_FETCH_MIN_BYTES": "1",
             "BORDERFLOW_IDEMPOTENCE": "false",
             "BORDERFLOW_REPLICATION": "1",
         }

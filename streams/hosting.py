@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Protocol
@@ -28,9 +29,8 @@ from streams.wire import CeType, Decode, Encode, Outgoing, Record, Stamp, millis
 
 log = logging.getLogger("borderflow.hosting")
 
-CHUNK_RECORDS = 250
-CHUNK_BYTES = 262_144
-"""A batch is decided in chunks of at most this, so that the event loop answers health checks in between."""
+ROUND_BYTES = 1_000_000
+"""No batch joins a round that holds as much: what waits for the first of its items to be delivered stays short."""
 ENTRIES_EVERY_S = 1.0
 """How often the entries of all states are counted: that looks at every control point and stream."""
 
@@ -50,6 +50,15 @@ class PartitionState:
     state: Any
     next_offset: int
     followed: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Decided:
+    """A batch and what follows from it."""
+
+    batch: RecordBatch
+    outcome: Outcome
+    by_topic: dict[str, list[Output]]
 
 
 class StepHost:
@@ -87,32 +96,26 @@ class StepHost:
         """The states that this worker holds, by topic and partition (for tests and the console)."""
         return self._states
 
-    async def handle(self, batch: RecordBatch) -> bool:
-        """Decide one batch and deliver what follows; True when the batch may be acked.
+    async def handle(self, batches: Sequence[RecordBatch]) -> list[bool]:
+        """Decide batches, of any partitions, and deliver what follows in one go; which of them may be acked.
 
         False means that the partition was taken away: the batch must be left alone, its next owner gets it.
         Raises whatever went wrong; the caller must then stop the worker.
         """
-        name = self.step.name
-        if not self._ownership.may_decide(batch):
-            metrics.fenced.labels(name).inc()
-            return False
-        held = await self._state_before(batch)
-        try:
-            outcome = await self._decide(held, batch)
-        except Exception as error:
-            raise DefectError(f"{name} failed on {_records_of(batch.records)}", error) from None
-        held.next_offset = batch.next_offset
-        if self._limit is not None:
-            self._limit.note(len(batch), outcome, self.step.produces[0])
-        if not self._ownership.may_produce(batch):
-            metrics.fenced.labels(name).inc()
-            self._states.pop((batch.topic, batch.partition), None)
-            return False
-        by_topic = outcome.by_topic(self.step.produces)
-        await self._produce(batch, outcome, by_topic)
-        self._count(batch, outcome, by_topic)
-        return True
+        decided: list[_Decided | None] = []
+        for batch in batches:
+            decided.append(await self._decide(batch) if self._ownership.may_decide(batch) else None)
+            if len(batches) > 1:
+                await asyncio.sleep(0)  # health checks are answered in between
+        for place, one in enumerate(decided):
+            if one is not None and not self._ownership.may_produce(one.batch):
+                self._states.pop((one.batch.topic, one.batch.partition), None)
+                decided[place] = None
+        delivered = [one for one in decided if one is not None]
+        if fenced := len(batches) - len(delivered):
+            metrics.fenced.labels(self.step.name).inc(fenced)
+        await self._produce(delivered)
+        return [one is not None for one in decided]
 
     def let_go(self, message: Any) -> None:
         """Nothing follows from this Faust message: its batch belongs to another worker now."""
@@ -185,39 +188,51 @@ class StepHost:
 
     # -- deciding
 
-    async def _decide(self, held: PartitionState, batch: RecordBatch) -> Outcome:
-        decode, total, busy = self._decoders[batch.topic], Outcome(), 0.0
-        for chunk in _chunks(batch.records):
-            began = time.monotonic()
-            arrivals: list[Arrival[Any]] = []
-            for record in chunk:
+    async def _decide(self, batch: RecordBatch) -> _Decided:
+        held = await self._state_before(batch)
+        began = time.monotonic()
+        try:
+            decode, arrivals, undecodable = self._decoders[batch.topic], list[Arrival[Any]](), list[Refusal]()
+            for record in batch.records:
                 try:
                     arrivals.append(arrival(decode, record))
                 except Undecodable as error:
-                    total.refusals.append(Refusal(record.offset, error.reason, error.field, error.detail))
+                    undecodable.append(Refusal(record.offset, error.reason, error.field, error.detail))
             outcome = self.step.decide(held.state, arrivals)
-            total.outputs += outcome.outputs
-            total.refusals += outcome.refusals
-            total.redelivered += outcome.redelivered
-            busy += time.monotonic() - began
-            if len(chunk) < len(batch):
-                await asyncio.sleep(0)
-        metrics.child(metrics.decide_seconds, self.step.name).observe(busy)
-        return total
+        except Exception as error:
+            raise DefectError(f"{self.step.name} failed on {_records_of(batch.records)}", error) from None
+        if undecodable:
+            outcome.refusals[:0] = undecodable
+        held.next_offset = batch.next_offset
+        metrics.child(metrics.decide_seconds, self.step.name).observe(time.monotonic() - began)
+        if self._limit is not None:
+            self._limit.note(len(batch), outcome, self.step.produces[0])
+        return _Decided(batch, outcome, outcome.by_topic(self.step.produces))
 
     # -- producing
 
-    async def _produce(self, batch: RecordBatch, outcome: Outcome, by_topic: dict[str, list[Output]]) -> None:
-        began = time.monotonic()
-        sent_at = rfc3339(self._clock())
-        for topic, outputs in by_topic.items():
+    async def _produce(self, delivered: Sequence[_Decided]) -> None:
+        """Deliver what follows from batches, topic by topic and dead letters last; then count it."""
+        began, name = time.monotonic(), self.step.name
+        sent_at, anything = rfc3339(self._clock()), False
+        for topic in self.step.produces:
+            outputs = [output for one in delivered for output in one.by_topic[topic]]
             if outputs:
+                anything = True
                 await self._publisher.publish(topic, self._outgoing(outputs, sent_at))
-                metrics.child(metrics.outputs, self.step.name, topic).inc(len(outputs))
-        if outcome.refusals:
-            await self._bury(batch, outcome.refusals)
-        if outcome.outputs or outcome.refusals:
-            metrics.child(metrics.produce_seconds, self.step.name).observe(time.monotonic() - began)
+                metrics.child(metrics.outputs, name, topic).inc(len(outputs))
+        for one in delivered:
+            if one.outcome.refusals:
+                anything = True
+                await self._bury(one.batch, one.outcome.refusals)
+        if anything:
+            metrics.child(metrics.produce_seconds, name).observe(time.monotonic() - began)
+        for one in delivered:
+            self._count(one)
+        if (now := time.monotonic()) >= self._entries_due:
+            self._entries_due = now + ENTRIES_EVERY_S
+            entries = sum(self.step.entries(held.state) for held in self._states.values())
+            metrics.state_entries.labels(name).set(entries)
 
     def _outgoing(self, outputs: list[Output], sent_at: bytes) -> list[Outgoing]:
         encode, stamps, made = self._encode, dict[type, Stamp](), list[Outgoing]()
@@ -237,8 +252,8 @@ class StepHost:
         letters = [dead_letter(sources[one.offset], one, self.step.name, now_ms) for one in refused]
         await bury(self._publisher, batch.topic, letters)
 
-    def _count(self, batch: RecordBatch, outcome: Outcome, by_topic: Mapping[str, list[Output]]) -> None:
-        name = self.step.name
+    def _count(self, decided: _Decided) -> None:
+        name, batch, outcome, by_topic = self.step.name, decided.batch, decided.outcome, decided.by_topic
         metrics.child(metrics.records_in, name, batch.topic).inc(len(batch))
         metrics.child(metrics.batch_records, name).observe(len(batch))
         if outcome.redelivered:
@@ -251,10 +266,6 @@ class StepHost:
                 now_s = self._clock()
                 sent = [origin_of(output.event).sent_ms for output in outputs]
                 metrics.observe_all(histogram, [max(0.0, now_s - sent_ms / 1000) for sent_ms in sent])
-        if (now := time.monotonic()) >= self._entries_due:
-            self._entries_due = now + ENTRIES_EVERY_S
-            entries = sum(self.step.entries(held.state) for held in self._states.values())
-            metrics.state_entries.labels(name).set(entries)
 
 
 _LATENCIES = {
@@ -264,25 +275,49 @@ _LATENCIES = {
 
 
 async def run_agent(stream: Any, host: StepHost, failed: Callable[[BaseException], Awaitable[None]]) -> None:
-    """The body of a step's Faust agent: handle, then ack, one batch after the other.
+    """The body of a step's Faust agent: what has come while a round was delivered is the next round.
 
     On any error nothing is acked any more: `failed` stops the worker, and this coroutine waits for its own end
-    (were it to return or raise, Faust would restart the agent and go on behind the lost batch).
+    (were it to return or raise, Faust would restart the agent and go on behind the lost batches).
     """
-    acking = stream.noack()
-    async for event in acking.events():
-        try:
-            done = await host.handle(event.value)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            await failed(error)
-            await asyncio.Event().wait()
-        else:
-            if done:
-                await acking.ack(event)
-            else:
-                host.let_go(event.message)
+    acking, waiting, more = stream.noack(), deque[Any](), asyncio.Event()
+    rounds = asyncio.create_task(_rounds(acking, waiting, more, host, failed), name=f"{host.step.name} rounds")
+    try:
+        async for event in acking.events():
+            waiting.append(event)
+            more.set()
+    finally:
+        rounds.cancel()
+
+
+async def _rounds(
+    acking: Any,
+    waiting: deque[Any],
+    more: asyncio.Event,
+    host: StepHost,
+    failed: Callable[[BaseException], Awaitable[None]],
+) -> None:
+    while True:
+        await more.wait()
+        more.clear()
+        while waiting:
+            events = [waiting.popleft()]
+            size = events[0].value.bytes
+            while waiting and size < ROUND_BYTES:
+                events.append(waiting.popleft())
+                size += events[-1].value.bytes
+            try:
+                done = await host.handle([event.value for event in events])
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                await failed(error)
+                await asyncio.Event().wait()
+            for event, ack in zip(events, done, strict=True):
+                if ack:
+                    await acking.ack(event)
+                else:
+                    host.let_go(event.message)
 
 
 def arrival(decode: Decode, record: Record) -> Arrival[Any]:
@@ -301,16 +336,3 @@ def arrival(decode: Decode, record: Record) -> Arrival[Any]:
 
 def _records_of(records: Sequence[Record]) -> str:
     return f"{records[0].topic}[{records[0].partition}], offsets {records[0].offset} to {records[-1].offset}"
-
-
-def _chunks(records: list[Record]) -> Iterator[list[Record]]:
-    sizes = [len(record.value or b"") for record in records]
-    start = size = 0
-    if len(records) > CHUNK_RECORDS or sum(sizes) > CHUNK_BYTES:
-        for place, taken in enumerate(sizes, 1):
-            size += taken
-            if place - start >= CHUNK_RECORDS or size >= CHUNK_BYTES:
-                yield records[start:place]
-                start, size = place, 0
-    if start < len(records):
-        yield records[start:]

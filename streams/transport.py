@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 SCHEME = "borderflow"
 
+BATCH_BYTES = 262_144
+"""A batch ends with the record that makes it so large: deciding it holds up the event loop for some 50 ms."""
+
 _NO_GENERATION = -1
 
 
@@ -64,8 +67,25 @@ class RecordBatch:
         """The offset to commit once this batch is done: that of its last record + 1."""
         return self.records[-1].offset + 1
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of its values."""
+        return sum([len(record.value or b"") for record in self.records])
+
     def __len__(self) -> int:
         return len(self.records)
+
+
+def portions(records: list[Record]) -> Iterator[list[Record]]:
+    """The records of a fetch in order, in lists that end as soon as their values take `BATCH_BYTES`."""
+    start = size = 0
+    for place, record in enumerate(records, 1):
+        size += len(record.value or b"")
+        if size >= BATCH_BYTES:
+            yield records[start:place]
+            start, size = place, 0
+    if start < len(records):
+        yield records[start:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +311,7 @@ class BatchConsumer(driver.Consumer):
         self._thread.wake()
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's signature
-        """One fetch: each partition's records as one message."""
+        """One fetch: each partition's records as one message, or a few when they are large."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
         epoch, room = self.epoch, self.room
@@ -304,9 +324,10 @@ class BatchConsumer(driver.Consumer):
             return
         fetched = await self._thread.call_thread(self._thread.poll, active, timeout, room)
         for tp, records in fetched.items():
-            if self.should_stop or not self.flow_active or epoch != self.epoch:
-                return  # a rebalance has begun: perform_seek will bring these again
-            yield tp, self._to_message(tp, records)
+            for portion in portions(records):
+                if self.should_stop or not self.flow_active or epoch != self.epoch:
+                    return  # a rebalance has begun: perform_seek will bring these again
+                yield tp, self._to_message(tp, portion)
 
     def _to_message(self, tp: TP, records: list[Record]) -> ConsumerMessage:
         follows = self._deliveries.deliver(tp, records[-1].offset + 1)

@@ -128,8 +128,7 @@ class Line:
     async def run(self) -> int:
         """Everything that waits, through all steps; how many decisions that led to."""
         for host in self.hosts:
-            for batch in self._take(host.step.inputs, 500):
-                await host.handle(batch)
+            await host.handle(self._take(host.step.inputs, 500))
         self.logs.drop(("alerts", "monitoring", "express-cargo-dlq", "manifests-dlq", "passengers-dlq", "screened-dlq"))
         return self.logs.drop(("decisions",))
 

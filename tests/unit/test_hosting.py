@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -166,13 +166,13 @@ def hosted(
 
 
 def batch(rows: list[Row], follows: int | None = None) -> RecordBatch:
-    return RecordBatch("screened", 3, rows, follows, 0)  # type: ignore[arg-type]  # rows are records
+    return RecordBatch("screened", rows[0].partition, rows, follows, 0)  # type: ignore[arg-type]  # rows are records
 
 
 def test_outputs_are_produced_topic_by_topic_in_the_order_of_the_step_and_dead_letters_last() -> None:
     publisher = RecordingPublisher()
     rows = [Row(5, b"a"), Row(6, b"broken"), Row(7, b"refused"), Row(8, b"b")]
-    assert asyncio.run(hosted(publisher=publisher).handle(batch(rows)))
+    assert asyncio.run(hosted(publisher=publisher).handle([batch(rows)])) == [True]
     assert [topic for topic, _ in publisher.published] == ["second", "first", "screened-dlq"]
     second = publisher.published[0][1]
     assert [msgspec.json.decode(one.value or b"", type=Said).text for one in second] == ["a", "b"]
@@ -191,9 +191,9 @@ def test_a_batch_that_follows_the_last_one_needs_no_rebuild_even_over_a_gap_in_o
     host = hosted(shelf=shelf)
 
     async def scenario() -> None:
-        await host.handle(batch([Row(0, b"a"), Row(1, b"b")]))
-        await host.handle(batch([Row(2, b"c")]))
-        await host.handle(batch([Row(9, b"d")], follows=3))  # offsets 3 to 8 were compacted away
+        await host.handle([batch([Row(0, b"a"), Row(1, b"b")])])
+        await host.handle([batch([Row(2, b"c")])])
+        await host.handle([batch([Row(9, b"d")], follows=3)])  # offsets 3 to 8 were compacted away
 
     asyncio.run(scenario())
     assert host.states["screened", 3].state == ["a", "b", "c", "d"]
@@ -205,7 +205,7 @@ def test_a_batch_that_does_not_follow_rebuilds_the_state_from_the_log_without_em
     shelf = Shelf({"screened": [old, Row(1, b"a"), Row(2, b"broken"), Row(3, b"b"), Row(4, b"c"), Row(5, b"later")]})
     publisher = RecordingPublisher()
     host = hosted(publisher=publisher, shelf=shelf)
-    asyncio.run(host.handle(batch([Row(4, b"c")])))
+    asyncio.run(host.handle([batch([Row(4, b"c")])]))
     assert host.states["screened", 3].state == ["a", "b", "c"]
     assert [len(records) for _, records in publisher.published] == [1, 1]
 
@@ -215,8 +215,8 @@ def test_a_redelivered_batch_counts_once_in_the_state() -> None:
     host = hosted(shelf=Shelf({"screened": rows}))
 
     async def scenario() -> None:
-        await host.handle(batch(rows[:4]))
-        await host.handle(batch(rows[2:]))
+        await host.handle([batch(rows[:4])])
+        await host.handle([batch(rows[2:])])
 
     asyncio.run(scenario())
     assert host.states["screened", 3].state == ["0", "1", "2", "3", "4", "5"]
@@ -225,7 +225,7 @@ def test_a_redelivered_batch_counts_once_in_the_state() -> None:
 def test_a_record_stamped_in_the_future_does_not_shorten_the_past() -> None:
     shelf = Shelf()
     ahead = Row(4, b"c", timestamp=int((NOW_S + 30 * 86_400) * 1000))
-    asyncio.run(hosted(shelf=shelf).handle(batch([ahead])))
+    asyncio.run(hosted(shelf=shelf).handle([batch([ahead])]))
     assert shelf.asked_since == [int((NOW_S - 86_400) * 1000)]
 
 
@@ -235,9 +235,9 @@ def test_a_followed_log_is_read_on_to_its_end_before_every_batch() -> None:
     host = hosted(Journal(memory=(following,)), shelf=shelf)
 
     async def scenario() -> list[str]:
-        await host.handle(batch([Row(0, b"result 0")]))
+        await host.handle([batch([Row(0, b"result 0")])])
         shelf.logs["alerts"].append(Row(2, b"alert 2"))
-        await host.handle(batch([Row(1, b"result 1")]))
+        await host.handle([batch([Row(1, b"result 1")])])
         return list(host.states["screened", 3].state)
 
     assert asyncio.run(scenario()) == ["alert 0", "alert 1", "result 0", "alert 2", "result 1"]
@@ -246,7 +246,7 @@ def test_a_followed_log_is_read_on_to_its_end_before_every_batch() -> None:
 def test_a_batch_of_an_earlier_assignment_is_not_decided() -> None:
     publisher = RecordingPublisher()
     host = hosted(publisher=publisher, deed=Deed(decide=False))
-    assert not asyncio.run(host.handle(batch([Row(0, b"a")])))
+    assert asyncio.run(host.handle([batch([Row(0, b"a")])])) == [False]
     assert publisher.published == []
     assert host.states == {}
 
@@ -254,7 +254,7 @@ def test_a_batch_of_an_earlier_assignment_is_not_decided() -> None:
 def test_nothing_is_produced_for_a_partition_that_was_taken_away_while_the_batch_was_in_hand() -> None:
     publisher = RecordingPublisher()
     host = hosted(publisher=publisher, deed=Deed(produce=False))
-    assert not asyncio.run(host.handle(batch([Row(0, b"a"), Row(1, b"broken")])))
+    assert asyncio.run(host.handle([batch([Row(0, b"a"), Row(1, b"broken")])])) == [False]
     assert publisher.published == []
     assert host.states == {}, "a state that ran ahead of what was produced must be rebuilt"
 
@@ -278,9 +278,18 @@ class FakeStream:
     async def events(self) -> AsyncIterator[FakeEvent]:
         for one in self._batches:
             yield FakeEvent(one)
+        await asyncio.Event().wait()
 
     async def ack(self, event: FakeEvent) -> None:
         self.acked.append(event.value.first_offset)
+
+
+async def for_a_moment(agent: Coroutine[Any, Any, None]) -> None:
+    """Let an agent run until nothing is left to do."""
+    running = asyncio.create_task(agent)
+    await asyncio.sleep(0.05)
+    assert not running.done(), "Faust restarts an agent that ends, and would go on behind a lost batch"
+    running.cancel()
 
 
 @pytest.mark.parametrize(
@@ -297,13 +306,7 @@ def test_on_a_failure_nothing_more_is_acked_and_the_worker_is_stopped(
     async def failed(error: BaseException) -> None:
         failures.append(error)
 
-    async def scenario() -> None:
-        running = asyncio.create_task(run_agent(stream, hosted(step, publisher), failed))
-        await asyncio.sleep(0.05)
-        assert not running.done(), "Faust restarts an agent that ends, and would go on behind the lost batch"
-        running.cancel()
-
-    asyncio.run(scenario())
+    asyncio.run(for_a_moment(run_agent(stream, hosted(step, publisher), failed)))
     assert len(failures) == 1
     assert stream.acked == []
 
@@ -315,17 +318,46 @@ def test_a_batch_that_was_taken_away_is_neither_acked_nor_waited_for() -> None:
     async def failed(error: BaseException) -> None:
         raise AssertionError from error
 
-    asyncio.run(run_agent(stream, hosted(deed=deed), failed))
+    asyncio.run(for_a_moment(run_agent(stream, hosted(deed=deed), failed)))
     assert stream.acked == []
     assert deed.gone == ["the Faust message"]
+
+
+def test_what_comes_while_a_round_is_delivered_is_delivered_in_one_round_after_it() -> None:
+    publisher = RecordingPublisher()
+    rows = [Row(0, b"a", partition=0), Row(7, b"b", partition=1), Row(1, b"c", partition=0), Row(2, b"d", partition=0)]
+    stream = FakeStream([batch([row]) for row in rows])
+
+    async def failed(error: BaseException) -> None:
+        raise AssertionError from error
+
+    asyncio.run(for_a_moment(run_agent(stream, hosted(publisher=publisher), failed)))
+    assert stream.acked == [0, 7, 1, 2]
+    said = [(topic, [record.value for record in records]) for topic, records in publisher.published]
+    everything = [b'{"text":"%s"}' % row.value for row in rows if row.value]
+    assert [values for topic, values in said if topic == "first"] in ([everything], [everything[:1], everything[1:]])
+
+
+def test_a_round_holds_back_no_partition_for_one_that_was_taken_away() -> None:
+    publisher = RecordingPublisher()
+    gone, ours = batch([Row(0, b"a", partition=0)]), batch([Row(0, b"b", partition=1)])
+
+    class Divided(Deed):
+        def may_produce(self, batch: RecordBatch) -> bool:
+            return batch is not gone
+
+    host = hosted(publisher=publisher, deed=Divided())
+    assert asyncio.run(host.handle([gone, ours])) == [False, True]
+    assert [record.value for _, records in publisher.published for record in records] == [b'{"text":"b"}'] * 2
+    assert set(host.states) == {("screened", 1)}
 
 
 def test_a_dead_letter_that_cannot_be_written_is_a_failure_too() -> None:
     host = hosted(publisher=RecordingPublisher(fails_on="screened-dlq"))
     with pytest.raises(ConnectionError):
-        asyncio.run(host.handle(batch([Row(0, b"broken")])))
+        asyncio.run(host.handle([batch([Row(0, b"broken")])]))
 
 
 def test_an_output_on_a_topic_that_the_step_did_not_declare_is_a_defect() -> None:
     with pytest.raises(KeyError):
-        asyncio.run(hosted(Journal(produces=("first",))).handle(batch([Row(0, b"a")])))
+        asyncio.run(hosted(Journal(produces=("first",))).handle([batch([Row(0, b"a")])]))

@@ -14,14 +14,14 @@ from streams.worker import serve
 
 def watch(plan: Plan, report: Report) -> None:
     """End the process when all decisions are acknowledged."""
-    taken = metrics.REGISTRY.get_sample_value
+    screened = [metrics.records_in.labels("screening", topic)._value for topic in INPUTS[:3]]
+    decisions = metrics.outputs.labels("selection", "decisions")._value
     seen = 0
     while True:
         time.sleep(0.02)
-        screened = [taken("borderflow_records_in_total", {"step": "screening", "topic": t}) for t in INPUTS[:3]]
-        if any(screened):
+        if any(one.get() for one in screened):
             report.taking()
-        decided = int(taken("borderflow_outputs_total", {"step": "selection", "topic": "decisions"}) or 0)
+        decided = int(decisions.get())
         if decided > seen:
             if report.decided(decided - seen):
                 report.end()
