@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import version
@@ -180,6 +180,7 @@ class BorderApp(faust.App):
             raise BrokersAwayError(self.borderflow_settings.brokers, error) from None
         await self.followers.start()
         await self.wait(self.followers.caught_up())
+        cast(BatchConsumer, self.consumer).leads_to = _leads_to(self.topology.steps)
         for step in self.topology.steps:
             if self.should_stop:
                 return
@@ -292,6 +293,19 @@ class BorderApp(faust.App):
         batches = cast(BatchConsumer, consumer)
         for tp, reading in batches.readings().items():
             yield tp.topic, tp.partition, reading, batches.last_commit.get(tp)
+
+
+def _leads_to(steps: Iterable[Step]) -> dict[str, frozenset[str]]:
+    """By input topic: the inputs of these steps that follow from it, at once or by way of others."""
+    produces = {topic: step.produces for step in steps for topic in step.inputs}
+    found: dict[str, frozenset[str]] = {}
+    for topic in produces:
+        reached, new = set[str](), {topic}
+        while new:
+            new = {after for one in new for after in produces[one] if after in produces} - reached
+            reached |= new
+        found[topic] = frozenset(reached)
+    return found
 
 
 def build_app(settings: Settings, topology: Topology) -> BorderApp:

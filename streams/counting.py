@@ -12,6 +12,7 @@ from schemas.inspections import OutcomeLearned
 from schemas.monitoring import CoverageReported, DriftDetected
 from streams import metrics
 from streams.transport import RecordBatch
+from streams.wire import HandedRecord
 
 _LODGEMENTS: Final = frozenset(("manifests", "express-cargo", "passengers"))
 _DECIDED: Final = attrgetter("stream", "lane", "layer", "control_point")
@@ -58,6 +59,8 @@ def _count_times(batch: RecordBatch) -> None:
 
 
 def _count_redriven(step: str, batch: RecordBatch) -> None:
+    if type(batch.records[0]) is HandedRecord:
+        return  # just produced
     again = sum(
         any(name == "dlq-attempt" for name, _ in record.headers)
         for record in batch.records

@@ -25,7 +25,7 @@ from streams.defects import DefectError
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.transport import RecordBatch
-from streams.wire import CeType, Decode, Encode, Outgoing, Record, Stamp, milliseconds, rfc3339
+from streams.wire import CeType, Decode, Encode, HandedRecord, Placed, Produced, Record, Stamp, milliseconds, rfc3339
 
 log = logging.getLogger("borderflow.hosting")
 
@@ -41,6 +41,7 @@ class Ownership(Protocol):
     def may_decide(self, batch: RecordBatch) -> bool: ...
     def may_produce(self, batch: RecordBatch) -> bool: ...
     def let_go(self, message: Any) -> None: ...
+    async def hand_over(self, topic: str, placed: Sequence[Placed]) -> None: ...
 
 
 @dataclass(slots=True)
@@ -219,7 +220,8 @@ class StepHost:
             outputs = [output for one in delivered for output in one.by_topic[topic]]
             if outputs:
                 anything = True
-                await self._publisher.publish(topic, self._outgoing(outputs, sent_at))
+                placed = await self._publisher.publish(topic, self._outgoing(outputs, sent_at))
+                await self._ownership.hand_over(topic, placed)
                 metrics.child(metrics.outputs, name, topic).inc(len(outputs))
         for one in delivered:
             if one.outcome.refusals:
@@ -234,16 +236,15 @@ class StepHost:
             entries = sum(self.step.entries(held.state) for held in self._states.values())
             metrics.state_entries.labels(name).set(entries)
 
-    def _outgoing(self, outputs: list[Output], sent_at: bytes) -> list[Outgoing]:
-        encode, stamps, made = self._encode, dict[type, Stamp](), list[Outgoing]()
+    def _outgoing(self, outputs: list[Output], sent_at: bytes) -> list[Produced]:
+        encode, stamps, made = self._encode, dict[type, Stamp](), list[Produced]()
         for output in outputs:
             event = output.event
             stamp = stamps.get(type(event))
             if stamp is None:
                 stamp = stamps[type(event)] = Stamp(self._ce_type(type(event)), self._source, sent_at)
-            made.append(
-                Outgoing(output.key.encode(), encode(event), output.at_ms, stamp(output.ce_id), output.partition)
-            )
+            key, ce_id = output.key.encode(), output.ce_id
+            made.append(Produced(key, encode(event), output.at_ms, stamp(ce_id), output.partition, event, ce_id, stamp))
         return made
 
     async def _bury(self, batch: RecordBatch, refused: Sequence[Refusal]) -> None:
@@ -322,6 +323,10 @@ async def _rounds(
 
 def arrival(decode: Decode, record: Record) -> Arrival[Any]:
     """A record as a step gets it. Raises `Undecodable`."""
+    if type(record) is HandedRecord:
+        made = record.made
+        at_ms, sent = made.timestamp_ms, made.stamp and made.stamp.sent_ms
+        return Arrival(made.event, record.topic, record.partition, record.offset, at_ms, sent or at_ms)
     ce_type = ce_time = None
     for name, value in record.headers:  # of a header that comes twice, the last type and the first time
         if name == "ce_type":

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
 from streams.recordbatch import RecordBatchBuilder, encoded
-from streams.wire import Outgoing
+from streams.wire import Outgoing, Placed
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -103,15 +103,14 @@ class Publisher:
         self._producer = producer
         self._most = batch_bytes
 
-    async def publish(self, topic: str, records: Iterable[Outgoing]) -> int:
-        """Deliver records to one topic, in order within each partition; returns how many.
+    async def publish(self, topic: str, records: Iterable[Outgoing]) -> list[Placed]:
+        """Deliver records to one topic, in order within each partition; returns where they are.
 
         Returns when every record is acknowledged by all in-sync replicas. Raises `RecordTooLargeError`,
         `UnknownTopicError` or `UndeliveredError` (a `KafkaError`); then some partitions may have got their part.
         """
         partitions = await self._partitions(topic)
-        batches: dict[int, list[RecordBatchBuilder]] = {}
-        count = 0
+        batches: dict[int, list[tuple[RecordBatchBuilder, list[Outgoing]]]] = {}
         for record in records:
             partition = record.partition
             if partition is None:
@@ -121,27 +120,31 @@ class Publisher:
             builders = batches.get(partition)
             if builders is None:
                 builders = batches[partition] = []
-            if not builders or not _add(builders[-1], record):
-                builders.append(RecordBatchBuilder(self._most))
-                _add(builders[-1], record)  # a batch always takes its first record
-            count += 1
+            if builders and _add(builders[-1][0], record):
+                builders[-1][1].append(record)
+            else:
+                builders.append((RecordBatchBuilder(self._most), [record]))
+                _add(builders[-1][0], record)  # a batch always takes its first record
         if len(batches) == 1:
-            await self._deliver(topic, *batches.popitem())
-        elif batches:
-            await asyncio.gather(*(self._deliver(topic, *one) for one in batches.items()))
-        return count
+            return await self._deliver(topic, *batches.popitem())
+        placed = await asyncio.gather(*(self._deliver(topic, *one) for one in batches.items()))
+        return [one for several in placed for one in several]
 
-    async def _deliver(self, topic: str, partition: int, builders: list[RecordBatchBuilder]) -> None:
-        for builder in builders:
+    async def _deliver(
+        self, topic: str, partition: int, builders: list[tuple[RecordBatchBuilder, list[Outgoing]]]
+    ) -> list[Placed]:
+        placed = []
+        for builder, records in builders:
             builder.close()
             size = builder.size()
             try:
                 delivered = await self._producer.send_batch(builder, topic, partition=partition)
-                await delivered
+                placed.append(Placed(partition, (await delivered).offset, records))
             except MessageSizeTooLargeError:
                 raise RecordTooLargeError(topic, size) from None
             except KafkaError as error:
                 raise UndeliveredError(topic, partition, error) from error
+        return placed
 
     async def _partitions(self, topic: str) -> int:
         try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
@@ -29,7 +29,7 @@ from mode.utils.futures import notify
 from streams.assignment import FewMove
 from streams.deliveries import Deliveries
 from streams.producing import new_producer
-from streams.wire import Record
+from streams.wire import HandedRecord, Placed, Produced, Record
 from streams.wire import fetched as fetched_record
 
 if TYPE_CHECKING:
@@ -162,6 +162,23 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             waiter.result()  # raises what the coordinator could not do, such as a refused authorisation
         return {}
 
+    def skip(self, ahead: Mapping[TP, int], epoch: int) -> None:
+        """Read on from these offsets, unless the partitions have been assigned anew; called from the main thread."""
+        if self._consumer is not None:
+            self.thread_loop.call_soon_threadsafe(self._skip, ahead, epoch)
+
+    def _skip(self, ahead: Mapping[TP, int], epoch: int) -> None:
+        consumer = self._consumer
+        if consumer is None or epoch != self.consumer.epoch:
+            return
+        held = consumer.assignment()
+        for tp, offset in ahead.items():
+            at = TopicPartition(tp.topic, tp.partition)
+            if at in held:
+                state = consumer._subscription.subscription.assignment.state_value(at)
+                if state.has_valid_position and state.position < offset:
+                    consumer.seek(at, offset)
+
     def wake(self) -> None:
         """End a running poll at once; called from the main thread."""
         if self._consumer is not None:
@@ -245,6 +262,7 @@ class BatchConsumer(driver.Consumer):
         self.epoch = 0
         self.room = 0
         self.last_commit: dict[TP, float] = {}
+        self.leads_to: Mapping[str, frozenset[str]] = {}
         self._draining: int | None = None
         self._member = ""
         self._deliveries = Deliveries()
@@ -316,18 +334,60 @@ class BatchConsumer(driver.Consumer):
             await self.wait(self.can_resume_flow.wait())
         epoch, room = self.epoch, self.room
         self._has_room.clear()
-        most = self.settings.buffered_batches
-        active = frozenset(tp for tp in self._get_active_partitions() if self._deliveries.in_hand(tp.topic) < most)
+        active = frozenset(tp for tp in self._get_active_partitions() if self._has_room_for(tp.topic))
         if not active:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._has_room.wait(), timeout=min(timeout, 0.2))
             return
         fetched = await self._thread.call_thread(self._thread.poll, active, timeout, room)
         for tp, records in fetched.items():
-            for portion in portions(records):
+            for portion in portions(self._not_delivered(tp, records)):
                 if self.should_stop or not self.flow_active or epoch != self.epoch:
                     return  # a rebalance has begun: perform_seek will bring these again
                 yield tp, self._to_message(tp, portion)
+
+    def _has_room_for(self, topic: str) -> bool:
+        """Whether neither this topic's step nor one after it in this worker has enough to do."""
+        most, in_hand = self.settings.buffered_batches, self._deliveries.in_hand
+        return in_hand(topic) < most and all(in_hand(after) < most for after in self.leads_to.get(topic, ()))
+
+    def _not_delivered(self, tp: TP, records: list[Record]) -> list[Record]:
+        """Without those that were handed over while the fetch was under way."""
+        read = self._deliveries.read(tp)
+        if read is None or records[0].offset >= read:
+            return records
+        return [record for record in records if record.offset >= read]
+
+    @property
+    def _flows(self) -> bool:
+        """Whether no rebalance is under way."""
+        return self.flow_active and self._draining is None and self.app.flow_control.is_active()
+
+    async def hand_over(self, topic: str, placed: Sequence[Placed]) -> None:
+        """Deliver what this worker has just produced for partitions of its own at once, without a fetch.
+
+        Only records that follow what was delivered before with nothing in between, and none during a rebalance: all
+        others come out of the log, where these are as well.
+        """
+        epoch, ahead = self.epoch, dict[TP, int]()
+        for one in placed:
+            tp = TP(topic, one.partition)
+            if self._deliveries.read(tp) != one.offset:
+                continue
+            records: list[Record] = [
+                HandedRecord(topic, one.partition, offset, made)
+                for offset, made in enumerate(one.records, one.offset)
+                if isinstance(made, Produced)
+            ]
+            for portion in portions(records):
+                if not self._flows or epoch != self.epoch:
+                    return
+                message = self._to_message(tp, portion)
+                ahead[tp] = records[-1].offset + 1
+                await self.callback(message)
+                self._read_offset[tp] = message.offset
+        if ahead:
+            self._thread.skip(ahead, self.epoch)
 
     def _to_message(self, tp: TP, records: list[Record]) -> ConsumerMessage:
         follows = self._deliveries.deliver(tp, records[-1].offset + 1)
@@ -358,7 +418,7 @@ class BatchConsumer(driver.Consumer):
         batch = message.value
         if isinstance(batch, RecordBatch) and batch.epoch in (self.epoch, self._draining):
             self._deliveries.finish(TP(batch.topic, batch.partition), batch.next_offset)
-            if self._deliveries.in_hand(batch.topic) == self.settings.buffered_batches - 1:
+            if self._deliveries.in_hand(batch.topic) == self.settings.buffered_batches - 1:  # there is room again
                 self._open()
         notify(self._waiting_for_ack)
         return True

@@ -64,6 +64,51 @@ class Outgoing(msgspec.Struct, gc=False):
     partition: int | None = None
 
 
+class Produced(Outgoing, gc=False):
+    """One record to produce, with the event that its value was encoded from and the stamp that made its headers."""
+
+    event: Any = None
+    ce_id: str = ""
+    stamp: Stamp | None = None
+
+
+class HandedRecord(msgspec.Struct, gc=False):
+    """A `Record` that this process has produced itself, as it would be fetched, with its event: not to be decoded."""
+
+    topic: str
+    partition: int
+    offset: int
+    made: Produced
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since the epoch."""
+        return self.made.timestamp_ms
+
+    @property
+    def key(self) -> bytes | None:
+        """The key."""
+        return self.made.key
+
+    @property
+    def value(self) -> bytes | None:
+        """The value as it is in the log."""
+        return self.made.value
+
+    @property
+    def headers(self) -> Headers:
+        """The headers as they are in the log."""
+        return [] if self.made.stamp is None else self.made.stamp.headers(self.made.ce_id)
+
+
+class Placed(msgspec.Struct, gc=False):
+    """Records that the brokers have acknowledged: one after the other from `offset` on in a partition."""
+
+    partition: int
+    offset: int
+    records: Sequence[Outgoing]
+
+
 class Decode(Protocol):
     """A topic's decoder (`schemas.codec.TopicCodec.decode`): the event of a value, None for a tombstone.
 
@@ -104,9 +149,11 @@ def _named(name: str, text: str) -> tuple[str, bytes]:
 class Stamp:
     """The CloudEvents headers of many records, in bytes, that differ in nothing but `ce_id`: `cloud_event`, encoded."""
 
-    __slots__ = ("_shared",)
+    __slots__ = ("_shared", "_told", "sent_ms")
 
     def __init__(self, ce_type: str, source: bytes, time: bytes) -> None:
+        self._told = ce_type, source, time
+        self.sent_ms = milliseconds(time)
         shared = [(name, value) for name, value in cloud_event("", ce_type, source, time) if name != "ce_id"]
         self._shared = encoded([*shared, ("ce_id", b"")])[:-1]  # without the length of an empty id
 
@@ -114,6 +161,11 @@ class Stamp:
         """The headers of the record with this id."""
         text = ce_id.encode()
         return b"".join((self._shared, varint(len(text)), text))
+
+    def headers(self, ce_id: str) -> Headers:
+        """The same, as they are read: in the order in which they stand in the record."""
+        shared = [one for one in cloud_event("", *self._told) if one[0] != "ce_id"]
+        return [*shared, ("ce_id", ce_id.encode())]
 
 
 def rfc3339(epoch_s: float) -> bytes:

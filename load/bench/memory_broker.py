@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import RecordMetadata, TopicPartition
 
 from streams.recordbatch import RecordBatchBuilder
 from streams.transport import RecordBatch
-from streams.wire import Record, fetched
+from streams.wire import Placed, Record, fetched
 
 
 class MemoryLogs:
@@ -35,15 +35,18 @@ class MemoryLogs:
         """As aiokafka's producer."""
         return set(range(1 if topic in self._single else self._partitions))
 
-    async def send_batch(self, batch: RecordBatchBuilder, topic: str, *, partition: int) -> asyncio.Future[None]:
+    async def send_batch(
+        self, batch: RecordBatchBuilder, topic: str, *, partition: int
+    ) -> asyncio.Future[RecordMetadata]:
         """Keep the bytes of a batch, with the offset that a broker would have given it."""
         at = (topic, partition)
         raw = bytearray(batch._build())
         raw[:8] = self._ends[at].to_bytes(8, "big")
+        begin = self._ends[at]
         self._ends[at] += batch.record_count()
         self._waiting[at].append(bytes(raw))
-        delivered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        delivered.set_result(None)
+        delivered: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+        delivered.set_result(RecordMetadata(topic, partition, TopicPartition(*at), begin, 0, 0, 0))
         return delivered
 
     # -- a consumer
@@ -100,3 +103,6 @@ class MemoryLogs:
 
     def let_go(self, message: Any) -> None:
         """Never happens."""
+
+    async def hand_over(self, topic: str, placed: Sequence[Placed]) -> None:
+        """What was produced stays in the logs: it is read from there."""

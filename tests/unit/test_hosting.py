@@ -17,7 +17,7 @@ from schemas.codec import Undecodable
 from streams.hosting import StepHost, run_agent
 from streams.recordbatch import RecordBatchBuilder
 from streams.transport import RecordBatch
-from streams.wire import Headers, Outgoing
+from streams.wire import Headers, Outgoing, Placed
 
 NOW_S = 1_800_000_000.0
 
@@ -88,7 +88,7 @@ class RecordingPublisher:
     fails_on: str = ""
     published: list[tuple[str, list[Outgoing]]] = field(default_factory=list)
 
-    async def publish(self, topic: str, records: Iterable[Outgoing]) -> int:
+    async def publish(self, topic: str, records: Iterable[Outgoing]) -> list[Placed]:
         if topic == self.fails_on:
             raise ConnectionError("the broker is gone")
         made = list(records)
@@ -96,7 +96,7 @@ class RecordingPublisher:
             if isinstance(record.headers, bytes):
                 record.headers = as_read(record.headers)
         self.published.append((topic, made))
-        return len(made)
+        return [Placed(0, 0, made)]
 
 
 def as_read(headers: bytes) -> Headers:
@@ -135,6 +135,7 @@ class Deed:
     decide: bool = True
     produce: bool = True
     gone: list[Any] = field(default_factory=list)
+    handed: list[str] = field(default_factory=list)
 
     def may_decide(self, batch: RecordBatch) -> bool:
         return self.decide
@@ -144,6 +145,9 @@ class Deed:
 
     def let_go(self, message: Any) -> None:
         self.gone.append(message)
+
+    async def hand_over(self, topic: str, placed: Sequence[Placed]) -> None:
+        self.handed += [topic] * len(placed)
 
 
 def hosted(
