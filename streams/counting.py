@@ -59,7 +59,7 @@ def _count_times(batch: RecordBatch) -> None:
 
 
 def _count_redriven(step: str, batch: RecordBatch) -> None:
-    if type(batch.records[0]) is HandedRecord:
+    if isinstance(batch.records[0], HandedRecord):
         return  # just produced
     again = sum(
         any(name == "dlq-attempt" for name, _ in record.headers)

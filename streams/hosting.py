@@ -323,7 +323,7 @@ async def _rounds(
 
 def arrival(decode: Decode, record: Record) -> Arrival[Any]:
     """A record as a step gets it. Raises `Undecodable`."""
-    if type(record) is HandedRecord:
+    if isinstance(record, HandedRecord):
         made = record.made
         at_ms, sent = made.timestamp_ms, made.stamp and made.stamp.sent_ms
         return Arrival(made.event, record.topic, record.partition, record.offset, at_ms, sent or at_ms)

@@ -8,12 +8,13 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.structs import RecordMetadata, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.producing import Publisher, RecordTooLargeError, UnknownTopicError, partition_of
 from streams.recordbatch import RecordBatchBuilder, encoded
-from streams.wire import Headers, Outgoing, Stamp, cloud_event
+from streams.wire import Headers, Outgoing, Placed, Stamp, cloud_event
 
 
 class RecordingProducer:
@@ -22,22 +23,27 @@ class RecordingProducer:
     def __init__(self, partitions: int = 4, batch_size: int = 4096, largest: int = 1 << 20) -> None:
         self.partitions, self.batch_size, self.largest = partitions, batch_size, largest
         self.sent: list[tuple[str, int, list[bytes]]] = []
+        self.ends: dict[tuple[str, int], int] = {}
 
     async def partitions_for(self, topic: str) -> set[int]:
         return set(range(self.partitions))
 
-    async def send_batch(self, batch: RecordBatchBuilder, topic: str, *, partition: int) -> asyncio.Future[None]:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def send_batch(
+        self, batch: RecordBatchBuilder, topic: str, *, partition: int
+    ) -> asyncio.Future[RecordMetadata]:
+        done: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
         if batch.size() > self.largest:
             done.set_exception(MessageSizeTooLargeError())
             return done
         records = [record.value for record in DefaultRecordBatch(bytes(batch._build()))]
         self.sent.append((topic, partition, records))
-        done.set_result(None)
+        at, begin = TopicPartition(topic, partition), self.ends.get((topic, partition), 0)
+        self.ends[topic, partition] = begin + len(records)
+        done.set_result(RecordMetadata(topic, partition, at, begin, 0, 0, 0))
         return done
 
 
-def lodge(producer: RecordingProducer, records: list[Outgoing], topic: str = "screened") -> int:
+def lodge(producer: RecordingProducer, records: list[Outgoing], topic: str = "screened") -> list[Placed]:
     return asyncio.run(Publisher(producer, producer.batch_size).publish(topic, records))
 
 
@@ -66,7 +72,8 @@ def test_a_record_without_a_key_keeps_its_order_in_partition_0() -> None:
 
 def test_what_follows_from_one_batch_is_one_produce_batch_per_partition() -> None:
     producer = RecordingProducer()
-    assert lodge(producer, [record(b"%d" % n, partition=n % 2) for n in range(20)]) == 20
+    placed = lodge(producer, [record(b"%d" % n, partition=n % 2) for n in range(20)])
+    assert [(one.partition, one.offset, len(one.records)) for one in placed] == [(0, 0, 10), (1, 0, 10)]
     assert sorted(producer.sent) == [
         ("screened", 0, [b"%d" % n for n in range(0, 20, 2)]),
         ("screened", 1, [b"%d" % n for n in range(1, 20, 2)]),
@@ -75,7 +82,10 @@ def test_what_follows_from_one_batch_is_one_produce_batch_per_partition() -> Non
 
 def test_what_does_not_fit_one_batch_is_split_in_order() -> None:
     producer = RecordingProducer(batch_size=1000)
-    lodge(producer, [record(b"%04d" % n + b"x" * 200, partition=1) for n in range(12)])
+    placed = lodge(producer, [record(b"%04d" % n + b"x" * 200, partition=1) for n in range(12)])
+    assert [made.value for one in placed for made in one.records] == [b"%04d" % n + b"x" * 200 for n in range(12)]
+    assert len(placed) > 1
+    assert [one.offset for one in placed] == [int(one.records[0].value[:4]) for one in placed if one.records[0].value]
     assert len(producer.sent) > 1
     assert [value[:4] for _, _, values in producer.sent for value in values] == [b"%04d" % n for n in range(12)]
 
@@ -129,9 +139,9 @@ def test_other_clients_read_a_batch_as_it_was_built(sent: list[Sent], producer_i
 
 def test_a_stamp_is_the_headers_of_a_cloud_event() -> None:
     builder = RecordBatchBuilder(1000)
-    builder.add(
-        1, None, b"{}", Stamp("borderflow.ItemScreened.v1", b"/worker/screening", b"2026-01-01T00:00:00.000Z")("s-1")
-    )
+    stamp = Stamp("borderflow.ItemScreened.v1", b"/worker/screening", b"2026-01-01T00:00:00.000Z")
+    builder.add(1, None, b"{}", stamp("s-1"))
     (read,) = DefaultRecordBatch(bytes(builder._build()))
+    assert list(read.headers) == stamp.headers("s-1")
     expected = cloud_event("s-1", "borderflow.ItemScreened.v1", b"/worker/screening", b"2026-01-01T00:00:00.000Z")
     assert sorted(read.headers) == sorted(expected)
