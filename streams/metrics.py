@@ -33,6 +33,12 @@ outputs = Counter(
     ("step", "topic"),
     registry=REGISTRY,
 )
+handed_over = Counter(
+    "borderflow_handed_over_records",
+    "Records that this worker handed to a later step of its own as they were acknowledged, without fetching them.",
+    ("topic",),
+    registry=REGISTRY,
+)
 refusals = Counter(
     "borderflow_refusals", "Records or items dead-lettered, by reason.", ("step", "reason"), registry=REGISTRY
 )

@@ -26,6 +26,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from mode.utils.futures import notify
 
+from streams import metrics
 from streams.assignment import FewMove
 from streams.deliveries import Deliveries
 from streams.producing import new_producer
@@ -265,6 +266,7 @@ class BatchConsumer(driver.Consumer):
         self.leads_to: Mapping[str, frozenset[str]] = {}
         self._draining: int | None = None
         self._member = ""
+        self._on_its_way: TP | None = None  # Faust has a batch of this partition and not put it in line yet
         self._deliveries = Deliveries()
         self._has_room = asyncio.Event()
 
@@ -344,7 +346,11 @@ class BatchConsumer(driver.Consumer):
             for portion in portions(self._not_delivered(tp, records)):
                 if self.should_stop or not self.flow_active or epoch != self.epoch:
                     return  # a rebalance has begun: perform_seek will bring these again
-                yield tp, self._to_message(tp, portion)
+                self._on_its_way = tp
+                try:
+                    yield tp, self._to_message(tp, portion)
+                finally:
+                    self._on_its_way = None
 
     def _has_room_for(self, topic: str) -> bool:
         """Whether neither this topic's step nor one after it in this worker has enough to do."""
@@ -372,7 +378,7 @@ class BatchConsumer(driver.Consumer):
         epoch, ahead = self.epoch, dict[TP, int]()
         for one in placed:
             tp = TP(topic, one.partition)
-            if self._deliveries.read(tp) != one.offset:
+            if self._deliveries.read(tp) != one.offset or tp == self._on_its_way:
                 continue
             records: list[Record] = [
                 HandedRecord(topic, one.partition, offset, made)
@@ -386,6 +392,7 @@ class BatchConsumer(driver.Consumer):
                 ahead[tp] = records[-1].offset + 1
                 await self.callback(message)
                 self._read_offset[tp] = message.offset
+                metrics.child(metrics.handed_over, topic).inc(len(portion))
         if ahead:
             self._thread.skip(ahead, self.epoch)
 

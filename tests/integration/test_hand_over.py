@@ -1,0 +1,113 @@
+"""What a worker produces for a step of its own is handed over at once; the log decides what was delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from agents.step import Arrival, Memory, Outcome, Output
+from schemas.marks import Upstream
+from streams import metrics
+from streams.app import build_app
+from streams.settings import Settings
+from streams.wire import Outgoing
+from tests.integration.harbour import lodge, publisher, read_all
+from tests.integration.toy import Tallied, decoder, toy_topology
+
+pytestmark = pytest.mark.broker
+
+Create = Callable[[dict[str, int]], None]
+COUNT, FOREIGN, PARTITIONS = 400, 60, 3
+
+
+class Ledger:
+    """The second step: keeps what it was given, and passes it on."""
+
+    name = "ledger"
+    memory: tuple[Memory, ...] = ()
+
+    def __init__(self, prefix: str) -> None:
+        self.inputs, self.produces = (f"{prefix}-tallies",), (f"{prefix}-ledger",)
+        self.seen: dict[int, list[Arrival[Tallied]]] = defaultdict(list)
+
+    def begin(self, partition: int, first_offset: int) -> None:
+        return None
+
+    def remember(self, state: None, arrivals: Sequence[Arrival[Tallied]]) -> None:
+        raise AssertionError("it has no memory")
+
+    def decide(self, state: None, arrivals: Sequence[Arrival[Tallied]]) -> Outcome:
+        outcome = Outcome()
+        for one in arrivals:
+            self.seen[one.partition].append(one)
+            ce_id = f"{one.partition}-{one.offset}"
+            outcome.outputs.append(Output(self.produces[0], one.event.plate, one.event, ce_id, one.timestamp_ms))
+        return outcome
+
+    def entries(self, state: None) -> int:
+        return 0
+
+
+def handed(topic: str) -> float:
+    """Records handed over so far."""
+    return metrics.REGISTRY.get_sample_value("borderflow_handed_over_records_total", {"topic": topic}) or 0.0
+
+
+@pytest.mark.parametrize("foreign", [0, FOREIGN], ids=["alone", "beside another producer"])
+def test_every_record_of_the_log_is_decided_once_in_its_order(
+    foreign: int, broker_settings: Settings, create_topics: Create
+) -> None:
+    create_topics({"crossings": PARTITIONS, "tallies": PARTITIONS, "ledger": 1, "crossings-dlq": 1, "tallies-dlq": 1})
+    group = broker_settings.group
+    tallies, total = f"{group}-tallies", PARTITIONS * (COUNT + foreign)
+    ledger = Ledger(group)
+
+    async def produce_beside() -> None:
+        """Another worker's tallies come between this one's."""
+        async with publisher(broker_settings) as to:
+            for number in range(foreign):
+                mark = Upstream(topic="elsewhere", partition=0, offset=number)
+                value = msgspec.json.encode(Tallied("ELSEWHERE", number, 1, mark))
+                rows = [Outgoing(b"e", value, 1_800_000_000_000, [("ce_id", b"e")], at) for at in range(PARTITIONS)]
+                await to.publish(tallies, rows)
+                await asyncio.sleep(0.02)
+
+    async def scenario() -> list[Any]:
+        toy = toy_topology(group)
+        topology = dataclasses.replace(
+            toy, steps=(*toy.steps, ledger), decoders={**toy.decoders, tallies: decoder(Tallied)}
+        )
+        app = build_app(broker_settings, topology)
+        await app.start()
+        try:
+            beside = asyncio.create_task(produce_beside())
+            for start in range(0, COUNT, 20):
+                await lodge(broker_settings, 20, PARTITIONS, start=start)
+            await beside
+            for _ in range(400):
+                if sum(map(len, ledger.seen.values())) >= total:
+                    break
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
+        finally:
+            await app.stop()
+        return await read_all(broker_settings, tallies, PARTITIONS, total)
+
+    before = handed(tallies)
+    records = asyncio.run(scenario())
+    assert len(records) == total
+    for partition in range(PARTITIONS):
+        seen = ledger.seen[partition]
+        assert [one.offset for one in seen] == list(range(len(seen)))
+        decode = decoder(Tallied)
+        logged = {one.offset: decode(one.value) for one in records if one.partition == partition}
+        assert {one.offset: one.event for one in seen} == logged, "what is handed over is what the log holds"
+    taken = handed(tallies) - before
+    assert taken > (0 if foreign else 0.5 * total)
+    assert taken <= PARTITIONS * COUNT, "what others produced comes out of the log"
