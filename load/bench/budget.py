@@ -3,7 +3,7 @@
 The recorded input runs through the hosting of a worker (the same step hosts, codec, producer batches and parser),
 over logs in memory, so every microsecond that is not a socket's, a thread's or Faust's has a name:
 
-    consume   bytes of a fetch to records                  score    features, rates, log-odds
+    consume   bytes of a fetch of lodgements to records    score    features, rates, log-odds
     decode    records to events                            select   layers, capacity, lanes, the decision
     screen    lodgement to items                           encode   events to bytes
     filter    windows, criteria, anomaly, indicators       produce  headers, partitions, record batches

@@ -1,6 +1,7 @@
 """Logs in memory behind the real hosting: what a worker does for an item, without sockets, threads and a broker.
 
-Records are built by the worker's batch builder, kept as the bytes that would travel, and parsed by aiokafka's parser.
+Records are built by the worker's batch builder and kept as the bytes that would travel. Lodgements are parsed by
+aiokafka's parser; what a step produces for another one is handed over, as in a border of one worker.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from aiokafka.structs import RecordMetadata, TopicPartition
 
 from streams.recordbatch import RecordBatchBuilder
 from streams.transport import RecordBatch
-from streams.wire import Placed, Record, fetched
+from streams.wire import HandedRecord, Placed, Produced, Record, fetched
+
+HANDED_OVER = ("screened", "filtered")
 
 
 class MemoryLogs:
@@ -28,6 +31,7 @@ class MemoryLogs:
         self._ends: dict[tuple[str, int], int] = defaultdict(int)
         self._waiting: dict[tuple[str, int], list[bytes]] = defaultdict(list)
         self._read: dict[tuple[str, int], int] = {}
+        self._handed: list[RecordBatch] = []
 
     # -- a producer
 
@@ -53,7 +57,8 @@ class MemoryLogs:
 
     def take(self, topics: tuple[str, ...], most: int) -> list[RecordBatch]:
         """What waits in these topics, a batch of at most `most` records for each partition's turn."""
-        batches = []
+        batches = [batch for batch in self._handed if batch.topic in topics]
+        self._handed = [batch for batch in self._handed if batch.topic not in topics]
         for at in [at for at in self._waiting if at[0] in topics]:
             records = self._parse(at, self._waiting.pop(at))
             for start in range(0, len(records), most):
@@ -105,4 +110,15 @@ class MemoryLogs:
         """Never happens."""
 
     async def hand_over(self, topic: str, placed: Sequence[Placed]) -> None:
-        """What was produced stays in the logs: it is read from there."""
+        """Deliver what one step produced for another one."""
+        if topic in HANDED_OVER:
+            for one in placed:
+                at = (topic, one.partition)
+                self._waiting.pop(at)
+                records: list[Record] = [
+                    HandedRecord(topic, one.partition, offset, made)
+                    for offset, made in enumerate(one.records, one.offset)
+                    if isinstance(made, Produced)
+                ]
+                self._handed.append(RecordBatch(*at, records, self._read.get(at), 0))
+                self._read[at] = records[-1].offset + 1
