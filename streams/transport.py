@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
@@ -165,8 +165,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def skip(self, ahead: Mapping[TP, int], epoch: int) -> None:
         """Read on from these offsets, unless the partitions have been assigned anew; called from the main thread."""
-        if self._consumer is not None:
-            self.thread_loop.call_soon_threadsafe(self._skip, ahead, epoch)
+        self._soon(self._skip, ahead, epoch)
 
     def _skip(self, ahead: Mapping[TP, int], epoch: int) -> None:
         consumer = self._consumer
@@ -182,8 +181,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def wake(self) -> None:
         """End a running poll at once; called from the main thread."""
+        self._soon(self._wake_waiters)
+
+    def _soon(self, call: Callable[..., None], *given: Any) -> None:
+        """Have the thread call it; not when the thread has ended, which nobody needs to hear of."""
         if self._consumer is not None:
-            self.thread_loop.call_soon_threadsafe(self._wake_waiters)
+            with contextlib.suppress(RuntimeError):
+                self.thread_loop.call_soon_threadsafe(call, *given)
 
     def _wake_waiters(self) -> None:
         if self._consumer is not None:

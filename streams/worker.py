@@ -8,8 +8,6 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-import uvloop
-
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +23,6 @@ def _built(settings: Settings) -> BorderApp:
     from streams.app import build_app
     from streams.topology import build_topology
 
-    uvloop.install()
     return build_app(settings, build_topology(settings))
 
 
