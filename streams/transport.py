@@ -141,6 +141,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         """
         consumer = self._ensure_consumer()
         fetcher = consumer._fetcher
+        fetcher._prefetch_backoff = 0.0  # what waits of one partition must not hold up the fetching of others
         deadline = monotonic() + wait_s
         while self.consumer.flow_active and self.consumer.room == room:
             if consumer._closed or fetcher._closed:
@@ -270,6 +271,7 @@ class BatchConsumer(driver.Consumer):
         self.leads_to: Mapping[str, frozenset[str]] = {}
         self._draining: int | None = None
         self._member = ""
+        self._behind: dict[TP, int] = {}  # what this worker produced for itself and has yet to fetch, up to where
         self._on_its_way: TP | None = None  # Faust has a batch of this partition and not put it in line yet
         self._deliveries = Deliveries()
         self._has_room = asyncio.Event()
@@ -298,6 +300,7 @@ class BatchConsumer(driver.Consumer):
     def _new_epoch(self) -> None:
         self.epoch += 1
         self._deliveries.clear()
+        self._behind.clear()
         self._open()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -358,8 +361,10 @@ class BatchConsumer(driver.Consumer):
 
     def _has_room_for(self, topic: str) -> bool:
         """Whether neither this topic's step nor one after it in this worker has enough to do."""
-        most, in_hand = self.settings.buffered_batches, self._deliveries.in_hand
-        return in_hand(topic) < most and all(in_hand(after) < most for after in self.leads_to.get(topic, ()))
+        most, in_hand, later = self.settings.buffered_batches, self._deliveries.in_hand, self.leads_to.get(topic, ())
+        if in_hand(topic) >= most or any(in_hand(one) >= most for one in later):
+            return False
+        return not any(tp.topic in later for tp in self._behind)
 
     def _not_delivered(self, tp: TP, records: list[Record]) -> list[Record]:
         """Without those that were handed over while the fetch was under way."""
@@ -367,6 +372,11 @@ class BatchConsumer(driver.Consumer):
         if read is None or records[0].offset >= read:
             return records
         return [record for record in records if record.offset >= read]
+
+    def _next(self, tp: TP) -> int:
+        """The offset from which on nothing was delivered of a partition that this worker holds."""
+        read = self._deliveries.read(tp)
+        return (self._read_offset.get(tp) or 0) if read is None else read
 
     @property
     def _flows(self) -> bool:
@@ -380,9 +390,15 @@ class BatchConsumer(driver.Consumer):
         others come out of the log, where these are as well.
         """
         epoch, ahead = self.epoch, dict[TP, int]()
+        held = self._get_active_partitions()
         for one in placed:
             tp = TP(topic, one.partition)
-            if self._deliveries.read(tp) != one.offset or tp == self._on_its_way:
+            if tp not in held:
+                continue
+            following, end = self._next(tp), one.offset + len(one.records)
+            if following != one.offset or tp == self._on_its_way:
+                if following < end:  # else a fetch was quicker than the acknowledgement
+                    self._behind[tp] = end
                 continue
             records: list[Record] = [
                 HandedRecord(topic, one.partition, offset, made)
@@ -402,6 +418,8 @@ class BatchConsumer(driver.Consumer):
 
     def _to_message(self, tp: TP, records: list[Record]) -> ConsumerMessage:
         follows = self._deliveries.deliver(tp, records[-1].offset + 1)
+        if tp in self._behind and records[-1].offset + 1 >= self._behind[tp]:
+            del self._behind[tp]
         batch = RecordBatch(tp.topic, tp.partition, records, follows, self.epoch)
         first = records[0]
         return ConsumerMessage(
