@@ -489,7 +489,10 @@ class BatchConsumer(driver.Consumer):
         for tp in self.assignment():
             read = self._deliveries.read(tp)
             read = self._read_offset.get(tp) if read is None else read
-            result[tp] = Reading(read, self._committed_offset.get(tp), self.highwater(tp))
+            end = self.highwater(tp)  # as the last fetch said: what was handed over since was in none
+            if read is not None:
+                end = max(read, end or 0)
+            result[tp] = Reading(read, self._committed_offset.get(tp), end)
         return result
 
 
