@@ -3,8 +3,9 @@
 Finds the highest rate that workers sustain on the embedded broker (nothing lags: the 99th percentile of the run stays
 under two seconds and the driver keeps its schedule), then measures at 10, 50 and 80% of it. Latencies count from the
 intended send time (`load/driver.py`), so what waits for a slow border counts too (coordinated omission), over all that
-is in between: the lodger's own 5 ms ticks, three passes through the broker, deciding, and the reader's fetch. With
-`BORDERFLOW_BROKERS` set it is that cluster instead: a fresh one, and one setting at a time.
+is in between: the lodger's own 5 ms ticks, three passes through the broker, deciding, and the reader's fetch. Each rate
+has a broker and workers of its own. With `BORDERFLOW_BROKERS` set it is that cluster instead: a fresh one, and one
+setting at a time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import argparse
 import asyncio
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -56,19 +59,26 @@ def sustained(run: dict[str, Any]) -> bool:
     return not run["missing"] and not run["driver_fell_behind"] and run["decision_latency_ms"]["p99"] < 2000.0
 
 
-def measure(
-    console: Console, first: float, duration_s: float, highest: float | None, workers: int, partitions: int
-) -> dict[str, Any]:
-    """The highest sustainable rate of so many workers, and the latencies at shares of it."""
-    names = [f"worker-{number}" for number in range(workers)]
+@contextmanager
+def running(partitions: int, names: list[str]) -> Iterator[Border]:
+    """A border of its own for a measurement, with these workers warm: the embedded broker slows down as it fills."""
     with Border(partitions=partitions) as border:
         for name in names:
             border.start(name)
         for name in names:
             border.ready(name)
         lodged(border, 1, 100.0, WARM_S)
-        seed = 2
-        if highest is None:
+        yield border
+
+
+def measure(
+    console: Console, first: float, duration_s: float, highest: float | None, workers: int, partitions: int
+) -> dict[str, Any]:
+    """The highest sustainable rate of so many workers, and the latencies at shares of it."""
+    names = [f"worker-{number}" for number in range(workers)]
+    seed = 2
+    if highest is None:
+        with running(partitions, names) as border:
             rate = first
             while True:
                 run = lodged(border, seed, rate, duration_s)
@@ -81,17 +91,18 @@ def measure(
                 highest, rate = rate, rate * STEP
         if highest is None:
             raise SystemExit(f"not even {first:g} items/s were sustained")
-        rows = []
-        for share in SHARES:
+    rows = []
+    for share in SHARES:
+        with running(partitions, names) as border:
             used = sum(border.cpu_seconds(name) for name in names)
             run = lodged(border, seed, share * highest, duration_s)
             seed += 1
             used = sum(border.cpu_seconds(name) for name in names) - used
-            rows.append({
-                "share": share, "rate": share * highest, "alerts": run["alerts"], "alert_ms": run["latency_ms"],
-                "decision_ms": run["decision_latency_ms"], "driver_lag_ms": run["driver_lag_ms"],
-                "cpu_us_per_item": used / max(1, run["lodged"]) * 1e6,
-            })  # fmt: skip
+        rows.append({
+            "share": share, "rate": share * highest, "alerts": run["alerts"], "alert_ms": run["latency_ms"],
+            "decision_ms": run["decision_latency_ms"], "driver_lag_ms": run["driver_lag_ms"],
+            "cpu_us_per_item": used / max(1, run["lodged"]) * 1e6,
+        })  # fmt: skip
     return {"workers": workers, "partitions": partitions, "highest_rate": highest, "rows": rows}
 
 
