@@ -33,7 +33,7 @@ coverage: install ## the same with coverage: twice the time
 	$(PYTEST) $(HERE) --cov --cov-report=term:skip-covered $(TESTS)
 
 test-kafka: install ## broker and fault tests on Apache Kafka (Java 17, Maven): make test-kafka SEEDS=20 JOBS=1
-	BORDERFLOW_TEST_KAFKA=1 $(if $(SEEDS),BORDERFLOW_FAULT_SEEDS=$(SEEDS)) $(PYTEST) -m "(kafka or broker) and not browser" --durations=15 --numprocesses $(or $(JOBS),4) $(or $(TESTS),tests/faults tests/real_kafka tests/integration tests/unit/load)
+	BORDERFLOW_TEST_KAFKA=1 $(if $(SEEDS),BORDERFLOW_FAULT_SEEDS=$(SEEDS)) $(PYTEST) -m "(kafka or broker) and not browser" --durations=15 --numprocesses $(or $(JOBS),3) $(or $(TESTS),tests/faults tests/real_kafka tests/integration tests/unit/load)
 
 lint: install ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -74,7 +75,9 @@ def test_every_record_of_the_log_is_decided_once_in_its_order(
             for number in range(foreign):
                 mark = Upstream(topic="elsewhere", partition=0, offset=number)
                 value = msgspec.json.encode(Tallied("ELSEWHERE", number, 1, mark))
-                rows = [Outgoing(b"e", value, 1_800_000_000_000, [("ce_id", b"e")], at) for at in range(PARTITIONS)]
+                rows = [
+                    Outgoing(b"e", value, int(time.time() * 1000), [("ce_id", b"e")], at) for at in range(PARTITIONS)
+                ]
                 await to.publish(tallies, rows)
                 await asyncio.sleep(0.02)
 
