@@ -215,19 +215,17 @@ class StepHost:
     async def _produce(self, delivered: Sequence[_Decided]) -> None:
         """Deliver what follows from batches, topic by topic and dead letters last; then count it."""
         began, name = time.monotonic(), self.step.name
-        sent_at, anything = rfc3339(self._clock()), False
+        sent_at = rfc3339(self._clock())
         for topic in self.step.produces:
             outputs = [output for one in delivered for output in one.by_topic[topic]]
             if outputs:
-                anything = True
                 placed = await self._publisher.publish(topic, self._outgoing(outputs, sent_at))
                 await self._ownership.hand_over(topic, placed)
                 metrics.child(metrics.outputs, name, topic).inc(len(outputs))
         for one in delivered:
             if one.outcome.refusals:
-                anything = True
                 await self._bury(one.batch, one.outcome.refusals)
-        if anything:
+        if any(one.outcome.outputs or one.outcome.refusals for one in delivered):
             metrics.child(metrics.produce_seconds, name).observe(time.monotonic() - began)
         for one in delivered:
             self._count(one)

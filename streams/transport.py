@@ -30,7 +30,7 @@ from streams import metrics
 from streams.assignment import FewMove
 from streams.deliveries import Deliveries
 from streams.producing import new_producer
-from streams.wire import HandedRecord, Placed, Produced, Record
+from streams.wire import Placed, Record
 from streams.wire import fetched as fetched_record
 
 if TYPE_CHECKING:
@@ -373,10 +373,10 @@ class BatchConsumer(driver.Consumer):
             return records
         return [record for record in records if record.offset >= read]
 
-    def _next(self, tp: TP) -> int:
-        """The offset from which on nothing was delivered of a partition that this worker holds."""
+    def _read_up_to(self, tp: TP) -> int | None:
+        """The offset after what was delivered of a partition; before that, the committed one."""
         read = self._deliveries.read(tp)
-        return (self._read_offset.get(tp) or 0) if read is None else read
+        return self._read_offset.get(tp) if read is None else read
 
     @property
     def _flows(self) -> bool:
@@ -395,16 +395,12 @@ class BatchConsumer(driver.Consumer):
             tp = TP(topic, one.partition)
             if tp not in held:
                 continue
-            following, end = self._next(tp), one.offset + len(one.records)
+            following, end = self._read_up_to(tp) or 0, one.offset + len(one.records)
             if following != one.offset or tp == self._on_its_way:
                 if following < end:  # else a fetch was quicker than the acknowledgement
                     self._behind[tp] = end
                 continue
-            records: list[Record] = [
-                HandedRecord(topic, one.partition, offset, made)
-                for offset, made in enumerate(one.records, one.offset)
-                if isinstance(made, Produced)
-            ]
+            records = one.handed(topic)
             for portion in portions(records):
                 if not self._flows or epoch != self.epoch:
                     return
@@ -487,8 +483,7 @@ class BatchConsumer(driver.Consumer):
         """Where this consumer stands in every partition that it has been assigned."""
         result: dict[TP, Reading] = {}
         for tp in self.assignment():
-            read = self._deliveries.read(tp)
-            read = self._read_offset.get(tp) if read is None else read
+            read = self._read_up_to(tp)
             end = self.highwater(tp)  # as the last fetch said: what was handed over since was in none
             if read is not None:
                 end = max(read, end or 0)

@@ -115,6 +115,14 @@ class Placed(msgspec.Struct, gc=False):
     offset: int
     records: Sequence[Outgoing]
 
+    def handed(self, topic: str) -> list[Record]:
+        """Those of a topic that this process produced with their events, as it would fetch them."""
+        return [
+            HandedRecord(topic, self.partition, offset, made)
+            for offset, made in enumerate(self.records, self.offset)
+            if isinstance(made, Produced)
+        ]
+
 
 class Decode(Protocol):
     """A topic's decoder (`schemas.codec.TopicCodec.decode`): the event of a value, None for a tombstone.

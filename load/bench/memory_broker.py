@@ -17,7 +17,7 @@ from aiokafka.structs import RecordMetadata, TopicPartition
 
 from streams.recordbatch import RecordBatchBuilder
 from streams.transport import RecordBatch
-from streams.wire import HandedRecord, Placed, Produced, Record, fetched
+from streams.wire import Placed, Record, fetched
 
 HANDED_OVER = ("screened", "filtered")
 
@@ -115,10 +115,6 @@ class MemoryLogs:
             for one in placed:
                 at = (topic, one.partition)
                 self._waiting.pop(at)
-                records: list[Record] = [
-                    HandedRecord(topic, one.partition, offset, made)
-                    for offset, made in enumerate(one.records, one.offset)
-                    if isinstance(made, Produced)
-                ]
+                records = one.handed(topic)
                 self._handed.append(RecordBatch(*at, records, self._read.get(at), 0))
                 self._read[at] = records[-1].offset + 1

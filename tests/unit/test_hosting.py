@@ -176,7 +176,9 @@ def batch(rows: list[Row], follows: int | None = None) -> RecordBatch:
 def test_outputs_are_produced_topic_by_topic_in_the_order_of_the_step_and_dead_letters_last() -> None:
     publisher = RecordingPublisher()
     rows = [Row(5, b"a"), Row(6, b"broken"), Row(7, b"refused"), Row(8, b"b")]
-    assert asyncio.run(hosted(publisher=publisher).handle([batch(rows)])) == [True]
+    deed = Deed()
+    assert asyncio.run(hosted(publisher=publisher, deed=deed).handle([batch(rows)])) == [True]
+    assert deed.handed == ["second", "first"], "what was acknowledged is handed on, dead letters are not"
     assert [topic for topic, _ in publisher.published] == ["second", "first", "screened-dlq"]
     second = publisher.published[0][1]
     assert [msgspec.json.decode(one.value or b"", type=Said).text for one in second] == ["a", "b"]
