@@ -66,7 +66,7 @@ class RecordBatchBuilder:
         count = self._count
         if not count:
             self._first_ms = self._latest_ms = timestamp_ms
-        body = b"".join(
+        begun = b"".join(
             (
                 b"\x00",
                 varint(timestamp_ms - self._first_ms),
@@ -74,15 +74,14 @@ class RecordBatchBuilder:
                 _NOTHING if key is None else varint(len(key)),
                 key or b"",
                 _NOTHING if value is None else varint(len(value)),
-                value or b"",
-                encoded_headers,
             )
         )
-        length = varint(len(body))
-        size = self._size + len(length) + len(body)
+        length = len(begun) + len(value or b"") + len(encoded_headers)
+        told = varint(length)
+        size = self._size + len(told) + length
         if self._closed or (count and size > self._most):
             return False
-        self._parts += (length, body)
+        self._parts += (told, begun, value or b"", encoded_headers)
         self._size = size
         self._count = count + 1
         if timestamp_ms > self._latest_ms:
@@ -116,7 +115,7 @@ class RecordBatchBuilder:
     def _build(self) -> bytearray:
         self._closed = True
         if self._buffer is None:
-            made = bytearray(b"".join((bytes(_HEAD.size), *self._parts)))
+            made = bytearray().join((bytes(_HEAD.size), *self._parts))
             last, times = self._count - 1, (self._first_ms, self._latest_ms)
             _CHECKED.pack_into(made, _UNCHECKED, 0, last, *times, *self._producer, self._count)
             checksum = calc_crc32c(memoryview(made)[_UNCHECKED:])

@@ -164,18 +164,22 @@ def _named(name: str, text: str) -> tuple[str, bytes]:
 class Stamp:
     """The CloudEvents headers of many records, in bytes, that differ in nothing but `ce_id`: `cloud_event`, encoded."""
 
-    __slots__ = ("_shared", "_told", "sent_ms")
+    __slots__ = ("_begun", "_shared", "_told", "sent_ms")
 
     def __init__(self, ce_type: str, source: bytes, time: bytes) -> None:
         self._told = ce_type, source, time
         self.sent_ms = milliseconds(time)
         shared = [(name, value) for name, value in cloud_event("", ce_type, source, time) if name != "ce_id"]
         self._shared = encoded([*shared, ("ce_id", b"")])[:-1]  # without the length of an empty id
+        self._begun: dict[int, bytes] = {}  # with the length of an id, by that
 
     def __call__(self, ce_id: str) -> bytes:
         """The headers of the record with this id."""
         text = ce_id.encode()
-        return b"".join((self._shared, varint(len(text)), text))
+        begun = self._begun.get(len(text))
+        if begun is None:
+            begun = self._begun[len(text)] = self._shared + varint(len(text))
+        return begun + text
 
     def headers(self, ce_id: str) -> Headers:
         """The same, as they are read: in the order in which they stand in the record."""
