@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from agents.risk.policy import Policy, read_policy
@@ -137,10 +138,10 @@ def main() -> None:
     recorded = recording(asked.items, RECORDINGS)
     wanted = settings(recorded)
     taken: dict[str, list[float]] = {name: [] for name in wanted}
-    for _ in range(asked.runs):
-        for name, made in wanted.items():
-            line, lodged = made()
-            taken[name].append(timed_run(line, lodged))
+    turns = [(name, made) for _ in range(asked.runs) for name, made in wanted.items()]
+    for name, made in track(turns, "measuring", console=Console(stderr=True), transient=True):
+        line, lodged = made()
+        taken[name].append(timed_run(line, lodged))
     figures = {name: statistics.median(runs) for name, runs in taken.items()}
     first = figures["as recorded: 10 control points"]
     table = Table("setting", "us an item", "ratio", title=f"{recorded.items:,} items, medians of {asked.runs} runs")

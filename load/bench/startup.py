@@ -100,15 +100,19 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     recorded = recording(asked.items, RECORDINGS)
-    figures = starting(recorded)
-    figures["takeover_s"] = takeover(recorded)
-    console = Console()
+    console = Console(highlight=False)
+    with console.status("start, restart and rebuild"):
+        figures = starting(recorded)
     for name, value in figures.items():
-        console.print(f"{name}: {value:,.1f}", highlight=False)
+        console.print(f"{name}: {value:,.1f}")
+    with console.status("takeover"):
+        figures["takeover_s"] = takeover(recorded)
+    console.print(f"takeover_s: {figures['takeover_s']:,.1f}")
     beside: dict[str, dict[str, float]] = {}
     table = Table("workers", "items/s", "CPU us an item")
     for count in [int(text) for text in asked.workers.split(",") if text]:
-        beside[str(count)] = one = side_by_side(recorded, count)
+        with console.status(f"{count} side by side"):
+            beside[str(count)] = one = side_by_side(recorded, count)
         table.add_row(str(count), f"{one['items_per_second']:,.0f}", f"{one['cpu_us_per_item']:.0f}")
     console.print(table)
     if asked.json:

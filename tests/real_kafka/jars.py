@@ -86,3 +86,7 @@ def _resolve(maven: str, version: str, folder: Path) -> None:
             said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-3:])
             raise KafkaUnavailableError(f"Maven could not fetch Apache Kafka {version}: {said}")
         fresh.rename(folder)
+
+
+if __name__ == "__main__":
+    kafka_jars()  # so that no test waits for them
