@@ -53,43 +53,74 @@ class ProfileBook(Protocol):
 
 
 class Appraisal:
-    """What the model says of one item. `probability` is None outside the band where scores are calibrated.
+    """What the model says of one item.
 
     `learnt` is how many labels the model that decides for the item's stream has learnt from; 0 is a cold start.
     `surge_finds` is the share of finds in the latest looks at surges of the stream.
     """
 
     __slots__ = (
-        "description",
+        "_described",
+        "_mind",
+        "_traffic",
         "flows",
         "learnt",
         "log_odds",
         "model_version",
-        "probability",
         "rates",
-        "score",
         "surge_finds",
     )
 
     def __init__(
         self,
-        description: Description,
+        mind: StreamMind,
+        described: Description,
         rates: list[float],
         log_odds: float,
-        probability: float | None,
         model_version: int,
         learnt: int,
         surge_finds: float,
+        traffic: dict[str, float] | None = None,
     ) -> None:
+        self._mind = mind
+        self._described = described
+        self._traffic = traffic
         self.surge_finds = surge_finds
-        self.description = description
         self.rates = rates
-        self.flows = description.flows
+        self.flows = described.flows
         self.learnt = learnt
         self.log_odds = log_odds
-        self.score = logistic(log_odds)
-        self.probability = probability
         self.model_version = model_version
+
+    def among(self, traffic: dict[str, float]) -> Appraisal:
+        """The appraisal of the same item with what its traffic says, which selection knows."""
+        if not traffic:
+            return self
+        return Appraisal(
+            self._mind,
+            self._described,
+            self.rates,
+            self.log_odds + self._mind.activation.model.adds(traffic),
+            self.model_version,
+            self.learnt,
+            self.surge_finds,
+            traffic,
+        )
+
+    @property
+    def score(self) -> float:
+        """The log-odds as a number from 0 to 1."""
+        return logistic(self.log_odds)
+
+    @property
+    def probability(self) -> float | None:
+        """What such scores have meant, None outside the band where they are calibrated."""
+        return self._mind.band.probability(self.score)
+
+    @property
+    def description(self) -> Description:
+        """What the model saw."""
+        return self._described.among(self._traffic) if self._traffic else self._described
 
     @property
     def features(self) -> dict[str, float]:
@@ -242,8 +273,7 @@ class Brain:
             learnt, finds = mind.labels, mind.surge_finds
         else:  # what decides for travellers does not change by itself
             learnt, finds = activation.labels, _FINDS_AT_FIRST
-        probability = mind.band.probability(logistic(log_odds))
-        return Appraisal(description, rates, log_odds, probability, self.version, learnt, finds)
+        return Appraisal(mind, description, rates, log_odds, self.version, learnt, finds)
 
     def explain(self, filtered: ItemFiltered, appraisal: Appraisal, limit: int = 5) -> tuple[Reason, ...]:
         """Say why, at most `limit` reasons whose weights sum to the log-odds."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from agents.identity import unit_hash
 from agents.risk.champion import RATE, Champion, Learning, as_scored, blank, weight_name
-from agents.risk.features import Description
+from agents.risk.features import EVIDENCE, TIMES, Description
 
 CHAMPION = "linear"
 FORGETFUL = "forgetful"
@@ -22,6 +22,7 @@ GROVE = "grove"
 MODELS = (CHAMPION, FORGETFUL, GROVE)
 
 
+_TRAFFIC = frozenset((TIMES, EVIDENCE))
 WARM = 500
 SHARE = 0.05
 
@@ -40,6 +41,9 @@ class Model(Protocol):
 
     def score(self, description: Description) -> tuple[float, list[float]]:
         """Log-odds, and the rates at the item's levels."""
+
+    def adds(self, quantities: dict[str, float]) -> float:
+        """What quantities that come beside a description add to its log-odds."""
 
     def log_odds(self, features: dict[str, float]) -> float:
         """The score of features as they were scored once."""
@@ -65,6 +69,11 @@ class Forgetful:
         """Log-odds, and the champion's rates."""
         rates = self._champion.rates.log_odds(description.levels)
         return self.log_odds(as_scored(description, rates)), rates
+
+    def adds(self, quantities: dict[str, float]) -> float:
+        """What quantities of traffic add."""
+        weight, standard = self._learner.weight, self._champion.scale.standard
+        return sum([weight(name) * standard(name, value) for name, value in quantities.items()])
 
     def log_odds(self, features: dict[str, float]) -> float:
         """The score of features."""
@@ -102,6 +111,10 @@ class Grove:
         """Log-odds, and the champion's rates."""
         rates = self._champion.rates.log_odds(description.levels)
         return self.log_odds(as_scored(description, rates)), rates
+
+    def adds(self, quantities: dict[str, float]) -> float:
+        """Nothing: a tree's score is no sum, so the trees do not look at traffic."""
+        return 0.0
 
     def log_odds(self, features: dict[str, float]) -> float:
         """The mean of the trees' log-odds, each within (-5, 5): a leaf is never certain."""
@@ -153,7 +166,11 @@ def _planted() -> Any:
 
 
 def _numbers(features: dict[str, float]) -> dict[str, float]:
-    return {weight_name(name): value for name, value in features.items() if name.startswith(RATE) or "=" not in name}
+    return {
+        weight_name(name): value
+        for name, value in features.items()
+        if name.startswith(RATE) or ("=" not in name and name not in _TRAFFIC)
+    }
 
 
 def copy_of(model: Model) -> Model:

@@ -25,12 +25,14 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How the champion learns. The defaults are those of docs/models.md.
 
     Of outcomes at their levels, `rates_most` are remembered at each and halve in `rates_half_life_days`; `smoothing` is
-    how many outcomes at the base rate stand beside them. `steps` is how many gradient steps one label is worth.
+    how many outcomes at the base rate stand beside them. `first_g2` is the squared gradient that a weight begins with,
+    so that a first lesson that says little moves it little; `steps` is how many gradient steps one label is worth.
     `weights_half_life_days` None: for ever. `intercept` is the log-odds of an item of which nothing is known, `flow`
     the weight that evidence about an item's flow begins with and, with a half-life, goes back to.
     """
 
     rate: float = 0.1
+    first_g2: float = 0.0
     intercept_rate: float = 0.01
     steps: int = 1
     weights_half_life_days: float | None = None
@@ -52,6 +54,7 @@ def blank(learning: Learning, half_life_days: float | None) -> OnlineLogistic:
         learning.weights,
         learning.intercept,
         dict.fromkeys(FLOW_RATES, learning.flow),
+        learning.first_g2,
     )
 
 
@@ -88,6 +91,16 @@ class Champion:
                 if name in weights:
                     total += weights[name] * rate
         return total, rates
+
+    def adds(self, quantities: dict[str, float]) -> float:
+        """What quantities that come beside a description add to its log-odds."""
+        weights, known = self.learner.weights, self.scale.known
+        total = 0.0
+        for name, value in quantities.items():
+            if name in weights:
+                mean, per = known[name]
+                total += weights[name] * ((value - mean) * per)
+        return total
 
     def log_odds(self, features: dict[str, float]) -> float:
         """The score of features as they were scored once."""

@@ -18,7 +18,7 @@ from math import isfinite, log, log1p
 
 from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, TravellerFacts
 
-FEATURE_SCHEMA = 4
+FEATURE_SCHEMA = 5
 """Raised when a name or a meaning below changes, or how models learn: snapshots of another schema are not read."""
 
 EXACT = "hs6*route*tariff*kg"
@@ -34,6 +34,9 @@ FLOW_KINDS = (
     "agency*embarkation*control-point*carrier",
 )
 """Of manifests, of parcels, of travellers."""
+
+TIMES, EVIDENCE = "log-flow-times", "flow-evidence"
+"""Quantities that selection adds, because it knows the traffic of each flow (`FlowTraffic.quantities`)."""
 
 _HALF_OCTAVES = 2.0 / log(2.0)
 MOST = 1e15
@@ -56,6 +59,10 @@ class Description:
         self.levels = levels
         self.quantities = quantities
         self.flows = flows
+
+    def among(self, traffic: dict[str, float]) -> Description:
+        """The same item with what its traffic says."""
+        return Description(self.attributes, self.levels, self.quantities | traffic, self.flows)
 
 
 def describe(filtered: ItemFiltered) -> Description:

@@ -22,6 +22,7 @@ from datetime import datetime
 from math import exp, log
 from typing import Final, NamedTuple
 
+from agents.risk.features import EVIDENCE, TIMES
 from schemas.decisions import SelectionDecided
 
 RECENT_DAYS: Final = 3
@@ -56,6 +57,8 @@ class Promise(NamedTuple):
 
 
 NOTHING: Final = Promise(0.0, 0.0, 0.0)
+MOST_EVIDENCE: Final = 20.0
+"""Of a surge, to the model: there is no more to be said by then."""
 
 
 class FlowTraffic:
@@ -83,22 +86,32 @@ class FlowTraffic:
         if self._first is None:
             return NOTHING
         now = at.timestamp() / _DAY
-        today = self._days[-1][0]
-        seen = max(now - self._first, today - self._first, 0.0)
-        recent_days = min(now - today + RECENT_DAYS if now > today else RECENT_DAYS, seen) + 0.25
-        norm_days = min(float(NORM_DAYS), seen) + 0.25
+        recent_days, norm_days = self._windows(now)
         recent, spent, norm, _ = self._flows.get(flows[0], _NOBODY)
         surging = 0.0
-        arrived = recent + 1.0  # with the item in hand
-        usual = (norm - recent + PRIOR_ARRIVALS) / (max(norm_days - recent_days, 0.0) + PRIOR_DAYS) * recent_days
+        arrived, usual = _counted(recent, norm, recent_days, norm_days)
         if arrived > usual:
-            evidence = arrived * log(arrived / usual) - (arrived - usual)
+            evidence = _evidence(arrived, usual)
             surging = (1.0 - usual / arrived) / (1.0 + exp(SURGE_ODDS - evidence)) / (1.0 + SPENT_WEIGHT * spent)
         recent, _, norm, looked = self._flows.get(flows[-1], _NOBODY)
         since = min(max(now - looked, 0.0), NORM_DAYS)
         daily = max(norm / norm_days, recent / recent_days)
         unseen = min(daily, BUSY) / BUSY * (1.0 - exp(-since / patrol_days))
         return Promise(surging, unseen, arrived / usual)
+
+    def quantities(self, flows: tuple[str, ...], at: datetime) -> dict[str, float]:
+        """What an item's narrowest flow says to the model: its recent traffic over its norm, and how surely it surges.
+
+        0 for a flow that comes as ever or less than that; nothing before the first item.
+        """
+        if self._first is None or not flows:
+            return {}
+        recent_days, norm_days = self._windows(at.timestamp() / _DAY)
+        recent, _, norm, _ = self._flows.get(flows[-1], _NOBODY)
+        arrived, usual = _counted(recent, norm, recent_days, norm_days)
+        if arrived <= usual:
+            return {TIMES: 0.0, EVIDENCE: 0.0}
+        return {TIMES: log(arrived / usual), EVIDENCE: min(_evidence(arrived, usual), MOST_EVIDENCE)}
 
     def observe(self, decision: SelectionDecided) -> None:
         """Fold one decision: an arrival in each of its flows, and an inspection spent if it was selected."""
@@ -128,6 +141,13 @@ class FlowTraffic:
             if decision.selected and moment > held[_LOOKED]:
                 held[_LOOKED] = moment
 
+    def _windows(self, now: float) -> tuple[float, float]:
+        """How many days of recent traffic and of the norm were seen."""
+        today, first = self._days[-1][0], self._first or 0.0
+        seen = max(now - first, today - first, 0.0)
+        recent_days = min(now - today + RECENT_DAYS if now > today else RECENT_DAYS, seen) + 0.25
+        return recent_days, min(float(NORM_DAYS), seen) + 0.25
+
     def _begin(self, day: int) -> None:
         before = self._days[-1][0] if self._days else day
         for past, counts in self._days:
@@ -153,3 +173,14 @@ class FlowTraffic:
                 held[_SPENT] -= counted[1]
             if held[_NORM] <= 0.0:
                 del self._flows[flow]
+
+
+def _counted(recent: float, norm: float, recent_days: float, norm_days: float) -> tuple[float, float]:
+    """Recent arrivals with the item in hand, and how many the norm explains."""
+    usual = (norm - recent + PRIOR_ARRIVALS) / (max(norm_days - recent_days, 0.0) + PRIOR_DAYS) * recent_days
+    return recent + 1.0, usual
+
+
+def _evidence(arrived: float, usual: float) -> float:
+    """Log-likelihood ratio of a Poisson count against its norm."""
+    return arrived * log(arrived / usual) - (arrived - usual)

@@ -30,7 +30,19 @@ class OnlineLogistic:
     accumulated gradient, the least learnt ones, go.
     """
 
-    __slots__ = ("_age", "_day", "_g2", "_start", "_tau", "capacity", "intercept", "intercept_rate", "rate", "weights")
+    __slots__ = (
+        "_age",
+        "_day",
+        "_first_g2",
+        "_g2",
+        "_start",
+        "_tau",
+        "capacity",
+        "intercept",
+        "intercept_rate",
+        "rate",
+        "weights",
+    )
 
     def __init__(
         self,
@@ -40,9 +52,15 @@ class OnlineLogistic:
         capacity: int = 300_000,
         intercept: float = 0.0,
         start: dict[str, float] | None = None,
+        first_g2: float = 0.0,
     ) -> None:
-        """`intercept` and `start` (weights by feature) are what it begins with; weights age towards `start`."""
+        """`intercept` and `start` (weights by feature) are what it begins with; weights age towards `start`.
+
+        `first_g2` is the squared gradient that every feature begins with. With 0, as in River, its first step is `rate`
+        long however little there was to learn, and twenty new features of a clear item take twenty such steps.
+        """
         self.rate = rate
+        self._first_g2 = first_g2
         self.intercept_rate = intercept_rate
         self.intercept = intercept
         self._start = start or {}
@@ -50,7 +68,7 @@ class OnlineLogistic:
         self._tau = None if half_life_days is None else half_life_days / _LOG_2
         self._day: float | None = None
         self.weights: dict[str, float] = dict(self._start)
-        self._g2: dict[str, float] = dict.fromkeys(self._start, 0.0)
+        self._g2: dict[str, float] = dict.fromkeys(self._start, first_g2)
         self._age: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -84,10 +102,10 @@ class OnlineLogistic:
             self._age_touched(x, day)
         gradient = _loss_gradient(self.log_odds(x), label) * weight
         self.intercept -= self.intercept_rate * gradient
-        weights, g2, rate = self.weights, self._g2, self.rate
+        weights, g2, rate, first = self.weights, self._g2, self.rate, self._first_g2
         for name, value in x.items():
             g = value * gradient
-            squared = g2.get(name, 0.0) + g**2
+            squared = g2.get(name, first) + g**2
             g2[name] = squared
             weights[name] = weights.get(name, 0.0) - rate / (squared + _EPS) ** 0.5 * g
         if len(weights) > self.capacity:
@@ -116,7 +134,7 @@ class OnlineLogistic:
         today = self._day
         tau = self._tau
         assert tau is not None  # noqa: S101  the caller checked; for the type checker only
-        weights, g2, age, start = self.weights, self._g2, self._age, self._start
+        weights, g2, age, start, first = self.weights, self._g2, self._age, self._start, self._first_g2
         for name in x:
             since = age.get(name)
             age[name] = today
@@ -124,7 +142,7 @@ class OnlineLogistic:
                 kept = exp(-(today - since) / tau)
                 anchor = start.get(name, 0.0)
                 weights[name] = anchor + (weights[name] - anchor) * kept
-                g2[name] *= kept
+                g2[name] = first + (g2[name] - first) * kept
 
     def _shed(self) -> None:
         g2 = self._g2

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from math import log
 from typing import Final
 
-from agents.risk.features import FLOW
+from agents.risk.features import EVIDENCE, FLOW, TIMES
 from agents.risk.usual import UsualValue
 from schemas.items import ItemFiltered
 
@@ -221,6 +221,8 @@ _QUANTITIES: Final[dict[str, Say]] = {
     "log-below-threshold": lambda filtered, _: (
         f"{filtered.monitored.below_threshold_24h:,} items just below the duty-free value within 24 hours"
     ),
+    TIMES: lambda _, __: "traffic like this, against its norm",
+    EVIDENCE: lambda _, __: "traffic like this, against its norm",  # said once, the weightier of the two
     "log-booked-hours": _booked,
     "log-bag-mass": _bags,
     "log-document-days": _document,

@@ -46,6 +46,7 @@ class Appraisal(Protocol):
     def learnt(self) -> int: ...
     @property
     def surge_finds(self) -> float: ...
+    def among(self, traffic: dict[str, float]) -> Appraisal: ...
 
 
 class Scorer(Protocol):
@@ -98,6 +99,7 @@ class Selectivity:
     ) -> SelectionDecided:
         """Decide one item as its control point stands. Changes nothing: the decision is folded afterwards."""
         item, account, flows = filtered.item, held.account, appraisal.flows
+        appraisal = appraisal.among(traffic.quantities(flows, item.lodged_at))
         ordered = layers.mandatory_hits(item.hits) if item.hits else []
         direct: list[CriterionHit] = []
         boosts: list[CriterionHit] = []

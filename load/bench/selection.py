@@ -48,6 +48,10 @@ class Scored:
         self.model_version = 1
         self.probability = None
 
+    def among(self, traffic: dict[str, float]) -> Scored:
+        """Told already."""
+        return self
+
 
 class Prepared:
     """Hands out the appraisals in the order of the items."""

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.risk.brain import Brain
 from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE
 from agents.risk.champion import Learning
+from agents.risk.features import EVIDENCE, TIMES
 from agents.risk.profiles import Profiles
 from agents.risk.quarantine import Quarantine
 from agents.risk.reasons import REMAINDER
@@ -141,6 +143,23 @@ def taught(items: int = 120, **settings: Any) -> Brain:
 def test_what_was_found_before_is_ranked_above_what_was_clear() -> None:
     brain = taught()
     assert brain.appraise(parcel(500, "240220")).score > brain.appraise(parcel(500, "851712")).score + 0.3
+
+
+def test_a_flow_that_surges_speaks_for_an_item_once_finds_were_made_in_surges() -> None:
+    brain = Brain(Profiles())
+    quiet, surge = {TIMES: 0.0, EVIDENCE: 0.0}, {TIMES: 2.0, EVIDENCE: 15.0}
+    assert brain.appraise(parcel(1)).among(surge).log_odds == brain.appraise(parcel(1)).log_odds
+    for number in range(120):
+        appraised = brain.appraise(parcel(number)).among(quiet if number % 3 else surge)
+        told = lesson(brain, parcel(number), int(number % 3 == 0), features=appraised.features)
+        brain.fold(number, "k", told)
+    appraised = brain.appraise(parcel(500))
+    among = appraised.among(surge)
+    assert among.score > appraised.among(quiet).score + 0.3
+    assert among.log_odds == pytest.approx(brain.activation("express-cargo").model.log_odds(among.features))
+    assert among.features[TIMES] == 2.0
+    assert TIMES not in appraised.features
+    assert appraised.among({}) is appraised
 
 
 def test_two_workers_that_fold_the_same_log_score_bit_for_bit_the_same() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from math import log
 
 import msgspec
 import pytest
 
-from agents.risk.features import FLOW
-from agents.risk.flows import FlowTraffic
+from agents.risk.features import EVIDENCE, FLOW, TIMES
+from agents.risk.flows import MOST_EVIDENCE, FlowTraffic
 from agents.risk.rates import FLOW_DAYS, OutcomeRates
 from agents.selection import Selection
 from schemas.decisions import SelectionDecided
@@ -42,6 +43,17 @@ def test_new_traffic_surges_and_what_comes_as_ever_does_not() -> None:
     assert traffic.promise(("as-ever",), now, 15.0).surging < 0.01
     assert traffic.promise(("new",), now, 15.0).surging > 0.9
     assert traffic.promise(("never-seen",), now, 15.0).surging < 0.01
+
+
+def test_the_model_is_told_how_far_the_narrowest_flow_stands_above_its_norm() -> None:
+    busy, now = steady("as-ever", 6, 20.0), DAWN + timedelta(days=20)
+    traffic = observed(busy + [(18.0 + n / 6.0, "new", False) for n in range(12)])
+    as_ever, new = (traffic.quantities(("new", flow), now) for flow in ("as-ever", "new"))
+    assert as_ever[TIMES] < 0.3
+    assert as_ever[EVIDENCE] < 0.5
+    assert new[TIMES] > log(5.0)
+    assert 10.0 < new[EVIDENCE] <= MOST_EVIDENCE
+    assert traffic.quantities((), now) == FlowTraffic().quantities(("new",), now) == {}
 
 
 def test_a_surge_that_was_looked_at_in_vain_is_worth_less() -> None:

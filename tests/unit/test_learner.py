@@ -42,6 +42,19 @@ def test_old_lessons_fade_with_event_time() -> None:
     assert math.isclose(ours.weight("hs4=8517"), before / 2, rel_tol=1e-6)
 
 
+def test_what_a_clear_result_says_of_new_things_is_little_when_a_clear_result_was_expected() -> None:
+    new = {"consignee=a": 1.0, "shipper=b": 1.0}
+    rivers, ours = OnlineLogistic(intercept=-3.5), OnlineLogistic(intercept=-3.5, first_g2=0.2)
+    gradient = ours.learn(new, 0)
+    rivers.learn(new, 0)
+    assert rivers.weight("shipper=b") < -0.099
+    assert -0.01 < ours.weight("shipper=b") < -0.005
+    ours.unlearn(new, gradient)
+    assert math.isclose(ours.weight("shipper=b"), 0.0, abs_tol=1e-12)
+    assert ours.learn(new, 1) < -0.9
+    assert ours.weight("shipper=b") > 0.08
+
+
 @given(st.floats(allow_nan=False))
 def test_the_logistic_is_finite_for_any_number(log_odds: float) -> None:
     assert 0.0 <= logistic(log_odds) <= 1.0

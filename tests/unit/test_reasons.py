@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agents.risk.brain import Brain
 from agents.risk.challengers import MODELS
+from agents.risk.features import EVIDENCE, TIMES
 from agents.risk.profiles import Profiles
 from agents.risk.rates import OutcomeRates
 from agents.risk.reason_words import category_words, quantity_words, record_words
@@ -34,12 +35,18 @@ def of(stream: Stream, number: int) -> ItemFiltered:
     return consignment(number) if stream == "manifests" else parcel(number)
 
 
+def surging(number: int) -> dict[str, float]:
+    return {TIMES: 0.3 * (number % 8), EVIDENCE: 2.0 * (number % 8)}
+
+
 @pytest.fixture(scope="module")
 def learnt() -> Brain:
     brain = Brain(Profiles())
     for number in range(180):
         item = of(STREAMS[number % 3], number)
-        brain.fold(number, "k", lesson(brain, item, int(number % 7 < 2), control_point=f"P{number % 9}"))
+        features = brain.appraise(item).among(surging(number)).features
+        told = lesson(brain, item, int(number % 7 < 2), control_point=f"P{number % 9}", features=features)
+        brain.fold(number, "k", told)
     return brain
 
 
@@ -52,7 +59,7 @@ def test_weights_sum_to_the_score_for_every_kind_of_item_and_every_model(
     learnt.fold(learnt.version, "k", ModelPromoted(stream=stream, model=model, by="analyst", at=NOW))
     for number in range(4):
         item = of(stream, number)
-        appraisal = learnt.appraise(item)
+        appraisal = learnt.appraise(item).among(surging(number))
         reasons = learnt.explain(item, appraisal, limit)
         assert 1 <= len(reasons) <= limit
         assert sum(reason.weight for reason in reasons) == pytest.approx(appraisal.log_odds, abs=1e-9)
@@ -168,7 +175,7 @@ def test_every_feature_of_every_kind_of_item_has_words() -> None:
     brain = Brain(Profiles())
     for stream in STREAMS:
         item = of(stream, 1)
-        for name in brain.appraise(item).features:
+        for name in brain.appraise(item).among(surging(1)).features:
             about = name.removeprefix("rate:")
             words = category_words(about) if "=" in about else quantity_words(about, item, UsualValue())
             assert words.strip(), name
