@@ -32,7 +32,7 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     rate: float = 0.1
-    first_g2: float = 0.0
+    first_g2: float = 0.05
     intercept_rate: float = 0.01
     steps: int = 1
     weights_half_life_days: float | None = None
