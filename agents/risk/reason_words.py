@@ -201,6 +201,10 @@ def _number(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
+def _traffic(_: ItemFiltered, __: UsualValue) -> str:
+    return "how much like this came lately, against what is usual"
+
+
 _QUANTITIES: Final[dict[str, Say]] = {
     "log-mass": lambda filtered, _: f"mass of {_mass(filtered):,.6g} kg",
     "log-value": lambda filtered, _: f"declared value of {_value(filtered):,.6g} US dollars",
@@ -221,8 +225,8 @@ _QUANTITIES: Final[dict[str, Say]] = {
     "log-below-threshold": lambda filtered, _: (
         f"{filtered.monitored.below_threshold_24h:,} items just below the duty-free value within 24 hours"
     ),
-    TIMES: lambda _, __: "traffic like this, against its norm",
-    EVIDENCE: lambda _, __: "traffic like this, against its norm",  # said once, the weightier of the two
+    TIMES: _traffic,
+    EVIDENCE: _traffic,  # said once, the weightier of the two
     "log-booked-hours": _booked,
     "log-bag-mass": _bags,
     "log-document-days": _document,
