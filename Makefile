@@ -1,5 +1,4 @@
 # borderflow on a machine with Linux, Python 3.11 or newer, make and pip. `make demo` and `make test` set up what they need.
-# Packages are installed without compiling them: most of their modules are never imported.
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,7 +19,7 @@ install: $(INSTALLED) ## make .venv with the locked versions; quick when there i
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"borderflow needs Python 3.11 or newer; $(PYTHON) is {v[0]}.{v[1]}. Name another: make install PYTHON=python3.12")'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --no-compile -r requirements.lock
+	$(PIP) install -r requirements.lock
 	$(PIP) install --no-deps --editable .
 	@touch $@
 
