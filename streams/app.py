@@ -57,8 +57,8 @@ COLLECT = (100_000, 50, 100)
 """How rarely the cycle collector looks: states are large and hold no cycles, and the default costs 8% of an item."""
 
 SWITCH_S = 0.02
-"""How long the thread that decides may keep the interpreter when the consumer's thread wants it. It gives it up by itself
-with every turn of its event loop; Python's default of 5 ms interrupts it in between, and costs 12% of an item."""
+"""How long the thread that decides may keep the interpreter when the consumer's thread wants it. It gives it up by
+itself with every turn of its event loop; Python's default of 5 ms interrupts it in between, for a tenth of an item."""
 
 
 @dataclass(frozen=True)
