@@ -18,12 +18,14 @@ _MISTAKE = -1
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """A model on the latest lessons (at most 500), each scored before it was learnt.
 
-    `log_loss` in nats; `ranking` is the share of (find, clear) pairs that it ranked the right way round (AUC), None
-    while there is only one kind. Only inspected items have labels, so both speak of what was inspected.
+    `finds` are those of them that were illicit. `log_loss` in nats; `ranking` is the share of (find, clear) pairs that
+    it ranked the right way round (AUC), None while there is only one kind, and chance while there are few finds. Only
+    inspected items have labels, so both speak of what was inspected.
     """
 
     model: str
     lessons: int
+    finds: int
     log_loss: float
     ranking: float | None
     decides: bool
@@ -66,6 +68,7 @@ class Prequential:
         return Standing(
             model=model,
             lessons=self.lessons,
+            finds=len(finds),
             log_loss=loss / held if held else 0.0,
             ranking=ranking,
             decides=decides,

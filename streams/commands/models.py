@@ -27,6 +27,9 @@ AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON 
 By = Annotated[str | None, Parameter(help="Who decides this; the name of the login unless given.")]
 Why = Annotated[str, Parameter(help="Why, for the record.")]
 
+FEW_FINDS = 10
+"""With fewer, how a model ranks finds above clear results is mostly chance."""
+
 
 @app.command(name="list")
 def list_(*, as_json: AsJson = False) -> None:
@@ -56,11 +59,14 @@ def compare(stream: Stream, /, *, as_json: AsJson = False) -> None:
     if as_json:
         Console().out(msgspec.json.encode(standings).decode(), highlight=False)
         return
-    table = Table("model", "decides", "lessons", "log loss", "finds ranked above clears", box=None)
+    table = Table("model", "decides", "lessons", "finds in the latest 500", "log loss", "ranked above clears", box=None)
     for one in standings:
         ranking = "-" if one.ranking is None else f"{one.ranking:.1%}"
-        table.add_row(one.model, "yes" if one.decides else "", str(one.lessons), f"{one.log_loss:.4f}", ranking)
+        counts = str(one.lessons), str(one.finds)
+        table.add_row(one.model, "yes" if one.decides else "", *counts, f"{one.log_loss:.4f}", ranking)
     Console().print(table)
+    if standings[0].finds < FEW_FINDS:
+        Console().print("with so few finds the ranking says nothing yet")
 
 
 @app.command

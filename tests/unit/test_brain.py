@@ -295,6 +295,7 @@ def test_challengers_are_scored_on_the_lessons_that_the_champion_is_scored_on() 
     standings = {standing.model: standing for standing in taught(150).standings("express-cargo")}
     assert set(standings) == {CHAMPION, FORGETFUL, GROVE}
     assert {standing.lessons for standing in standings.values()} == {150}
+    assert {standing.finds for standing in standings.values()} == {50}
     assert standings[CHAMPION].decides
     ranking = standings[CHAMPION].ranking
     assert ranking is not None
