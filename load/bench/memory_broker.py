@@ -114,7 +114,7 @@ class MemoryLogs:
         if topic in HANDED_OVER:
             for one in placed:
                 at = (topic, one.partition)
-                self._waiting.pop(at)
+                self._waiting.pop(at, None)  # of two batches of one partition the first took both
                 records = one.handed(topic)
                 self._handed.append(RecordBatch(*at, records, self._read.get(at), 0))
                 self._read[at] = records[-1].offset + 1
