@@ -83,6 +83,15 @@ def test_every_item_is_decided_in_memory(recorded: Recording) -> None:
     assert asyncio.run(lodge()) == recorded.items
 
 
+def test_what_takes_two_batches_of_one_partition_is_decided_in_memory_too(recorded: Recording) -> None:
+    async def decided() -> int:
+        line = Line(partitions=1)
+        await line.feed(recorded.records)  # more than a batch may hold
+        return await line.run()
+
+    assert asyncio.run(decided()) == recorded.items
+
+
 def test_the_shares_of_the_budget_add_up(recorded: Recording) -> None:
     shares = measured(recorded)
     assert set(shares) == set(STEPS)
