@@ -71,7 +71,8 @@ def build_application(console: Console) -> web.Application:
             raise web.HTTPForbidden(text="people sign in at the proxy\n")
         said = await request.post()
         name, password = str(said.get("user", ""))[:64], str(said.get("password", ""))[:1024]
-        if not (attempts.allows(f"from {request.remote}") and attempts.allows(f"as {name}")):
+        keys = f"from {request.remote}", f"as {name}"
+        if not all(attempts.allows(key) for key in keys):
             await console.note("", "", "sign-in-limited")
             raise web.HTTPFound("/login?refused=often")
         user = await console.accounts.check(name, password)
@@ -79,14 +80,18 @@ def build_application(console: Console) -> web.Application:
             known = name if console.accounts.find(name) else ""  # what was typed may be a password
             await console.note(known, "", "sign-in-refused")
             raise web.HTTPFound("/login?refused=1")
+        for key in keys:  # a shift that begins behind one address is not an attack
+            attempts.give_back(key)
         return await enter(user.name, "signed-in")
 
     async def one_time(request: web.Request) -> web.Response:
-        if not attempts.allows(f"from {request.remote}"):
+        key = f"from {request.remote}"
+        if not attempts.allows(key):
             raise web.HTTPFound("/login?refused=often")
         name = console.sessions.redeem(request.match_info["token"])
         if name is None:
             raise web.HTTPFound("/login?refused=used")
+        attempts.give_back(key)
         return await enter(name, "signed-in-once")
 
     async def enter(name: str, what: str) -> web.Response:

@@ -61,6 +61,19 @@ def test_the_proxy_is_believed_from_its_own_address_only(tmp_path: Path) -> None
     visit(tmp_path, forged, (KIM,), console_proxy_header="X-User", console_proxy_addresses="192.0.2.7")
 
 
+def test_a_whole_shift_signs_in_from_one_address(tmp_path: Path) -> None:
+    async def shift(client: TestClient) -> None:  # type: ignore[type-arg]
+        said = {"user": "kim", "password": PASSWORD}
+        told = [await client.post("/login", data=said, allow_redirects=False) for _ in range(20)]
+        assert {one.headers["Location"] for one in told} == {"/"}
+        # Good ones make no room for guesses.
+        wrong = [await client.post("/login", data=said | {"password": "x"}, allow_redirects=False) for _ in range(24)]
+        assert [one.headers["Location"] for one in wrong[:8]] == ["/login?refused=1"] * 8
+        assert "/login?refused=often" in {one.headers["Location"] for one in wrong}
+
+    visit(tmp_path, shift, (User(name="kim", role="officer", control_points=("*",), password=hashed(PASSWORD)),))
+
+
 def test_who_guesses_passwords_is_slowed_down_and_no_guess_is_written_down(tmp_path: Path) -> None:
     async def guess(client: TestClient) -> None:  # type: ignore[type-arg]
         told: list[str] = []
