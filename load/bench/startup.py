@@ -25,7 +25,7 @@ LATER = 400
 
 
 def starting(recorded: Recording) -> dict[str, float]:
-    """From exec to readiness and to the first decision, empty and over a horizon of items; then a takeover."""
+    """From exec to readiness and to the first decision, empty and over a horizon of items."""
     before, later = (_part(recorded.records[part]) for part in (slice(-LATER), slice(-LATER, None)))
     with Border(partitions=4) as border:
         border.lodge(before)

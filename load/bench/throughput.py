@@ -105,7 +105,7 @@ async def decisions_of(bootstrap: str, count: int) -> str:
     """The sha256 of all decisions, by id. Raises `RuntimeError` when there are not `count` different ones."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False,
-        max_partition_fetch_bytes=40_000_000, fetch_max_bytes=320_000_000, fetch_max_wait_ms=20,
+        max_partition_fetch_bytes=4_000_000, fetch_max_wait_ms=20,
     )  # fmt: skip
     await consumer.start()
     parts = [TopicPartition("decisions", number) for number in range(CONTROL_POINT_PARTITIONS)]
