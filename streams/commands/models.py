@@ -15,6 +15,7 @@ from agents.risk.activation import Activation
 from agents.risk.brain import STREAMS
 from agents.risk.challengers import MODELS
 from agents.risk.fairness import fairness
+from agents.risk.standings import WINDOW
 from schemas.inspections import ModelFrozen, ModelPromoted, ModelRolledBack
 from schemas.items import Stream
 from streams.commands import CommandRefusedError
@@ -59,7 +60,9 @@ def compare(stream: Stream, /, *, as_json: AsJson = False) -> None:
     if as_json:
         Console().out(msgspec.json.encode(standings).decode(), highlight=False)
         return
-    table = Table("model", "decides", "lessons", "finds in the latest 500", "log loss", "ranked above clears", box=None)
+    table = Table(
+        "model", "decides", "lessons", f"finds in the latest {WINDOW}", "log loss", "ranked above clears", box=None
+    )
     for one in standings:
         ranking = "-" if one.ranking is None else f"{one.ranking:.1%}"
         counts = str(one.lessons), str(one.finds)

@@ -80,9 +80,7 @@ def build_application(console: Console) -> web.Application:
             known = name if console.accounts.find(name) else ""  # what was typed may be a password
             await console.note(known, "", "sign-in-refused")
             raise web.HTTPFound("/login?refused=1")
-        for key in keys:  # a shift that begins behind one address is not an attack
-            attempts.give_back(key)
-        return await enter(user.name, "signed-in")
+        return await enter(user.name, "signed-in", *keys)
 
     async def one_time(request: web.Request) -> web.Response:
         key = f"from {request.remote}"
@@ -91,10 +89,11 @@ def build_application(console: Console) -> web.Application:
         name = console.sessions.redeem(request.match_info["token"])
         if name is None:
             raise web.HTTPFound("/login?refused=used")
-        attempts.give_back(key)
-        return await enter(name, "signed-in-once")
+        return await enter(name, "signed-in-once", key)
 
-    async def enter(name: str, what: str) -> web.Response:
+    async def enter(name: str, what: str, *attempted: str) -> web.Response:
+        for key in attempted:  # a shift that begins behind one address is not an attack
+            attempts.give_back(key)
         session = console.sessions.open(name)
         await console.note(name, session.mark, what)
         response = web.Response(status=303, headers={"Location": "/"})

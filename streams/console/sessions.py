@@ -108,8 +108,8 @@ class Limiter:
             del self._buckets[next(iter(self._buckets))]
         return allowed
 
-    def give_back(self, key: str, cost: float = 1.0) -> None:
-        """Put back what was taken, for what turned out to be in order."""
+    def give_back(self, key: str) -> None:
+        """Put back what `allows` took, for what turned out to be in order."""
         if (held := self._buckets.get(key)) is not None:
             left, at = held
-            self._buckets[key] = (min(self._burst, left + cost), at)
+            self._buckets[key] = (min(self._burst, left + 1.0), at)
