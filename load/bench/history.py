@@ -23,14 +23,14 @@ from agents.step import Output
 from load.inspectors import Inspector
 from load.truth import Truth
 from load.world import World
-from schemas.codec import ce_type_of, encode
+from schemas.codec import ce_type_of, codec_for, encode
 from schemas.inspections import ModelPromoted
 from streams.archive.policies import PolicyShelf
 from streams.archive.redeliveries import Marks
 from streams.archive.rows import Archived, Row, RowReader
 from streams.archive.writing import write_chunk
 from streams.policies import built_in_policy, load_policy
-from streams.replay.engine import partition_of
+from streams.replay.engine import LODGEMENTS, partition_of
 from streams.wire import cloud_event, rfc3339
 
 CHUNK: Final = timedelta(minutes=5)
@@ -38,7 +38,7 @@ CHUNK: Final = timedelta(minutes=5)
 _ROWS: Final = 20_000
 _MS: Final = 1000.0
 KEY: Final = b"history"
-"""The pseudonym key of these histories."""
+"""The pseudonym key of these histories: `BORDERFLOW_PSEUDONYM_KEY=history borderflow replay --dir FOLDER --verify`."""
 
 Tell = Callable[[str, int, int], None]
 
@@ -103,6 +103,8 @@ class Recording:
             headers = cloud_event(ce_id, ce_type_of(kind), b"/borderflow/history", rfc3339(at_ms / _MS))
             value = encode(event)
             self._writer.add(Archived(topic, partition, arrival.offset, at_ms, key.encode(), value, headers))
+            if topic in LODGEMENTS:  # as a worker reads it: what equals a default is left out by identity
+                arrival = msgspec.structs.replace(arrival, event=codec_for(topic).decode(value, ce_type_of(kind)))
             return arrival
 
         noted: Any = self.loop

@@ -251,5 +251,7 @@ def _say(found: list[Findings], as_json: bool) -> None:
                             (one.unchecked, "not checked: the archive begins too late")):  # fmt: skip
             line += f", {count:,} {what}" if count else ""
         console.print(line)
+        if one.step == "screening" and one.checked == one.differing > 0:
+            console.print("  All differ. Is BORDERFLOW_PSEUDONYM_KEY the key that was used then?")
         for difference in one.differences:
             console.print(f"  {difference}", markup=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from load.bench.history import make_history
+from load.bench.history import KEY, make_history
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.archive.sealing import ArchiveKey
@@ -49,6 +49,22 @@ def test_verification_from_any_snapshot_finds_the_same(root: Path) -> None:
         (found,) = verify(ArchiveReader(Catalogue.of(root)), None)
         assert found.checked > 2000
         assert found.differences == []
+
+
+def test_a_made_history_follows_from_its_lodgements_byte_for_byte(made: Path) -> None:
+    found = verify(ArchiveReader(Catalogue.of(made)), KEY)
+    assert [one.step for one in found] == ["screening", "filtering", "selection"]
+    assert all(one.checked > 2000 for one in found)
+    assert [one.differing for one in found] == [0, 0, 0]
+
+
+def test_another_pseudonym_key_is_named_as_the_likely_cause(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BORDERFLOW_PSEUDONYM_KEY", "another-key-than-the-history-was-made-with")
+    assert run("replay", "--dir", str(made), "--verify") == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Is BORDERFLOW_PSEUDONYM_KEY the key that was used then?" in said
 
 
 def test_a_snapshot_scores_as_the_folded_models_do(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
