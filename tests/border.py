@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from agents.risk.patrols import constant_rank
 from agents.risk.policy import Policy, read_policy
 from agents.step import Arrival
 from schemas.decisions import AlertRaised, Reason, SelectionDecided
@@ -121,6 +122,9 @@ class ToldAppraisal:
 
     def among(self, traffic: dict[str, float]) -> ToldAppraisal:
         return self
+
+    def patrol_rank(self, worth: float, unseen: float) -> float:
+        return constant_rank(worth, unseen)
 
 
 class ToldBrain:

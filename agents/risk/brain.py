@@ -13,8 +13,9 @@ import msgspec
 from agents.risk.activation import Activation, Mode
 from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE, Forgetful, Grove, Model, within_budget
 from agents.risk.champion import Champion, Learning, as_scored, bounded
-from agents.risk.features import EXACT, SURGE_LOOK, Description, describe
+from agents.risk.features import EXACT, PATROL_LOOK, SURGE_LOOK, Description, describe
 from agents.risk.learner import logistic
+from agents.risk.patrols import Patrols, constant_rank
 from agents.risk.quarantine import Quarantine
 from agents.risk.reasons import put_into_words
 from agents.risk.standings import InspectedBand, Prequential, Standing
@@ -117,6 +118,12 @@ class Appraisal:
         """What such scores have meant, None outside the band where they are calibrated."""
         return self._mind.band.probability(self.score)
 
+    def patrol_rank(self, worth: float, unseen: float) -> float:
+        """The score that a look at a flow competes as at which nobody looked for long (`agents/risk/patrols.py`)."""
+        if self._mind.activation.standing is not None:
+            return constant_rank(worth, unseen)
+        return self._mind.patrols.rank(worth, unseen)
+
     @property
     def description(self) -> Description:
         """What the model saw."""
@@ -132,7 +139,8 @@ class Learnt(msgspec.Struct, frozen=True, gc=False):
     """What stands of one decision in the models, so that it can be taken back.
 
     `held` lessons moved nothing. `rates_day` is the day that the rates stood at, `number` the lesson's place in the
-    inspected band, `compared` its place in the standings (0 when challengers did not see it), `gradients` are by model.
+    inspected band, `meant` that in the meaning of scores, `compared` that in the standings (0 when challengers did not
+    see it), `gradients` are by model.
     """
 
     result_id: str
@@ -143,6 +151,7 @@ class Learnt(msgspec.Struct, frozen=True, gc=False):
     held: bool = False
     rates_day: float = 0.0
     number: int = 0
+    meant: int = 0
     compared: int = 0
     gradients: tuple[float, ...] = ()
 
@@ -150,8 +159,9 @@ class Learnt(msgspec.Struct, frozen=True, gc=False):
 class StreamMind:
     """The models of one stream, what decides, and how each model stands."""
 
-    def __init__(self, mode: Mode, champion: Champion) -> None:
+    def __init__(self, mode: Mode, champion: Champion, patrols: Patrols) -> None:
         self.champion = champion
+        self.patrols = patrols
         self.models: dict[str, Model] = {
             CHAMPION: self.champion,
             FORGETFUL: Forgetful(self.champion),
@@ -176,6 +186,7 @@ class StreamMind:
         self.labels += 1
         if features.pop(SURGE_LOOK, 0.0):
             self.surge_finds += (label - self.surge_finds) / SURGE_LOOKS
+        self.patrols.learn(score, label, patrol=features.pop(PATROL_LOOK, 0.0) > 0.0)
         if new:
             self.usual.note(features)
         compared, names = 0, _ALONE
@@ -192,6 +203,7 @@ class StreamMind:
             day=day,
             rates_day=self.champion.rates.day,
             number=self.band.lessons,
+            meant=self.patrols.meaning.lessons,
             compared=compared,
             gradients=gradients,
         )
@@ -200,7 +212,9 @@ class StreamMind:
         """Take a lesson back, as far as each model can (docs/models.md). `scored` are the features as scored."""
         features = bounded(scored)
         features.pop(SURGE_LOOK, None)
+        features.pop(PATROL_LOOK, None)
         self.band.forget(wrong.score, wrong.label, wrong.number)
+        self.patrols.meaning.forget(wrong.score, wrong.label, wrong.meant)
         self.labels -= 1
         for name, gradient in zip(_IN_ORDER if wrong.compared else _ALONE, wrong.gradients, strict=True):
             self.models[name].unlearn(features, wrong.label, wrong.weight, gradient, wrong.rates_day)
@@ -230,8 +244,9 @@ class Brain:
         self._exact = exact
         learning = learning or Learning()
         cargo, travellers = Champion(learning), Champion(learning)
-        champions = {"manifests": cargo, "express-cargo": cargo, "passengers": travellers}
-        self._minds = {stream: StreamMind(modes[stream], champions[stream]) for stream in STREAMS}
+        goods, people = (cargo, Patrols()), (travellers, Patrols())
+        shared = {"manifests": goods, "express-cargo": goods, "passengers": people}
+        self._minds = {stream: StreamMind(modes[stream], *shared[stream]) for stream in STREAMS}
         self._learnt: dict[str, None] = {}
         self._standing: dict[str, Learnt] = {}
 

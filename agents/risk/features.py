@@ -18,7 +18,7 @@ from math import isfinite, log, log1p
 
 from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, TravellerFacts
 
-FEATURE_SCHEMA = 5
+FEATURE_SCHEMA = 6
 """Raised when a name or a meaning below changes, or how models learn: snapshots of another schema are not read."""
 
 EXACT = "hs6*route*tariff*kg"
@@ -28,6 +28,8 @@ FLOW = "flow:"
 """The last of the levels, if there is one: what takes the same way. What was found there lately is kept as evidence."""
 SURGE_LOOK = "surge-look"
 """In what is learnt from, never scored: the item was looked at because its flow surged."""
+PATROL_LOOK = "patrol-look"
+"""The same: because nobody had looked at its flow for long."""
 FLOW_KINDS = (
     "hs6*origin*loading*control-point*payment",
     "hs6*origin*loading*control-point*carrier",

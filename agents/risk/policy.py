@@ -111,7 +111,15 @@ class SurgeRule(Section, frozen=True, kw_only=True):
             description="A flow that surely surges, in multiples of the share of finds in the latest looks at surges.",
         ),
     ] = 4.0
-    patrol: Annotated[Share, Meta(description="A busy flow at which nobody looked for a month.")] = 0.075
+    patrol_worth: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="A busy flow at which nobody looked for a month, in multiples of the share of finds in the "
+            "latest looks at such flows.",
+        ),
+    ] = 4.0
     patrol_days: Annotated[
         float, Meta(gt=0, le=30, description="Days after a look in which a flow regains 63% of what it is worth.")
     ] = 15.0

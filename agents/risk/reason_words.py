@@ -87,14 +87,18 @@ def quantity_words(name: str, filtered: ItemFiltered, usual: UsualValue) -> str:
     return name.replace("-", " ") if say is None else say(filtered, usual)
 
 
-def record_words(finds: float, inspected: float) -> str:
-    """`: 3 finds in 12 recent inspections`, or nothing where nobody looked. Counts fade, so they are rounded."""
+def shown_record(finds: float, inspected: float) -> tuple[int, int]:
+    """Finds and inspections as they are told. Counts fade, so they are rounded."""
     looked = round(inspected)
-    if looked < 1:
+    return min(round(finds), looked), looked
+
+
+def record_words(finds: int, inspected: int) -> str:
+    """`: 3 finds in 12 recent inspections`, or nothing where nobody looked."""
+    if not inspected:
         return ""
-    found = min(round(finds), looked)
-    what = "no find" if not found else "1 find" if found == 1 else f"{found} finds"
-    return f": {what} in {looked} recent inspection{'' if looked == 1 else 's'}"
+    found = "1 find" if finds == 1 else f"{finds} finds"
+    return f": {found} in {inspected} recent inspection{'' if inspected == 1 else 's'}"
 
 
 def _part_words(part: str, value: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agents.risk.reason_words import category_words, quantity_words, record_words
+from agents.risk.reason_words import category_words, quantity_words, record_words, shown_record
 from agents.risk.usual import UsualValue
 from schemas.decisions import Reason
 from schemas.items import ItemFiltered
@@ -33,7 +33,8 @@ def put_into_words(
     """At most `limit` reasons, weightiest first, the remainder last; their weights sum to `log_odds`.
 
     `contributions` are log-odds by what they are about. Things that speak for the item (negative) stay in the
-    remainder: an officer asks why it was chosen. So does what would say the same words again.
+    remainder: an officer asks why it was chosen. So does what would say the same words again, and a category in which
+    inspections found nothing: whatever its weight, "no find in 3 inspections" sends nobody.
     """
     ranked = [(-weight, about) for about, weight in contributions.items() if weight > 0.0]
     ranked.sort()
@@ -44,7 +45,11 @@ def put_into_words(
         if len(reasons) >= limit - 1:
             break
         if "=" in about:
-            text = category_words(about) + record_words(*_finds(counts, about))
+            positives, negatives = counts(about)
+            finds, inspected = shown_record(positives, positives + negatives)
+            if inspected and not finds:
+                continue
+            text = category_words(about) + record_words(finds, inspected)
         else:
             text = quantity_words(about, filtered, usual)
         if text in said:
@@ -57,8 +62,3 @@ def put_into_words(
         Reason(code=REMAINDER, text="Everything else about the item, and the base rate", weight=log_odds - told)
     )
     return tuple(reasons)
-
-
-def _finds(counts: Counts, category: str) -> tuple[float, float]:
-    positives, negatives = counts(category)
-    return positives, positives + negatives

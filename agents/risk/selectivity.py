@@ -13,7 +13,7 @@ from agents.identity import Draws, record_id
 from agents.risk import layers
 from agents.risk.alerts import STEP
 from agents.risk.control_point import ControlPointState
-from agents.risk.features import SURGE_LOOK
+from agents.risk.features import PATROL_LOOK, SURGE_LOOK
 from agents.risk.flows import FlowTraffic
 from agents.risk.learner import logistic
 from agents.risk.policy import Policy
@@ -26,11 +26,14 @@ REASONS = 5
 
 
 _NO_FEATURES: dict[str, float] = {}
+_PATROLS = 0.75
+"""The most of the share for looks at flows that goes to those at which nobody looked for long: surges find room."""
 
 
 class Appraisal(Protocol):
     """What the brain says of one item (agents/risk/brain.py). `learnt`: labels behind the model of its stream,
-    `surge_finds`: share of finds in the latest looks at surges."""
+    `surge_finds`: share of finds in the latest looks at surges, `patrol_rank`: the score that a look competes as at a
+    flow at which nobody looked for long."""
 
     @property
     def log_odds(self) -> float: ...
@@ -47,6 +50,7 @@ class Appraisal(Protocol):
     @property
     def surge_finds(self) -> float: ...
     def among(self, traffic: dict[str, float]) -> Appraisal: ...
+    def patrol_rank(self, worth: float, unseen: float) -> float: ...
 
 
 class Scorer(Protocol):
@@ -170,8 +174,8 @@ class Selectivity:
             said.extend([layers.criterion_reason(hit) for hit in boosts])
             reasons = (*said, *self._brain.explain(filtered, appraisal, REASONS))
             features = appraisal.features
-            if layer == "surge" and times:
-                features[SURGE_LOOK] = 1.0
+            if layer == "surge":
+                features[SURGE_LOOK if times else PATROL_LOOK] = 1.0
         balance = account.balance if everything else account.after(selected)
         origin = item.origin
         return SelectionDecided(
@@ -216,17 +220,17 @@ class Selectivity:
     ) -> tuple[float, float]:
         """What a look at an item for its flows is worth, as a score, and how many times its norm the flow is.
 
-        0 times where the look is worth it because nobody looked for long. Such looks take at most half of the share.
+        0 times where the look is worth it because nobody looked for long. Such looks take a part of the share at most.
         """
         rule, flows = self._surge, appraisal.flows
         promise = traffic.promise(flows, item.lodged_at, rule.patrol_days)
-        patrol = rule.patrol * promise.unseen
+        patrol = appraisal.patrol_rank(rule.patrol_worth, promise.unseen)
         surge = rule.worth * appraisal.surge_finds * promise.surging
         if surge > patrol:
             surge /= 1 + held.surge_picks.spent_on(flows[:1])
             if surge > patrol:
                 return surge, promise.times
-        if not held.account.within_quota("surge", 0.5 * self._surge_share):
+        if not held.account.within_quota("surge", _PATROLS * self._surge_share):
             return 0.0, 0.0
         return patrol, 0.0
 

@@ -80,6 +80,33 @@ def twentieth(score: float) -> int:
     return min(max(int(score * BINS), 0), BINS - 1)
 
 
+class FadingTally:
+    """Inspected items and finds by bin. Evidence halves every `half_life` lessons."""
+
+    __slots__ = ("_fade", "finds", "inspected", "lessons")
+
+    def __init__(self, bins: int, half_life: float) -> None:
+        self._fade = log(2.0) / half_life
+        self.inspected = [0.0] * bins
+        self.finds = [0.0] * bins
+        self.lessons = 0
+
+    def note(self, i: int, label: int) -> None:
+        """Count one in bin `i`. Its number is `lessons` afterwards."""
+        self.lessons += 1
+        fade = exp(-self._fade)
+        self.inspected = [held * fade for held in self.inspected]
+        self.finds = [held * fade for held in self.finds]
+        self.inspected[i] += 1.0
+        self.finds[i] += label
+
+    def forget(self, i: int, label: int, number: int) -> None:
+        """Take one out again that was a mistake, as far as it has not faded."""
+        left = exp(-self._fade * (self.lessons - number))
+        self.inspected[i] = max(0.0, self.inspected[i] - left)
+        self.finds[i] = max(0.0, self.finds[i] - left * label)
+
+
 class InspectedBand:
     """Where a score may be published as a probability: in those twentieths of its range that were inspected lately.
 
@@ -88,35 +115,28 @@ class InspectedBand:
     halves every 500 lessons.
     """
 
-    __slots__ = ("_finds", "_inspected", "lessons")
+    __slots__ = ("_tally",)
 
     def __init__(self) -> None:
-        self._inspected = [0.0] * BINS
-        self._finds = [0.0] * BINS
-        self.lessons = 0
+        self._tally = FadingTally(BINS, WINDOW)
+
+    @property
+    def lessons(self) -> int:
+        """How many were noted."""
+        return self._tally.lessons
 
     def note(self, score: float, label: int) -> None:
         """Take in the score of an inspected item and what came out. Its number is `lessons` afterwards."""
-        self.lessons += 1
-        fade = exp(-log(2.0) / WINDOW)
-        for i in range(BINS):
-            self._inspected[i] *= fade
-            self._finds[i] *= fade
-        i = twentieth(score)
-        self._inspected[i] += 1.0
-        self._finds[i] += label
+        self._tally.note(twentieth(score), label)
 
     def forget(self, score: float, label: int, number: int) -> None:
         """Take a lesson out again that was a mistake, as far as it has not faded."""
-        i = twentieth(score)
-        left = exp(-log(2.0) / WINDOW * (self.lessons - number))
-        self._inspected[i] = max(0.0, self._inspected[i] - left)
-        self._finds[i] = max(0.0, self._finds[i] - left * label)
+        self._tally.forget(twentieth(score), label, number)
 
     def probability(self, score: float) -> float | None:
         """The probability that goes with a score, None outside the band."""
         i = twentieth(score)
-        inspected = self._inspected[i]
+        inspected = self._tally.inspected[i]
         if inspected < _ENOUGH:
             return None
-        return (self._finds[i] + 10.0 * score) / (inspected + 10.0)
+        return (self._tally.finds[i] + 10.0 * score) / (inspected + 10.0)

@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from agents.risk.patrols import constant_rank
 from agents.risk.policy import Policy, read_policy
 from agents.selection import Selection
 from agents.step import Arrival
@@ -51,6 +52,10 @@ class Scored:
     def among(self, traffic: dict[str, float]) -> Scored:
         """Told already."""
         return self
+
+    def patrol_rank(self, worth: float, unseen: float) -> float:
+        """As for travellers."""
+        return constant_rank(worth, unseen)
 
 
 class Prepared:

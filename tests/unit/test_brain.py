@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agents.risk.brain import Brain
 from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE
 from agents.risk.champion import Learning
-from agents.risk.features import EVIDENCE, TIMES
+from agents.risk.features import EVIDENCE, PATROL_LOOK, TIMES
 from agents.risk.profiles import Profiles
 from agents.risk.quarantine import Quarantine
 from agents.risk.reasons import REMAINDER
@@ -160,6 +160,22 @@ def test_a_flow_that_surges_speaks_for_an_item_once_finds_were_made_in_surges() 
     assert among.features[TIMES] == 2.0
     assert TIMES not in appraised.features
     assert appraised.among({}) is appraised
+
+
+def test_what_looks_at_flows_find_is_learnt_for_all_cargo_and_never_for_travellers() -> None:
+    brain = Brain(Profiles())
+    first = brain.appraise(parcel(1)).patrol_rank(5.0, 1.0)
+    of_travellers = brain.appraise(traveller(1)).patrol_rank(5.0, 1.0)
+    for number in range(60):
+        item = traveller(number) if number % 2 else parcel(number)
+        looked = {**brain.appraise(item).features, PATROL_LOOK: 1.0}
+        brain.fold(number, "k", lesson(brain, item, int(number % 4 < 2), features=looked))
+    model, features = brain.activation("express-cargo").model, brain.appraise(parcel(1)).features
+    assert model.log_odds({**features, PATROL_LOOK: 1.0}) == model.log_odds(features)
+    manifest = filtered(1, "manifests", "KRPUS-SEA", cargo=parcel(1).item.cargo)
+    assert brain.appraise(parcel(1)).patrol_rank(5.0, 1.0) > 2.0 * first
+    assert brain.appraise(manifest).patrol_rank(5.0, 1.0) == brain.appraise(parcel(1)).patrol_rank(5.0, 1.0)
+    assert brain.appraise(traveller(1)).patrol_rank(5.0, 1.0) == of_travellers
 
 
 def test_two_workers_that_fold_the_same_log_score_bit_for_bit_the_same() -> None:

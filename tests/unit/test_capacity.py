@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.identity import unit_hash
+from agents.risk.features import PATROL_LOOK, SURGE_LOOK
 from agents.selection import Selection
 from schemas.decisions import SelectionDecided
 from schemas.items import ItemFiltered, RiskHit
@@ -120,6 +121,8 @@ def test_surge_slots_keep_to_their_share_and_do_not_all_go_to_one_flow() -> None
     surge = [decision for decision in decisions if decision.layer == "surge"]
     newcomers = {flow for decision in surge for flow in decision.flows if flow.startswith("new")}
     assert len(newcomers) >= 12
+    marks = [(SURGE_LOOK in decision.features, PATROL_LOOK in decision.features) for decision in surge]
+    assert set(marks) == {(True, False), (False, True)}  # what a look finds is kept by its kind
     assert 0.05 < len(surge) / sum(decision.selected for decision in decisions[4000:]) < 0.2
     assert coverage(decisions[2000:]) == pytest.approx(0.02, rel=0.1)
 

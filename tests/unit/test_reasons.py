@@ -15,8 +15,8 @@ from agents.risk.challengers import MODELS
 from agents.risk.features import EVIDENCE, TIMES
 from agents.risk.profiles import Profiles
 from agents.risk.rates import OutcomeRates
-from agents.risk.reason_words import category_words, quantity_words, record_words
-from agents.risk.reasons import REMAINDER
+from agents.risk.reason_words import category_words, quantity_words, record_words, shown_record
+from agents.risk.reasons import REMAINDER, put_into_words
 from agents.risk.usual import UsualValue
 from schemas.inspections import ModelPromoted
 from schemas.items import ItemFiltered, PriorRecord, Stream
@@ -160,9 +160,20 @@ def test_the_words_are_those_of_the_border() -> None:
     )
     assert category_words("tariff=none*none") == "no duty rate stated, no duty regime stated"
     assert category_words("one-way=yes") == "a one-way journey"
-    assert record_words(2.7, 12.2) == ": 3 finds in 12 recent inspections"
-    assert record_words(0.0, 1.0) == ": no find in 1 recent inspection"
-    assert record_words(0.0, 0.2) == ""
+    assert record_words(*shown_record(2.7, 12.2)) == ": 3 finds in 12 recent inspections"
+    assert record_words(*shown_record(1.0, 1.0)) == ": 1 find in 1 recent inspection"
+    assert record_words(*shown_record(0.0, 0.2)) == ""
+
+
+def test_nobody_is_sent_where_inspections_found_nothing() -> None:
+    contributions = {"hs6=851712": 2.0, "route=HK*CN": 1.5, "carrier=HANJET": 1.0}
+    records = {"hs6=851712": (0.2, 2.9), "route=HK*CN": (1.0, 2.0), "carrier=HANJET": (0.0, 0.0)}
+    reasons = put_into_words(contributions, 3.0, parcel(1), records.__getitem__, UsualValue(), 5)
+    assert [(reason.text, reason.weight) for reason in reasons] == [
+        ("Departure from HK, origin CN: 1 find in 3 recent inspections", 1.5),
+        ("Carrier HANJET", 1.0),
+        ("Everything else about the item, and the base rate", 0.5),
+    ]
 
 
 def test_a_time_without_end_has_words_too() -> None:
