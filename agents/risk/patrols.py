@@ -27,7 +27,7 @@ _SHARPEST: Final = 1e-6
 _MIDDLES: Final = tuple(_LOWEST + _WIDTH * (i + 0.5) for i in range(_BINS))
 
 
-class Meaning:
+class Meaning(FadingTally):
     """What scores have meant: the share of finds of inspected items, a function that rises with the score.
 
     Lessons are counted in half units of log-odds, each with five imagined ones that the score is true of, and pooled
@@ -35,26 +35,19 @@ class Meaning:
     distribution function for sampling with incomplete information").
     """
 
-    __slots__ = ("_shares", "_tally", "_where")
+    __slots__ = ("_shares", "_where")
 
     def __init__(self) -> None:
-        self._tally = FadingTally(_BINS, _LESSONS)
+        super().__init__(_BINS, _LESSONS, _bin)
         self._shares: list[float] = []  # rising; empty when they must be made anew
         self._where: list[float] = []  # log-odds of each
 
-    @property
-    def lessons(self) -> int:
-        """How many were noted."""
-        return self._tally.lessons
-
     def note(self, score: float, label: int) -> None:
-        """Take in the score of an inspected item and what came out. Its number is `lessons` afterwards."""
-        self._tally.note(_bin(score), label)
+        super().note(score, label)
         self._shares = []
 
     def forget(self, score: float, label: int, number: int) -> None:
-        """Take a lesson out again that was a mistake, as far as it has not faded."""
-        self._tally.forget(_bin(score), label, number)
+        super().forget(score, label, number)
         self._shares = []
 
     def score_of(self, share: float) -> float:
@@ -72,9 +65,8 @@ class Meaning:
 
     def _pool(self) -> None:
         blocks: list[tuple[float, float, float, int]] = []  # finds, inspected, sum of log-odds, bins
-        tally = self._tally
         for i, middle in enumerate(_MIDDLES):
-            block = (tally.finds[i] + _IMAGINED * logistic(middle), tally.inspected[i] + _IMAGINED, middle, 1)
+            block = (self.finds[i] + _IMAGINED * logistic(middle), self.inspected[i] + _IMAGINED, middle, 1)
             while blocks and blocks[-1][0] * block[1] >= block[0] * blocks[-1][1]:
                 below = blocks.pop()
                 block = (below[0] + block[0], below[1] + block[1], below[2] + block[2], below[3] + block[3])
@@ -100,13 +92,17 @@ class Patrols:
 
     def rank(self, worth: float, unseen: float) -> float:
         """The score that a look competes as; `worth` in multiples of what such looks find, `unseen` 0 to 1."""
-        share = worth * (self.finds - CHANCE_FINDS) * unseen
+        share = _share(self.finds, worth, unseen)
         return self.meaning.score_of(share) if share > 0.0 else 0.0
 
 
 def constant_rank(worth: float, unseen: float) -> float:
     """The same for travellers: what decides about them does not change by itself (EU C-817/19)."""
-    return worth * (FINDS_AT_FIRST - CHANCE_FINDS) * unseen
+    return _share(FINDS_AT_FIRST, worth, unseen)
+
+
+def _share(finds: float, worth: float, unseen: float) -> float:
+    return worth * (finds - CHANCE_FINDS) * unseen
 
 
 def _bin(score: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from math import exp, log
 
 import msgspec
@@ -81,33 +82,37 @@ def twentieth(score: float) -> int:
 
 
 class FadingTally:
-    """Inspected items and finds by bin. Evidence halves every `half_life` lessons."""
+    """Inspected items and finds by the bin of their score. Evidence halves every `half_life` lessons."""
 
-    __slots__ = ("_fade", "finds", "inspected", "lessons")
+    __slots__ = ("_bin_of", "_fade", "finds", "inspected", "lessons")
 
-    def __init__(self, bins: int, half_life: float) -> None:
+    def __init__(self, bins: int, half_life: float, bin_of: Callable[[float], int]) -> None:
+        """`bin_of` is score -> bin, from 0 to `bins` - 1."""
+        self._bin_of = bin_of
         self._fade = log(2.0) / half_life
         self.inspected = [0.0] * bins
         self.finds = [0.0] * bins
         self.lessons = 0
 
-    def note(self, i: int, label: int) -> None:
-        """Count one in bin `i`. Its number is `lessons` afterwards."""
+    def note(self, score: float, label: int) -> None:
+        """Take in the score of an inspected item and what came out. Its number is `lessons` afterwards."""
         self.lessons += 1
         fade = exp(-self._fade)
         self.inspected = [held * fade for held in self.inspected]
         self.finds = [held * fade for held in self.finds]
+        i = self._bin_of(score)
         self.inspected[i] += 1.0
         self.finds[i] += label
 
-    def forget(self, i: int, label: int, number: int) -> None:
-        """Take one out again that was a mistake, as far as it has not faded."""
+    def forget(self, score: float, label: int, number: int) -> None:
+        """Take a lesson out again that was a mistake, as far as it has not faded."""
+        i = self._bin_of(score)
         left = exp(-self._fade * (self.lessons - number))
         self.inspected[i] = max(0.0, self.inspected[i] - left)
         self.finds[i] = max(0.0, self.finds[i] - left * label)
 
 
-class InspectedBand:
+class InspectedBand(FadingTally):
     """Where a score may be published as a probability: in those twentieths of its range that were inspected lately.
 
     Elsewhere scores overestimate 1.3 to 2.2 times, and nothing inspected there could say so. Within, the probability
@@ -115,28 +120,15 @@ class InspectedBand:
     halves every 500 lessons.
     """
 
-    __slots__ = ("_tally",)
+    __slots__ = ()
 
     def __init__(self) -> None:
-        self._tally = FadingTally(BINS, WINDOW)
-
-    @property
-    def lessons(self) -> int:
-        """How many were noted."""
-        return self._tally.lessons
-
-    def note(self, score: float, label: int) -> None:
-        """Take in the score of an inspected item and what came out. Its number is `lessons` afterwards."""
-        self._tally.note(twentieth(score), label)
-
-    def forget(self, score: float, label: int, number: int) -> None:
-        """Take a lesson out again that was a mistake, as far as it has not faded."""
-        self._tally.forget(twentieth(score), label, number)
+        super().__init__(BINS, WINDOW, twentieth)
 
     def probability(self, score: float) -> float | None:
         """The probability that goes with a score, None outside the band."""
         i = twentieth(score)
-        inspected = self._tally.inspected[i]
+        inspected = self.inspected[i]
         if inspected < _ENOUGH:
             return None
-        return (self._tally.finds[i] + 10.0 * score) / (inspected + 10.0)
+        return (self.finds[i] + 10.0 * score) / (inspected + 10.0)
