@@ -6,7 +6,7 @@ was delivered before a rebalance is forgotten: it will be delivered again, and a
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from faust.types import TP
@@ -14,7 +14,7 @@ from faust.types import TP
 
 @dataclass(slots=True)
 class _Partition:
-    waiting: deque[int] = field(default_factory=deque)
+    waiting: dict[int, int] = field(default_factory=dict)  # bytes by next offset, in the order of delivery
     done: set[int] = field(default_factory=set)
     follows: int | None = None
 
@@ -34,29 +34,29 @@ class Deliveries:
         self.committable.clear()
 
     def in_hand(self, topic: str) -> int:
-        """Batches of a topic that are delivered and not done."""
+        """Bytes of the batches of a topic that are delivered and not done."""
         return self._in_hand[topic]
 
     def read(self, tp: TP) -> int | None:
         """The offset after the last delivered batch; None when none was."""
         return self._partitions[tp].follows if tp in self._partitions else None
 
-    def deliver(self, tp: TP, next_offset: int) -> int | None:
-        """Note a batch as delivered; returns the offset after the one before it, None for the first."""
+    def deliver(self, tp: TP, next_offset: int, size: int) -> int | None:
+        """Note a batch of `size` bytes as delivered; returns the offset after the one before it, None for the first."""
         partition = self._partitions[tp]
         before, partition.follows = partition.follows, next_offset
-        partition.waiting.append(next_offset)
-        self._in_hand[tp.topic] += 1
+        partition.waiting[next_offset] = size
+        self._in_hand[tp.topic] += size
         return before
 
     def finish(self, tp: TP, next_offset: int) -> None:
         """Note a delivered batch as done; `committable` moves over all that are done without a gap."""
         partition = self._partitions[tp]
-        if next_offset not in partition.waiting:
+        if next_offset not in partition.waiting or next_offset in partition.done:
             return
         partition.done.add(next_offset)
-        self._in_hand[tp.topic] -= 1
-        while partition.waiting and partition.waiting[0] in partition.done:
-            first = partition.waiting.popleft()
+        self._in_hand[tp.topic] -= partition.waiting[next_offset]
+        while (first := next(iter(partition.waiting), None)) in partition.done:
+            del partition.waiting[first]
             partition.done.discard(first)
             self.committable[tp] = first

@@ -52,9 +52,9 @@ class Settings:
     batch_records: Annotated[
         int, Meta(ge=1, le=10_000, description="The most records of one partition that an agent gets as one batch.")
     ] = 500
-    buffered_batches: Annotated[
-        int, Meta(ge=2, le=1_000, description="Batches that may wait in front of each step before fetching pauses.")
-    ] = 4
+    buffered_bytes: Annotated[
+        int, Meta(ge=1024, description="Bytes of records that may wait in front of each step before fetching pauses.")
+    ] = 4_194_304
     commit_interval_s: Annotated[
         float, Meta(gt=0, le=60, description="Seconds between commits of consumed offsets.")
     ] = 1.0

@@ -29,6 +29,7 @@ from mode.utils.futures import notify
 from streams import metrics
 from streams.assignment import FewMove
 from streams.deliveries import Deliveries
+from streams.fetching import InFlight, Rests, skip
 from streams.producing import new_producer
 from streams.wire import Placed, Record
 from streams.wire import fetched as fetched_record
@@ -57,6 +58,8 @@ class RecordBatch:
     records: list[Record]
     follows: int | None
     epoch: int
+    bytes: int
+    """Of its values."""
 
     @property
     def first_offset(self) -> int:
@@ -68,25 +71,20 @@ class RecordBatch:
         """The offset to commit once this batch is done: that of its last record + 1."""
         return self.records[-1].offset + 1
 
-    @property
-    def bytes(self) -> int:
-        """Bytes of its values."""
-        return sum([len(record.value or b"") for record in self.records])
-
     def __len__(self) -> int:
         return len(self.records)
 
 
-def portions(records: list[Record]) -> Iterator[list[Record]]:
-    """The records of a fetch in order, in lists that end as soon as their values take `BATCH_BYTES`."""
+def portions(records: list[Record]) -> Iterator[tuple[list[Record], int]]:
+    """The records of a fetch in order, in lists that end as soon as they take `BATCH_BYTES`; with their bytes."""
     start = size = 0
     for place, record in enumerate(records, 1):
         size += len(record.value or b"")
         if size >= BATCH_BYTES:
-            yield records[start:place]
+            yield records[start:place], size
             start, size = place, 0
     if start < len(records):
-        yield records[start:]
+        yield records[start:], size
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +109,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The consumer thread, with fetch settings of our own and a poll that wakes when there is room again."""
 
     consumer: BatchConsumer
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._rests = Rests()
+        self._rests_epoch = -1
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         settings = self.consumer.settings
@@ -141,6 +144,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         """
         consumer = self._ensure_consumer()
         fetcher = consumer._fetcher
+        if not isinstance(fetcher._in_flight, InFlight):
+            fetcher._in_flight = InFlight(fetcher)
         fetcher._prefetch_backoff = 0.0  # what waits of one partition must not hold up the fetching of others
         deadline = monotonic() + wait_s
         while self.consumer.flow_active and self.consumer.room == room:
@@ -153,7 +158,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 fetched = await fetcher.fetched_records(
                     active, timeout=0, max_records=self.consumer.settings.batch_records
                 )
-            left = deadline - monotonic()
+            left = min(deadline - monotonic(), self._rested(consumer))
             if fetched or left <= 0:
                 return {TP(tp.topic, tp.partition): records for tp, records in fetched.items()}
             waiter = fetcher._create_fetch_waiter()
@@ -164,21 +169,31 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             waiter.result()  # raises what the coordinator could not do, such as a refused authorisation
         return {}
 
-    def skip(self, ahead: Mapping[TP, int], epoch: int) -> None:
-        """Read on from these offsets, unless the partitions have been assigned anew; called from the main thread."""
-        self._soon(self._skip, ahead, epoch)
+    def skip(self, ahead: Mapping[TP, int], behind: Sequence[TP], epoch: int) -> None:
+        """Read on from the offsets of `ahead`, and fetch what is `behind` at once; called from the main thread.
 
-    def _skip(self, ahead: Mapping[TP, int], epoch: int) -> None:
+        Nothing happens when the partitions have been assigned anew.
+        """
+        self._soon(self._skip, ahead, behind, epoch)
+
+    def _skip(self, ahead: Mapping[TP, int], behind: Sequence[TP], epoch: int) -> None:
         consumer = self._consumer
         if consumer is None or epoch != self.consumer.epoch:
             return
+        self._rested(consumer)
         held = consumer.assignment()
         for tp, offset in ahead.items():
             at = TopicPartition(tp.topic, tp.partition)
-            if at in held:
-                state = consumer._subscription.subscription.assignment.state_value(at)
-                if state.has_valid_position and state.position < offset:
-                    consumer.seek(at, offset)
+            if at in held and not self._rests.begin(consumer, at, offset):
+                skip(consumer, at, offset)
+        self._rests.end(consumer, [TopicPartition(tp.topic, tp.partition) for tp in behind])
+
+    def _rested(self, consumer: aiokafka.AIOKafkaConsumer) -> float:
+        """Have partitions fetched again that have rested; seconds until the next have."""
+        if self._rests_epoch != self.consumer.epoch:
+            self._rests_epoch = self.consumer.epoch
+            self._rests.forget(consumer)
+        return self._rests.end_due(consumer)
 
     def wake(self) -> None:
         """End a running poll at once; called from the main thread."""
@@ -350,18 +365,18 @@ class BatchConsumer(driver.Consumer):
             return
         fetched = await self._thread.call_thread(self._thread.poll, active, timeout, room)
         for tp, records in fetched.items():
-            for portion in portions(self._not_delivered(tp, records)):
+            for portion, size in portions(self._not_delivered(tp, records)):
                 if self.should_stop or not self.flow_active or epoch != self.epoch:
                     return  # a rebalance has begun: perform_seek will bring these again
                 self._on_its_way = tp
                 try:
-                    yield tp, self._to_message(tp, portion)
+                    yield tp, self._as_message(tp, portion, size)
                 finally:
                     self._on_its_way = None
 
     def _has_room_for(self, topic: str) -> bool:
         """Whether neither this topic's step nor one after it in this worker has enough to do."""
-        most, in_hand, later = self.settings.buffered_batches, self._deliveries.in_hand, self.leads_to.get(topic, ())
+        most, in_hand, later = self.settings.buffered_bytes, self._deliveries.in_hand, self.leads_to.get(topic, ())
         if in_hand(topic) >= most or any(in_hand(one) >= most for one in later):
             return False
         return not any(tp.topic in later for tp in self._behind)
@@ -389,7 +404,7 @@ class BatchConsumer(driver.Consumer):
         Only records that follow what was delivered before with nothing in between, and none during a rebalance: all
         others come out of the log, where these are as well.
         """
-        epoch, ahead = self.epoch, dict[TP, int]()
+        epoch, ahead, behind = self.epoch, dict[TP, int](), list[TP]()
         held = self._get_active_partitions()
         for one in placed:
             tp = TP(topic, one.partition)
@@ -399,24 +414,25 @@ class BatchConsumer(driver.Consumer):
             if following != one.offset or tp == self._on_its_way:
                 if following < end:  # else a fetch was quicker than the acknowledgement
                     self._behind[tp] = end
+                    behind.append(tp)
                 continue
             records = one.handed(topic)
-            for portion in portions(records):
+            for portion, size in portions(records):
                 if not self._flows or epoch != self.epoch:
                     return
-                message = self._to_message(tp, portion)
+                message = self._as_message(tp, portion, size)
                 ahead[tp] = records[-1].offset + 1
                 await self.callback(message)
                 self._read_offset[tp] = message.offset
                 metrics.child(metrics.handed_over, topic).inc(len(portion))
-        if ahead:
-            self._thread.skip(ahead, self.epoch)
+        if ahead or behind:
+            self._thread.skip(ahead, behind, self.epoch)
 
-    def _to_message(self, tp: TP, records: list[Record]) -> ConsumerMessage:
-        follows = self._deliveries.deliver(tp, records[-1].offset + 1)
+    def _as_message(self, tp: TP, records: list[Record], size: int) -> ConsumerMessage:
+        follows = self._deliveries.deliver(tp, records[-1].offset + 1, size)
         if tp in self._behind and records[-1].offset + 1 >= self._behind[tp]:
             del self._behind[tp]
-        batch = RecordBatch(tp.topic, tp.partition, records, follows, self.epoch)
+        batch = RecordBatch(tp.topic, tp.partition, records, follows, self.epoch, size)
         first = records[0]
         return ConsumerMessage(
             tp.topic,
@@ -442,8 +458,10 @@ class BatchConsumer(driver.Consumer):
         self._unacked_messages.discard(message)
         batch = message.value
         if isinstance(batch, RecordBatch) and batch.epoch in (self.epoch, self._draining):
+            in_hand, most = self._deliveries.in_hand, self.settings.buffered_bytes
+            was_full = in_hand(batch.topic) >= most
             self._deliveries.finish(TP(batch.topic, batch.partition), batch.next_offset)
-            if self._deliveries.in_hand(batch.topic) == self.settings.buffered_batches - 1:  # there is room again
+            if was_full and in_hand(batch.topic) < most:  # there is room again
                 self._open()
         notify(self._waiting_for_ack)
         return True

@@ -63,7 +63,7 @@ class MemoryLogs:
             records = self._parse(at, self._waiting.pop(at))
             for start in range(0, len(records), most):
                 part = records[start : start + most]
-                batches.append(RecordBatch(*at, part, self._read.get(at), 0))
+                batches.append(RecordBatch(*at, part, self._read.get(at), 0, 0))
                 self._read[at] = part[-1].offset + 1
         return batches
 
@@ -116,5 +116,5 @@ class MemoryLogs:
                 at = (topic, one.partition)
                 self._waiting.pop(at, None)  # of two batches of one partition the first took both
                 records = one.handed(topic)
-                self._handed.append(RecordBatch(*at, records, self._read.get(at), 0))
+                self._handed.append(RecordBatch(*at, records, self._read.get(at), 0, 0))
                 self._read[at] = records[-1].offset + 1

@@ -15,7 +15,7 @@ import pytest
 from agents.step import Arrival, Memory, Outcome, Output
 from schemas.marks import Upstream
 from streams import metrics
-from streams.app import build_app
+from streams.app import BorderApp, build_app
 from streams.settings import Settings
 from streams.wire import Outgoing
 from tests.integration.harbour import lodge, publisher, read_all
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.broker
 
 Create = Callable[[dict[str, int]], None]
 COUNT, FOREIGN, PARTITIONS = 400, 60, 3
+TOPICS = {"crossings": PARTITIONS, "tallies": PARTITIONS, "ledger": 1, "crossings-dlq": 1, "tallies-dlq": 1}
 
 
 class Ledger:
@@ -60,36 +61,38 @@ def handed(topic: str) -> float:
     return metrics.REGISTRY.get_sample_value("borderflow_handed_over_records_total", {"topic": topic}) or 0.0
 
 
+def two_steps(settings: Settings, ledger: Ledger) -> BorderApp:
+    """A worker that counts crossings and hands what it counted to the ledger."""
+    toy, tallies = toy_topology(settings.group), f"{settings.group}-tallies"
+    steps, decoders = (*toy.steps, ledger), {**toy.decoders, tallies: decoder(Tallied)}
+    return build_app(settings, dataclasses.replace(toy, steps=steps, decoders=decoders))
+
+
+async def produce_beside(settings: Settings, count: int) -> None:
+    """Another worker's tallies come between this one's."""
+    async with publisher(settings) as to:
+        for number in range(count):
+            mark = Upstream(topic="elsewhere", partition=0, offset=number)
+            value = msgspec.json.encode(Tallied("ELSEWHERE", number, 1, mark))
+            rows = [Outgoing(b"e", value, int(time.time() * 1000), [("ce_id", b"e")], at) for at in range(PARTITIONS)]
+            await to.publish(f"{settings.group}-tallies", rows)
+            await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize("foreign", [0, FOREIGN], ids=["alone", "beside another producer"])
 def test_every_record_of_the_log_is_decided_once_in_its_order(
     foreign: int, broker_settings: Settings, create_topics: Create
 ) -> None:
-    create_topics({"crossings": PARTITIONS, "tallies": PARTITIONS, "ledger": 1, "crossings-dlq": 1, "tallies-dlq": 1})
+    create_topics(TOPICS)
     group = broker_settings.group
     tallies, total = f"{group}-tallies", PARTITIONS * (COUNT + foreign)
     ledger = Ledger(group)
 
-    async def produce_beside() -> None:
-        """Another worker's tallies come between this one's."""
-        async with publisher(broker_settings) as to:
-            for number in range(foreign):
-                mark = Upstream(topic="elsewhere", partition=0, offset=number)
-                value = msgspec.json.encode(Tallied("ELSEWHERE", number, 1, mark))
-                rows = [
-                    Outgoing(b"e", value, int(time.time() * 1000), [("ce_id", b"e")], at) for at in range(PARTITIONS)
-                ]
-                await to.publish(tallies, rows)
-                await asyncio.sleep(0.02)
-
     async def scenario() -> list[Any]:
-        toy = toy_topology(group)
-        topology = dataclasses.replace(
-            toy, steps=(*toy.steps, ledger), decoders={**toy.decoders, tallies: decoder(Tallied)}
-        )
-        app = build_app(broker_settings, topology)
+        app = two_steps(broker_settings, ledger)
         await app.start()
         try:
-            beside = asyncio.create_task(produce_beside())
+            beside = asyncio.create_task(produce_beside(broker_settings, foreign))
             for start in range(0, COUNT, 20):
                 await lodge(broker_settings, 20, PARTITIONS, start=start)
             await beside
@@ -114,3 +117,35 @@ def test_every_record_of_the_log_is_decided_once_in_its_order(
     taken = handed(tallies) - before
     assert taken > (0 if foreign else 0.5 * total)
     assert taken <= PARTITIONS * COUNT, "what others produced comes out of the log"
+
+
+def test_a_partition_that_is_handed_over_rests_and_what_others_add_to_it_is_decided(
+    broker_settings: Settings, create_topics: Create
+) -> None:
+    create_topics(TOPICS)
+    ledger, rested = Ledger(broker_settings.group), set[int]()
+
+    async def scenario() -> None:
+        app = two_steps(broker_settings, ledger)
+        await app.start()
+        try:
+            resting = app.consumer._thread._rests._resting  # type: ignore[attr-defined]  # what the test is about
+            for start in range(0, COUNT, 20):
+                await lodge(broker_settings, 20, PARTITIONS, start=start)
+                rested.update(at.partition for at in resting)
+                if len(rested) == PARTITIONS:
+                    break
+            await produce_beside(broker_settings, 1)
+            for _ in range(100):
+                if sum(one.event.plate == "ELSEWHERE" for some in ledger.seen.values() for one in some) == PARTITIONS:
+                    break
+                await asyncio.sleep(0.1)
+        finally:
+            await app.stop()
+
+    asyncio.run(scenario())
+    assert rested == set(range(PARTITIONS))
+    for partition in range(PARTITIONS):
+        seen = ledger.seen[partition]
+        assert sum(one.event.plate == "ELSEWHERE" for one in seen) == 1
+        assert [one.offset for one in seen] == list(range(len(seen)))

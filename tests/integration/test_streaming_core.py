@@ -228,10 +228,10 @@ def test_a_rebuilt_state_equals_the_state_that_decided(broker_settings: Settings
 
             live, rebuilt, again = host(), host(), host()
             for start in range(0, 3502, 300):
-                await live.handle([RecordBatch(topic, 0, records[start : start + 300], start or None, 0)])
-            await rebuilt.handle([RecordBatch(topic, 0, records[3333:], None, 0)])
-            await again.handle([RecordBatch(topic, 0, records[3000:], None, 0)])
-            await again.handle([RecordBatch(topic, 0, records[2500:], None, 0)])  # delivered once more, and more of it
+                await live.handle([RecordBatch(topic, 0, records[start : start + 300], start or None, 0, 0)])
+            await rebuilt.handle([RecordBatch(topic, 0, records[3333:], None, 0, 0)])
+            await again.handle([RecordBatch(topic, 0, records[3000:], None, 0, 0)])
+            await again.handle([RecordBatch(topic, 0, records[2500:], None, 0, 0)])  # once more, and more
             at = (topic, 0)
             return live.states[at].state, rebuilt.states[at].state, again.states[at].state
 

@@ -32,7 +32,7 @@ def batch(topic: str, timestamps: list[int], partition: int = 77) -> RecordBatch
     records: list[Any] = parcels(len(timestamps), partition=partition)
     for record, at_ms in zip(records, timestamps, strict=True):
         record.timestamp = at_ms
-    return RecordBatch(topic, partition, records, -1, 0)
+    return RecordBatch(topic, partition, records, -1, 0, 0)
 
 
 def example(topic: str, name: str) -> Any:

@@ -170,7 +170,7 @@ def hosted(
 
 
 def batch(rows: list[Row], follows: int | None = None) -> RecordBatch:
-    return RecordBatch("screened", rows[0].partition, rows, follows, 0)  # type: ignore[arg-type]  # rows are records
+    return RecordBatch("screened", rows[0].partition, rows, follows, 0, 0)  # type: ignore[arg-type]  # rows are records
 
 
 def test_outputs_are_produced_topic_by_topic_in_the_order_of_the_step_and_dead_letters_last() -> None:

@@ -1,0 +1,81 @@
+"""What the worker's consumer adds to aiokafka's fetcher, which asks the brokers for every partition it holds.
+
+Two things (docs/adr/0018-rounds-and-handing-over.md): the fetcher is told when a fetch is back, and a partition whose
+records this worker produces all by itself rests, because fetching it only brings what was handed over already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import monotonic
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.structs import TopicPartition
+from mode.utils.futures import notify
+
+REST_S = 0.25
+"""A partition rests for so long after the latest record that was handed over: what others produce waits that long."""
+
+
+class InFlight(set[int]):
+    """The brokers that a fetch is under way to; lets the fetcher know when one is back.
+
+    aiokafka 0.14's fetcher, when a poll or a seek wakes it in the turn of its loop in which a fetch comes back, takes
+    that fetch to be under way still, asks for nothing, and looks again after 200 ms.
+    """
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        super().__init__(fetcher._in_flight)
+        self._fetcher = fetcher
+
+    def discard(self, node: object, /) -> None:
+        """A fetch is back: what to fetch next is worked out."""
+        super().discard(node)
+        notify(self._fetcher._wait_consume_future)
+
+
+class Rests:
+    """Partitions that are left out of fetches, until when, and the offset to read on from."""
+
+    def __init__(self) -> None:
+        self._resting: dict[TopicPartition, tuple[float, int]] = {}
+
+    def begin(self, consumer: AIOKafkaConsumer, at: TopicPartition, offset: int) -> bool:
+        """Let a partition rest, or rest on; False when other members of the group produce for it too.
+
+        They do when they hold partitions of its topic: the steps before it run wherever these do.
+        """
+        held = sum(one.topic == at.topic for one in consumer.assignment())
+        if held < len(consumer.partitions_for_topic(at.topic) or ()):
+            return False
+        if at not in self._resting:
+            consumer.pause(at)
+        self._resting[at] = (monotonic() + REST_S, offset)
+        return True
+
+    def end(self, consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
+        """Have these partitions fetched again."""
+        for at in partitions:
+            _, offset = self._resting.pop(at, (0.0, None))
+            if offset is not None and at in consumer.assignment():
+                skip(consumer, at, offset)
+                consumer.resume(at)
+
+    def end_due(self, consumer: AIOKafkaConsumer) -> float:
+        """End the rests that are over; seconds until the next one is, `REST_S` when none is left."""
+        now = monotonic()
+        self.end(consumer, [at for at, (until, _) in self._resting.items() if until <= now])
+        return min((until - now for until, _ in self._resting.values()), default=REST_S)
+
+    def forget(self, consumer: AIOKafkaConsumer) -> None:
+        """The partitions have been assigned anew: where each is read from is not for rests to say."""
+        consumer.resume(*(at for at in self._resting if at in consumer.assignment()))
+        self._resting.clear()
+
+
+def skip(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int) -> None:
+    """Read on from this offset, unless the consumer is past it."""
+    state = consumer._subscription.subscription.assignment.state_value(at)
+    if state.has_valid_position and state.position < offset:
+        consumer.seek(at, offset)

@@ -1,0 +1,59 @@
+"""aiokafka's fetcher asks again as soon as a fetch is back, whatever else wakes it in that turn of its loop."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.structs import TopicPartition
+
+from streams.fetching import InFlight
+
+HARBOUR = TopicPartition("manifests", 0)
+
+
+class Broker:
+    """A client of one broker whose answers come when the test says so."""
+
+    _metadata_max_age_ms = 30_000
+    cluster = SimpleNamespace(leader_for_partition=lambda tp: 1)
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.asked: asyncio.Queue[asyncio.Future[Any]] = asyncio.Queue()
+
+    async def send(self, node: int, request: Any) -> Any:
+        """A fetch."""
+        answer = self._loop.create_future()
+        await self.asked.put(answer)
+        return await answer
+
+
+async def asks_again(*, told: bool) -> bool:
+    """Whether a fetch follows one that came back in the same turn in which a poll woke the fetcher."""
+    broker, subscriptions = Broker(), SubscriptionState()
+    subscriptions.assign_from_user([HARBOUR])
+    subscriptions.seek(HARBOUR, 0)
+    fetcher = Fetcher(broker, subscriptions, fetcher_timeout=60.0)
+    if told:
+        fetcher._in_flight = InFlight(fetcher)
+    try:
+        answer = await asyncio.wait_for(broker.asked.get(), 5)
+        await asyncio.sleep(0)
+        fetcher._notify(fetcher._wait_consume_future)
+        answer.set_result(SimpleNamespace(topics=[], API_VERSION=4))
+        await asyncio.wait_for(broker.asked.get(), 0.5)
+    except TimeoutError:
+        return False
+    finally:
+        await fetcher.close()
+    return True
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["aiokafka 0.14 alone", "told when a fetch is back"])
+def test_the_next_fetch_does_not_wait_for_a_timeout(told: bool) -> None:
+    assert asyncio.run(asks_again(told=told)) is told
