@@ -7,6 +7,7 @@ records this worker produces all by itself rests, because fetching it only bring
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from time import monotonic
 
 from aiokafka import AIOKafkaConsumer
@@ -36,18 +37,20 @@ class InFlight(set[int]):
 
 
 class Rests:
-    """Partitions that are left out of fetches, until when, and the offset to read on from."""
+    """Partitions that are left out of fetches, until when, and the offset to read on from.
+
+    None rests where the group has other members, who produce for this one's partitions all the time.
+    """
 
     def __init__(self) -> None:
         self._resting: dict[TopicPartition, tuple[float, int]] = {}
+        self._alone: bool | None = None  # None: to be worked out for this assignment
 
     def begin(self, consumer: AIOKafkaConsumer, at: TopicPartition, offset: int) -> bool:
-        """Let a partition rest, or rest on; False when other members of the group produce for it too.
-
-        They do when they hold partitions of its topic: the steps before it run wherever these do.
-        """
-        held = sum(one.topic == at.topic for one in consumer.assignment())
-        if held < len(consumer.partitions_for_topic(at.topic) or ()):
+        """Let a partition rest, or rest on; False when none may."""
+        if self._alone is None:
+            self._alone = _holds_all(consumer)
+        if not self._alone:
             return False
         if at not in self._resting:
             consumer.pause(at)
@@ -63,15 +66,26 @@ class Rests:
                 consumer.resume(at)
 
     def end_due(self, consumer: AIOKafkaConsumer) -> float:
-        """End the rests that are over; seconds until the next one is, `REST_S` when none is left."""
+        """End the rests that are over; seconds until the next one is."""
         now = monotonic()
         self.end(consumer, [at for at, (until, _) in self._resting.items() if until <= now])
-        return min((until - now for until, _ in self._resting.values()), default=REST_S)
+        return min((until - now for until, _ in self._resting.values()), default=inf)
 
     def forget(self, consumer: AIOKafkaConsumer) -> None:
         """The partitions have been assigned anew: where each is read from is not for rests to say."""
         consumer.resume(*(at for at in self._resting if at in consumer.assignment()))
         self._resting.clear()
+        self._alone = None
+
+
+def _holds_all(consumer: AIOKafkaConsumer) -> bool:
+    """Whether a consumer has been assigned every partition of every topic that it subscribes to."""
+    held = consumer.assignment()
+    for topic in consumer.subscription():
+        partitions = consumer.partitions_for_topic(topic)
+        if not partitions or any(TopicPartition(topic, number) not in held for number in partitions):
+            return False
+    return True
 
 
 def skip(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int) -> None:
