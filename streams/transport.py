@@ -42,6 +42,9 @@ SCHEME = "borderflow"
 BATCH_BYTES = 262_144
 """A batch ends with the record that makes it so large: deciding it holds up the event loop for some 50 ms."""
 
+RECORD_BYTES = 100
+"""What a record counts for beside its value: it has a key and headers, and a flood of empty ones takes memory too."""
+
 _NO_GENERATION = -1
 
 
@@ -59,7 +62,7 @@ class RecordBatch:
     follows: int | None
     epoch: int
     bytes: int
-    """Of its values."""
+    """Of its values, and `RECORD_BYTES` for each record."""
 
     @property
     def first_offset(self) -> int:
@@ -79,7 +82,7 @@ def portions(records: list[Record]) -> Iterator[tuple[list[Record], int]]:
     """The records of a fetch in order, in lists that end as soon as they take `BATCH_BYTES`; with their bytes."""
     start = size = 0
     for place, record in enumerate(records, 1):
-        size += len(record.value or b"")
+        size += len(record.value or b"") + RECORD_BYTES
         if size >= BATCH_BYTES:
             yield records[start:place], size
             start, size = place, 0

@@ -21,7 +21,7 @@ from faust.types import TP
 from agents.step import Arrival, Outcome
 from streams.app import BorderApp, build_app
 from streams.settings import Settings
-from streams.transport import BatchConsumer
+from streams.transport import RECORD_BYTES, BatchConsumer
 from tests.integration.harbour import committed, lodge, read_all, tallies, worker
 from tests.integration.test_streaming_core import TOPICS, as_pairs, until, wait_for
 from tests.integration.toy import CountCrossings, Crossed, Tally, toy_app, toy_topology
@@ -29,8 +29,8 @@ from tests.integration.toy import CountCrossings, Crossed, Tally, toy_app, toy_t
 pytestmark = pytest.mark.broker
 
 Create = Callable[[dict[str, int]], None]
-RECORD = 64
-"""Bytes of a crossing, at most."""
+RECORD = 64 + RECORD_BYTES
+"""What a crossing counts for, at most."""
 
 
 class Slow(CountCrossings):

@@ -1,4 +1,4 @@
-"""aiokafka's fetcher asks again as soon as a fetch is back, whatever else wakes it in that turn of its loop."""
+"""What is fetched: again as soon as a fetch is back, and cut into batches that say what they weigh."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.structs import TopicPartition
 
 from streams.fetching import InFlight
+from streams.transport import BATCH_BYTES, RECORD_BYTES, portions
 
 HARBOUR = TopicPartition("manifests", 0)
 
@@ -57,3 +58,18 @@ async def asks_again(*, told: bool) -> bool:
 @pytest.mark.parametrize("told", [False, True], ids=["aiokafka 0.14 alone", "told when a fetch is back"])
 def test_the_next_fetch_does_not_wait_for_a_timeout(told: bool) -> None:
     assert asyncio.run(asks_again(told=told)) is told
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[0] * 9_000, [100_000] * 7, [1, BATCH_BYTES, 1], [500]],
+    ids=["empty", "large", "one too large", "one"],
+)
+def test_a_fetch_is_cut_into_batches_that_weigh_little_more_than_the_limit(sizes: list[int]) -> None:
+    records: list[Any] = [SimpleNamespace(value=b"x" * size or None) for size in sizes]
+    cut = list(portions(records))
+    assert [record for portion, _ in cut for record in portion] == records
+    for portion, size in cut:
+        assert size == sum(len(record.value or b"") + RECORD_BYTES for record in portion)
+    for portion, size in cut[:-1]:
+        assert size >= BATCH_BYTES > size - len(portion[-1].value or b"") - RECORD_BYTES
