@@ -13,7 +13,7 @@ import msgspec
 from agents.risk.activation import Activation, Mode
 from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE, Forgetful, Grove, Model, within_budget
 from agents.risk.champion import Champion, Learning, as_scored, bounded
-from agents.risk.features import EXACT, PATROL_LOOK, SURGE_LOOK, Description, describe
+from agents.risk.features import PATROL_LOOK, SURGE_LOOK, Description, describe
 from agents.risk.learner import logistic
 from agents.risk.patrols import Patrols, constant_rank
 from agents.risk.quarantine import Quarantine
@@ -282,7 +282,7 @@ class Brain:
         activation = mind.activation
         description = describe(filtered)
         if not self._exact:
-            description.levels = [level for level in description.levels if not level.startswith(EXACT)]
+            description = description.without_whole_declarations()
         log_odds, rates = activation.model.score(description)
         if activation.standing is None:
             learnt, finds = mind.labels, mind.surge_finds

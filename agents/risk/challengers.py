@@ -13,8 +13,8 @@ from math import log
 from typing import Any, Protocol
 
 from agents.identity import unit_hash
-from agents.risk.champion import RATE, Champion, Learning, as_scored, blank, weight_name
-from agents.risk.features import EVIDENCE, TIMES, Description
+from agents.risk.champion import Champion, Learning, as_scored, blank, weight_name
+from agents.risk.features import EVIDENCE, RATE, TIMES, Description
 
 CHAMPION = "linear"
 FORGETFUL = "forgetful"

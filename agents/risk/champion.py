@@ -12,12 +12,11 @@ from typing import Final
 
 import msgspec
 
-from agents.risk.features import FLOW, FLOW_KINDS, Description
+from agents.risk.features import FLOW, FLOW_KINDS, RATE, Description
 from agents.risk.learner import OnlineLogistic
 from agents.risk.moments import Scale
 from agents.risk.rates import OutcomeRates
 
-RATE: Final = "rate:"
 FLOW_RATES: Final = tuple(RATE + FLOW + kind for kind in FLOW_KINDS)
 
 
@@ -85,11 +84,9 @@ class Champion:
             if name in weights:
                 mean, per = known[name]
                 total += weights[name] * ((value - mean) * per)
-        for category, rate in zip(description.levels, rates, strict=True):
-            if rate != 0.0:
-                name = RATE + category.partition("=")[0]
-                if name in weights:
-                    total += weights[name] * rate
+        for name, rate in zip(description.rate_names, rates, strict=True):
+            if rate != 0.0 and name in weights:
+                total += weights[name] * rate
         return total, rates
 
     def adds(self, quantities: dict[str, float]) -> float:
@@ -124,11 +121,9 @@ class Champion:
         for name, value in description.quantities.items():
             if name in weights:
                 found[name] = weights[name] * self.scale.standard(name, value)
-        for category, rate in zip(description.levels, rates, strict=True):
-            if rate != 0.0:
-                name = RATE + category.partition("=")[0]
-                if name in weights:
-                    found[category] = found.get(category, 0.0) + weights[name] * rate
+        for name, category, rate in zip(description.rate_names, description.levels, rates, strict=True):
+            if rate != 0.0 and name in weights:
+                found[category] = found.get(category, 0.0) + weights[name] * rate
         return found
 
     def learn(self, features: dict[str, float], label: int, weight: float, day: float) -> float:

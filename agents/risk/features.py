@@ -14,7 +14,9 @@ journey, the kind of document and how long it is valid, and the booking.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import isfinite, log, log1p
+from typing import Final, NamedTuple
 
 from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, TravellerFacts
 
@@ -24,6 +26,8 @@ FEATURE_SCHEMA = 6
 EXACT = "hs6*route*tariff*kg"
 """The whole declaration to the gram: only a lodger who repeats himself meets his own past there."""
 EXACT_VALUE = "hs6*route*tariff*kg*value"
+RATE: Final = "rate:"
+"""What the features of outcome rates begin with."""
 FLOW = "flow:"
 """The last of the levels, if there is one: what takes the same way. What was found there lately is kept as evidence."""
 SURGE_LOOK = "surge-look"
@@ -41,30 +45,66 @@ TIMES, EVIDENCE = "log-flow-times", "flow-evidence"
 """Quantities that selection adds, because it knows the traffic of each flow (`FlowTraffic.quantities`)."""
 
 _HALF_OCTAVES = 2.0 / log(2.0)
+_LINES: Final = 8192
+"""Tariff lines on their routes whose words are kept, some 2 kB each."""
 MOST = 1e15
 """Amounts above it count as it: more than any declared value, kilograms or price."""
+
+
+def _rates(*kinds: str) -> tuple[str, ...]:
+    return tuple(RATE + kind for kind in kinds)
+
+
+_CARGO_LEVELS = (
+    "hs4", "hs6", "hs2*mass", "hs4*mass", "hs6*mass", "hs4*origin", "hs6*origin", "hs6*route", "hs6*tariff",
+    "route*tariff*mass", "hs6*route*tariff", "hs6*route*tariff*mass", EXACT, EXACT_VALUE, "hs6*origin*carrier",
+    "hs6*origin*control-point", "consignee", "shipper",
+)  # fmt: skip
+_CONSIGNMENT_RATES = _rates(*_CARGO_LEVELS, FLOW + FLOW_KINDS[0])
+_LOADED_RATES = _rates(*_CARGO_LEVELS, "hs6*loading", FLOW + FLOW_KINDS[0])
+_PARCEL_RATES = _rates(*_CARGO_LEVELS, FLOW + FLOW_KINDS[1])
+_LOADED_PARCEL_RATES = _rates(*_CARGO_LEVELS, "hs6*loading", FLOW + FLOW_KINDS[1])
+_TRAVELLER_RATES = _rates(
+    "embarkation", "agency", "agency*embarkation", "agency*payment", "agency*booked", "embarkation*payment",
+    "agency*embarkation*payment", "agency*embarkation*booked", "agency*embarkation*carrier",
+    "agency*embarkation*control-point", "journey-start*agency", FLOW + FLOW_KINDS[2],
+)  # fmt: skip
 
 
 class Description:
     """The features of one item, in a fixed order; `quantities` by name, all finite.
 
+    `rate_names` are the features that the outcome rates of the `levels` go by, in their order.
     `flows` are what its traffic is counted by at a control point (`agents/risk/flows.py`): first all of
     its kind at this control point, last what takes the same way, which is the last of the levels too.
     """
 
-    __slots__ = ("attributes", "flows", "levels", "quantities")
+    __slots__ = ("attributes", "flows", "levels", "quantities", "rate_names")
 
     def __init__(
-        self, attributes: list[str], levels: list[str], quantities: dict[str, float], flows: tuple[str, ...]
+        self,
+        attributes: list[str],
+        levels: list[str],
+        rate_names: tuple[str, ...],
+        quantities: dict[str, float],
+        flows: tuple[str, ...],
     ) -> None:
         self.attributes = attributes
         self.levels = levels
+        self.rate_names = rate_names
         self.quantities = quantities
         self.flows = flows
 
     def among(self, traffic: dict[str, float]) -> Description:
         """The same item with what its traffic says."""
-        return Description(self.attributes, self.levels, self.quantities | traffic, self.flows)
+        return Description(self.attributes, self.levels, self.rate_names, self.quantities | traffic, self.flows)
+
+    def without_whole_declarations(self) -> Description:
+        """The same item without the levels at which only an exact repetition meets its past."""
+        kept = [(level, name) for level, name in zip(self.levels, self.rate_names, strict=True)
+                if not level.startswith(EXACT)]  # fmt: skip
+        levels, names = [level for level, _ in kept], tuple(name for _, name in kept)
+        return Description(self.attributes, levels, names, self.quantities, self.flows)
 
 
 def describe(filtered: ItemFiltered) -> Description:
@@ -76,7 +116,7 @@ def describe(filtered: ItemFiltered) -> Description:
     elif item.traveller is not None:
         description = _traveller(item.traveller, item.control_point, quantities)
     else:
-        description = Description([], [], quantities, ())
+        description = Description([], [], (), quantities, ())
     attributes = description.attributes
     if item.prior.inspections:
         _record("record", item.prior, quantities)
@@ -103,12 +143,6 @@ def mass_band(kilograms: float) -> str:
 
 def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, float]) -> Description:
     goods = cargo.goods
-    hs6 = goods.hs6[:6]
-    hs4 = hs6[:4]
-    hs2 = hs6[:2]
-    origin = goods.origin
-    departure = cargo.departure
-    regime = goods.duty_regime or "none"
     mass = goods.net_mass_kg if goods.net_mass_kg is not None else goods.gross_mass_kg
     value = goods.value_usd
     duty = goods.duty_rate_percent
@@ -126,56 +160,48 @@ def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, 
     if goods.packages > 1:
         quantities["log-packages"] = log(goods.packages)
     band = mass_band(mass)
-    # `route` is departure and origin together, `tariff` the duty rate and regime together.
-    crossed = hs6 + "*" + origin
-    route = departure + "*" + origin
-    tariff = rate + "*" + regime
-    way = hs6 + "*" + route
-    full = way + "*" + tariff
-    declared = f"{full}*{mass:g}"
-    banded = "*" + band
+    said = _declared(goods.hs6[:6], goods.origin, cargo.departure, rate, goods.duty_regime or "none")
+    crossed = said.crossed
+    declared = f"{said.full}*{mass:g}"
+    consignee, shipper = "consignee=" + cargo.consignee, "shipper=" + cargo.shipper
+    hs6_mass = said.hs6_mass + band
+    here = f"hs6*origin*control-point={crossed}*{point}"
     attributes = [
-        "hs2=" + hs2,
-        "hs4=" + hs4,
-        "hs6=" + hs6,
-        "departure=" + departure,
-        "origin=" + origin,
-        "duty=" + rate,
-        "regime=" + regime,
-        "route=" + route,
-        "tariff=" + tariff,
+        *said.attributes,
         "mass=" + band,
-        "hs6*origin=" + crossed,
-        "hs6*mass=" + hs6 + banded,
+        said.hs6_origin,
+        hs6_mass,
         "carrier=" + cargo.carrier,
         "control-point=" + point,
-        "consignee=" + cargo.consignee,
-        "shipper=" + cargo.shipper,
+        consignee,
+        shipper,
     ]
     levels = [
-        "hs4=" + hs4,
-        "hs6=" + hs6,
-        "hs2*mass=" + hs2 + banded,
-        "hs4*mass=" + hs4 + banded,
-        "hs6*mass=" + hs6 + banded,
-        "hs4*origin=" + hs4 + "*" + origin,
-        "hs6*origin=" + crossed,
-        "hs6*route=" + way,
-        "hs6*tariff=" + hs6 + "*" + tariff,
-        "route*tariff*mass=" + route + "*" + tariff + banded,
-        "hs6*route*tariff=" + full,
-        "hs6*route*tariff*mass=" + full + banded,
+        said.hs4,
+        said.hs6,
+        said.hs2_mass + band,
+        said.hs4_mass + band,
+        hs6_mass,
+        *said.places,
+        said.route_tariff_mass + band,
+        said.hs6_route_tariff,
+        said.hs6_route_tariff_mass + band,
         EXACT + "=" + declared,
         f"{EXACT_VALUE}={declared}*{value:g}",
-        "hs6*origin*carrier=" + crossed + "*" + cargo.carrier,
-        "hs6*origin*control-point=" + crossed + "*" + point,
-        "consignee=" + cargo.consignee,
-        "shipper=" + cargo.shipper,
+        f"hs6*origin*carrier={crossed}*{cargo.carrier}",
+        here,
+        consignee,
+        shipper,
     ]
     loading = cargo.port_of_loading
+    names = _PARCEL_RATES
+    if manifest:
+        names = _CONSIGNMENT_RATES if loading is None else _LOADED_RATES
+    elif loading is not None:
+        names = _LOADED_PARCEL_RATES
     if loading is not None:
         attributes.append("loading=" + loading)
-        levels.append("hs6*loading=" + hs6 + "*" + loading)
+        levels.append(f"{said.hs6_loading}{loading}")
     if cargo.declarant is not None:
         attributes.append("declarant=" + cargo.declarant)
     if cargo.platform is not None:
@@ -193,7 +219,65 @@ def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, 
     else:
         flow = f"{FLOW}{FLOW_KINDS[1]}={loaded}*{cargo.carrier}"
     levels.append(flow)
-    return Description(attributes, levels, quantities, (f"hs6*origin*control-point={crossed}*{point}", flow))
+    return Description(attributes, levels, names, quantities, (here, flow))
+
+
+class _Declared(NamedTuple):
+    """What features say of a tariff line on its route: ready, or up to where the mass band or a place follows."""
+
+    crossed: str
+    full: str
+    attributes: tuple[str, ...]
+    hs4: str
+    hs6: str
+    hs6_origin: str
+    places: tuple[str, ...]
+    hs6_route_tariff: str
+    hs2_mass: str
+    hs4_mass: str
+    hs6_mass: str
+    route_tariff_mass: str
+    hs6_route_tariff_mass: str
+    hs6_loading: str
+
+
+@lru_cache(maxsize=_LINES)
+def _declared(hs6: str, origin: str, departure: str, rate: str, regime: str) -> _Declared:
+    """Kept, because traffic repeats itself: with the strings their hashes are kept, by which weights are found."""
+    hs4, hs2 = hs6[:4], hs6[:2]
+    # `route` is departure and origin together, `tariff` the duty rate and regime together.
+    crossed = f"{hs6}*{origin}"
+    route = f"{departure}*{origin}"
+    tariff = f"{rate}*{regime}"
+    way = f"{hs6}*{route}"
+    full = f"{way}*{tariff}"
+    hs4_said, hs6_said, hs6_origin = f"hs4={hs4}", f"hs6={hs6}", f"hs6*origin={crossed}"
+    return _Declared(
+        crossed=crossed,
+        full=full,
+        attributes=(
+            f"hs2={hs2}",
+            hs4_said,
+            hs6_said,
+            f"departure={departure}",
+            f"origin={origin}",
+            f"duty={rate}",
+            f"regime={regime}",
+            f"route={route}",
+            f"tariff={tariff}",
+        ),
+        hs4=hs4_said,
+        hs6=hs6_said,
+        hs6_origin=hs6_origin,
+        places=(f"hs4*origin={hs4}*{origin}", hs6_origin, f"hs6*route={way}", f"hs6*tariff={hs6}*{tariff}"),
+        hs6_route_tariff=f"hs6*route*tariff={full}",
+        hs2_mass=f"hs2*mass={hs2}*",
+        hs4_mass=f"hs4*mass={hs4}*",
+        hs6_mass=f"hs6*mass={hs6}*",
+        route_tariff_mass=f"route*tariff*mass={route}*{tariff}*",
+        hs6_route_tariff_mass=f"hs6*route*tariff*mass={full}*",
+        hs6_loading=f"hs6*loading={hs6}*",
+    )
 
 
 def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, float]) -> Description:
@@ -241,7 +325,8 @@ def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, floa
     ]
     flow = f"{FLOW}{FLOW_KINDS[2]}={pair}*{point}*{traveller.carrier}"
     levels.append(flow)
-    return Description(attributes, levels, quantities, (f"agency*embarkation*control-point={pair}*{point}", flow))
+    flows = (f"agency*embarkation*control-point={pair}*{point}", flow)
+    return Description(attributes, levels, _TRAVELLER_RATES, quantities, flows)
 
 
 def _record(prefix: str, prior: PriorRecord, quantities: dict[str, float]) -> None:

@@ -61,6 +61,14 @@ MOST_EVIDENCE: Final = 20.0
 """Of a surge, to the model: there is no more to be said by then."""
 
 
+class Windows(NamedTuple):
+    """A moment, in days since the epoch, and how many days of recent traffic and of the norm were seen by then."""
+
+    now: float
+    recent_days: float
+    norm_days: float
+
+
 class FlowTraffic:
     """Arrivals and inspections by flow. When flows and days come to more than `capacity` entries, the norm is taken
     over fewer days: memory is bounded, whatever is lodged."""
@@ -78,15 +86,24 @@ class FlowTraffic:
     def __len__(self) -> int:
         return len(self._flows)
 
-    def promise(self, flows: tuple[str, ...], at: datetime, patrol_days: float) -> Promise:
+    def windows(self, at: datetime) -> Windows | None:
+        """What was seen until an item comes; None before the first item."""
+        if self._first is None:
+            return None
+        now = at.timestamp() / _DAY
+        today, first = self._days[-1][0], self._first
+        seen = max(now - first, today - first, 0.0)
+        recent_days = min(now - today + RECENT_DAYS if now > today else RECENT_DAYS, seen) + 0.25
+        return Windows(now, recent_days, min(float(NORM_DAYS), seen) + 0.25)
+
+    def promise(self, flows: tuple[str, ...], seen: Windows | None, patrol_days: float) -> Promise:
         """What speaks for a look at an item: the first of its flows, the widest, may surge; the last may be unseen.
 
         A flow that was looked at `patrol_days` ago has regained 63% of what looking at it is worth.
         """
-        if self._first is None:
+        if seen is None:
             return NOTHING
-        now = at.timestamp() / _DAY
-        recent_days, norm_days = self._windows(now)
+        now, recent_days, norm_days = seen
         recent, spent, norm, _ = self._flows.get(flows[0], _NOBODY)
         surging = 0.0
         arrived, usual = _counted(recent, norm, recent_days, norm_days)
@@ -99,14 +116,14 @@ class FlowTraffic:
         unseen = min(daily, BUSY) / BUSY * (1.0 - exp(-since / patrol_days))
         return Promise(surging, unseen, arrived / usual)
 
-    def quantities(self, flows: tuple[str, ...], at: datetime) -> dict[str, float]:
+    def quantities(self, flows: tuple[str, ...], seen: Windows | None) -> dict[str, float]:
         """What an item's narrowest flow says to the model: its recent traffic over its norm, and how surely it surges.
 
         0 for a flow that comes as ever or less than that; nothing before the first item.
         """
-        if self._first is None or not flows:
+        if seen is None or not flows:
             return {}
-        recent_days, norm_days = self._windows(at.timestamp() / _DAY)
+        _, recent_days, norm_days = seen
         recent, _, norm, _ = self._flows.get(flows[-1], _NOBODY)
         arrived, usual = _counted(recent, norm, recent_days, norm_days)
         if arrived <= usual:
@@ -140,13 +157,6 @@ class FlowTraffic:
                 held[_NORM] += 1.0
             if decision.selected and moment > held[_LOOKED]:
                 held[_LOOKED] = moment
-
-    def _windows(self, now: float) -> tuple[float, float]:
-        """How many days of recent traffic and of the norm were seen."""
-        today, first = self._days[-1][0], self._first or 0.0
-        seen = max(now - first, today - first, 0.0)
-        recent_days = min(now - today + RECENT_DAYS if now > today else RECENT_DAYS, seen) + 0.25
-        return recent_days, min(float(NORM_DAYS), seen) + 0.25
 
     def _begin(self, day: int) -> None:
         before = self._days[-1][0] if self._days else day

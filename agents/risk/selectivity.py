@@ -14,11 +14,11 @@ from agents.risk import layers
 from agents.risk.alerts import STEP
 from agents.risk.control_point import ControlPointState
 from agents.risk.features import PATROL_LOOK, SURGE_LOOK
-from agents.risk.flows import FlowTraffic
+from agents.risk.flows import FlowTraffic, Windows
 from agents.risk.learner import logistic
 from agents.risk.policy import Policy
 from schemas.decisions import Lane, Layer, Reason, SelectionDecided
-from schemas.items import CriterionHit, ItemFiltered, ItemScreened, RiskHit
+from schemas.items import CriterionHit, ItemFiltered, RiskHit
 from schemas.marks import Upstream
 
 REASONS = 5
@@ -103,7 +103,8 @@ class Selectivity:
     ) -> SelectionDecided:
         """Decide one item as its control point stands. Changes nothing: the decision is folded afterwards."""
         item, account, flows = filtered.item, held.account, appraisal.flows
-        appraisal = appraisal.among(traffic.quantities(flows, item.lodged_at))
+        seen = traffic.windows(item.lodged_at)
+        appraisal = appraisal.among(traffic.quantities(flows, seen))
         ordered = layers.mandatory_hits(item.hits) if item.hits else []
         direct: list[CriterionHit] = []
         boosts: list[CriterionHit] = []
@@ -127,7 +128,7 @@ class Selectivity:
             layer = layer or "criteria"
         surge, times = 0.0, 0.0
         if flows and not filtered.auto_cleared and account.within_quota("surge", self._surge_share):
-            surge, times = self._worth(held, traffic, appraisal, item)
+            surge, times = self._worth(held, traffic, appraisal, seen)
         offender = False
         bar = account.score_bar()
         everything = self._everything_until is not None and item.lodged_at < self._everything_until
@@ -216,14 +217,14 @@ class Selectivity:
         )
 
     def _worth(
-        self, held: ControlPointState, traffic: FlowTraffic, appraisal: Appraisal, item: ItemScreened
+        self, held: ControlPointState, traffic: FlowTraffic, appraisal: Appraisal, seen: Windows | None
     ) -> tuple[float, float]:
         """What a look at an item for its flows is worth, as a score, and how many times its norm the flow is.
 
         0 times where the look is worth it because nobody looked for long. Such looks take a part of the share at most.
         """
         rule, flows = self._surge, appraisal.flows
-        promise = traffic.promise(flows, item.lodged_at, rule.patrol_days)
+        promise = traffic.promise(flows, seen, rule.patrol_days)
         patrol = appraisal.patrol_rank(rule.patrol_worth, promise.unseen)
         surge = rule.worth * appraisal.surge_finds * promise.surging
         if surge > patrol:

@@ -60,7 +60,7 @@ class Tally:
 
 
 class Activity:
-    """The items of one subject, in the order of event time. `tally` exists once they are many."""
+    """The items of one subject with several, in the order of event time. `tally` exists once they are many."""
 
     __slots__ = ("entries", "tally")
 
@@ -175,7 +175,7 @@ class SubjectWindows:
     def __init__(self, horizon_ms: int) -> None:
         self.horizon_ms = horizon_ms
         self.watermark_ms = 0
-        self._subjects: dict[str, Activity] = {}
+        self._subjects: dict[str, Activity | Entry] = {}  # most have one item: that alone
         self._lodged: dict[str, tuple[int, ...]] = {}
         self._places: dict[str, str] = {}
         self._swept_ms = 0
@@ -190,7 +190,7 @@ class SubjectWindows:
             if at_ms - self._swept_ms > self.horizon_ms >> 2:
                 self._swept_ms = at_ms
                 seen_after = at_ms - self.horizon_ms
-                self._subjects = {k: v for k, v in self._subjects.items() if v.entries[-1][0] > seen_after}
+                self._subjects = {k: v for k, v in self._subjects.items() if _latest_ms(v) > seen_after}
                 self._lodged = {k: v for k, v in self._lodged.items() if max(v[::2]) > seen_after}
 
     def highest_revision(self, item_id: str) -> int | None:
@@ -225,12 +225,18 @@ class SubjectWindows:
                 earlier_ms = max(visible[::2])
         entry: Entry = (at_ms, item_id, cents, shipper, self._places.setdefault(place, place), below)
         activity = self._subjects.get(subject)
-        if activity is None or activity.entries[-1][0] <= seen_after:
-            self._subjects[subject] = Activity(entry)
+        if activity is None or _latest_ms(activity) <= seen_after:
+            self._subjects[subject] = entry
             return _alone(cents, shipper, below)
+        if isinstance(activity, tuple):
+            activity = self._subjects[subject] = Activity(activity)
         if earlier_ms is None or activity.move(entry, earlier_ms):
             activity.insert(entry)
         return activity.figures(seen_after)
+
+
+def _latest_ms(held: Activity | Entry) -> int:
+    return held[0] if isinstance(held, tuple) else held.entries[-1][0]
 
 
 def _pairs(flat: tuple[int, ...]) -> list[tuple[int, int]]:

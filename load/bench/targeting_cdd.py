@@ -24,7 +24,7 @@ from agents.identity import unit_hash
 from agents.loop import Loop, Sent
 from agents.risk.brain import Brain
 from agents.risk.criteria import CriteriaBook
-from agents.risk.features import EXACT, describe
+from agents.risk.features import describe
 from agents.risk.policy import ControlPointPolicy, Policy
 from agents.risk.profiles import Profiles
 from agents.risk.quarantine import Quarantine
@@ -95,7 +95,7 @@ class Shelf:
                 for filtered in desk.screen(lodged):
                     item, description = filtered.item, describe(filtered)
                     if not exact:
-                        description.levels = [one for one in description.levels if not one.startswith(EXACT)]
+                        description = description.without_whole_declarations()
                     day = item.lodged_at.timestamp() / DAY
                     made.append(Example(item.item_id, day, item.control_point, description))
                 return made

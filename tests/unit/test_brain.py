@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agents.risk.brain import Brain
 from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE
 from agents.risk.champion import Learning
-from agents.risk.features import EVIDENCE, PATROL_LOOK, TIMES
+from agents.risk.features import EVIDENCE, EXACT, PATROL_LOOK, RATE, TIMES, describe
 from agents.risk.profiles import Profiles
 from agents.risk.quarantine import Quarantine
 from agents.risk.reasons import REMAINDER
@@ -138,6 +138,21 @@ def taught(items: int = 120, **settings: Any) -> Brain:
         heading = "851712" if number % 3 else "240220"
         brain.fold(number, "k", lesson(brain, parcel(number, heading), int(heading == "240220")))
     return brain
+
+
+@pytest.mark.parametrize("stream", ["express-cargo", "manifests", "passengers"])
+@pytest.mark.parametrize("loading", [None, "CNSHA"])
+def test_the_outcome_rate_of_every_level_goes_by_the_kind_of_its_category(stream: Stream, loading: str | None) -> None:
+    item = traveller() if stream == "passengers" else parcel()
+    screened = msgspec.structs.replace(item.item, stream=stream)
+    if screened.cargo is not None:
+        cargo = msgspec.structs.replace(screened.cargo, port_of_loading=loading)
+        screened = msgspec.structs.replace(screened, cargo=cargo)
+    described = describe(msgspec.structs.replace(item, item=screened))
+    assert [RATE + level.partition("=")[0] for level in described.levels] == list(described.rate_names)
+    kept = described.without_whole_declarations()
+    assert [RATE + level.partition("=")[0] for level in kept.levels] == list(kept.rate_names)
+    assert [level for level in described.levels if not level.startswith(EXACT)] == kept.levels
 
 
 def test_what_was_found_before_is_ranked_above_what_was_clear() -> None:

@@ -40,37 +40,42 @@ def test_new_traffic_surges_and_what_comes_as_ever_does_not() -> None:
     busy = steady("as-ever", 6, 20.0)
     new = [(18.0 + n / 6.0, "new", False) for n in range(12)]
     traffic, now = observed(busy + new), DAWN + timedelta(days=20)
-    assert traffic.promise(("as-ever",), now, 15.0).surging < 0.01
-    assert traffic.promise(("new",), now, 15.0).surging > 0.9
-    assert traffic.promise(("never-seen",), now, 15.0).surging < 0.01
+    assert traffic.promise(("as-ever",), traffic.windows(now), 15.0).surging < 0.01
+    assert traffic.promise(("new",), traffic.windows(now), 15.0).surging > 0.9
+    assert traffic.promise(("never-seen",), traffic.windows(now), 15.0).surging < 0.01
 
 
 def test_the_model_is_told_how_far_the_narrowest_flow_stands_above_its_norm() -> None:
     busy, now = steady("as-ever", 6, 20.0), DAWN + timedelta(days=20)
     traffic = observed(busy + [(18.0 + n / 6.0, "new", False) for n in range(12)])
-    as_ever, new = (traffic.quantities(("new", flow), now) for flow in ("as-ever", "new"))
+    as_ever, new = (traffic.quantities(("new", flow), traffic.windows(now)) for flow in ("as-ever", "new"))
     assert as_ever[TIMES] < 0.3
     assert as_ever[EVIDENCE] < 0.5
     assert new[TIMES] > log(5.0)
     assert 10.0 < new[EVIDENCE] <= MOST_EVIDENCE
-    assert traffic.quantities((), now) == FlowTraffic().quantities(("new",), now) == {}
+    assert traffic.quantities((), traffic.windows(now)) == {}
+    nothing = FlowTraffic()
+    assert nothing.quantities(("new",), nothing.windows(now)) == {}
 
 
 def test_a_surge_that_was_looked_at_in_vain_is_worth_less() -> None:
     busy, now = steady("as-ever", 6, 20.0), DAWN + timedelta(days=20)
     new = [(18.0 + n / 6.0, "new", n < 3) for n in range(12)]
-    assert 0.4 < observed(busy + new).promise(("new",), now, 15.0).surging < 0.6
+    traffic = observed(busy + new)
+    assert 0.4 < traffic.promise(("new",), traffic.windows(now), 15.0).surging < 0.6
 
 
 def test_a_busy_flow_is_due_again_some_time_after_a_look_and_a_small_one_less() -> None:
     traffic = observed([*steady("busy", 4, 28.0, (27.0,)), *steady("unseen", 4, 28.0), *steady("small", 1, 28.0)])
     now = DAWN + timedelta(days=28)
-    unseen, busy, small = (traffic.promise((flow,), now, 15.0).unseen for flow in ("unseen", "busy", "small"))
+    unseen, busy, small = (
+        traffic.promise((flow,), traffic.windows(now), 15.0).unseen for flow in ("unseen", "busy", "small")
+    )
     assert 0.8 < unseen <= 1.0
     assert busy < 0.1
     assert small == pytest.approx(unseen / 3.0, rel=0.1)
     later = DAWN + timedelta(days=42)
-    assert traffic.promise(("busy",), later, 15.0).unseen > 5.0 * busy
+    assert traffic.promise(("busy",), traffic.windows(later), 15.0).unseen > 5.0 * busy
 
 
 def test_one_find_in_a_flow_speaks_at_once_some_clear_results_end_it_and_time_fades_it() -> None:
