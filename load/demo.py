@@ -33,7 +33,7 @@ from load.demo_feed import Feed
 from load.demo_summary import failures, print_report
 from load.demo_view import DemoSnapshot, plain_line, screen
 from load.desk import Lodged
-from load.driver import Driver
+from load.driver import LINGER_S, Driver
 from load.inspectors import Inspector
 from load.ledger import Ledger
 from load.truth import Truth
@@ -56,8 +56,6 @@ PICTURE = (110, 32)
 DRAIN_S = 30.0
 ARCHIVE_S = 3600.0
 """Seconds that writing the archive may take; it stops by itself when something is wrong."""
-LINGER_S = 0.02
-"""Lodgers wait so long to fill a batch. The embedded broker's cost of a fetch grows with the batches that it holds."""
 PARTITIONS = 2
 """Partitions of a topic on the embedded broker, for each worker; fewer and fuller batches, as above."""
 CONSOLE_S = 30.0

@@ -30,6 +30,8 @@ from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted
 from schemas.lodgements import ExpressConsignmentLodged, ManifestLodged
 
+LINGER_S = 0.02
+"""How long lodgers wait to fill a batch: what a fetch costs the embedded broker grows with the batches it holds."""
 TICK_S = 0.005
 LONGEST_TURN_S = 0.02
 """A driver that is behind lets its senders and readers run after so long, instead of catching up first."""

@@ -82,6 +82,11 @@ def answers_kafka(host: str, port: int, timeout_s: float = 0.5) -> bool:
     return len(head) == 8 and struct.unpack(">ii", head)[1] == 7
 
 
+def broker_threads(cores: int) -> int:
+    """How many threads the broker gets: half of the cores, so that it does not push the workers beside it aside."""
+    return max(1, cores // 2)
+
+
 class EmbeddedBroker:
     """The embedded broker as a context manager; `.bootstrap` is `127.0.0.1:PORT` once started.
 
@@ -208,7 +213,11 @@ class EmbeddedBroker:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=self._work,
-                    env={"RUST_LOG": "warn", "PATH": os.environ.get("PATH", "")},
+                    env={
+                        "RUST_LOG": "warn",
+                        "PATH": os.environ.get("PATH", ""),
+                        "TOKIO_WORKER_THREADS": str(broker_threads(len(os.sched_getaffinity(0)))),
+                    },
                     preexec_fn=_die_with_parent(os.getpid()),
                 )
         except OSError as error:

@@ -19,6 +19,7 @@ from streams.embedded import (
     EmbeddedBroker,
     answers_kafka,
     broker_binary,
+    broker_threads,
 )
 from streams.settings import Settings
 from streams.topics import create_topics, describe_topics, differences
@@ -26,6 +27,13 @@ from streams.topics import create_topics, describe_topics, differences
 pytestmark = pytest.mark.broker
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_half_of_the_cores_are_left_to_the_workers() -> None:
+    assert [broker_threads(cores) for cores in (1, 2, 3, 8)] == [1, 1, 1, 4]
+    with EmbeddedBroker() as broker:
+        told = Path(f"/proc/{broker.pid}/environ").read_bytes().split(b"\0")
+    assert f"TOKIO_WORKER_THREADS={broker_threads(len(os.sched_getaffinity(0)))}".encode() in told
 
 
 def gone(pid: int, within_s: float = 5) -> bool:
