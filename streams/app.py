@@ -29,6 +29,7 @@ from agents.step import Step
 from schemas import codec
 from streams import metrics
 from streams.broadcast import Follow, Followers
+from streams.collector import look_rarely
 from streams.deadletter import DeadLetterLimit
 from streams.hosting import StepHost, run_agent
 from streams.knowledge_metrics import KnowledgeCollector
@@ -52,10 +53,6 @@ waiting for the batch in hand might never end; it is not committed, so the next 
 
 IMPORTED_LATER = ("river.drift", "river.tree")
 """What agents import with their first label."""
-
-COLLECT = (5_000, 5, 2_000)
-"""How rarely the cycle collector looks: states are large and hold no cycles, and the default costs 8% of an item. Each
-look at what is new is short: looking at 100,000 new objects at once held alerts up for 50 ms, three times in 20 s."""
 
 SWITCH_S = 0.02
 """How long the thread that decides may keep the interpreter when the consumer's thread wants it. It gives it up by
@@ -108,7 +105,7 @@ class BorderWorker(faust.Worker):
 
     def __init__(self, app: BorderApp, **options: Any) -> None:
         configure_logging(app.borderflow_settings.log_level)
-        gc.set_threshold(*COLLECT)
+        look_rarely()
         sys.setswitchinterval(SWITCH_S)
         super().__init__(app, **{**options, "override_logging": False, "redirect_stdouts": False, "quiet": True})
         self.spinner = None  # it writes to the terminal, and control characters to a file

@@ -29,8 +29,9 @@ from streams.archive.policies import PolicyShelf
 from streams.archive.redeliveries import Marks
 from streams.archive.rows import Archived, Row, RowReader
 from streams.archive.writing import write_chunk
+from streams.partitioning import partition_of
 from streams.policies import built_in_policy, load_policy
-from streams.replay.engine import LODGEMENTS, partition_of
+from streams.replay.engine import LODGEMENTS
 from streams.wire import cloud_event, rfc3339
 
 CHUNK: Final = timedelta(minutes=5)

@@ -25,6 +25,7 @@ from agents.risk.profiles import Profiles
 from agents.step import Arrival
 from schemas.codec import ce_type_of, codec_for, encode
 from schemas.items import ItemFiltered
+from streams.collector import look_rarely
 from streams.replay.engine import Choosing, Front, Written, written
 
 AHEAD: Final = 8
@@ -167,6 +168,7 @@ def _receive(pipe: Connection, replies: SimpleQueue[bytes | None]) -> None:
 def _serve(pipe: Connection, policy: Policy, since_ms: int) -> None:
     """The process beside: it ends when the other does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    look_rarely()
     choosing = Choosing(policy, Brain(Profiles()))
     lesson_of = codec_for("labelled-examples").decode
     reader = msgspec.msgpack.Decoder(_Items | _Lesson | _States)

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
-from kafka.partitioner.default import murmur2
 
 from agents.filtering import Filtering
 from agents.risk.brain import Brain
@@ -28,15 +26,10 @@ from agents.screening import Screening
 from agents.selection import Selection
 from agents.step import Arrival, Outcome, Output
 from schemas.codec import encode
+from streams.partitioning import partition_of
 
 LODGEMENTS: Final = ("manifests", "express-cargo", "passengers")
 KNOWLEDGE: Final = ("criteria", "risk-information", "labelled-examples")
-
-
-@lru_cache(maxsize=200_000)
-def partition_of(key: str, partitions: int) -> int:
-    """The partition of a key, as Kafka's own clients spread them."""
-    return (int(murmur2(key.encode())) & 0x7FFFFFFF) % partitions
 
 
 class Written(NamedTuple):

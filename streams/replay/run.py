@@ -23,6 +23,7 @@ from schemas.codec import Undecodable, codec_for
 from streams.archive.layout import ArchiveError
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
+from streams.collector import look_rarely
 from streams.replay.engine import KNOWLEDGE, Decider, Written
 from streams.replay.history import Place, happened
 from streams.wire import Decode, header, sent_ms
@@ -106,6 +107,7 @@ class Replay:
         plan, batch = self._plan, list[Arrival[Any]]()
         if self.manifest.complete:
             return self.manifest
+        look_rarely()
         began: tuple[float, int] | None = None
         for one in happened(self._reader, self._positions, plan.warm_ms, plan.until_ms):
             record = one.record

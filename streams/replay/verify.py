@@ -11,6 +11,7 @@ from agents.risk.policy import Policy
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.views import connect
+from streams.collector import look_rarely
 from streams.replay.expected import Index
 from streams.replay.findings import Findings
 from streams.replay.verify_chain import check_filtering, check_screening
@@ -31,6 +32,7 @@ def verify(
     The last two are checked over the whole archive whatever `since_ms` says, because their state has no shorter
     beginning; without the key they are left out. Raises `ArchiveError` that names the file and the place.
     """
+    look_rarely()
     shelf = PolicyShelf(reader.catalogue.root)
 
     @cache

@@ -22,7 +22,7 @@ from agents.step import Arrival, Output
 from schemas.decisions import Reason, SelectionDecided
 from schemas.items import ItemFiltered
 from schemas.knowledge import CriterionPublished
-from streams.replay.engine import partition_of
+from streams.partitioning import partition_of
 from streams.simulate.candidates import Candidate
 
 FROM_THE_BEGINNING = "1970-01-01T00:00:00Z"

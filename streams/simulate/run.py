@@ -16,6 +16,7 @@ from schemas.codec import Undecodable, codec_for
 from streams.archive.layout import ArchiveError
 from streams.archive.reading import ArchiveReader
 from streams.archive.views import connect
+from streams.collector import look_rarely
 from streams.replay.history import happened, positions_from
 from streams.simulate.assessing import Record
 from streams.simulate.candidates import Candidate, of_same_draws
@@ -57,6 +58,7 @@ def simulate(
     reader: ArchiveReader, question: Question, folder: Path, *, noticed: Callable[[int], None] = lambda count: None
 ) -> Simulated:
     """Decide the span with every candidate, into files in `folder`, and assess. Raises `ArchiveError`."""
+    look_rarely()
     candidates = list(question.candidates)
     partitions = max(reader.catalogue.partitions("screened"), default=0) + 1
     simulation = Simulation(candidates, partitions, learns=question.model is None)

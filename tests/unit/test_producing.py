@@ -12,7 +12,8 @@ from aiokafka.structs import RecordMetadata, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.producing import Publisher, RecordTooLargeError, UnknownTopicError, partition_of
+from streams.partitioning import partition_of
+from streams.producing import Publisher, RecordTooLargeError, UnknownTopicError
 from streams.recordbatch import RecordBatchBuilder, encoded
 from streams.wire import Headers, Outgoing, Placed, Stamp, cloud_event
 

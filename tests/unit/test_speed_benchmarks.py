@@ -20,7 +20,7 @@ from load.bench.throughput import BY_CONTROL_POINT, CONTROL_POINT_PARTITIONS, su
 from load.geography import AIR_POINT, EXPRESS_POINTS, PASSENGER_POINTS, SEA_POINTS
 from schemas.codec import decode
 from streams.metrics import REGISTRY, observe_all
-from streams.producing import partition_of
+from streams.partitioning import partition_of
 
 
 @pytest.fixture(scope="module")

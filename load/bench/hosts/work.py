@@ -19,8 +19,8 @@ from agents.step import Arrival
 from load.bench.deciders import deciders
 from load.bench.knowledge import read_knowledge
 from schemas.codec import ce_type_of, codec_for, encode
+from streams.partitioning import partition_of
 from streams.policies import load_policy
-from streams.producing import partition_of
 from streams.wire import cloud_event, milliseconds, rfc3339
 
 INPUTS = ("manifests", "express-cargo", "passengers", "screened", "filtered")
