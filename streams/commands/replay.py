@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import tempfile
@@ -124,8 +125,9 @@ def replay(
         float, Parameter(help="Days before --since that are decided, to have states, and not written.")
     ] = 36.0,
     processes: Annotated[
-        Literal[1, 2], Parameter(help="2: selection in a process beside, on a second core; writes the same bytes.")
-    ] = 1,
+        Literal[1, 2] | None,
+        Parameter(help="2: selection in a process beside; the same bytes. At full speed 2 where there are two cores."),
+    ] = None,
     folder: Annotated[
         Path | None, Parameter(name="--dir", help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
     ] = None,
@@ -140,8 +142,11 @@ def replay(
     settings = Settings.from_environment()
     since_ms, until_ms = span_of(since, until)
     factor = _factor(speed)
-    if processes > 1 and to == "topics":
+    if processes == 2 and to == "topics":
         raise CommandRefusedError("--processes: a replay to topics takes one")
+    if processes is None:
+        in_two = factor is None and to == "files" and len(os.sched_getaffinity(0)) > 1
+        processes = 2 if in_two else 1
     try:
         with archive_of(source, settings, folder) as reader:
             if check:
