@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 
-_NEW, _YOUNG, _ALL = 5_000, 5, 2_000
+_NEW, _YOUNG, _ALL = 5_000, 5, 20_000
 """New objects to look at at once; such looks until those that stayed are looked at again; those until all are."""
 
 
