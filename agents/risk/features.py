@@ -60,10 +60,12 @@ _CARGO_LEVELS = (
     "route*tariff*mass", "hs6*route*tariff", "hs6*route*tariff*mass", EXACT, EXACT_VALUE, "hs6*origin*carrier",
     "hs6*origin*control-point", "consignee", "shipper",
 )  # fmt: skip
-_CONSIGNMENT_RATES = _rates(*_CARGO_LEVELS, FLOW + FLOW_KINDS[0])
-_LOADED_RATES = _rates(*_CARGO_LEVELS, "hs6*loading", FLOW + FLOW_KINDS[0])
-_PARCEL_RATES = _rates(*_CARGO_LEVELS, FLOW + FLOW_KINDS[1])
-_LOADED_PARCEL_RATES = _rates(*_CARGO_LEVELS, "hs6*loading", FLOW + FLOW_KINDS[1])
+_CARGO_RATES = {
+    (manifest, loaded): _rates(*_CARGO_LEVELS, *(("hs6*loading",) if loaded else ()), FLOW + FLOW_KINDS[not manifest])
+    for manifest in (True, False)
+    for loaded in (True, False)
+}
+"""By whether it is a consignment of a manifest and whether its port of loading is known."""
 _TRAVELLER_RATES = _rates(
     "embarkation", "agency", "agency*embarkation", "agency*payment", "agency*booked", "embarkation*payment",
     "agency*embarkation*payment", "agency*embarkation*booked", "agency*embarkation*carrier",
@@ -194,11 +196,6 @@ def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, 
         shipper,
     ]
     loading = cargo.port_of_loading
-    names = _PARCEL_RATES
-    if manifest:
-        names = _CONSIGNMENT_RATES if loading is None else _LOADED_RATES
-    elif loading is not None:
-        names = _LOADED_PARCEL_RATES
     if loading is not None:
         attributes.append("loading=" + loading)
         levels.append(f"{said.hs6_loading}{loading}")
@@ -219,7 +216,7 @@ def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, 
     else:
         flow = f"{FLOW}{FLOW_KINDS[1]}={loaded}*{cargo.carrier}"
     levels.append(flow)
-    return Description(attributes, levels, names, quantities, (here, flow))
+    return Description(attributes, levels, _CARGO_RATES[manifest, loading is not None], quantities, (here, flow))
 
 
 class _Declared(NamedTuple):

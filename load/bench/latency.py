@@ -83,7 +83,7 @@ def measure(
     highest: float | None,
     workers: int,
     partitions: int,
-    linger_s: float = LINGER_S,
+    linger_s: float,
 ) -> dict[str, Any]:
     """The highest sustainable rate of so many workers, and the latencies at shares of it."""
     names = [f"worker-{number}" for number in range(workers)]
