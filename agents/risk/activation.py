@@ -37,6 +37,11 @@ class Activation:
         return self._models[self.name] if self.standing is None else self.standing
 
     @property
+    def following(self) -> str | None:
+        """The name of what decides and follows the log; None while what decides stands still."""
+        return self.name if self.standing is None else None
+
+    @property
     def versions(self) -> tuple[int, ...]:
         """What a rollback may name."""
         return (0, *self._kept)

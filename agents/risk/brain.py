@@ -6,6 +6,7 @@ after the last record folded: any decision can be scored again by folding to its
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 import msgspec
@@ -33,7 +34,6 @@ DEFAULT_ACTIVATION: dict[Stream, Mode] = {
 _DAY = 86400.0
 _SEEN = 200_000
 _CORRECTABLE = 50_000
-_ALONE: tuple[str, ...] = (CHAMPION,)
 _IN_ORDER: tuple[str, ...] = (FORGETFUL, GROVE, CHAMPION)
 SURGE_LOOKS = 80.0
 """Latest looks at surges over which their share of finds is kept."""
@@ -139,8 +139,8 @@ class Learnt(msgspec.Struct, frozen=True, gc=False):
     """What stands of one decision in the models, so that it can be taken back.
 
     `held` lessons moved nothing. `rates_day` is the day that the rates stood at, `number` the lesson's place in the
-    inspected band, `meant` that in the meaning of scores, `compared` that in the standings (0 when challengers did not
-    see it), `gradients` are by model.
+    inspected band, `meant` that in the meaning of scores, `compared` that in the standings (0 when challengers were not
+    scored on it). `gradients` are by model, in the order in which they learn, 0 for one that did not.
     """
 
     result_id: str
@@ -175,9 +175,10 @@ class StreamMind:
         self.surge_finds = _FINDS_AT_FIRST
 
     def learn(self, event: OutcomeLearned, *, new: bool = True) -> Learnt:
-        """Score with every model, then let every model learn. Challengers read the champion's rates: they go first.
+        """Within the challengers' budget score with every model, then let every model learn.
 
-        `new` is whether the item's declared value has not been noted yet.
+        Outside of it the champion learns, and what was promoted to follow the log. Challengers read the champion's
+        rates: they go first. `new` is whether the item's declared value has not been noted yet.
         """
         features, label = bounded(event.features), event.label
         day = event.inspected_at.timestamp() / _DAY
@@ -189,12 +190,18 @@ class StreamMind:
         self.patrols.learn(score, label, patrol=features.pop(PATROL_LOOK, 0.0) > 0.0)
         if new:
             self.usual.note(features)
-        compared, names = 0, _ALONE
+        compared = 0
+        taught: Collection[str | None] = (CHAMPION, self.activation.following)
         if within_budget(event.stream, self.labels):
             for name, model in self.models.items():
                 self.prequential[name].note(model.log_odds(features), label)
-            compared, names = self.prequential[CHAMPION].lessons, _IN_ORDER
-        gradients = tuple([self.models[name].learn(features, label, event.weight, day) for name in names])
+            compared, taught = self.prequential[CHAMPION].lessons, self.models.keys()
+        gradients = tuple(
+            [
+                self.models[name].learn(features, label, event.weight, day) if name in taught else 0.0
+                for name in _IN_ORDER
+            ]
+        )
         return Learnt(
             result_id=event.result_id,
             label=label,
@@ -216,7 +223,7 @@ class StreamMind:
         self.band.forget(wrong.score, wrong.label, wrong.number)
         self.patrols.meaning.forget(wrong.score, wrong.label, wrong.meant)
         self.labels -= 1
-        for name, gradient in zip(_IN_ORDER if wrong.compared else _ALONE, wrong.gradients, strict=True):
+        for name, gradient in zip(_IN_ORDER, wrong.gradients, strict=True):
             self.models[name].unlearn(features, wrong.label, wrong.weight, gradient, wrong.rates_day)
         if wrong.compared:
             for book in self.prequential.values():

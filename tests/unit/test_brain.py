@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.risk.brain import Brain
-from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE
+from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE, WARM, Forgetful, Grove
 from agents.risk.champion import Learning
 from agents.risk.features import EVIDENCE, EXACT, PATROL_LOOK, RATE, TIMES, describe
 from agents.risk.profiles import Profiles
@@ -331,6 +331,32 @@ def test_challengers_are_scored_on_the_lessons_that_the_champion_is_scored_on() 
     ranking = standings[CHAMPION].ranking
     assert ranking is not None
     assert ranking > 0.9
+
+
+@pytest.mark.parametrize(("promoted", "model"), [(FORGETFUL, Forgetful), (GROVE, Grove)])
+def test_what_was_promoted_to_follow_the_log_learns_every_lesson_also_beyond_the_budget_of_challengers(
+    promoted: str, model: type[Forgetful | Grove], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brain = taught(WARM)
+    lessons: list[float] = []
+    learn = model.learn
+    monkeypatch.setattr(model, "learn", lambda self, *told: (lessons.append(told[-1]), learn(self, *told))[1])
+
+    def teach(start: int) -> int:
+        lessons.clear()
+        for number in range(start, start + 40):
+            brain.fold(number, "k", lesson(brain, parcel(number), number % 2))
+        return len(lessons)
+
+    told = [ModelPromoted(stream="express-cargo", model=promoted, by="analyst", at=NOW),
+            ModelFrozen(stream="express-cargo", by="analyst", at=NOW),
+            ModelRolledBack(stream="express-cargo", to_version=0, by="analyst", at=NOW)]  # fmt: skip
+    learnt = [teach(WARM)]
+    for after, event in enumerate(told, 1):
+        brain.fold(WARM + after * 40 + after - 1, "k", event)
+        learnt.append(teach(WARM + after * 40 + after))
+    assert learnt[1] == 40
+    assert all(few < 10 for few in (learnt[0], *learnt[2:]))  # a challenger, and what stands still: 5%
 
 
 def test_a_promoted_grove_decides_and_explains() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from agents.risk.brain import Brain
-from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE
+from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE, WARM, within_budget
 from agents.risk.champion import Champion
 from agents.risk.profiles import Profiles
 from agents.risk.quarantine import Quarantine
 from agents.risk.rates import OutcomeRates
-from schemas.inspections import OutcomeLearned
+from schemas.inspections import ModelPromoted, OutcomeLearned
 from schemas.items import PriorRecord
 from tests.unit.test_brain import NOW, lesson, parcel
 
@@ -68,6 +68,19 @@ def test_undo_within_a_minute_leaves_the_model_as_if_nothing_had_been_filed(mode
     assert scores(brain, model) == pytest.approx(before, abs=0.02)  # full categories come back but for a trace
     assert prior(brain, 207) == known
     assert brain._minds["express-cargo"].labels == labels
+
+
+def test_undo_of_a_lesson_beyond_the_budget_of_challengers_is_taken_from_the_one_that_was_promoted() -> None:
+    brain, at = history(WARM)
+    brain.fold(at, "k", ModelPromoted(stream="express-cargo", model=FORGETFUL, by="analyst", at=NOW))
+    assert not within_budget("express-cargo", WARM + 1)
+    last = NOW + timedelta(hours=at - 1)
+    mistake = lesson(brain, parcel(907, PLAIN), 1, weight=1.5, inspected_at=last)
+    before = scores(brain, FORGETFUL)
+    brain.fold(at + 1, "k", mistake)
+    assert max(abs(one - other) for one, other in zip(scores(brain, FORGETFUL), before, strict=True)) > 1.0
+    brain.fold(at + 2, "k", withdrawn(mistake))
+    assert scores(brain, FORGETFUL) == pytest.approx(before, abs=0.02)
 
 
 def test_undo_after_others_were_learnt_takes_most_of_it_back_and_never_overshoots() -> None:
