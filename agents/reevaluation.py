@@ -101,7 +101,7 @@ class ReEvaluationState:
             lane=decision.lane,
             criteria=decision.criteria,
             flows=decision.flows,
-            score=decision.score,
+            score=decision.score if decision.unboosted is None else decision.unboosted,
             features=alert.features,
             propensity=decision.propensity,
             exploration_rate=decision.exploration_rate,

@@ -123,8 +123,9 @@ class Selection:
                 outcome.refusals.append(_no_score(arrival))
                 continue
             held = state.control_point(item.control_point)
-            decision = self._selectivity.decide(held, state.traffic, filtered, appraisal, upstream)
             at_ms = milliseconds(item.lodged_at)
+            held.advance(at_ms)
+            decision = self._selectivity.decide(held, state.traffic, filtered, appraisal, upstream)
             outcome.outputs.append(
                 Output("decisions", item.control_point, decision, decision.decision_id, at_ms, arrival.partition)
             )

@@ -29,11 +29,12 @@ class Reason(Fact, frozen=True, kw_only=True):
 class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=True, kw_only=True):
     """The decision on one item. `decision_id` is equal after any redelivery: a hash of the origin and the step.
 
-    `score` ranks within its stream (logistic of the model's log-odds and of the criteria that boost). `probability`
-    is published only inside the inspected band, where scores are calibrated. `layers` are all that would have
-    selected the item by themselves, `layer` the first of them, which did. `threshold` is what the score had to reach
-    at this control point at that moment; `surge` is what a look at the item's flow is worth, in the measure of the
-    score, and `surge_threshold` what that had to reach (0 when there was no such slot).
+    `score` ranks within its stream (logistic of the model's log-odds and of the criteria that boost); where criteria
+    boosted it, `unboosted` is the model's own. `probability` is published only inside the inspected band, where scores
+    are calibrated. `layers` are all that would have selected the item by themselves, `layer` the first of them, which
+    did. `threshold` is what the score had to reach at this control point at that moment; `surge` is what a look at the
+    item's flow is worth, in the measure of the score, and `surge_threshold` what that had to reach (0 when there was
+    no such slot).
 
     `exploration_rate` is the probability with which the uniform draw alone selects this item, whatever its score:
     the audit sample is the items with `exploration` among their `layers`, each with that inclusion probability.
@@ -60,6 +61,7 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     layer: Layer | None = None
     layers: tuple[Layer, ...] = ()
     score: float
+    unboosted: float | None = None
     probability: Fraction | None = None
     surge: float = 0.0
     threshold: float

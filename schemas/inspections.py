@@ -70,11 +70,11 @@ class InspectionWithdrawn(Fact, tag_field="event", tag="InspectionWithdrawn", fr
 class OutcomeLearned(Fact, tag_field="event", tag="OutcomeLearned", frozen=True, kw_only=True):
     """One labelled example, in the one log that every worker folds. The log's offset is the model version.
 
-    `features` are those that were scored. `label` is 1 for a seizure or irregularity. `weight` scales the lesson
-    (severity); `layers`, `propensity` and `exploration_rate` are the decision's. `corrects` names the earlier
-    `result_id` of this decision, whose lesson is taken back before this one is learnt (exactly in the profiles, as
-    docs/models.md says in the models). With `corrects` and an outcome that teaches nothing
-    (`not-inspected`, `passed-on`) the earlier lesson is taken back and nothing is put in its place.
+    `features` are those that were scored, `score` the model's own, without what criteria added. `label` is 1 for a
+    seizure or irregularity. `weight` scales the lesson (severity); `layers`, `propensity` and `exploration_rate` are
+    the decision's. `corrects` names the earlier `result_id` of this decision, whose lesson is taken back before this
+    one is learnt (exactly in the profiles, as docs/models.md says in the models). With `corrects` and an outcome that
+    teaches nothing (`not-inspected`, `passed-on`) the earlier lesson is taken back and nothing is put in its place.
     """
 
     decision_id: Id

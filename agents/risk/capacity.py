@@ -163,8 +163,26 @@ class CapacityAccount:
                 return max(ranked // 4, enough)
         return ranked
 
+    def advance(self, at_ms: int) -> None:
+        """Forget what is too old for an item of this event time; of an account that is empty then, the balance too.
+
+        Before it is decided, not after: what was decided before an office closed for months is in no horizon, and an
+        account that was rebuilt must stand as the one that lived.
+        """
+        if at_ms <= self._latest_ms:
+            return
+        self._latest_ms = at_ms
+        self.oldest_ms = oldest = at_ms - self._horizon_ms
+        seen = self.seen
+        if seen and seen[0][0] < oldest:
+            while seen and seen[0][0] < oldest:
+                self._leave()
+            if not seen:
+                self.balance = 0.0
+
     def fold(self, decision: SelectionDecided, at_ms: int) -> None:
         """Take in one decision of this control point. `at_ms` is the item's event time."""
+        self.advance(at_ms)
         self.balance = decision.balance
         layer = decision.layer
         rank = NO_RANK
@@ -177,10 +195,7 @@ class CapacityAccount:
             self.picks[layer] = self.picks.get(layer, 0) + 1
             if layer not in BY_RANK:
                 self.taken += 1
-        if at_ms > self._latest_ms:
-            self._latest_ms = at_ms
-        self.oldest_ms = oldest = self._latest_ms - self._horizon_ms
-        while len(seen) > self._limit or (seen[0][0] < oldest and len(seen) > 1):
+        if len(seen) > self._limit:
             self._leave()
         if decision.window:
             self._rank_latest(decision.window)

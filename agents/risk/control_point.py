@@ -93,19 +93,24 @@ class ControlPointState:
             book = self.lanes[stream] = LaneBook(self._policy, stream)
         return book
 
+    def advance(self, at_ms: int) -> None:
+        """Forget what is too old for an item of this event time, before it is decided."""
+        self.account.advance(at_ms)
+        if self.account.oldest_ms > self._front_ms:
+            self._forget()
+
     def fold(self, decision: SelectionDecided, at_ms: int) -> list[msgspec.Struct] | None:
         """Take in one decision; reports of the window that it closed, None when it closed none.
 
         While everything is inspected (`cold_start.everything_until`) the account stands still.
         """
+        self.advance(at_ms)
         if decision.exploration_rate < 1.0:
             self.account.fold(decision, at_ms)
         if decision.selected:
             self.lanes_of(decision.stream).fold(decision, at_ms)
             if decision.layer == "surge":
                 self.surge_picks.fold(decision.flows[:1], at_ms)
-            self._forget()
-        elif self.account.oldest_ms > self._front_ms:
             self._forget()
         return self.coverage.fold(decision, at_ms)
 

@@ -11,8 +11,8 @@ speaks:
   the last look, up to a share of the flow's traffic, so that every busy flow is sampled within a known time.
 
 Counts are of whole days of event time, over windows and not decayed: what was decided before the longest window plays
-no part, so a state that is rebuilt from the horizon of `decisions` equals the one that decided. State changes only by
-`observe`, from decisions as they were published.
+no part, so a state that is rebuilt from the horizon of `decisions` (`LEAST_HORIZON_DAYS`) says what the one that
+decided says. State changes only by `observe`, from decisions as they were published.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from schemas.decisions import SelectionDecided
 RECENT_DAYS: Final = 3
 SPENT_DAYS: Final = 12
 NORM_DAYS: Final = 30
+LEAST_HORIZON_DAYS: Final = NORM_DAYS + 1
+"""What a rebuilt state must have read: days are whole, and the last one is not over."""
 SPENT_WEIGHT: Final = 0.3
 """A surge that was looked at three times is worth half; one in which something was found is the model's by then."""
 SURGE_ODDS: Final = 7.0
@@ -71,7 +73,8 @@ class Windows(NamedTuple):
 
 class FlowTraffic:
     """Arrivals and inspections by flow. When flows and days come to more than `capacity` entries, the norm is taken
-    over fewer days: memory is bounded, whatever is lodged."""
+    over fewer days, and within the one that is left new flows are not counted: memory is bounded, whatever is lodged.
+    """
 
     __slots__ = ("_capacity", "_days", "_entries", "_first", "_flows")
 
@@ -136,13 +139,15 @@ class FlowTraffic:
         day = int(moment)
         if not self._days or day > self._days[-1][0]:
             self._begin(day)
-            if self._first is None or day - NORM_DAYS > self._first:
-                self._first = moment if self._first is None else float(self._days[0][0])
+            oldest = day - NORM_DAYS + 1.0
+            self._first = moment if self._first is None else max(self._first, oldest)
         spent = 1.0 if decision.selected else 0.0
         today = self._days[-1][1]
         for flow in decision.flows:
             counted = today.get(flow)
             if counted is None:
+                if self._entries >= self._capacity and not self._made_room():
+                    continue
                 today[flow] = [1.0, spent]
                 self._entries += 1
             else:
@@ -168,8 +173,16 @@ class FlowTraffic:
                 for flow, counted in counts.items():
                     self._flows[flow][_SPENT] -= counted[1]
         self._days.append((day, {}))
-        while self._days[0][0] <= day - NORM_DAYS or (self._entries > self._capacity and len(self._days) > 1):
+        while self._days[0][0] <= day - NORM_DAYS:
             self._forget_oldest_day(day)
+
+    def _made_room(self) -> bool:
+        """Take the norm over a day less. False when there is only today."""
+        if len(self._days) == 1:
+            return False
+        self._forget_oldest_day(self._days[-1][0])
+        self._first = max(self._first or 0.0, float(self._days[0][0]))
+        return True
 
     def _forget_oldest_day(self, today: int) -> None:
         past, counts = self._days.popleft()

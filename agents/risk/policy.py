@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 from msgspec import Meta
 
+from agents.risk.flows import LEAST_HORIZON_DAYS
 from schemas.decisions import Lane
 from schemas.items import Stream
 from schemas.marks import ControlPoint
@@ -245,7 +246,12 @@ class Horizons(Section, frozen=True, kw_only=True):
         ),
     ] = 24.0
     decisions_days: Annotated[
-        float, Meta(gt=0, le=366, description="Capacity controllers and flows (selection, `decisions`).")
+        float,
+        Meta(
+            ge=LEAST_HORIZON_DAYS,
+            le=366,
+            description="Capacity controllers and flows (selection, `decisions`); flows look back 30 days.",
+        ),
     ] = 35.0
     alerts_days: Annotated[
         float, Meta(gt=0, le=366, description="A result joins an alert no older than this (re-evaluation, `alerts`).")

@@ -108,14 +108,14 @@ class Selectivity:
         ordered = layers.mandatory_hits(item.hits) if item.hits else []
         direct: list[CriterionHit] = []
         boosts: list[CriterionHit] = []
-        log_odds = appraisal.log_odds
+        log_odds, unboosted = appraisal.log_odds, None
         probability = appraisal.probability
         if filtered.criteria and not filtered.auto_cleared:
             direct = layers.effective(filtered.criteria, "direct")
             boosts = layers.effective(filtered.criteria, "boost")
             if boosts:
                 log_odds += sum([hit.weight for hit in boosts])
-                probability = None  # the model's, which did not see the boost
+                probability, unboosted = None, logistic(appraisal.log_odds)  # the model did not see the boost
         score = logistic(log_odds)
 
         spoken: list[Layer] = []
@@ -193,6 +193,7 @@ class Selectivity:
             layer=layer,
             layers=tuple(spoken),
             score=score,
+            unboosted=unboosted,
             probability=probability,
             surge=surge,
             threshold=bar,

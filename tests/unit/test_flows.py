@@ -78,6 +78,27 @@ def test_a_busy_flow_is_due_again_some_time_after_a_look_and_a_small_one_less() 
     assert traffic.promise(("busy",), traffic.windows(later), 15.0).unseen > 5.0 * busy
 
 
+def test_steady_traffic_does_not_surge_when_its_flows_are_more_than_can_be_remembered() -> None:
+    traffic, decision = FlowTraffic(capacity=3_000), a_decision()
+    for hour in range(20 * 24):
+        for flow in range(hour % 6, 300, 6):  # 300 flows, four items a day each: room for ten days
+            at = DAWN + timedelta(hours=hour)
+            traffic.observe(msgspec.structs.replace(decision, lodged_at=at, flows=(f"flow-{flow}",), selected=False))
+    seen = traffic.windows(DAWN + timedelta(days=20))
+    assert seen is not None
+    assert 9.0 < seen.norm_days < 12.0
+    promises = [traffic.promise((f"flow-{flow}",), seen, 15.0) for flow in range(300)]
+    assert max(promise.surging for promise in promises) < 0.05
+    assert max(promise.times for promise in promises) < 2.5
+
+
+def test_flows_of_one_day_take_no_more_memory_than_there_is_room() -> None:
+    traffic, decision = FlowTraffic(capacity=100), a_decision()
+    for flow in range(500):
+        traffic.observe(msgspec.structs.replace(decision, flows=(f"flow-{flow}",)))
+    assert len(traffic) == 100
+
+
 def test_one_find_in_a_flow_speaks_at_once_some_clear_results_end_it_and_time_fades_it() -> None:
     rates = OutcomeRates(1000.0)
     rates.advance(100.0)

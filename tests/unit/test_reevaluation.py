@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from agents.reevaluation import ReEvaluation, ReEvaluationState, Report
+from agents.risk.learner import logistic
 from agents.selection import Selection
 from agents.step import Outcome
 from schemas import codec
 from schemas.decisions import AlertRaised
 from schemas.inspections import OutcomeLearned
-from schemas.items import RiskHit
+from schemas.items import CriterionHit, RiskHit
 from tests.border import (
     DAWN,
     ToldBrain,
@@ -84,6 +85,16 @@ def test_seizure_teaches_a_positive_label_from_the_features_as_scored() -> None:
     (output,) = [output for output in outcome.outputs if output.topic == "labelled-examples"]
     assert output.partition == 0
     assert codec.decode("labelled-examples", codec.encode(example)) == example
+
+
+def test_what_is_learnt_of_a_score_is_the_model_s_own_not_what_a_criterion_added() -> None:
+    boost = CriterionHit(criterion_id="cr-9", version=1, action="boost", weight=4.0)
+    (boosted,), (plain,) = alerts_of(1, criteria=(boost,)), alerts_of(1)
+    assert boosted.decision.score == pytest.approx(logistic(1.0))
+    assert plain.decision.unboosted is None
+    for alert in (boosted, plain):
+        (example,) = examples(Centre([alert]).send(result_on(alert)))
+        assert example.score == pytest.approx(logistic(-3.0))
 
 
 @pytest.mark.parametrize(

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.identity import unit_hash
 from agents.selection import Selection
-from agents.step import Output
+from agents.step import Arrival, Output
 from schemas import codec
 from schemas.decisions import SelectionDecided
 from schemas.items import CriterionHit, ItemFiltered, PriorRecord, RiskHit
-from tests.border import DAWN, ToldBrain, arrivals_of, decisions_of, number_of, parcel, policy_of, snapshot
+from tests.border import DAWN, DESK, ToldBrain, arrivals_of, decisions_of, number_of, parcel, policy_of, snapshot
 
 POLICY = policy_of(
     control_points={name: {"streams": ["express-cargo"]} for name in ("AA-EXP", "BB-EXP", "CC-EXP")},
     capacity_share=0.1,
     controller={"window_items": 300, "window_days": 6.0},
     lanes={"window_selected": 30},
-    horizons={"decisions_days": 8.0},
+    horizons={"decisions_days": 31.0},
 )
 WATCHLIST = RiskHit(entry_id="wl-1", version=1, kind="watchlist", matched="consignee")
 DIRECT = CriterionHit(criterion_id="cr-1", version=1, action="direct", lane="yellow")
@@ -78,7 +79,7 @@ def test_state_rebuilt_from_all_decisions_equals_the_live_one(seed: int, cut: in
 
 def test_controllers_rebuilt_from_the_horizon_alone_equal_those_that_lived_longer() -> None:
     selection = Selection(POLICY, brain(1))
-    items = traffic(1, 6000, 5.0)  # three weeks; the horizon is 8 days
+    items = traffic(1, 6000, 15.0)  # two months; the horizon is 31 days
     live = selection.begin(0, 0)
     published = arrivals_of(wire(selection.decide(live, arrivals_of(items)).outputs), "decisions")
     since_ms = published[-1].timestamp_ms - int(POLICY.horizons.decisions.total_seconds() * 1000)
@@ -87,6 +88,35 @@ def test_controllers_rebuilt_from_the_horizon_alone_equal_those_that_lived_longe
     rebuilt = selection.begin(0, len(items))
     selection.remember(rebuilt, published[first:])
     assert snapshot(dict(sorted(rebuilt.control_points.items()))) == snapshot(dict(sorted(live.control_points.items())))
+    for hours in (0, 1, 20, 30, 90):
+        at = items[-1].item.lodged_at + timedelta(hours=hours)
+        for flows in {decision.event.flows for decision in published[-500:]}:
+            lived, read = (state.traffic.promise(flows, state.traffic.windows(at), 15.0) for state in (live, rebuilt))
+            assert lived == read
+            lived, read = (state.traffic.quantities(flows, state.traffic.windows(at)) for state in (live, rebuilt))
+            assert lived == read
+
+
+@pytest.mark.parametrize("closed_days", [10, 28, 40])
+def test_office_that_was_closed_is_decided_as_by_a_worker_that_reads_the_horizon(closed_days: int) -> None:
+    policy = policy_of(
+        control_points={name: {"streams": ["express-cargo"]} for name in (DESK, "FERRY-EXP")}, capacity_share=0.1
+    )
+    selection = Selection(policy, ToldBrain(lambda filtered: -3.0 + 4.0 * unit_hash("score", number_of(filtered))))
+    times = [DAWN + timedelta(hours=6 * n) for n in range(4 * (25 + closed_days + 3))]
+    offices = [(at + timedelta(minutes=n), office) for at in times for n, office in enumerate((DESK, "FERRY-EXP"))
+               if office == DESK or not 25 <= (at - DAWN).days < 25 + closed_days]  # fmt: skip
+    inputs = arrivals_of([parcel(n, at=at, control_point=office) for n, (at, office) in enumerate(offices)])
+    live, published = selection.begin(0, 0), list[Arrival[SelectionDecided]]()
+    for arrival in inputs:
+        decided = wire(selection.decide(live, [arrival]).outputs)
+        if arrival.event.item.lodged_at >= DAWN + timedelta(days=25 + closed_days):
+            since_ms = arrival.timestamp_ms - int(policy.horizons.decisions.total_seconds() * 1000)
+            rebuilt = selection.begin(0, arrival.offset)
+            selection.remember(rebuilt, [one for one in published if one.timestamp_ms >= since_ms])
+            assert wire(selection.decide(rebuilt, [arrival]).outputs) == decided
+        published.extend(arrivals_of(decided, "decisions", len(published)))
+    assert len(published) == len(inputs)
 
 
 def test_batch_that_comes_again_changes_nothing_but_its_alerts_are_sent_again() -> None:
