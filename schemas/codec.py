@@ -24,6 +24,7 @@ MAX_RECORD_BYTES = 1_000_000
 """The largest value that is read, in bytes. A carrier with more house bills lodges the manifest in parts."""
 
 UndecodableReason = Literal[
+    "unreadable-record",  # a header's name is not UTF-8: no client can parse the record
     "null-value",  # no value where a null means nothing
     "empty-value",  # zero bytes
     "too-large",  # more than MAX_RECORD_BYTES

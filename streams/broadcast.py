@@ -79,7 +79,7 @@ class Followers:
                     raise ValueError(f"broadcast topic {at.topic!r} must have one partition and has {count}")
                 self._goals[at] = await reader.end(at.topic, 0)
         self._consumer = AIOKafkaConsumer(
-            **self._settings.client_options(),
+            **self._settings.consumer_options(),
             client_id=f"{self._settings.group}-follower",
             group_id=None,
             enable_auto_commit=False,

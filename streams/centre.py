@@ -136,7 +136,7 @@ class CentreClient:
         """Connect. Raises the client library's `KafkaError` when no broker answers."""
         settings = self._settings
         self._consumer = KafkaConsumer(
-            **settings.client_options(),
+            **settings.consumer_options(),
             client_id=self._group,
             group_id=self._group,
             enable_auto_commit=False,

@@ -1,14 +1,16 @@
 """Dead letters: what a step refuses goes to `<topic>-dlq`, with the source's raw bytes and headers saying why.
 
 A dead letter keeps the source's key, value and headers, so it can be looked at with any Kafka tool and sent again as
-it was. It adds `dlq-` headers; `dlq-index` is the place of the refused item in its lodgement (the whole
-raw lodgement is kept). Readers that count dead letters dedupe by topic, partition, offset and index, because a
+it was. It adds `dlq-` headers; `dlq-index` is the place of the refused item in its lodgement. Of a lodgement of which
+several items are refused the first letter keeps the whole raw value, the others say how long it is
+(`dlq-omitted-bytes`). Readers that count dead letters dedupe by topic, partition, offset and index, because a
 redelivered record is refused again.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from agents.step import Outcome, Refusal
 
 SUFFIX = "-dlq"
+OURS: Final = "dlq-"
+OMITTED: Final = "dlq-omitted-bytes"
+_ATTEMPT_DIGITS: Final = 6
 
 _SAID_BEFORE: Final = {DUPLICATE_LODGEMENT, SUPERSEDED_REVISION, ALREADY_RESOLVED}
 
@@ -37,7 +42,7 @@ def dead_letter(record: Record, refusal: Refusal, step: str, now_ms: int) -> Out
     `dlq-attempt` counts how often the record has been refused: 1, and one more each time it is sent again
     with its headers kept.
     """
-    kept = [(name, value) for name, value in record.headers if not name.startswith("dlq-")]
+    kept = [(name, value) for name, value in record.headers if not name.startswith(OURS)]
     reasons = {
         "dlq-topic": record.topic,
         "dlq-partition": str(record.partition),
@@ -55,9 +60,26 @@ def dead_letter(record: Record, refusal: Refusal, step: str, now_ms: int) -> Out
     return Outgoing(record.key, record.value, now_ms, kept + said)
 
 
+def dead_letters(sources: Mapping[int, Record], refused: Sequence[Refusal], step: str, now_ms: int) -> list[Outgoing]:
+    """The letters of one batch; `sources` are its records by offset. Each source's value is kept once."""
+    letters, kept = [], set[int]()
+    for one in refused:
+        source = sources[one.offset]
+        letter = dead_letter(source, one, step, now_ms)
+        if source.value and one.offset in kept:
+            letter = _without_value(letter, len(source.value))
+        kept.add(one.offset)
+        letters.append(letter)
+    return letters
+
+
+def _without_value(letter: Outgoing, size: int) -> Outgoing:
+    return replace(letter, value=b"", headers=[*letter.headers, (OMITTED, str(size).encode())])
+
+
 def _attempts(record: Record) -> int:
     text = header(record.headers, "dlq-attempt") or b"0"
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdigit() and len(text) <= _ATTEMPT_DIGITS else 0  # whoever lodges may write it
 
 
 async def bury(publisher: Publisher, topic: str, letters: list[Outgoing]) -> None:
@@ -65,7 +87,8 @@ async def bury(publisher: Publisher, topic: str, letters: list[Outgoing]) -> Non
 
     A letter larger than the brokers take (the source was just below the limit, and the headers come on top) is
     sent without its value and with `dlq-omitted-bytes`: the raw bytes are still in the source topic, at the
-    partition and offset that the headers name. Anything else that goes wrong is raised.
+    partition and offset that the headers name. One that is too large even then goes without key and headers of the
+    source. Anything else that goes wrong is raised.
     """
     target = dead_letter_topic(topic)
     try:
@@ -74,9 +97,13 @@ async def bury(publisher: Publisher, topic: str, letters: list[Outgoing]) -> Non
         for letter in letters:
             try:
                 await publisher.publish(target, [letter])
-            except RecordTooLargeError as error:
-                omitted = [*letter.headers, ("dlq-omitted-bytes", str(error.size).encode())]
-                await publisher.publish(target, [replace(letter, value=b"", headers=omitted)])
+            except RecordTooLargeError:
+                short = _without_value(letter, len(letter.value or b"") or 1)
+                try:
+                    await publisher.publish(target, [short])
+                except RecordTooLargeError:
+                    ours = [said for said in short.headers if isinstance(said, tuple) and said[0].startswith(OURS)]
+                    await publisher.publish(target, [replace(short, key=None, headers=ours)])
 
 
 class TooManyDeadLettersError(RuntimeError):
@@ -87,14 +114,15 @@ class DeadLetterLimit:
     """Stops a step when the refused share of its last `window` items reaches `share`, before it buries them.
 
     A wrong schema, policy or key would otherwise drain whole topics into their dead-letter topics within minutes. What
-    was merely said before (a lodger who sends a day again) is not held against anybody. A step counts over all its
-    partitions.
+    was merely said before (a lodger who sends a day again) is not held against anybody, and one lodgement counts for no
+    more than a twentieth of the window, so that none stops a border by itself. A step counts over all its partitions.
     """
 
     def __init__(self, step: str, share: float, window: int) -> None:
         self._step = step
         self._share = share
         self._window = window
+        self._of_one = max(1, window // 20)
         self._batches: deque[tuple[int, int]] = deque()
         self._items = 0
         self._refused = 0
@@ -106,7 +134,8 @@ class DeadLetterLimit:
         """
         if not self._share:
             return
-        refused = sum(1 for one in outcome.refusals if one.reason not in _SAID_BEFORE)
+        by_record = Counter(one.offset for one in outcome.refusals if one.reason not in _SAID_BEFORE)
+        refused = sum(min(count, self._of_one) for count in by_record.values())
         items = max(records, refused + sum(1 for one in outcome.outputs if one.topic == first_topic))
         self._batches.append((items, refused))
         self._items += items

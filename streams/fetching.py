@@ -1,19 +1,23 @@
 """What the worker's consumer adds to aiokafka's fetcher, which asks the brokers for every partition it holds.
 
-Two things (docs/adr/0018-rounds-and-handing-over.md): the fetcher is told when a fetch is back, and a partition whose
-records this worker produces all by itself rests, because fetching it only brings what was handed over already.
+Three things. The fetcher is told when a fetch is back, and a partition whose records this worker produces all by itself
+rests, because fetching it only brings what was handed over already (docs/adr/0018-rounds-and-handing-over.md). A record
+that cannot be parsed is one that cannot be read, not the end of the worker, for every consumer of this process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import inf
 from time import monotonic
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from aiokafka.structs import TopicPartition
 from mode.utils.futures import notify
+
+from streams.wire import FetchedRecord, unreadable
 
 REST_S = 0.25
 """A partition rests for so long after the latest record that was handed over: what others produce waits that long."""
@@ -26,14 +30,36 @@ class InFlight(set[int]):
     that fetch to be under way still, asks for nothing, and looks again after 200 ms.
     """
 
-    def __init__(self, fetcher: Fetcher) -> None:
-        super().__init__(fetcher._in_flight)
-        self._fetcher = fetcher
+    def __init__(self, asking: Fetcher) -> None:
+        super().__init__(asking._in_flight)
+        self._asking = asking
 
     def discard(self, node: object, /) -> None:
         """A fetch is back: what to fetch next is worked out."""
         super().discard(node)
-        notify(self._fetcher._wait_consume_future)
+        notify(self._asking._wait_consume_future)
+
+
+class ParsedRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
+    """aiokafka's parser, for which what it cannot parse is the end of a fetch and of the worker.
+
+    A header's name that is not UTF-8 is a lodger's doing, and brokers do not look at it. In its place comes an
+    `UnreadableRecord`, and the fetch ends. What follows it in its batch cannot be parsed either: each offset of that
+    takes a fetch of its own. All other errors are raised.
+    """
+
+    next_fetch_offset: int
+
+    def _unpack_records(self) -> Iterator[FetchedRecord]:
+        try:
+            yield from super()._unpack_records()
+        except UnicodeDecodeError:
+            offset = self.next_fetch_offset
+            self.next_fetch_offset = offset + 1
+            yield unreadable(self._tp, offset)
+
+
+fetcher.PartitionRecords = ParsedRecords
 
 
 class Rests:

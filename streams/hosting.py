@@ -20,12 +20,24 @@ from agents.step import Arrival, Memory, Outcome, Output, Refusal, Step
 from schemas.codec import Undecodable
 from streams import metrics
 from streams.counting import count_border
-from streams.deadletter import DeadLetterLimit, bury, dead_letter
+from streams.deadletter import DeadLetterLimit, bury, dead_letters
 from streams.defects import DefectError
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.transport import RecordBatch
-from streams.wire import CeType, Decode, Encode, HandedRecord, Placed, Produced, Record, Stamp, milliseconds, rfc3339
+from streams.wire import (
+    CeType,
+    Decode,
+    Encode,
+    HandedRecord,
+    Placed,
+    Produced,
+    Record,
+    Stamp,
+    milliseconds,
+    refuse_unreadable,
+    rfc3339,
+)
 
 log = logging.getLogger("borderflow.hosting")
 
@@ -248,8 +260,7 @@ class StepHost:
     async def _bury(self, batch: RecordBatch, refused: Sequence[Refusal]) -> None:
         sources = {record.offset: record for record in batch.records}
         now_ms = int(self._clock() * 1000)
-        letters = [dead_letter(sources[one.offset], one, self.step.name, now_ms) for one in refused]
-        await bury(self._publisher, batch.topic, letters)
+        await bury(self._publisher, batch.topic, dead_letters(sources, refused, self.step.name, now_ms))
 
     def _count(self, decided: _Decided) -> None:
         name, batch, outcome, by_topic = self.step.name, decided.batch, decided.outcome, decided.by_topic
@@ -325,6 +336,7 @@ def arrival(decode: Decode, record: Record) -> Arrival[Any]:
         made = record.made
         at_ms, sent = made.timestamp_ms, made.stamp and made.stamp.sent_ms
         return Arrival(made.event, record.topic, record.partition, record.offset, at_ms, sent or at_ms)
+    refuse_unreadable(record)
     ce_type = ce_time = None
     for name, value in record.headers:  # of a header that comes twice, the last type and the first time
         if name == "ce_type":

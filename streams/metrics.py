@@ -48,6 +48,10 @@ redelivered = Counter(
     ("step",),
     registry=REGISTRY,
 )
+skipped = Counter(
+    "borderflow_skipped_records", "Offsets that the brokers deleted before this worker had read them.", ("topic",),
+    registry=REGISTRY,
+)  # fmt: skip
 fenced = Counter(
     "borderflow_fenced_batches", "Batches dropped because their partition was taken away.", ("step",), registry=REGISTRY
 )
@@ -192,7 +196,7 @@ class Readings(Protocol):
     """What can say where a consumer stands: `streams.transport.BatchConsumer` by way of the app."""
 
     def partition_readings(self) -> Iterable[tuple[str, int, PartitionReading, float | None]]:
-        """Topic, partition, reading, and the monotonic time of the last commit (None before the first)."""
+        """Topic, partition, reading, and the monotonic time of the last commit, or of its assignment before that."""
 
 
 class LagCollector(Collector):
@@ -207,7 +211,9 @@ class LagCollector(Collector):
         read = GaugeMetricFamily("borderflow_read_lag_records", "Records not handed to a step yet.", labels=labels)
         committed = GaugeMetricFamily("borderflow_committed_lag_records", "Records not committed yet.", labels=labels)
         since = GaugeMetricFamily(
-            "borderflow_seconds_since_commit", "Seconds since this worker last committed the partition.", labels=labels
+            "borderflow_seconds_since_commit",
+            "Seconds since this worker committed the partition, or took it on.",
+            labels=labels,
         )
         watermark = GaugeMetricFamily(
             "borderflow_watermark_timestamp_seconds", "The latest event time that a step has dealt with.", labels=labels

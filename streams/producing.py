@@ -100,7 +100,9 @@ class Publisher:
         self, topic: str, partition: int, builders: list[tuple[RecordBatchBuilder, list[Outgoing]]]
     ) -> list[Placed]:
         placed = []
-        for builder, records in builders:
+        builders.reverse()
+        while builders:  # each lets its bytes go when it is delivered
+            builder, records = builders.pop()
             builder.close()
             size = builder.size()
             try:

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+import streams.fetching  # noqa: F401 - with it a record that cannot be parsed is one that cannot be read
 from streams.producing import UnknownTopicError
 from streams.wire import Record
 
@@ -40,7 +41,7 @@ class LogReader:
     async def start(self) -> Self:
         """Connect. Raises the client's `KafkaError`."""
         self._consumer = AIOKafkaConsumer(
-            **self._settings.client_options(),
+            **self._settings.consumer_options(),
             client_id=f"{self._settings.group}-reader",
             group_id=None,
             enable_auto_commit=False,

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from schemas.codec import ManifestEnvelope, Undecodable, decode
-from streams.deadletter import dead_letter_topic
+from streams.deadletter import OMITTED, OURS, dead_letter_topic
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.wire import Headers, Outgoing, Record, header
@@ -100,6 +100,7 @@ async def read_letters(reader: LogReader, topic: str) -> list[DeadLetter]:
     Raises `UnknownTopicError`, or the client's `KafkaError`.
     """
     letters: dict[int, DeadLetter] = {}
+    values: dict[tuple[int, int], bytes] = {}  # of letters that several refusals of one lodgement share
     seen: set[tuple[int, int, int | None, int]] = set()
     redriven: set[int] = set()
     async for records in reader.read(dead_letter_topic(topic), 0, 0):
@@ -111,6 +112,10 @@ async def read_letters(reader: LogReader, topic: str) -> list[DeadLetter]:
             refusal = (letter.partition, letter.offset, letter.index, letter.attempt)
             if refusal not in seen:
                 seen.add(refusal)
+                if letter.value:
+                    values[letter.partition, letter.offset] = letter.value
+                elif (value := values.get((letter.partition, letter.offset))) is not None:
+                    letter = replace(letter, value=value, omitted_bytes=0)
                 letters[letter.number] = letter
     return [replace(one, redriven=number in redriven) for number, one in letters.items()]
 
@@ -135,10 +140,10 @@ def _letter(topic: str, record: Record) -> DeadLetter:
         field=text("dlq-field"),
         error=text("dlq-error"),
         attempt=_number(said.get("dlq-attempt", b"1")),
-        omitted_bytes=_number(said.get("dlq-omitted-bytes", b"0")),
+        omitted_bytes=_number(said.get(OMITTED, b"0")),
         key=record.key,
         value=record.value,
-        headers=[(name, value) for name, value in record.headers if not name.startswith("dlq-")],
+        headers=[(name, value) for name, value in record.headers if not name.startswith(OURS)],
     )
 
 
@@ -147,13 +152,14 @@ def _number(text: bytes) -> int:
 
 
 async def with_source_bytes(reader: LogReader, letter: DeadLetter) -> DeadLetter | None:
-    """The letter with its value fetched from the source topic when it was too large to be kept; None when gone."""
+    """The letter as its source topic has it when it was too large to be kept; None when it is gone there."""
     if not letter.omitted_bytes:
         return letter
     async for records in reader.read(letter.topic, letter.partition, letter.offset, letter.offset + 1):
         for record in records:
             if record.offset == letter.offset:
-                return replace(letter, value=record.value)
+                headers = [(name, value) for name, value in record.headers if not name.startswith(OURS)]
+                return replace(letter, key=record.key, value=record.value, headers=headers)
     return None
 
 

@@ -266,6 +266,10 @@ class Settings:
             options["sasl_plain_password"] = Path(self.sasl_password_file).read_text().strip()
         return options
 
+    def consumer_options(self) -> dict[str, Any]:
+        """The same for consumers, which read nothing of a transaction that was aborted."""
+        return {**self.client_options(), "isolation_level": "read_committed"}
+
 
 def settings_page() -> str:
     """`docs/settings.md`: one row per setting, written from the dataclass."""

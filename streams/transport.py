@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -19,7 +20,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import aiokafka
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import CommitFailedError, ConsumerStoppedError, KafkaError
+from aiokafka.errors import (
+    CommitFailedError,
+    ConsumerStoppedError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
@@ -46,6 +53,18 @@ RECORD_BYTES = 100
 """What a record counts for beside its value: it has a key and headers, and a flood of empty ones takes memory too."""
 
 _NO_GENERATION = -1
+
+log = logging.getLogger("borderflow.transport")
+
+
+class LogEndsEarlierError(RuntimeError):
+    """A log ends before what this group has read of it: its topic was made anew, or brokers have lost its end."""
+
+    def __init__(self, topic: str, partition: int, end: int, read: int) -> None:
+        super().__init__(
+            f"{topic}[{partition}] ends at offset {end}, and this group has read it up to {read}: the topic was made "
+            "anew, or its brokers have lost records (docs/operations.md, 'A worker stops because a log ends early')"
+        )
 
 
 @dataclass(slots=True)
@@ -121,12 +140,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         settings = self.consumer.settings
         return aiokafka.AIOKafkaConsumer(
-            **settings.client_options(),
+            **settings.consumer_options(),
             client_id=f"{settings.group}-worker",
             group_id=self.app.conf.id,
             partition_assignment_strategy=[FewMove(lambda: self.evicted)],
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # `_find_place`
             max_poll_records=settings.batch_records,
             max_partition_fetch_bytes=settings.fetch_bytes,
             fetch_max_wait_ms=settings.fetch_wait_ms,
@@ -157,10 +176,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             for waiting in fetcher._records.values():
                 if isinstance(waiting, FetchResult):
                     waiting._partition_records._consumer_record = fetched_record
-            with fetcher._subscriptions.fetch_context():
-                fetched = await fetcher.fetched_records(
-                    active, timeout=0, max_records=self.consumer.settings.batch_records
-                )
+            try:
+                with fetcher._subscriptions.fetch_context():
+                    fetched = await fetcher.fetched_records(
+                        active, timeout=0, max_records=self.consumer.settings.batch_records
+                    )
+            except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
+                await self._find_place(consumer, error)
+                continue
             left = min(deadline - monotonic(), self._rested(consumer))
             if fetched or left <= 0:
                 return {TP(tp.topic, tp.partition): records for tp, records in fetched.items()}
@@ -171,6 +194,28 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 return {}
             waiter.result()  # raises what the coordinator could not do, such as a refused authorisation
         return {}
+
+    async def _find_place(self, consumer: aiokafka.AIOKafkaConsumer, error: KafkaError) -> None:
+        """Have a partition read from its beginning that was never read, or whose next records brokers have deleted.
+
+        Those are counted and told of. Raises `LogEndsEarlierError` where the log ends before what was read of it.
+        """
+        (said,) = error.args
+        at, offset = next(iter(said.items())) if isinstance(said, Mapping) else (said, None)
+        if at not in consumer.assignment():
+            return
+        first = (await consumer.beginning_offsets([at]))[at]
+        if offset is not None:
+            end = (await consumer.end_offsets([at]))[at]
+            if offset > end:
+                raise LogEndsEarlierError(at.topic, at.partition, end, offset)
+            if offset < first:
+                metrics.skipped.labels(at.topic).inc(first - offset)
+                log.error("%s[%d]: the brokers deleted offsets %d to %d before they were read; items in them are not "
+                          "decided (docs/operations.md, 'RecordsLost')",
+                          at.topic, at.partition, offset, first - 1)  # fmt: skip
+        if at in consumer.assignment():
+            consumer.seek(at, first if offset is None else max(first, offset))
 
     def skip(self, ahead: Mapping[TP, int], behind: Sequence[TP], epoch: int) -> None:
         """Read on from the offsets of `ahead`, and fetch what is `behind` at once; called from the main thread.
@@ -337,6 +382,8 @@ class BatchConsumer(driver.Consumer):
         """Go back to the committed offsets; what was delivered and not committed will come again."""
         self._new_epoch()
         await super().perform_seek()
+        held, now = self.assignment(), monotonic()
+        self.last_commit = {tp: self.last_commit.get(tp, now) for tp in held}
 
     # -- fetching
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from schemas.codec import Undecodable
 from streams.recordbatch import encoded, varint
 
 if TYPE_CHECKING:
@@ -56,6 +57,21 @@ def fetched(tp: TopicPartition, record: Any) -> FetchedRecord:
     return FetchedRecord(
         tp.topic, tp.partition, record.offset, record.timestamp, record.key, record.value, record.headers
     )
+
+
+class UnreadableRecord(FetchedRecord, gc=False):
+    """In place of a record that the client cannot parse: nothing of it is known but where it is."""
+
+
+def unreadable(tp: TopicPartition, offset: int) -> UnreadableRecord:
+    """What stands for the record at `offset`."""
+    return UnreadableRecord(tp.topic, tp.partition, offset, -1, None, None, [])
+
+
+def refuse_unreadable(record: Record) -> None:
+    """Raises `Undecodable` for what stands for a record that cannot be parsed."""
+    if isinstance(record, UnreadableRecord):
+        raise Undecodable("unreadable-record", "", "a header's name in its batch is not UTF-8")
 
 
 class Outgoing(msgspec.Struct, gc=False):
@@ -215,6 +231,7 @@ def sent_ms(record: Record) -> int:
 
 def decoded(decode: Decode, record: Record) -> Any:
     """The event of a record, by its `ce_type`. Raises `schemas.codec.Undecodable`."""
+    refuse_unreadable(record)
     return decode(record.value, header(record.headers, "ce_type"))
 
 

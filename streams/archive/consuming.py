@@ -123,7 +123,7 @@ class Archiver:
         for path in remove_remains(self._root):
             log.warning("removed what a crash left", file=str(path))
         consumer = KafkaConsumer(
-            **self._settings.client_options(),
+            **self._settings.consumer_options(),
             client_id=f"{self._settings.group}-archive",
             group_id=f"{self._settings.group}-archive",
             enable_auto_commit=False,

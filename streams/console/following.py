@@ -72,7 +72,7 @@ class Following:
                     begin[at] = end if since is None else since
                     self._goals[at] = end
         self._consumer = AIOKafkaConsumer(
-            **self._settings.client_options(),
+            **self._settings.consumer_options(),
             client_id=f"{self._settings.group}-console",
             group_id=None,
             enable_auto_commit=False,

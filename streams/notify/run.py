@@ -153,7 +153,7 @@ def redeliver(settings: Settings, plan: NotifyPlan, receiver: str | None, tell: 
     due = [one for one in still_undelivered(path) if receiver in (None, one.receiver)]
     if not due:
         return tally
-    consumer = KafkaConsumer(**settings.client_options(), enable_auto_commit=False, auto_offset_reset="none")
+    consumer = KafkaConsumer(**settings.consumer_options(), enable_auto_commit=False, auto_offset_reset="none")
     try:
         for one in due:
             at = TopicPartition("alerts", one.partition)

@@ -60,7 +60,7 @@ class Follower:
         self._folder.results.mkdir(parents=True, exist_ok=True)
         self._folder.write_status(self._status)
         consumer = KafkaConsumer(
-            **self._settings.client_options(),
+            **self._settings.consumer_options(),
             client_id=f"{self._settings.group}-shadow-{self._folder.name}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",

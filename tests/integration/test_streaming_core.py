@@ -20,10 +20,11 @@ from agents.step import Arrival, Outcome
 from streams.app import build_app
 from streams.hosting import StepHost
 from streams.rebuild import LogReader
+from streams.recordbatch import encoded
 from streams.settings import Settings
 from streams.topics import TopicsUnfitError, check_topics
 from streams.transport import RecordBatch
-from streams.wire import Placed, header
+from streams.wire import Outgoing, Placed, header
 from tests.integration.harbour import (
     ROOT,
     committed,
@@ -78,6 +79,41 @@ class Watched(CountCrossings):
     def decide(self, state: Tally, arrivals: Sequence[Arrival[Crossed]]) -> Outcome:
         self.chunks.append((arrivals[0].partition, [arrival.offset for arrival in arrivals]))
         return super().decide(state, arrivals)
+
+
+def test_what_no_client_can_parse_is_one_dead_letter_each_and_the_worker_goes_on(
+    broker_settings: Settings, create_topics: Create
+) -> None:
+    create_topics({"crossings": 1, "tallies": 1, "crossings-dlq": 1})
+    topic = f"{broker_settings.group}-crossings"
+    latin1 = encoded([("seal", b"x")]).replace(b"seal", "s\xe4al".encode("latin-1"))
+
+    async def scenario() -> list[Any]:
+        async with publisher(broker_settings) as to:
+            for number in range(6):
+                lodged = [record_of(crossing(2 * number + n), 0) for n in range(2)]
+                if number in (0, 3):
+                    lodged[0].headers = latin1  # the second record of its batch cannot be parsed either
+                if number == 5:
+                    lodged[0] = Outgoing(b"k", b"not json", 0, [("dlq-attempt", b"9" * 5000)], 0)
+                await to.publish(topic, lodged)
+        app = toy_app(broker_settings)
+        await app.start()
+        try:
+            await read_all(broker_settings, f"{broker_settings.group}-tallies", 1, 7)
+            return await read_all(broker_settings, f"{topic}-dlq", 1, 5)
+        finally:
+            await app.stop()
+
+    letters = [dict(record.headers) for record in asyncio.run(scenario())]
+    assert sorted((int(said["dlq-offset"]), said["dlq-reason"]) for said in letters) == [
+        (0, b"unreadable-record"), (1, b"unreadable-record"),
+        (6, b"unreadable-record"), (7, b"unreadable-record"), (10, b"not-json"),
+    ]  # fmt: skip
+    assert {said["dlq-attempt"] for said in letters} == {b"1"}
+    done = asyncio.run(read_all(broker_settings, f"{broker_settings.group}-tallies", 1, 7))
+    assert sorted(offset for _, offset in tallies(done)) == [2, 3, 4, 5, 8, 9, 11]
+    assert committed(broker_settings, topic) == {0: 12}
 
 
 def test_batches_arrive_whole_and_in_order_and_are_committed_as_last_offset_plus_one(

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agents.step import Outcome, Output, Refusal
-from streams.deadletter import DeadLetterLimit, TooManyDeadLettersError, bury, dead_letter
+from streams.deadletter import DeadLetterLimit, TooManyDeadLettersError, bury, dead_letter, dead_letters
 from streams.producing import RecordTooLargeError
 from streams.wire import Outgoing
 
@@ -66,8 +66,45 @@ def test_a_dead_letter_larger_than_the_brokers_take_goes_without_its_value_and_s
     small, large = letter(), letter(Row(value=b"x" * 4900))
     asyncio.run(bury(Narrow(), "manifests", [small, large]))  # type: ignore[arg-type]  # a fake
     assert [one.value for one in sent] == [b"{raw}", b""]
-    assert dict(sent[1].headers)["dlq-omitted-bytes"] == b"5000"
+    assert dict(sent[1].headers)["dlq-omitted-bytes"] == b"4900"
     assert dict(sent[1].headers)["dlq-offset"] == b"17"
+
+
+def test_a_letter_too_large_even_without_its_value_goes_without_the_key_and_headers_of_its_source() -> None:
+    sent: list[Outgoing] = []
+
+    class Narrow:
+        async def publish(self, topic: str, records: Iterable[Outgoing]) -> None:
+            records = list(records)
+            for one in records:
+                headers = sum(len(name) + len(value) for name, value in one.headers)
+                if len(one.key or b"") + len(one.value or b"") + headers > 1000:
+                    raise RecordTooLargeError(topic, 5000)
+            sent.extend(records)
+
+    wide = Row(headers=(("ce_id", b"x"), ("x-trace", b"y" * 2000)), value=None)
+    for row in (wide, Row(key=b"k" * 2000)):
+        asyncio.run(bury(Narrow(), "manifests", [letter(row)]))  # type: ignore[arg-type]  # a fake
+    assert [(one.key, one.value) for one in sent] == [(None, b"")] * 2
+    for one in sent:
+        said = dict(one.headers)
+        assert (said["dlq-offset"], said["dlq-reason"]) == (b"17", b"unknown-country")
+        assert int(said["dlq-omitted-bytes"]) > 0
+        assert "x-trace" not in said
+
+
+def test_the_value_of_a_lodgement_is_kept_once_however_many_of_its_items_are_refused() -> None:
+    sources = {17: Row(), 18: Row(offset=18, value=b"{other}")}
+    refused = [Refusal(offset, "not-json", "", "", index=index) for offset, index in ((17, 0), (18, None), (17, 1))]
+    letters = dead_letters(sources, refused, "screening", 0)
+    assert [one.value for one in letters] == [b"{raw}", b"{other}", b""]
+    assert [dict(one.headers).get("dlq-omitted-bytes") for one in letters] == [None, None, b"5"]
+    assert [dict(one.headers)["dlq-index"] for one in letters] == [b"0", b"", b"1"]
+
+
+@pytest.mark.parametrize("lodged", [b"9" * 5000, b"-1", b"x", "\u0663".encode()])
+def test_an_attempt_that_a_lodger_wrote_counts_as_none_when_it_is_no_sensible_number(lodged: bytes) -> None:
+    assert dict(letter(Row(headers=(("dlq-attempt", lodged),))).headers)["dlq-attempt"] == b"1"
 
 
 def decided(refused: int, accepted: int, reason: str = "not-json") -> Outcome:
@@ -87,6 +124,16 @@ def test_a_worker_that_refuses_nearly_everything_stops_before_it_buries_more() -
         limit.note(10, decided(10, 0), "screened")
     with pytest.raises(TooManyDeadLettersError, match="refuses 100 of its last 100 items"):
         limit.note(10, decided(10, 0), "screened")
+
+
+def test_one_lodgement_stops_no_worker_however_many_items_of_it_are_refused() -> None:
+    limit = DeadLetterLimit("screening", 0.9, 100)
+    wrong = [Refusal(7, "wrong-type", "", "", index=n) for n in range(20_000)]
+    limit.note(1, Outcome(refusals=wrong), "screened")
+    for _ in range(18):
+        limit.note(1, Outcome(refusals=wrong[:200]), "screened")
+    with pytest.raises(TooManyDeadLettersError, match="refuses 100 of its last 100 items"):
+        limit.note(1, Outcome(refusals=wrong[:200]), "screened")
 
 
 def test_some_refusals_among_many_items_stop_nothing() -> None:

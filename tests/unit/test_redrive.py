@@ -13,7 +13,7 @@ import pytest
 
 from agents.step import Refusal
 from schemas.codec import decode, encode
-from streams.deadletter import dead_letter
+from streams.deadletter import dead_letter, dead_letters
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.redrive import (
@@ -179,6 +179,16 @@ def test_bytes_too_large_for_a_letter_are_fetched_from_where_they_were_lodged() 
             yield []
 
     assert asyncio.run(with_source_bytes(cast(LogReader, Expired()), letter)) is None
+
+
+def test_refusals_of_one_lodgement_share_the_value_that_its_first_letter_keeps() -> None:
+    log = Log("express-cargo-dlq")
+    source = lodged("express-cargo", 7, b"the bytes")
+    refused = [Refusal(7, "not-json", "", "", index=n) for n in range(3)]
+    for one in dead_letters({7: source}, refused, "screening", NOW_MS):
+        log.put(one)
+    assert [row.value for row in log.rows] == [b"the bytes", b"", b""]
+    assert [(one.value, one.omitted_bytes) for one in log.letters("express-cargo")] == [(b"the bytes", 0)] * 3
 
 
 def test_letters_are_marked_after_their_record_is_delivered_and_at_the_rate_asked_for() -> None:
