@@ -103,6 +103,8 @@ class StepHost:
         self._clock = clock
         self._states: dict[tuple[str, int], PartitionState] = {}
         self._entries_due = 0.0
+        for topic in step.inputs:
+            metrics.child(metrics.skipped, topic)  # counted from 0, so that the first loss is an increase
 
     @property
     def states(self) -> Mapping[tuple[str, int], PartitionState]:

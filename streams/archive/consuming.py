@@ -25,6 +25,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
+import streams.archive.parsing  # noqa: F401 - with it a record that cannot be parsed is archived all the same
 from schemas.registry import dead_letter_topics, declarations
 from streams.archive.columns import columns_of
 from streams.archive.layout import ArchiveError, Catalogue, remove_remains

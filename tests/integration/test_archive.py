@@ -11,6 +11,7 @@ import pytest
 
 from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
+from streams.recordbatch import encoded
 from streams.wire import Record
 from tests.integration.border import PARTITIONS, Border, border, parcel, parcel_record, raw_record
 
@@ -64,6 +65,19 @@ def test_an_archive_killed_again_and_again_loses_and_doubles_nothing(at: Border,
     at.run("archive", "tidy", "--dir", str(root))
     at.run("archive", "tidy", "--dir", str(root))
     assert archived(root, "decisions") == plain(at.read("decisions"))
+
+
+def test_a_record_that_no_client_can_parse_is_archived_without_its_content(at: Border, tmp_path: Path) -> None:
+    unparsed = [parcel_record(parcel(n), 0) for n in range(800_000, 800_003)]
+    unparsed[1].headers = encoded([("seal", b"x")]).replace(b"seal", "s\xe4al".encode("latin-1"))
+    at.lodge("express-cargo", unparsed)
+    at.lodge("express-cargo", [parcel_record(parcel(800_003), 0)])
+    root = tmp_path / "archive"
+    at.run("archive", "--dir", str(root), "--once")
+    kept = archived(root, "express-cargo")
+    last = max(offset for partition, offset in kept if partition == 0)
+    assert [kept[0, last - n][1] is None for n in range(4)] == [False, True, True, False]
+    assert kept[0, last - 2][0] is None
 
 
 def test_two_writers_of_one_archive_are_refused(at: Border, tmp_path: Path) -> None:
