@@ -85,7 +85,7 @@ def test_what_was_not_acknowledged_comes_again_and_what_was_does_not_though_it_i
             centre.acknowledge(found[place])
     at.lodge("alerts", [record(raised[0], DESK)])  # a redelivery of an alert that was acknowledged before the restart
     with client(at, "again") as centre:
-        assert ids(take(centre, range(20, 25), idle_s=4.0)) == [one.alert_id for one in raised[2:]]
+        assert ids(take(centre, range(20, 25), idle_s=16.0)) == [one.alert_id for one in raised[2:]]
 
 
 def test_a_centre_that_was_there_before_the_topics_gets_their_alerts(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_of_a_manifest_of_500_with_3_broken_house_bills_497_are_decided_and_3_bu
         ("250", "consignments[250].goods[0].gross_mass_kg"),
         ("499", "consignments[499].consignee"),
     }
-    assert all(record.value == raw for record in buried)
+    assert sorted(record.value for record in buried) == [b"", b"", raw]  # kept once, with the first letter
     assert all(letter_of(record)["step"] == "screening" for record in buried)
 
 
