@@ -21,3 +21,11 @@ def test_an_installation_reads_whatever_a_lodger_may_compress_with(monkeypatch: 
     lacking = found("codecs")
     assert (lacking.state, lacking.found) == ("wrong", "kafka-python cannot read zstd")
     assert "zstandard" in lacking.advice
+
+
+def test_a_pseudonym_key_that_production_refuses_is_what_is_wrong_with_the_settings() -> None:
+    short = found("settings", BORDERFLOW_ENVIRONMENT="production", BORDERFLOW_SECURITY_PROTOCOL="SSL",
+                  BORDERFLOW_PSEUDONYM_KEY="hunter2")  # fmt: skip
+    assert short.state == "wrong"
+    assert "BORDERFLOW_PSEUDONYM_KEY: the pseudonym key has 7 bytes" in short.found
+    assert "hunter2" not in short.found
