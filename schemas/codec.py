@@ -21,13 +21,15 @@ from schemas.marks import Code, ControlPoint, Fact, Id, Locode, Utc
 from schemas.registry import declaration, topic_of
 
 MAX_RECORD_BYTES = 1_000_000
-"""The largest value that is read, in bytes. A carrier with more house bills lodges the manifest in parts."""
+"""The largest value that is read from outside, in bytes. A carrier with more house bills lodges the manifest in parts.
+
+What workers write holds a lodgement and what they have to say of it: of their topics whatever brokers take is read."""
 
 UndecodableReason = Literal[
     "unreadable-record",  # a header's name is not UTF-8: no client can parse the record
     "null-value",  # no value where a null means nothing
     "empty-value",  # zero bytes
-    "too-large",  # more than MAX_RECORD_BYTES
+    "too-large",  # more than MAX_RECORD_BYTES, or than brokers take of what workers write
     "not-json",  # garbage, truncated, not UTF-8, or nested too deeply
     "not-a-number",  # NaN or Infinity, which JSON does not have
     "unknown-schema-version",  # a ce_type or event tag that the topic does not carry, or a version after the current
@@ -90,6 +92,7 @@ class TopicCodec:
         declared = declaration(topic)
         self.topic = topic
         self._tombstones = declared.tombstones
+        self._most_bytes = declared.max_message_bytes if declared.written_by_workers else MAX_RECORD_BYTES
         self._decoders: dict[bytes | str | None, Callable[[bytes], Any]] = {}
         types = [_READ_AS.get(kind, kind) for kind in declared.types]
         for event, kind in zip(declared.events, types, strict=True):
@@ -109,7 +112,7 @@ class TopicCodec:
         A manifest comes as `ManifestEnvelope`. Raises `Undecodable`.
         """
         decoder = self._decoders.get(ce_type)
-        if decoder is None or not value or len(value) > MAX_RECORD_BYTES:
+        if decoder is None or not value or len(value) > self._most_bytes:
             return self._unusual(value, known=decoder is not None)
         try:
             return decoder(value)
@@ -124,8 +127,8 @@ class TopicCodec:
             raise Undecodable("null-value", "", f"{self.topic} has no use for a record without a value")
         if not value:
             raise Undecodable("empty-value", "", "the value has no bytes")
-        if len(value) > MAX_RECORD_BYTES:
-            raise Undecodable("too-large", "", f"the value has {len(value)} bytes, more than {MAX_RECORD_BYTES}")
+        if len(value) > self._most_bytes:
+            raise Undecodable("too-large", "", f"the value has {len(value)} bytes, more than {self._most_bytes}")
         if not known:
             raise Undecodable("unknown-schema-version", "", f"{self.topic} does not carry the type in header ce_type")
 

@@ -21,6 +21,8 @@ DEAD_LETTER_SUFFIX = "-dlq"
 DEAD_LETTER_MAX_BYTES = 2_097_152
 """A dead letter holds the source's whole record and the headers that say where it came from and why."""
 
+_STEPS = frozenset({"screening", "filtering", "selection", "reevaluation"})
+
 Spread = Literal["lodgements", "subjects", "control-points", "one"]
 """How a topic is partitioned. All topics of one class have the same number of partitions, so that a key is in the same
 partition of each; `one` is exactly one partition: a log whose order every worker follows."""
@@ -64,6 +66,11 @@ class TopicDeclaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def one_partition(self) -> bool:
         """Whether the topic must have exactly one partition."""
         return self.partitions == "one"
+
+    @property
+    def written_by_workers(self) -> bool:
+        """Whether a step writes to it, so that its records follow from others."""
+        return not _STEPS.isdisjoint(self.producers)
 
     @property
     def tombstones(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, broker_errors
 
 GROUPS = {
     "worker": "Host the four steps, or some of them, as one member of the consumer group.",
@@ -82,11 +82,7 @@ def refusal_line(error: BaseException) -> str | None:
 
     if isinstance(error, CommandRefusedError | SettingsError | BrokerFailedError | BrokerNotInstalledError):
         return str(error)
-    kafka = sys.modules.get("kafka.errors")
-    if kafka is not None and isinstance(error, kafka.KafkaError):
-        return f"BORDERFLOW_BROKERS: the brokers do not answer as they should: {str(error) or type(error).__name__}"
-    aiokafka = sys.modules.get("aiokafka.errors")
-    if aiokafka is not None and isinstance(error, aiokafka.KafkaError):
+    if isinstance(error, broker_errors()):
         return f"BORDERFLOW_BROKERS: the brokers do not answer as they should: {str(error) or type(error).__name__}"
     if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
         return f"{error.filename}: {error.strerror}"

@@ -1,4 +1,4 @@
-"""Examines an installation: settings, brokers, topics, rights, group, clock, disk; says what to do about each finding.
+"""Examines an installation: settings, codecs, brokers, topics, rights, group, clock, disk; says what to do about each.
 
 Every check looks and changes nothing. A check that needs something the brokers do not tell (the embedded broker tells
 less than Kafka) is skipped and says so.
@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import aiokafka.codec
+import kafka.codec
 from kafka.admin import KafkaAdminClient
 from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError, KafkaError
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "warning", "wrong", "skipped"]
 
+CODECS = ("gzip", "snappy", "lz4", "zstd")
 LEAST_FREE_BYTES = 1_000_000_000
 _PINNED = ("faust-streaming", "aiokafka")
 _ADJTIMEX_UNSYNCHRONISED = 5
@@ -59,6 +62,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
         return
     yield from _settings(settings, environ)
     yield _versions()
+    yield _codecs()
     yield _disk(settings)
     yield _clock()
     try:
@@ -141,6 +145,23 @@ def _versions() -> Finding:
         )  # fmt: skip
     python = ".".join(str(part) for part in sys.version_info[:3])
     return Finding("versions", "ok", f"borderflow {metadata.version('borderflow')}, Python {python}")
+
+
+def _codecs() -> Finding:
+    """Whether both clients read whatever lodgers may compress with: no worker gets past a batch that it cannot read."""
+    clients = {"aiokafka": aiokafka.codec, "kafka-python": kafka.codec}
+    lacking = [
+        f"{client} cannot read {codec}"
+        for client, module in clients.items()
+        for codec in CODECS
+        if not getattr(module, f"has_{codec}")()
+    ]
+    if lacking:
+        return Finding(
+            "codecs", "wrong", ", ".join(lacking),
+            "install from requirements.lock (cramjam, python-snappy, lz4, zstandard)",
+        )  # fmt: skip
+    return Finding("codecs", "ok", f"both clients read {', '.join(CODECS)}")
 
 
 def _disk(settings: Settings) -> Finding:

@@ -21,6 +21,9 @@ PREFIX = "BORDERFLOW_"
 
 STEPS = ("screening", "filtering", "selection", "reevaluation")
 
+SHORTEST_KEY_BYTES = 32
+"""As for the archive's key. A shorter pseudonym key can be guessed, and names can then be tried against pseudonyms."""
+
 
 class SettingsError(ValueError):
     """One or more environment variables hold a value that cannot be used; the message names each."""
@@ -32,7 +35,9 @@ class Settings:
 
     environment: Annotated[
         Literal["development", "production"],
-        Meta(description="`production` refuses unencrypted connections to brokers and a missing pseudonym key."),
+        Meta(
+            description="`production` refuses unencrypted connections to brokers and a missing or short pseudonym key."
+        ),
     ] = "development"
     brokers: Annotated[
         str, Meta(min_length=1, description="Kafka bootstrap servers, `host:port`, separated by commas.")
@@ -115,7 +120,8 @@ class Settings:
         str, Meta(description="YAML file of the policy, or the name of a built-in one; empty: `default`.")
     ] = ""
     pseudonym_key: Annotated[
-        str, Meta(description="Key that pseudonyms of persons are derived with; prefer the file.")
+        str,
+        Meta(description="Key (in production 32 bytes or more) that pseudonyms are derived with; prefer the file."),
     ] = field(default="", repr=False)
     pseudonym_key_file: Annotated[str, Meta(description="File that holds that key.")] = ""
     archive_dir: Annotated[str, Meta(min_length=1, description="Folder of the archive.")] = "archive"
@@ -167,8 +173,7 @@ class Settings:
                 wrong.append(
                     f"{PREFIX}SECURITY_PROTOCOL: production refuses {self.security_protocol}; use SSL or SASL_SSL"
                 )
-            if not (self.pseudonym_key or self.pseudonym_key_file):
-                wrong.append(f"{PREFIX}PSEUDONYM_KEY_FILE: production needs a pseudonym key")
+            wrong += self._weak_pseudonym_key()
         if self.security_protocol.startswith("SASL") and not (self.sasl_username and self.sasl_password_file):
             wrong.append(
                 f"{PREFIX}SASL_USERNAME, {PREFIX}SASL_PASSWORD_FILE: both are needed with {self.security_protocol}"
@@ -199,6 +204,24 @@ class Settings:
                 wrong.append(f"{PREFIX}{name.upper()}: no such file: {path}")
         if wrong:
             raise SettingsError("; ".join(wrong))
+
+    def _weak_pseudonym_key(self) -> list[str]:
+        """What production refuses of the pseudonym key, without a word of what it is."""
+        if not (self.pseudonym_key or self.pseudonym_key_file):
+            return [f"{PREFIX}PSEUDONYM_KEY_FILE: production needs a pseudonym key"]
+        variable = f"{PREFIX}PSEUDONYM_KEY_FILE" if self.pseudonym_key_file else f"{PREFIX}PSEUDONYM_KEY"
+        try:
+            size = len(self.pseudonym_secret().strip())
+        except FileNotFoundError:
+            return []  # said below, with the other files
+        except OSError as error:
+            return [f"{variable}: {self.pseudonym_key_file} cannot be read: {error.strerror}"]
+        if size >= SHORTEST_KEY_BYTES:
+            return []
+        return [
+            f"{variable}: the pseudonym key has {size} bytes, production needs {SHORTEST_KEY_BYTES} or more: "
+            "make one with `head -c 32 /dev/urandom | base64`"
+        ]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:

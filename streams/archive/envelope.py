@@ -10,6 +10,10 @@ from typing import Any, Final
 import pyarrow as pa
 
 TIME: Final = pa.timestamp("ms", tz="UTC")
+EARLIEST_MS: Final = -62_135_596_800_000
+LATEST_MS: Final = 253_402_300_799_999
+"""The first and the last millisecond of the years 1 to 9999. Kafka's timestamps may lie outside, and times with a zone
+at either end; DuckDB and Python refuse such a time, and with it every row that is read beside it."""
 TEXTS: Final = pa.list_(pa.string())
 HEADERS: Final = pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())]))
 
@@ -31,7 +35,8 @@ class Column:
 ENVELOPE: Final = (
     ("partition", pa.int32(), "partition of the topic"),
     ("offset", pa.int64(), "offset in the partition"),
-    ("stamped_at", TIME, "the record's timestamp: event time"),
+    ("stamped_at", TIME, "the record's timestamp: event time; empty where that is not in the years 1 to 9999"),
+    ("timestamp_ms", pa.int64(), "then the timestamp as it came, in milliseconds; else empty"),
     ("key", pa.binary(), "the record's key, as it came"),
     ("headers", HEADERS, "the record's headers, as they came"),
     ("ce_id", pa.string(), "CloudEvents id: the same after any redelivery"),
@@ -45,5 +50,5 @@ ENVELOPE: Final = (
 )
 """The columns that every archived record has: name, type, meaning."""
 
-RAW_ONLY: Final = frozenset(("key", "headers", "first", "value", "sealed", "digest"))
+RAW_ONLY: Final = frozenset(("timestamp_ms", "key", "headers", "first", "value", "sealed", "digest"))
 """Envelope columns that only the `raw_` views show."""

@@ -38,9 +38,9 @@ so it needs no group to share them; it commits offsets to the group `<group>-arc
 - **Redelivery.** Between steps a record may be delivered twice (docs/adr/0003-the-log-is-the-state.md). Both are kept;
   the views show the first.
 - **What cannot be read** is archived all the same; `unreadable` says why.
-- **It stops, loudly,** with exit code 1, when the disk has less room than `--free`, when a write fails, or when
-  the brokers deleted records before they were archived (`--accept-gaps` goes on; the gap stays on record).
-  Nothing that was not written was committed: start it again. Records wait in memory for `--every`
+- **It stops, loudly,** with exit code 1, when the disk has less room than `--free`, when a write fails, when
+  brokers are away, or when they deleted records before they were archived (`--accept-gaps` goes on; the gap stays on
+  record). Nothing that was not written was committed: start it again. Records wait in memory for `--every`
   seconds at most, 128 MiB at most.
 - **Compaction and retention** run every hour beside it. Small chunks are put together, by topic, partition and date.
   Retention empties a file and leaves it in place, so it stays known that there were records.

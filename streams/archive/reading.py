@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from streams.archive.layout import ArchiveError, Catalogue, Chunk, Part
@@ -18,7 +19,7 @@ from streams.archive.rows import Archived, digest
 from streams.archive.sealing import ArchiveKey, Seal
 from streams.archive.writing import FORMAT, METADATA, ChunkFacts, digest_secret
 
-_COLUMNS = ("offset", "stamped_at", "key", "headers", "first", "value", "sealed", "digest")
+_COLUMNS = ("offset", "stamped_at", "timestamp_ms", "key", "headers", "first", "value", "sealed", "digest")
 _BATCH = 2048
 
 
@@ -76,7 +77,8 @@ class ArchiveReader:
         known = not facts.digests or (self.key is not None and self.key.key_id == facts.digests)
         secret = (digest_secret(self.key) if facts.digests else b"") if known else None
         before, found = part.first - 1, 0
-        batches = file.iter_batches(_BATCH, columns=list(_COLUMNS))
+        there = [name for name in _COLUMNS if name in file.schema_arrow.names]
+        batches = file.iter_batches(_BATCH, columns=there)
         while True:
             try:
                 batch = next(batches, None)
@@ -131,8 +133,10 @@ def _records(
     part: Part, batch: pa.RecordBatch, seal: Seal | None, secret: bytes | None, path: Path
 ) -> Iterator[Archived]:
     partition = part.partition
-    columns = {name: batch.column(name) for name in _COLUMNS}
-    columns["stamped_at"] = columns["stamped_at"].cast(pa.int64())
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    stamped = columns["stamped_at"].cast(pa.int64())
+    raw = columns.pop("timestamp_ms", None)  # newer than some files
+    columns["stamped_at"] = stamped if raw is None else pc.coalesce(raw, stamped)
     lists: list[list[Any]] = [
         _headers(column) if name == "headers" else column.to_pylist() for name, column in columns.items()
     ]

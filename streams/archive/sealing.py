@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from streams.archive.layout import ArchiveError
+from streams.settings import SHORTEST_KEY_BYTES
 
 CIPHER: Final = "AES-256-GCM"
 UNPROTECTED: Final = "unprotected"
-_SHORTEST: Final = 32
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,10 @@ class ArchiveKey:
             secret = Path(path).read_bytes().strip()
         except OSError as error:
             raise ArchiveError(f"BORDERFLOW_ARCHIVE_KEY_FILE: {path}: {error.strerror}") from None
-        if len(secret) < _SHORTEST:
-            raise ArchiveError(f"BORDERFLOW_ARCHIVE_KEY_FILE: {path} holds {len(secret)} bytes, fewer than {_SHORTEST}")
+        if len(secret) < SHORTEST_KEY_BYTES:
+            raise ArchiveError(
+                f"BORDERFLOW_ARCHIVE_KEY_FILE: {path} holds {len(secret)} bytes, fewer than {SHORTEST_KEY_BYTES}"
+            )
         return cls(secret)
 
     @cached_property

@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from streams.archive.columns import columns_of, schema_of
-from streams.archive.envelope import ENVELOPE
+from streams.archive.envelope import EARLIEST_MS, ENVELOPE, LATEST_MS, TIME
 from streams.archive.layout import TEMPORARY, Part
 from streams.archive.rows import Row, digest, holds_personal_data, sent_at_ms, text_header
 from streams.archive.sealing import UNPROTECTED, ArchiveKey, Seal
@@ -55,8 +56,7 @@ class ChunkFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def date_of(timestamp_ms: int) -> str:
     """The UTC date of a record's timestamp; the year 9999 for what is beyond it, 1970 for what is before."""
-    seconds = min(max(timestamp_ms, 0) // 1000, 253_402_300_799)
-    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    return datetime.fromtimestamp(min(max(timestamp_ms, 0), LATEST_MS) // 1000, UTC).date().isoformat()
 
 
 def missing_offsets(first: int, last: int, offsets: Iterable[int]) -> tuple[tuple[int, int], ...]:
@@ -121,6 +121,7 @@ def table_of(topic: str, rows: Sequence[Row], seal: Seal | None, secret: bytes) 
         envelope["partition"].append(record.partition)
         envelope["offset"].append(record.offset)
         envelope["stamped_at"].append(record.timestamp)
+        envelope["timestamp_ms"].append(None if EARLIEST_MS <= record.timestamp <= LATEST_MS else record.timestamp)
         envelope["key"].append(record.key)
         envelope["headers"].append([{"name": name, "value": said} for name, said in headers])
         envelope["ce_id"].append(text_header(record, "ce_id"))
@@ -135,7 +136,16 @@ def table_of(topic: str, rows: Sequence[Row], seal: Seal | None, secret: bytes) 
     columns = list(envelope.values())
     columns += [[row.values[place] for row in rows] for place in range(len(columns_of(topic)))]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return pa.Table.from_arrays([_readable(array) for array in arrays], schema=schema)
+
+
+def _readable(array: pa.Array) -> pa.Array:
+    """Empty in place of times that readers refuse. Nothing is lost: `timestamp_ms`, headers and the value have them."""
+    if array.type != TIME:
+        return array
+    at = array.cast(pa.int64())
+    readable = pc.and_(pc.greater_equal(at, EARLIEST_MS), pc.less_equal(at, LATEST_MS))
+    return pc.if_else(readable, array, pa.scalar(None, TIME))
 
 
 def write_part(root: Path, part: Part, table: pa.Table, facts: ChunkFacts) -> None:

@@ -1,4 +1,15 @@
-"""The command groups of `borderflow`, one module each, imported only when their command is called."""
+"""The command groups of `borderflow`, one module each, imported only when their command is called.
+
+A command that is refused exits with 2; so does one that asks brokers a question and gets no answer. One that runs
+until it is told to stop exits with 1 when it has to stop by itself, so that a supervisor starts it again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 
 class CommandRefusedError(Exception):
@@ -6,3 +17,21 @@ class CommandRefusedError(Exception):
 
     The command line prints the message without a traceback and exits with 2.
     """
+
+
+def broker_errors() -> tuple[type[Exception], ...]:
+    """What the Kafka clients that are in use raise when brokers are away or refuse."""
+    clients = (sys.modules.get(name) for name in ("kafka.errors", "aiokafka.errors"))
+    return tuple(one.KafkaError for one in clients if one is not None)
+
+
+@contextmanager
+def loud_stop(log: Any, said: str, *errors: type[Exception]) -> Iterator[None]:
+    """Around what runs until it is told to stop: log one of `errors`, or that brokers are away, and exit with 1."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, (*errors, *broker_errors())):
+            raise
+        log.critical(said, error=str(error) or type(error).__name__)
+        sys.exit(1)

@@ -23,7 +23,7 @@ from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, keep_days, retire, summary
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, loud_stop
 from streams.logging import configure_logging
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.settings import Settings
@@ -33,6 +33,7 @@ app = App(name="archive", help="Write every record to Parquet files, once; keep 
 Folder = Annotated[
     Path | None, Parameter(name="--dir", help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
 ]
+_STOPS = "the archive stops; nothing that is not in a file was acknowledged"
 WIDE = 300
 """Columns of a table that no terminal bounds."""
 KeepDays = Annotated[
@@ -105,16 +106,13 @@ def archive(
             tidied = time.monotonic()
 
     try:
-        with only_writer(root):
+        with loud_stop(log, _STOPS, ArchiveError, OSError), only_writer(root):
             shelf = PolicyShelf(root)
             for policy in (*map(built_in_policy, BUILT_IN), load_policy(settings.policy_file)):
                 shelf.keep(policy)
             pace = Pace(seconds=every, free_bytes=free * 1_048_576)
             archiver = Archiver(settings, root, key, pace=pace, accept_gaps=accept_gaps)
             count = archiver.run(stopped.is_set, once=once, beat=beat)
-    except (ArchiveError, OSError) as error:
-        log.critical("the archive stops; nothing that is not in a file was acknowledged", error=str(error))
-        return 1
     except PolicyRefusedError as error:
         raise CommandRefusedError(f"BORDERFLOW_POLICY_FILE: {error}") from None
     log.info("archived", records=count, folder=str(root))

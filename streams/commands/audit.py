@@ -28,7 +28,7 @@ from streams.audit.comparing import Finding
 from streams.audit.sealing import Pace, Sealer, audited_topics
 from streams.audit.trail import TrailBroken, TrailHead, check_trail
 from streams.audit.verifying import Checked, check_archive, check_chain, check_records
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, loud_stop
 from streams.commands.archive import archive_key
 from streams.logging import configure_logging
 from streams.producing import UnknownTopicError
@@ -57,7 +57,8 @@ def seal(
 ) -> int:
     """Seal decisions and every change to criteria, risk information and models, until SIGTERM or Ctrl-C.
 
-    Exit code 1 when it had to stop: a topic that is not the one it sealed before, a chain that was cut, no room.
+    Exit code 1 when it had to stop: a topic that is not the one it sealed before, a chain that was cut, no room,
+    brokers away. What is sealed stays sealed; start it again.
     """
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
@@ -65,13 +66,10 @@ def seal(
     root = folder or Path(settings.audit_dir)
     sealer = Sealer(settings, root, _known(topic), pace=Pace(head_entries=entries, head_s=every))
     try:
-        with only_sealer(root):
+        with loud_stop(log, "sealing stops; what is sealed stays sealed", AuditError, OSError), only_sealer(root):
             count = asyncio.run(_until_told(sealer, once))
     except UnknownTopicError as error:
         raise CommandRefusedError(f"{error}: `borderflow topics create` creates the topics") from None
-    except (AuditError, OSError) as error:
-        log.critical("sealing stops; what is sealed stays sealed", error=str(error))
-        return 1
     log.info("sealed", records=count, folder=str(root))
     return 0
 

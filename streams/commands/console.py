@@ -12,9 +12,10 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 from cyclopts import App, Parameter
 
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, loud_stop
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def console(
     ] = None,
     open_browser: Annotated[bool, Parameter(negative="", help="Open the address when there is a display.")] = False,
 ) -> int:
-    """Serve until SIGTERM or Ctrl-C. All other settings come from BORDERFLOW_CONSOLE_* (docs/settings.md)."""
+    """Serve until SIGTERM or Ctrl-C. All other settings come from BORDERFLOW_CONSOLE_* (docs/settings.md).
+
+    Exit code 1 when it had to stop: brokers away, a topic that it could not follow. Start it again.
+    """
     from streams.audit.chain import AuditError
     from streams.console.accounts import AccountsError, User, hashed
     from streams.console.server import serve
@@ -88,7 +92,8 @@ def console(
         return await serve(settings, stop, told, made_up)
 
     try:
-        return asyncio.run(run())
+        with loud_stop(structlog.get_logger("borderflow.console"), "the console stops"):
+            return asyncio.run(run())
     except (AccountsError, AuditError) as error:
         raise CommandRefusedError(str(error)) from None
 

@@ -6,10 +6,12 @@ import signal
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
+from streams.commands import loud_stop
 from streams.notify.deadletters import still_undelivered
 from streams.notify.plan import read_plan
 from streams.settings import Settings
@@ -28,6 +30,8 @@ def run(
 ) -> int:
     """Notify as the plan in FILE says, until SIGTERM or Ctrl-C.
 
+    Exit code 1 when it had to stop: no room for dead letters, brokers away. What is open comes again; start it again.
+
     Parameters
     ----------
     file
@@ -41,7 +45,9 @@ def run(
     notifier = Notifier(settings, read_plan(file), expired_too=expired)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: notifier.stop())
-    notifier.run()
+    log = structlog.get_logger("borderflow.notify")
+    with loud_stop(log, "notifying stops; what was not delivered comes again at the next start", OSError):
+        notifier.run()
     return 0
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import structlog
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
 from agents.risk.policy import PolicyRefusedError
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, loud_stop
 from streams.commands.criteria import criteria as criteria_topic
 from streams.commands.simulate import say
 from streams.logging import configure_logging
@@ -57,7 +58,7 @@ def start(
     """Follow live traffic with a candidate until `shadow stop NAME`, SIGTERM or Ctrl-C.
 
     It reads `screened`, `decisions` and `inspection-results` and writes to its folder only, never to a topic. Several
-    may run at once, each under a name of its own.
+    may run at once, each under a name of its own. Exit code 1 when it had to stop: no room, brokers away.
 
     Parameters
     ----------
@@ -82,7 +83,8 @@ def start(
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    with held.held():
+    log = structlog.get_logger("borderflow.shadow")
+    with loud_stop(log, "the shadow stops; what it chose stays", OSError), held.held():
         status = Follower(settings, held, cpu=cpu, warm_items=warm_items).run(stopped.is_set)
     _console().print(
         f"shadow {name} stopped after {status.items:,} items, {status.cpu_us_per_item:,.0f} us of CPU each"

@@ -7,6 +7,9 @@ import sys
 import threading
 from pathlib import Path
 
+import structlog
+
+from streams.commands import loud_stop
 from streams.logging import configure_logging
 from streams.settings import Settings
 from streams.shadow.folder import ShadowFolder
@@ -21,7 +24,8 @@ def main(root: str, name: str, cpu: str, warm_items: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     held = ShadowFolder(Path(root), name)
-    with held.held():
+    log = structlog.get_logger("borderflow.shadow")
+    with loud_stop(log, "the shadow stops; what it chose stays", OSError), held.held():
         Follower(settings, held, cpu=float(cpu), warm_items=int(warm_items)).run(stopped.is_set)
 
 

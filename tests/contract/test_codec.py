@@ -28,7 +28,7 @@ from schemas.codec import (
 from schemas.documents import examples
 from schemas.lodgements import Consignment, ManifestLodged
 from schemas.monitoring import DriftDetected
-from schemas.registry import declarations, event_types
+from schemas.registry import declaration, declarations, event_types
 from tests.contract.event_strategies import events
 
 SECRET = "Hong Gildong M00000001"  # noqa: S105 - a name that must appear in no text about a refusal
@@ -117,6 +117,18 @@ def test_the_envelope_reads_what_a_manifest_says() -> None:
 )
 def test_a_record_that_is_no_event_is_refused_with_its_own_reason(value: bytes | None, reason: str) -> None:
     assert refusal(value).reason == reason
+
+
+@pytest.mark.parametrize("topic", ["screened", "filtered", "alerts"])
+def test_whatever_brokers_take_of_a_worker_is_read(topic: str) -> None:
+    most = declaration(topic).max_message_bytes
+    written = next(iter(examples(topic, 1).values()))
+    larger = written.rstrip().removesuffix(b"}") + b',"unknown":"'
+    larger += b"x" * (most - len(larger) - 2) + b'"}'
+    assert len(larger) == most > MAX_RECORD_BYTES
+    decode(topic, larger)
+    with pytest.raises(Undecodable, match="too-large"):
+        decode(topic, larger + b" ")
 
 
 @pytest.mark.parametrize(

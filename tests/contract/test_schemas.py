@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from agents.risk.criteria import check_criterion
 from agents.risk.risk_information import check_entry
-from schemas.codec import decode, encode
+from schemas.codec import MAX_RECORD_BYTES, decode, encode
 from schemas.documents import committed_schema, examples, topic_schema
 from schemas.personal import personal_fields
 from schemas.registry import (
@@ -63,6 +63,14 @@ def test_every_topic_has_its_own_dead_letter_topic_that_holds_its_largest_record
     assert list(dead_letter_topics()) == [f"{topic}-dlq" for topic in declarations()]
     for one in declarations().values():
         assert one.max_message_bytes < DEAD_LETTER_MAX_BYTES
+
+
+def test_what_workers_pass_on_has_room_for_the_largest_lodgement_and_what_they_add_to_it() -> None:
+    for topic in ("screened", "filtered", "decisions", "alerts"):
+        assert declaration(topic).max_message_bytes >= 1.5 * MAX_RECORD_BYTES
+    assert {one.topic for one in declarations().values() if one.written_by_workers} == {
+        "screened", "filtered", "decisions", "alerts", "labelled-examples", "monitoring",
+    }  # fmt: skip
 
 
 def test_state_can_be_rebuilt_because_topics_are_kept_longer_than_it_reaches_back() -> None:

@@ -43,7 +43,7 @@ def test_a_running_border_is_healthy(at: Border) -> None:
     at.open("one")
     found = findings(at.environment)
     assert not [one for one in found.values() if one.state == "wrong"], found
-    assert {found[check].state for check in ("topics", "versions", "policy", "brokers")} == {"ok"}
+    assert {found[check].state for check in ("topics", "versions", "codecs", "policy", "brokers")} == {"ok"}
     if asked_for():  # the embedded broker does not tell
         assert found["workers"] == Finding("workers", "ok", "1 in group borderflow")
         assert (found["rights"].state, found["lag"].state) == ("ok", "ok")

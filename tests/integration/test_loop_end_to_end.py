@@ -21,6 +21,7 @@ import pytest
 
 from schemas.codec import codec_for
 from schemas.knowledge import CriterionPublished, RiskInformationPublished
+from schemas.lodgements import Booking
 from streams.embedded import free_loopback_port
 from tests.integration.border import (
     NOON,
@@ -128,6 +129,29 @@ def test_a_manifest_of_nearly_a_megabyte_is_decided_whole(busy_border: Border) -
     assert 800_000 < len(record.value or b"") < 1_000_000
     busy_border.lodge("manifests", [record])
     decided(busy_border, lambda event: event.item_id.startswith("manifests/MF000501/"), 3_000)
+
+
+def test_travellers_of_nearly_a_megabyte_are_decided_and_alerted_to(busy_border: Border) -> None:
+    criterion = CriterionPublished(
+        criterion_id="CR-LONG", version=1, title="Booked by Endless Journeys", streams=("passengers",),
+        condition='agency == "ENDLESS"', action="direct", cap=1.0, valid_from=NOON - timedelta(days=1),
+    )  # fmt: skip
+    busy_border.lodge("criteria", [record_of(criterion, "CR-LONG", NOON, 0)])
+    time.sleep(1.0)
+    travellers = [
+        passenger(7_500_000 + n, booking=Booking(agency="ENDLESS", itinerary=("CNPVG", "KRICN") * 62_460))
+        for n in range(4)
+    ]
+    records = [record_of(one, one.passenger_reference, one.lodged_at, n) for n, one in enumerate(travellers)]
+    assert all(999_000 < len(record.value or b"") < 1_000_000 for record in records)
+    for record in records:
+        busy_border.lodge("passengers", [record])
+    wanted = {f"passengers/{one.journey_id}/{one.passenger_reference}" for one in travellers}
+    found = decided(busy_border, lambda event: event.item_id in wanted, len(travellers))
+    selected = {event.item_id for event in found if event.selected}
+    assert selected
+    alerts = [codec_for("alerts").decode(record.value) for record in busy_border.read("alerts")]
+    assert {alert.decision.item_id for alert in alerts} >= selected
 
 
 def test_a_criterion_takes_effect_and_ends_on_every_worker_within_a_second(busy_border: Border) -> None:

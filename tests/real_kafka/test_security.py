@@ -25,6 +25,7 @@ from tests.real_kafka.security import Security
 pytestmark = pytest.mark.kafka
 
 COMPONENTS = read_components(ACLS)
+PSEUDONYM_KEY = "of the tests, and as long as production wants it"
 _MEANING = {
     "READ": ("read",),
     "WRITE": ("write",),
@@ -47,7 +48,7 @@ def login(cluster: Cluster, how: str, principal: str) -> dict[str, str]:
         **cluster.environment(),
         **made(cluster.security, principal, cluster.bootstrap_of(how)),
         "BORDERFLOW_ENVIRONMENT": "production",
-        "BORDERFLOW_PSEUDONYM_KEY": "of-the-tests",
+        "BORDERFLOW_PSEUDONYM_KEY": PSEUDONYM_KEY,
         "BORDERFLOW_PARTITIONS": "2",
         "BORDERFLOW_WEB_PORT": "0",
     }
@@ -126,7 +127,7 @@ def test_production_refuses_to_talk_in_the_clear(protocol: str, tmp_path: Path) 
         Settings.from_environment(
             {
                 "BORDERFLOW_ENVIRONMENT": "production",
-                "BORDERFLOW_PSEUDONYM_KEY": "of-the-tests",
+                "BORDERFLOW_PSEUDONYM_KEY": PSEUDONYM_KEY,
                 "BORDERFLOW_SECURITY_PROTOCOL": protocol,
                 "BORDERFLOW_SASL_USERNAME": "worker",
                 "BORDERFLOW_SASL_PASSWORD_FILE": str(tmp_path / "password"),

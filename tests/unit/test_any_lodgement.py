@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from agents.loop import Sent, whole_loop
 from agents.refusals import MEANINGS
 from agents.risk.policy import read_policy
-from schemas.codec import codec_for, decode, encode
+from schemas.codec import MAX_RECORD_BYTES, codec_for, decode, encode
 from schemas.decisions import SelectionDecided
 from schemas.items import Stream
 from schemas.knowledge import CriterionPublished, RiskInformationPublished
@@ -26,6 +26,7 @@ from tests.border import result_on
 from tests.contract.event_strategies import events
 
 PARCEL = Path("schemas/examples/express-cargo/v1/maximal.json")
+TRAVELLER = Path("schemas/examples/passengers/v1/maximal.json")
 PLACES: dict[Stream, str] = {"manifests": "KRPUS-SEA", "express-cargo": "KRICN-EXP", "passengers": "KRICN-T1"}
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -121,3 +122,12 @@ def test_the_least_and_the_largest_amounts_are_decided(mass: float, value: float
     goods = tuple(replace(line, gross_mass_kg=mass, net_mass_kg=mass, declared_value=value) for line in parcel.goods)
     (decision,) = _all_accounted_for("express-cargo", _believable(replace(parcel, goods=goods), "express-cargo"))
     assert isfinite(decision.score)
+
+
+def test_a_lodgement_of_all_the_bytes_that_one_may_have_is_decided_and_alerted_to() -> None:
+    """What the steps add to it makes an alert that is larger than any lodgement may be; its readers take it."""
+    traveller = _believable(codec_for("passengers").decode(TRAVELLER.read_bytes()), "passengers")
+    for legs in ((), ("KRICN",) * ((MAX_RECORD_BYTES - len(encode(traveller)) - 40) // len(b'"KRICN",'))):
+        traveller = replace(traveller, booking=replace(traveller.booking, itinerary=legs))
+    assert MAX_RECORD_BYTES - 100 < len(encode(traveller)) <= MAX_RECORD_BYTES
+    assert len(_all_accounted_for("passengers", traveller)) == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
@@ -10,16 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from schemas.codec import encode
 from schemas.personal import personal_fields
 from schemas.registry import declarations
 from streams.archive.columns import columns_of
+from streams.archive.envelope import EARLIEST_MS, LATEST_MS
 from streams.archive.layout import ArchiveError, Catalogue, Part, remove_remains
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader, chunk_facts
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, keep_days, remove_superseded, retire
+from streams.archive.views import connect
 from streams.policies import built_in_policy
 from tests.archive_files import DAY_MS, KEY, example_records, parcels, read, write
+from tests.integration.border import parcel
 
 
 @pytest.mark.parametrize("topic", declarations())
@@ -42,6 +47,50 @@ def test_empty_values_tombstones_and_broken_records_come_back_as_they_were(tmp_p
     assert read(tmp_path, "criteria", key=KEY) == records
     reasons = pq.read_table(tmp_path / "topic=criteria").column("unreadable").to_pylist()
     assert reasons == [None, "empty-value", "not-json", "not-json"]
+
+
+@pytest.mark.parametrize("stamped", [-(2**62), 2**62, EARLIEST_MS - 1, LATEST_MS + 1])
+def test_a_record_stamped_outside_of_all_calendars_comes_back_and_spoils_no_question(
+    stamped: int, tmp_path: Path
+) -> None:
+    records = parcels(6)
+    records[2] = replace(records[2], timestamp=stamped)
+    write(tmp_path, records, KEY, size=1)
+    for _ in range(2):
+        assert read(tmp_path, "express-cargo", key=KEY) == records
+        times = connect(Catalogue.of(tmp_path)).execute('SELECT "offset", stamped_at FROM express_cargo').fetchall()
+        assert [place for place, at in sorted(times) if at is None] == [2]
+        compact(tmp_path, KEY, fewest=2)
+
+
+def test_the_first_and_the_last_time_of_the_calendar_stand_where_times_stand(tmp_path: Path) -> None:
+    records = parcels(2)
+    records[0], records[1] = replace(records[0], timestamp=EARLIEST_MS), replace(records[1], timestamp=LATEST_MS)
+    write(tmp_path, records)
+    assert read(tmp_path, "express-cargo") == records
+    times = connect(Catalogue.of(tmp_path)).execute("SELECT stamped_at FROM express_cargo").fetchall()
+    assert sorted(at.year for (at,) in times) == [1, 9999]
+
+
+def test_a_time_that_a_zone_carries_out_of_the_calendar_spoils_no_question(tmp_path: Path) -> None:
+    first = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    last = datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-12)))
+    records = parcels(3)
+    records[1] = replace(records[1], value=encode(parcel(1, lodged_at=first, eta=last)))
+    write(tmp_path, records, KEY)
+    assert read(tmp_path, "express-cargo", key=KEY) == records
+    rows = connect(Catalogue.of(tmp_path)).execute("SELECT lodged_at, eta FROM express_cargo").fetchall()
+    assert sorted(row == (None, None) for row in rows) == [False, False, True]
+
+
+def test_files_from_before_a_column_was_added_are_read_on(tmp_path: Path) -> None:
+    records = parcels(3)
+    write(tmp_path, records, KEY)
+    (file,) = tmp_path.rglob("*.parquet")
+    pq.write_table(pq.read_table(file, partitioning=None).drop_columns(["timestamp_ms"]), file)
+    assert read(tmp_path, "express-cargo", key=KEY) == records
+    write(tmp_path, parcels(3, first=3), KEY)
+    assert len(connect(Catalogue.of(tmp_path)).execute("SELECT timestamp_ms FROM raw_express_cargo").fetchall()) == 6
 
 
 def test_nothing_about_a_person_is_legible_in_a_sealed_archive(tmp_path: Path) -> None:

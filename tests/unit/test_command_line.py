@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
@@ -12,6 +15,8 @@ from kafka.errors import KafkaConnectionError
 from streams.cli import GROUPS, app, main, refusal_line
 from streams.commands import CommandRefusedError
 from streams.settings import SettingsError
+
+ROOT = Path(__file__).parents[2]
 
 
 def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -79,6 +84,48 @@ def test_brokers_that_do_not_answer_are_named_as_a_setting(
     monkeypatch.setenv("BORDERFLOW_BROKERS", "127.0.0.1:1")
     monkeypatch.setenv("BORDERFLOW_REQUEST_TIMEOUT_S", "1")
     assert "BORDERFLOW_BROKERS" in refused(["topics", "list"], capsys)
+
+
+PLAN = """\
+name: duty
+receivers: [{name: desk, webhook: {url: "http://127.0.0.1:1/", secret_file: secret}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "client"),
+    [  # kafka-python tries for half a minute: what it says then is put in its place
+        ("archive --dir kept", "streams.archive.consuming:Archiver"),
+        ("shadow start candidate --dir kept", "streams.shadow.following:Follower"),
+        ("notify run plan.yaml", "streams.notify.run:Notifier"),
+        ("audit seal --dir kept", None),
+        ("console --demo-users", None),
+    ],
+)
+def test_what_runs_until_it_is_told_to_stop_exits_with_1_when_brokers_are_away(
+    command: str, client: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    (tmp_path / "secret").write_text("whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    code = "from streams.cli import main\n"
+    if client is not None:
+        module, _, name = client.partition(":")
+        code += f"""
+import {module} as module, kafka.errors
+def away(*_, **__): raise kafka.errors.KafkaTimeoutError("Unable to bootstrap")
+module.{name}.run = away
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code + f"main({command.split()!r})"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "BORDERFLOW_BROKERS": "127.0.0.1:1"},
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    said = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    (why,) = [one for one in said if one["level"] == "critical"]
+    assert "stops" in why["event"]
+    assert "Unable to bootstrap" in why["error"]
 
 
 def test_only_what_the_user_can_mend_is_told_without_a_traceback() -> None:

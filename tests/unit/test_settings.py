@@ -53,6 +53,40 @@ def test_production_refuses_plain_text_and_a_missing_pseudonym_key() -> None:
         Settings.from_environment({"BORDERFLOW_ENVIRONMENT": "production"})
 
 
+@pytest.mark.parametrize("where", ["BORDERFLOW_PSEUDONYM_KEY", "BORDERFLOW_PSEUDONYM_KEY_FILE"])
+@pytest.mark.parametrize("secret", ["q", "of-31-bytes-" + "q" * 19, " " * 40 + "q"])
+def test_production_refuses_a_pseudonym_key_that_can_be_guessed(where: str, secret: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as refused:
+        in_production(where, secret, tmp_path)
+    assert f"{where}: the pseudonym key has {len(secret.strip())} bytes, production needs 32 or more" in str(
+        refused.value
+    )
+    assert "qq" not in str(refused.value)
+
+
+@pytest.mark.parametrize("where", ["BORDERFLOW_PSEUDONYM_KEY", "BORDERFLOW_PSEUDONYM_KEY_FILE"])
+def test_production_takes_a_pseudonym_key_of_32_bytes(where: str, tmp_path: Path) -> None:
+    assert in_production(where, "q" * 32 + "\n" * where.endswith("FILE"), tmp_path).pseudonym_secret() == b"q" * 32
+
+
+def test_production_refuses_an_empty_file_as_the_pseudonym_key(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="BORDERFLOW_PSEUDONYM_KEY_FILE: the pseudonym key has 0 bytes"):
+        in_production("BORDERFLOW_PSEUDONYM_KEY_FILE", "\n", tmp_path)
+
+
+def in_production(where: str, secret: str, folder: Path) -> Settings:
+    """Settings of a worker at a border, with this pseudonym key in the variable or in the file that it names."""
+    file = folder / "pseudonym.key"
+    file.write_text(secret)
+    return Settings.from_environment(
+        {
+            "BORDERFLOW_ENVIRONMENT": "production",
+            "BORDERFLOW_SECURITY_PROTOCOL": "SSL",
+            where: str(file) if where.endswith("FILE") else secret,
+        }
+    )
+
+
 def test_the_pseudonym_key_is_read_from_its_file_and_never_shown(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("s3cret\n")
