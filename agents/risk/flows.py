@@ -6,7 +6,8 @@ speaks:
 
 - It *surges*: more of it came lately than its norm explains. What speaks is the log-likelihood ratio of a Poisson count
   against the norm (as in the scan statistic of Kulldorff 1997), against the odds that a flow surges; what is worth a
-  look is the part of its traffic that is new, less where looks were spent already.
+  look is the part of its traffic that is new, less where looks were spent already. It counts as far as there is a
+  norm: in the first days of a border, or where few days can be remembered, everything seems new.
 - It was not *looked at*: a scheme in old traffic shows in nothing else. What that is worth grows with the days since
   the last look, up to a share of the flow's traffic, so that every busy flow is sampled within a known time.
 
@@ -64,11 +65,15 @@ MOST_EVIDENCE: Final = 20.0
 
 
 class Windows(NamedTuple):
-    """A moment, in days since the epoch, and how many days of recent traffic and of the norm were seen by then."""
+    """A moment, in days since the epoch, and how many days of recent traffic and of the norm were seen by then.
+
+    `known`, 0 to 1, is how far there is a norm at all: 1 once it was watched for as many days before the recent ones.
+    """
 
     now: float
     recent_days: float
     norm_days: float
+    known: float
 
 
 class FlowTraffic:
@@ -97,7 +102,8 @@ class FlowTraffic:
         today, first = self._days[-1][0], self._first
         seen = max(now - first, today - first, 0.0)
         recent_days = min(now - today + RECENT_DAYS if now > today else RECENT_DAYS, seen) + 0.25
-        return Windows(now, recent_days, min(float(NORM_DAYS), seen) + 0.25)
+        norm_days = min(float(NORM_DAYS), seen) + 0.25
+        return Windows(now, recent_days, norm_days, min((norm_days - recent_days) / RECENT_DAYS, 1.0))
 
     def promise(self, flows: tuple[str, ...], seen: Windows | None, patrol_days: float) -> Promise:
         """What speaks for a look at an item: the first of its flows, the widest, may surge; the last may be unseen.
@@ -106,12 +112,12 @@ class FlowTraffic:
         """
         if seen is None:
             return NOTHING
-        now, recent_days, norm_days = seen
+        now, recent_days, norm_days, known = seen
         recent, spent, norm, _ = self._flows.get(flows[0], _NOBODY)
         surging = 0.0
         arrived, usual = _counted(recent, norm, recent_days, norm_days)
         if arrived > usual:
-            evidence = _evidence(arrived, usual)
+            evidence = known * _evidence(arrived, usual)
             surging = (1.0 - usual / arrived) / (1.0 + exp(SURGE_ODDS - evidence)) / (1.0 + SPENT_WEIGHT * spent)
         recent, _, norm, looked = self._flows.get(flows[-1], _NOBODY)
         since = min(max(now - looked, 0.0), NORM_DAYS)
@@ -126,7 +132,7 @@ class FlowTraffic:
         """
         if seen is None or not flows:
             return {}
-        _, recent_days, norm_days = seen
+        _, recent_days, norm_days, _ = seen
         recent, _, norm, _ = self._flows.get(flows[-1], _NOBODY)
         arrived, usual = _counted(recent, norm, recent_days, norm_days)
         if arrived <= usual:

@@ -52,7 +52,7 @@ class LayerShares(Section, frozen=True, kw_only=True):
     surge: Annotated[
         Share, Meta(description="Most, for flows that surge and for those at which nobody looked for long.")
     ] = 0.15
-    profile: Annotated[Share, Meta(description="Most, for repeat offenders below the model's bar.")] = 0.10
+    profile: Annotated[Share, Meta(description="Most, for repeat offenders below the model's bar.")] = 0.05
     anomaly: Annotated[Share, Meta(description="Most, for items that are unlike recent traffic.")] = 0.05
 
     def __post_init__(self) -> None:
