@@ -34,6 +34,9 @@ EXAMPLES_KEY: Final = "outcomes"
 Report = InspectionCompleted | InspectionWithdrawn
 """What a centre says about an alert."""
 
+EARLY: Final = timedelta(days=1)
+"""How long before the lodgement of its item a result may be dated: clocks differ, and some lodge after the fact."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -277,6 +280,8 @@ class ReEvaluation:
             return refusals.OTHER_CONTROL_POINT, "control_point", "the alert went to another control point"
         if _milliseconds(at) > arrival.timestamp_ms + self._ahead_ms:
             return refusals.CLOCK_AHEAD, field, "ahead of the record's own timestamp"
+        if alert.lodged_at - at > EARLY:
+            return refusals.IMPOSSIBLE_DATE, field, "more than a day before the item was lodged"
         if at - alert.lodged_at > self._policy.horizons.alerts:
             return refusals.NO_MATCHING_ALERT, field, "the alert is older than results may join"
         if isinstance(report, InspectionWithdrawn):

@@ -93,7 +93,7 @@ class Effectiveness:
         self.released = 0
         self._audit_weight = 0.0
         self._audit_hits = 0.0
-        self.since_ms = -1
+        self.since_ms: int | None = None
         self._window = Tally()
         self._window_released = 0
         self._window_layers: dict[Layer, Tally] = {}
@@ -124,14 +124,14 @@ class Effectiveness:
         """Count an alert that was released without an inspection at `released_ms`, or with `sign` -1 take it back."""
         report = self._turn(at_ms)
         self.released += sign
-        if released_ms >= self.since_ms:
+        if self.since_ms is None or released_ms >= self.since_ms:
             self._window_released += sign
         return report
 
     def _count(self, example: OutcomeLearned, sign: int) -> None:
         seizure = example.outcome == "seizure"
         label = example.label
-        in_window = sign > 0 or _milliseconds(example.inspected_at) >= self.since_ms
+        in_window = sign > 0 or self.since_ms is None or _milliseconds(example.inspected_at) >= self.since_ms
         self.total.count(label, seizure, sign)
         self.by_layer.setdefault(example.layer, Tally()).count(label, seizure, sign)
         for criterion in example.criteria:
@@ -147,9 +147,12 @@ class Effectiveness:
                 self._window_criteria.setdefault(criterion, Tally()).count(label, seizure, sign)
 
     def _turn(self, at_ms: int) -> SeizureRateReported | None:
-        if self.since_ms >= 0 and at_ms < self.since_ms + self._length_ms:
-            return None
-        report = self._close() if self._window.inspected > 0 or self._window_released > 0 else None
+        report = None
+        if self.since_ms is not None:
+            if at_ms < self.since_ms + self._length_ms:
+                return None
+            if self._window.inspected > 0 or self._window_released > 0:
+                report = self._close(self.since_ms)
         self.since_ms = at_ms - at_ms % self._length_ms
         self._window = Tally()
         self._window_released = 0
@@ -157,12 +160,12 @@ class Effectiveness:
         self._window_criteria = {}
         return report
 
-    def _close(self) -> SeizureRateReported:
+    def _close(self, since_ms: int) -> SeizureRateReported:
         layers, criteria = self._window_layers, self._window_criteria
         return SeizureRateReported(
             control_point=self._control_point,
-            since=datetime.fromtimestamp(self.since_ms / 1000.0, UTC),
-            until=datetime.fromtimestamp((self.since_ms + self._length_ms) / 1000.0, UTC),
+            since=_time(since_ms),
+            until=_time(since_ms + self._length_ms),
             inspected=max(0, self._window.inspected),
             seizures=max(0, self._window.seizures),
             by_layer={
@@ -177,6 +180,12 @@ class Effectiveness:
             },
             released=max(0, self._window_released),
         )
+
+
+def _time(at_ms: int) -> datetime:
+    """The same as a date. A window that begins or ends outside of the calendar is cut off there."""
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    return _EPOCH + timedelta(milliseconds=min(max(at_ms, _milliseconds(first)), _milliseconds(last)))
 
 
 def _milliseconds(at: datetime) -> int:

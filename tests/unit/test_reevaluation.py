@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -234,6 +234,32 @@ def test_result_of_another_control_point_or_of_tomorrow_is_refused() -> None:
     (arrival,) = arrivals_of([result], "inspection-results", 1)
     early = type(arrival)(result, arrival.topic, 0, 1, arrival.timestamp_ms - 3_600_000, arrival.sent_ms)
     assert reasons(centre.step.decide(centre.state, [early])) == ["clock-ahead"]
+
+
+LONG_AGO = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=9)))
+"""As early as a date can be written: before the calendar's first day in UTC."""
+
+
+def test_result_with_a_date_long_before_its_alert_is_refused() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([alert])
+    lodged_at = alert.decision.lodged_at
+    for early in (LONG_AGO, lodged_at - timedelta(days=1, seconds=1)):
+        (refusal,) = centre.send(result_on(alert, "seizure", inspected_at=early)).refusals
+        assert (refusal.reason, refusal.field) == ("impossible-date", "inspected_at")
+    just_in_time = result_on(alert, "seizure", inspected_at=lodged_at - timedelta(days=1))
+    assert len(examples(centre.send(just_in_time))) == 1
+    (refusal,) = centre.send(withdrawal_of(just_in_time, withdrawn_at=LONG_AGO)).refusals
+    assert (refusal.reason, refusal.field) == ("impossible-date", "withdrawn_at")
+
+
+def test_log_with_a_result_of_year_one_is_folded_and_the_next_result_is_decided() -> None:
+    alerts = alerts_of(2)
+    centre = Centre(alerts)
+    centre.results = [result_on(alerts[0], "clear", inspected_at=LONG_AGO)]  # accepted before such dates were refused
+    centre.state = centre.rebuilt()
+    assert len(examples(centre.send(result_on(alerts[1], "seizure")))) == 1
+    assert centre.state.effectiveness_of(alerts[1].decision.control_point).total.inspected == 1
 
 
 def test_result_that_comes_after_the_horizon_matches_nothing() -> None:
