@@ -47,10 +47,11 @@ class Resolution:
     `result_id` is the result that stands, empty after a withdrawal; `said` are the ids of all that came, so that one
     that is sent again has no second effect. `counted` is the example that stands in the tallies, `taught` the id of
     the latest example on this decision, also one that took a lesson back; `held` is whether the quarantine held the
-    counted one back. `released` is where and when the alert was released without an inspection, None otherwise.
+    counted one back. `released` is where the alert was released without an inspection, None otherwise. `window` is the
+    beginning of the window that either was counted in.
     """
 
-    __slots__ = ("closed", "counted", "held", "released", "result_id", "said", "taught")
+    __slots__ = ("closed", "counted", "held", "released", "result_id", "said", "taught", "window")
 
     def __init__(self) -> None:
         self.result_id = ""
@@ -59,7 +60,8 @@ class Resolution:
         self.closed = False
         self.counted: OutcomeLearned | None = None
         self.taught: str | None = None
-        self.released: tuple[str, int] | None = None
+        self.released: str | None = None
+        self.window: int | None = None
 
 
 class ReEvaluationState:
@@ -126,19 +128,19 @@ class ReEvaluationState:
         The quarantine decides as the brain does, by the same rule, and is told of once a day. The example goes out all
         the same: the log is what was reported, and what is learnt of it is a fold's matter.
         """
-        report = self.effectiveness_of(example.control_point).fold(example, at_ms)
+        book = self.effectiveness_of(example.control_point)
+        report = book.fold(example, at_ms)
         why = self.quarantine.admit(example.control_point, example.label, example.score, _day(example))
-        resolution.counted, resolution.held = example, why is not None
+        resolution.counted, resolution.held, resolution.window = example, why is not None, book.since_ms
         return [report, *self.drift.fold(example), self._tell(example, why)]
 
     def take_back(self, resolution: Resolution, at_ms: int) -> list[msgspec.Struct | None]:
         """Take what stands on an alert out of the rates and the quarantine; a drift that was detected stays so."""
         reports: list[msgspec.Struct | None] = []
         if resolution.released is not None:
-            place, released_ms = resolution.released
-            reports.append(self.effectiveness_of(place).release(released_ms, at_ms, -1))
+            reports.append(self.effectiveness_of(resolution.released).undo_release(at_ms, resolution.window))
         if (wrong := resolution.counted) is not None:
-            reports.append(self.effectiveness_of(wrong.control_point).undo(wrong, at_ms))
+            reports.append(self.effectiveness_of(wrong.control_point).undo(wrong, at_ms, resolution.window))
             self.quarantine.take_back(
                 wrong.control_point, wrong.label, wrong.score, _day(wrong), held=resolution.held
             )  # fmt: skip
@@ -147,8 +149,10 @@ class ReEvaluationState:
 
     def release(self, resolution: Resolution, control_point: str, at_ms: int) -> SeizureRateReported | None:
         """Count an alert that was closed without an inspection: selected, and nobody looked."""
-        resolution.released = (control_point, at_ms)
-        return self.effectiveness_of(control_point).release(at_ms, at_ms, 1)
+        book = self.effectiveness_of(control_point)
+        report = book.release(at_ms)
+        resolution.released, resolution.window = control_point, book.since_ms
+        return report
 
     def _tell(self, example: OutcomeLearned, why: Why | None) -> LabelsQuarantined | None:
         day = int(_day(example))

@@ -70,8 +70,8 @@ def test_audit_sample_estimates_the_rate_of_all_traffic_whatever_the_model_think
 def test_window_that_began_before_the_calendar_is_closed_like_any_other() -> None:
     book = Effectiveness(DESK, 24.0)
     before_year_one = -62_135_629_200_000
-    assert book.release(before_year_one, before_year_one, 1) is None
-    assert book.release(0, 0, 1) == SeizureRateReported(
+    assert book.release(before_year_one) is None
+    assert book.release(0) == SeizureRateReported(
         control_point=DESK, since=datetime(1, 1, 1, tzinfo=UTC), until=datetime(1, 1, 1, tzinfo=UTC),
         inspected=0, seizures=0, by_layer={}, by_criterion={}, released=1,
     )  # fmt: skip

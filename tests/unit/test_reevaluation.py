@@ -331,6 +331,35 @@ def test_seizure_rate_is_reported_by_layer_and_criterion_for_each_window() -> No
     assert report.since == DAWN + timedelta(days=1)
 
 
+def test_what_is_reported_late_counts_once_in_the_window_that_is_open() -> None:
+    alerts = alerts_of(5)
+    centre = Centre(alerts)
+    yesterday, today, tomorrow = (DAWN + timedelta(days=day, hours=1) for day in (1, 2, 3))
+    late = result_on(alerts[1], "seizure", inspected_at=yesterday)
+    corrected = result_on(alerts[1], "clear", result_id="c-1", corrects=late.result_id, inspected_at=yesterday)
+    released = result_on(alerts[2], "not-inspected", method="none", inspected_at=yesterday)
+    by_mistake = result_on(alerts[3], "not-inspected", method="none", inspected_at=yesterday)
+    centre.send(result_on(alerts[0], "clear", inspected_at=today), late, corrected, released, by_mistake)
+    centre.send(withdrawal_of(by_mistake))
+    (report,) = of_topic(centre.send(result_on(alerts[4], inspected_at=tomorrow)).outputs, "monitoring")
+    assert (report.inspected, report.seizures, report.released) == (2, 0, 1)
+    assert report.by_layer == {"mandatory": (2, 0)}
+
+
+def test_correction_of_what_an_earlier_window_reported_leaves_the_open_one_as_it_is() -> None:
+    alerts = alerts_of(3)
+    centre = Centre(alerts)
+    first = result_on(alerts[0], "seizure", inspected_at=DAWN + timedelta(days=1, hours=1))
+    next_day = result_on(alerts[1], "seizure", inspected_at=DAWN + timedelta(days=2, hours=1))
+    (before,) = of_topic(centre.send(first, next_day).outputs, "monitoring")
+    assert (before.inspected, before.seizures) == (1, 1)
+    centre.send(withdrawal_of(first, withdrawn_at=DAWN + timedelta(days=2, hours=2)))
+    day_after = result_on(alerts[2], inspected_at=DAWN + timedelta(days=3, hours=1))
+    (after,) = of_topic(centre.send(day_after).outputs, "monitoring")
+    assert (after.inspected, after.seizures) == (1, 1)
+    assert centre.state.effectiveness_of(alerts[0].decision.control_point).total.seizures == 1
+
+
 def test_model_that_is_suddenly_wrong_is_called_drift() -> None:
     alerts = alerts_of(3000)
     centre = Centre(alerts)
