@@ -7,8 +7,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agents.reevaluation import ReEvaluation, ReEvaluationState, Report
+from agents.risk.brain import Brain
+from agents.risk.profiles import Profiles
 from agents.selection import Selection
 from agents.step import Outcome
 from schemas import codec
@@ -65,6 +68,14 @@ class Centre:
 
 def examples(outcome: Outcome) -> list[OutcomeLearned]:
     return of_topic(outcome.outputs, "labelled-examples")
+
+
+def lessons_of(said: Sequence[OutcomeLearned]) -> int:
+    """How many lessons a brain learns from these examples."""
+    brain = Brain(Profiles())
+    for offset, example in enumerate(said):
+        brain.fold(offset, "outcomes", example)
+    return brain.lessons("express-cargo")
 
 
 def reasons(outcome: Outcome) -> list[str]:
@@ -146,12 +157,36 @@ def test_result_that_is_sent_again_has_no_second_effect() -> None:
     (alert,) = alerts_of(1)
     centre = Centre([alert])
     result = result_on(alert, "seizure", result_id="r-1")
-    centre.send(result)
+    (taught,) = examples(centre.send(result))
     again = centre.send(result)
-    assert (again.outputs, again.refusals, again.redelivered) == ([], [], 1)
-    centre.send(withdrawal_of(result))
+    assert (again.refusals, again.redelivered) == ([], 1)
+    assert [replace(said, upstream=taught.upstream) for said in examples(again)] == [taught]
+    assert lessons_of([taught, *examples(again)]) == 1
+    withdrawal = withdrawal_of(result)
+    centre.send(withdrawal)
     late = centre.send(result)  # a retry that was under way does not file the withdrawn result again
     assert (late.outputs, late.redelivered) == ([], 1)
+    (undone,) = examples(centre.send(withdrawal))
+    assert undone.outcome == "not-inspected"
+    book = centre.state.effectiveness_of(alert.decision.control_point)
+    assert book.total.inspected == 0
+
+
+def test_redriven_result_teaches_though_a_worker_that_started_since_takes_it_for_said() -> None:
+    (alert,) = alerts_of(1)
+    before_its_alert = Centre([])
+    result = result_on(alert, "seizure")
+    assert reasons(before_its_alert.send(result)) == ["no-matching-alert"]
+    before_its_alert.alerts = [alert]
+    late = result_on(alert, "seizure", inspected_at=DAWN + timedelta(days=8))
+    under_a_short_horizon = Centre([alert], horizons={"alerts_days": 5.0}, deadlines={"audit_days": 4.0})
+    assert reasons(under_a_short_horizon.send(late)) == ["no-matching-alert"]
+    under_a_short_horizon.step = ReEvaluation(policy_of())
+    for centre, refused in ((before_its_alert, result), (under_a_short_horizon, late)):
+        centre.state = centre.rebuilt()
+        (example,) = examples(centre.send(refused))
+        assert (example.label, example.upstream.offset) == (1, 1)
+        assert lessons_of([example]) == 1
 
 
 def test_withdrawal_takes_the_lesson_back_and_opens_the_alert_again() -> None:
