@@ -268,8 +268,10 @@ class RiskInformationBook:
                 similar = self._similar_memo[party.name] = self._similar.similar(party.name)
             for name, strength in similar:
                 for entry_id, entry in self._index[("name", name)].items():
-                    wanted = _may_be_similar(entry) and strength >= entry.event.similarity
-                    if wanted and entry_id not in hits and entry.speaks(sighting):
+                    if not _may_be_similar(entry) or strength < entry.event.similarity:
+                        continue
+                    held = hits.get(entry_id)
+                    if (held is None or held.strength < strength) and entry.speaks(sighting):
                         hits[entry_id] = entry.hit(party.role, strength)
 
 

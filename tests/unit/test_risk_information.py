@@ -120,6 +120,19 @@ def test_similar_names_match_with_their_strength_where_the_entry_allows() -> Non
     assert 0.9 < hit.strength < 1.0
 
 
+def test_of_several_parties_like_a_listed_name_the_likest_is_told() -> None:
+    listed = book(entry(party_names=("Bonbogi Trading Korea",), similarity=0.85))
+    closer, further = (
+        Party("shipper", fold_name("Bonbogi Trading Koreo")),
+        Party("consignee", fold_name("Bonbogy Tradin Korea")),
+    )
+    (alone,) = listed.match(sighting(parties=(further,)))
+    for parties in ((further, closer), (closer, further)):
+        (hit,) = listed.match(sighting(parties=parties))
+        assert hit.matched == "shipper"
+        assert hit.strength > alone.strength
+
+
 def test_the_gravest_hit_comes_first_and_each_entry_once() -> None:
     hits = book(
         entry("A", departures=("CN",), severity=1),
