@@ -26,6 +26,9 @@ _MOST_CENTS: Final = 10**15
 Entry = tuple[int, str, int, str, str, bool]
 """Event time in ms, item id, value in cents, shipper, control point, just below the de-minimis value."""
 
+Lodgement = tuple[int, int]
+"""Event time in ms, revision."""
+
 
 class Tally:
     """Running sums over the windows of a subject with many items. Both indices only move on in time."""
@@ -176,7 +179,7 @@ class SubjectWindows:
         self.horizon_ms = horizon_ms
         self.watermark_ms = 0
         self._subjects: dict[str, Activity | Entry] = {}  # most have one item: that alone
-        self._lodged: dict[str, tuple[int, ...]] = {}
+        self._lodged: dict[str, list[Lodgement] | Lodgement] = {}  # most have one lodgement: that alone
         self._places: dict[str, str] = {}
         self._swept_ms = 0
 
@@ -191,7 +194,7 @@ class SubjectWindows:
                 self._swept_ms = at_ms
                 seen_after = at_ms - self.horizon_ms
                 self._subjects = {k: v for k, v in self._subjects.items() if _latest_ms(v) > seen_after}
-                self._lodged = {k: v for k, v in self._lodged.items() if max(v[::2]) > seen_after}
+                self._lodged = {k: v for k, v in self._lodged.items() if _last_ms(v) > seen_after}
 
     def highest_revision(self, item_id: str) -> int | None:
         """The highest revision of an item among its lodgements within the horizon; None when there is none."""
@@ -199,9 +202,10 @@ class SubjectWindows:
         if lodged is None:
             return None
         seen_after = self.watermark_ms - self.horizon_ms
-        if len(lodged) == 2:
+        if isinstance(lodged, tuple):
             return lodged[1] if lodged[0] > seen_after else None
-        return max((revision for at, revision in _pairs(lodged) if at > seen_after), default=None)
+        place = bisect_left(lodged, (seen_after + 1,))
+        return lodged[place][1] if place < len(lodged) else None
 
     def observe(
         self, subject: str, item_id: str, revision: int, at_ms: int, cents: int, shipper: str, place: str, below: bool
@@ -219,10 +223,10 @@ class SubjectWindows:
         if lodged is None:
             self._lodged[item_id] = (at_ms, revision)
         else:
-            visible = tuple(one for pair in _pairs(lodged) if pair[0] > seen_after for one in pair)
-            self._lodged[item_id] = (*visible, at_ms, revision)
-            if visible:
-                earlier_ms = max(visible[::2])
+            latest_ms = _last_ms(lodged)
+            if latest_ms > seen_after:
+                earlier_ms = latest_ms
+            self._lodged[item_id] = _lodged_again(lodged, (at_ms, revision), seen_after)
         entry: Entry = (at_ms, item_id, cents, shipper, self._places.setdefault(place, place), below)
         activity = self._subjects.get(subject)
         if activity is None or _latest_ms(activity) <= seen_after:
@@ -239,8 +243,25 @@ def _latest_ms(held: Activity | Entry) -> int:
     return held[0] if isinstance(held, tuple) else held.entries[-1][0]
 
 
-def _pairs(flat: tuple[int, ...]) -> list[tuple[int, int]]:
-    return list(zip(flat[::2], flat[1::2], strict=True))
+def _last_ms(lodged: list[Lodgement] | Lodgement) -> int:
+    return lodged[0] if isinstance(lodged, tuple) else lodged[-1][0]
+
+
+def _lodged_again(lodged: list[Lodgement] | Lodgement, new: Lodgement, seen_after: int) -> list[Lodgement] | Lodgement:
+    """The lodgements of an item that may yet tell its highest revision, with one more: later ones have lower revisions.
+
+    One that is neither later than another nor of a higher revision is left out, so that an item that is amended again
+    and again costs no more than any other.
+    """
+    kept = [lodged] if isinstance(lodged, tuple) else lodged
+    del kept[: bisect_left(kept, (seen_after + 1,))]
+    place = bisect_left(kept, new)
+    if place == len(kept) or kept[place][1] < new[1]:
+        first = place
+        while first and kept[first - 1][1] <= new[1]:
+            first -= 1
+        kept[first:place] = [new]
+    return kept if len(kept) > 1 else kept[0]
 
 
 def _alone(cents: int, shipper: str, below: bool) -> Monitored:

@@ -104,6 +104,14 @@ def test_an_importer_with_thousands_of_parcels_is_counted_like_any_other() -> No
         assert told[place] == counted_by_hand(seen[: place + 1])
 
 
+def test_an_item_that_is_amended_again_and_again_leaves_one_lodgement() -> None:
+    windows = SubjectWindows(HORIZON)
+    fold(windows, [("a", "item", number, 10**10 + number, 1, "x", "p", False) for number in range(5000)])
+    assert windows._lodged == {"item": (10**10 + 4999, 4999)}
+    fold(windows, [("a", "item", 4000, 10**10 + 6000, 1, "x", "p", False)] * 5000)
+    assert windows._lodged == {"item": [(10**10 + 4999, 4999), (10**10 + 6000, 4000)]}
+
+
 def test_idle_subjects_are_forgotten() -> None:
     windows = SubjectWindows(HORIZON)
     fold(windows, [(f"s{n}", f"i{n}", 0, 10**10 + n, 1, "x", "p", False) for n in range(1000)])
