@@ -162,7 +162,17 @@ def test_a_new_day_brings_a_new_quota() -> None:
         quotas.count("KRICN-EXP", day * 86_400_000)
         assert quotas.spend("C1", 1, "KRICN-EXP", 0.01, 0.5) is None
         assert quotas.spend("C1", 1, "KRICN-EXP", 0.01, 0.9) is not None
-        assert quotas.spend("C1", 2, "KRICN-EXP", 0.01, 0.5) is None
+        assert quotas.spend("C2", 1, "KRICN-EXP", 0.01, 0.5) is None
+
+
+def test_a_new_version_of_a_criterion_brings_no_new_quota() -> None:
+    quotas, acted = Quotas(), 0
+    for n in range(1000):
+        quotas.count("KRICN-EXP", n)
+        acted += quotas.spend("C1", 1 + n // 200, "KRICN-EXP", 0.01, n * 7919 % 1000 / 1000) is None
+    assert acted == 10
+    quotas.count("KRPUS-EXP", 1000)
+    assert quotas.spend("C1", 5, "KRPUS-EXP", 0.01, 0.5) is None
 
 
 CLEAN = PriorRecord(inspections=4)
