@@ -70,7 +70,8 @@ policy's `criterion_cap`; a new version goes on with what the day's earlier ones
 item, marked `capped`, without effect. Which hits act is decided as they come: a hit acts while the share has room and
 it is among the strongest so far, as many as the share allows. Strong is what is unusual, what has a seizure on record,
 and what the risk information names. At the first, tenth, hundredth... capped hit of a day, `CriterionSuppressed` is
-published on `monitoring`.
+published on `monitoring`. A worker that starts counts the day's earlier items by the criteria as they stood when each
+was sent.
 
 ## Fields
 
