@@ -62,10 +62,10 @@ class Filtering:
         return len(state.windows) + state.anomaly.entries() + len(state.quotas)
 
     def remember(self, state: FilteringState, arrivals: Sequence[Arrival[Any]]) -> None:
-        """Fold a batch as `decide` does, without saying anything."""
+        """Fold a batch as `decide` did when it came, by the criteria that stood then, without saying anything."""
         unsaid = Outcome()
         for arrival in arrivals:
-            self._fold(state, arrival, unsaid)
+            self._fold(state, arrival, unsaid, arrival.sent_ms)
 
     def decide(self, state: FilteringState, arrivals: Sequence[Arrival[Any]]) -> Outcome:
         """Filter a batch of screened items."""
@@ -74,7 +74,9 @@ class Filtering:
             self._fold(state, arrival, outcome)
         return outcome
 
-    def _fold(self, state: FilteringState, arrival: Arrival[Any], outcome: Outcome) -> None:
+    def _fold(
+        self, state: FilteringState, arrival: Arrival[Any], outcome: Outcome, as_of_ms: int | None = None
+    ) -> None:
         item: ItemScreened = arrival.event
         if not state.marks.advance(item.upstream):
             outcome.redelivered += 1
@@ -93,7 +95,7 @@ class Filtering:
         state.anomaly.advance(windows.watermark_ms)
         anomaly = state.anomaly.score(item, at_ms)
         state.quotas.count(place, windows.watermark_ms)
-        fired = self._criteria.evaluate(item, seen, anomaly, at_ms)
+        fired = self._criteria.evaluate(item, seen, anomaly, at_ms, as_of_ms)
         hits = self._ranked(state, arrival, fired, anomaly, outcome) if fired else ()
         if highest is not None and item.revision <= highest:
             outcome.refusals.append(_seen_before(arrival.offset, item, highest))

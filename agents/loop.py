@@ -18,7 +18,7 @@ import msgspec
 from agents.filtering import Filtering
 from agents.reevaluation import ReEvaluation
 from agents.risk.brain import Brain
-from agents.risk.criteria import CriteriaBook
+from agents.risk.criteria import CriteriaBook, fold_into
 from agents.risk.policy import Policy
 from agents.risk.profiles import Profiles
 from agents.risk.risk_information import RiskInformationBook
@@ -216,7 +216,7 @@ class Loop:
         if self._keep or topic in self._following:
             self.logs.setdefault(place, []).append(arrival)
         for book in self.books.get(topic, ()):
-            book.fold(offset, key, event)
+            fold_into(book, offset, key, event, arrival.sent_ms)
         return arrival
 
     def _place(self, topic: str, key: str) -> int:

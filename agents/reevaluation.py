@@ -2,7 +2,8 @@
 
 A result joins its alert by decision id; the example is made of the features as they were scored. A second result on
 an alert is refused unless it corrects the first; a withdrawal takes the latest back and opens the alert again; what
-matches nothing is refused and can be re-driven. The state of a partition is a fold of its alerts and of its own input.
+matches nothing is refused and can be re-driven. What is sent again says the same again, and nobody learns it twice.
+The state of a partition is a fold of its alerts and of its own input.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ EXAMPLES_KEY: Final = "outcomes"
 Report = InspectionCompleted | InspectionWithdrawn
 """What a centre says about an alert."""
 
+EARLY: Final = timedelta(days=1)
+"""How long before the lodgement of its item a result may be dated: clocks differ, and some lodge after the fact."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -42,12 +46,13 @@ class Resolution:
     """What stands on one alert. `closed` is False after it was passed on or withdrawn: its result is still to come.
 
     `result_id` is the result that stands, empty after a withdrawal; `said` are the ids of all that came, so that one
-    that is sent again has no second effect. `counted` is the example that stands in the tallies, `taught` the id of
-    the latest example on this decision, also one that took a lesson back; `held` is whether the quarantine held the
-    counted one back. `released` is where and when the alert was released without an inspection, None otherwise.
+    that is sent again is known. `counted` is the example that stands in the tallies, `latest` the latest example on
+    this decision, also one that took a lesson back; `held` is whether the quarantine held the counted one back.
+    `released` is where the alert was released without an inspection, None otherwise. `window` is the beginning of the
+    window that either was counted in.
     """
 
-    __slots__ = ("closed", "counted", "held", "released", "result_id", "said", "taught")
+    __slots__ = ("closed", "counted", "held", "latest", "released", "result_id", "said", "window")
 
     def __init__(self) -> None:
         self.result_id = ""
@@ -55,8 +60,24 @@ class Resolution:
         self.held = False
         self.closed = False
         self.counted: OutcomeLearned | None = None
-        self.taught: str | None = None
-        self.released: tuple[str, int] | None = None
+        self.latest: OutcomeLearned | None = None
+        self.released: str | None = None
+        self.window: int | None = None
+
+    @property
+    def taught(self) -> str | None:
+        """The id of the latest example."""
+        return None if self.latest is None else self.latest.result_id
+
+    def repeated(self, said: tuple[str, str], upstream: Upstream) -> OutcomeLearned | None:
+        """The example of the latest report, when it is that one which comes again, as following from `upstream`.
+
+        Nobody learns it twice. But the log that this was folded from does not tell which reports were refused when
+        they came, before their alert or under another policy: for those, this is the first time that it is said.
+        """
+        if self.latest is None or said != self.said[-1] or said[1] != self.latest.result_id:
+            return None
+        return msgspec.structs.replace(self.latest, upstream=upstream)
 
 
 class ReEvaluationState:
@@ -123,19 +144,19 @@ class ReEvaluationState:
         The quarantine decides as the brain does, by the same rule, and is told of once a day. The example goes out all
         the same: the log is what was reported, and what is learnt of it is a fold's matter.
         """
-        report = self.effectiveness_of(example.control_point).fold(example, at_ms)
+        book = self.effectiveness_of(example.control_point)
+        report = book.fold(example, at_ms)
         why = self.quarantine.admit(example.control_point, example.label, example.score, _day(example))
-        resolution.counted, resolution.held = example, why is not None
+        resolution.counted, resolution.held, resolution.window = example, why is not None, book.since_ms
         return [report, *self.drift.fold(example), self._tell(example, why)]
 
     def take_back(self, resolution: Resolution, at_ms: int) -> list[msgspec.Struct | None]:
         """Take what stands on an alert out of the rates and the quarantine; a drift that was detected stays so."""
         reports: list[msgspec.Struct | None] = []
         if resolution.released is not None:
-            place, released_ms = resolution.released
-            reports.append(self.effectiveness_of(place).release(released_ms, at_ms, -1))
+            reports.append(self.effectiveness_of(resolution.released).undo_release(at_ms, resolution.window))
         if (wrong := resolution.counted) is not None:
-            reports.append(self.effectiveness_of(wrong.control_point).undo(wrong, at_ms))
+            reports.append(self.effectiveness_of(wrong.control_point).undo(wrong, at_ms, resolution.window))
             self.quarantine.take_back(
                 wrong.control_point, wrong.label, wrong.score, _day(wrong), held=resolution.held
             )  # fmt: skip
@@ -144,8 +165,10 @@ class ReEvaluationState:
 
     def release(self, resolution: Resolution, control_point: str, at_ms: int) -> SeizureRateReported | None:
         """Count an alert that was closed without an inspection: selected, and nobody looked."""
-        resolution.released = (control_point, at_ms)
-        return self.effectiveness_of(control_point).release(at_ms, at_ms, 1)
+        book = self.effectiveness_of(control_point)
+        report = book.release(at_ms)
+        resolution.released, resolution.window = control_point, book.since_ms
+        return report
 
     def _tell(self, example: OutcomeLearned, why: Why | None) -> LabelsQuarantined | None:
         day = int(_day(example))
@@ -164,7 +187,7 @@ class ReEvaluationState:
 
 
 class Consequence:
-    """What one report leads to: a refusal, nothing (it came before), or an example (or none) and reports."""
+    """What one report leads to: a refusal, or an example (or none) and reports. `again` is one that came before."""
 
     __slots__ = ("again", "example", "refusal", "reports")
 
@@ -234,8 +257,9 @@ class ReEvaluation:
         report = arrival.event
         resolution = state.resolutions.get(report.decision_id)
         said = _said(report)
+        upstream = Upstream(topic=arrival.topic, partition=arrival.partition, offset=arrival.offset)
         if resolution is not None and said in resolution.said:
-            consequence.again = True
+            consequence.again, consequence.example = True, resolution.repeated(said, upstream)
             return consequence
         alert = state.alerts.get(report.decision_id)
         refusal = self._refusal(arrival, alert, resolution)
@@ -246,21 +270,19 @@ class ReEvaluation:
             resolution = state.resolutions[report.decision_id] = Resolution()
         resolution.said = (*resolution.said, said)
         at_ms = _milliseconds(_reported_at(report))
-        upstream = Upstream(topic=arrival.topic, partition=arrival.partition, offset=arrival.offset)
         undone = resolution.counted
         reports = state.take_back(resolution, at_ms)
         if isinstance(report, InspectionWithdrawn):
             resolution.result_id, resolution.closed = "", False
             if undone is not None:
-                consequence.example = unlearn(report, undone, resolution.taught, upstream)
-                resolution.taught = report.withdrawal_id
+                consequence.example = resolution.latest = unlearn(report, undone, resolution.taught, upstream)
         else:
             resolution.result_id, resolution.closed = report.result_id, report.outcome != "passed-on"
             if report.outcome == "not-inspected":
                 reports.append(state.release(resolution, alert.control_point, at_ms))
             if teaches(report) or undone is not None:
                 example = learn_from(report, alert, self._policy.lessons, resolution.taught, upstream)
-                consequence.example, resolution.taught = example, report.result_id
+                consequence.example = resolution.latest = example
                 if teaches(report):
                     reports.extend(state.count(resolution, example, at_ms))
         consequence.reports = [one for one in reports if one is not None]
@@ -277,6 +299,8 @@ class ReEvaluation:
             return refusals.OTHER_CONTROL_POINT, "control_point", "the alert went to another control point"
         if _milliseconds(at) > arrival.timestamp_ms + self._ahead_ms:
             return refusals.CLOCK_AHEAD, field, "ahead of the record's own timestamp"
+        if alert.lodged_at - at > EARLY:
+            return refusals.IMPOSSIBLE_DATE, field, "more than a day before the item was lodged"
         if at - alert.lodged_at > self._policy.horizons.alerts:
             return refusals.NO_MATCHING_ALERT, field, "the alert is older than results may join"
         if isinstance(report, InspectionWithdrawn):

@@ -51,7 +51,7 @@ MEANINGS: Final[dict[str, str]] = {
     UNKNOWN_CURRENCY: "Not an ISO 4217 currency with a reference rate: the value cannot be known.",
     UNKNOWN_HEADING: "The HS code's chapter is not in HS 2022.",
     DUPLICATE_HOUSE_BILL: "The house bill stands in this manifest already; the first one is decided.",
-    IMPOSSIBLE_DATE: "A date that is not in the calendar, or that nobody can have been born or lodged on.",
+    IMPOSSIBLE_DATE: "A date that is not in the calendar, or that nobody can have been born, lodged or inspected on.",
     BLANK_NAME: "A name or document number without a single letter or digit: there is nobody to screen.",
     DUPLICATE_LODGEMENT: "The same item with the same revision was lodged before within the horizon.",
     SUPERSEDED_REVISION: "A higher revision of the item was seen already.",

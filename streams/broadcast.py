@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
+from agents.risk.criteria import fold_into
 from schemas.codec import Undecodable
 from streams import metrics
 from streams.defects import DefectError
@@ -141,7 +142,7 @@ class Followers:
                 log.error("%s offset %d is skipped: %s", follow.topic, record.offset, error.reason)
                 continue
             try:
-                follow.book.fold(record.offset, key, event)
+                fold_into(follow.book, record.offset, key, event, sent_ms(record))
             except Exception as error:
                 raise DefectError(f"offset {record.offset} of {follow.topic} could not be folded", error) from None
             if monotonic() - turn > _TURN_S:

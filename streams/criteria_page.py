@@ -66,10 +66,12 @@ a worker while it runs. [ADR 6](adr/0006-criteria-expressions.md) has the reason
 ## Caps
 
 A criterion may act on at most `cap` of a control point's items in a day (UTC, event time), and on no more than the
-policy's `criterion_cap`. Hits over the cap stay on the item, marked `capped`, without effect. Which hits act is
-decided as they come: a hit acts while the share has room and it is among the strongest so far, as many as the share
-allows. Strong is what is unusual, what has a seizure on record, and what the risk information names. At the first,
-tenth, hundredth... capped hit of a day, `CriterionSuppressed` is published on `monitoring`.
+policy's `criterion_cap`; a new version goes on with what the day's earlier ones left. Hits over the cap stay on the
+item, marked `capped`, without effect. Which hits act is decided as they come: a hit acts while the share has room and
+it is among the strongest so far, as many as the share allows. Strong is what is unusual, what has a seizure on record,
+and what the risk information names. At the first, tenth, hundredth... capped hit of a day, `CriterionSuppressed` is
+published on `monitoring`. A worker that starts counts the day's earlier items by the criteria as they stood when each
+was sent.
 
 ## Fields
 

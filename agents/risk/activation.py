@@ -4,7 +4,8 @@
 when a person promoted it (the default for passengers: Court of Justice of the EU, C-817/19, forbids criteria that
 change themselves). A freeze makes a continuous stream stand still. A rollback returns to an earlier activation as it
 stood: it scores bit for bit as before. Version 0 is where every log begins: a continuous stream that is rolled back
-to it follows the log again; a promoted one has the blank model.
+to it follows the log again; a promoted one has the blank model. Where the first record of the log is itself about the
+stream, version 0 is what that made of it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Activation:
         self.labels = 0
         self._models = models
         self._kept: dict[int, tuple[str, Model, int]] = {}
-        self._blank = self.standing
+        self._first = CHAMPION, self.standing
 
     @property
     def model(self) -> Model:
@@ -51,9 +52,9 @@ class Activation:
         if name not in self._models:
             return False
         standing = copy_of(self._models[name])
-        self._keep(offset, name, standing, labels)
         self.name, self.since, self.labels = name, offset, labels
         self.standing = None if self.mode == "continuous" else standing
+        self._keep(offset, name, standing, labels)
         return True
 
     def freeze(self, offset: int, labels: int) -> None:
@@ -67,7 +68,7 @@ class Activation:
     def roll_back(self, to: int) -> bool:
         """Go back to the activation at `to`. False when there is none."""
         if to == 0:
-            self.name, self.standing, self.since, self.labels = CHAMPION, self._blank, 0, 0
+            (self.name, self.standing), self.since, self.labels = self._first, 0, 0
             return True
         kept = self._kept.get(to)
         if kept is None:
@@ -77,6 +78,9 @@ class Activation:
         return True
 
     def _keep(self, offset: int, name: str, standing: Model, labels: int) -> None:
+        if offset == 0:
+            self._first = self.name, self.standing
+            return
         self._kept[offset] = (name, standing, labels)
         while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]

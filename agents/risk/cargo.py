@@ -10,10 +10,10 @@ from agents.risk.checks import air_waybill, container_number, imo_number
 from agents.risk.codelists import KNOWN_ORIGINS, UNKNOWN_COUNTRY_CODE
 from agents.risk.findings import Findings, is_trusted
 from agents.risk.goods import goods_facts
-from agents.risk.normalise import fold_code
+from agents.risk.normalise import fold_code, fold_conveyance
 from agents.risk.parties import KnownParty, Parties
 from agents.risk.profiles import NOTHING_KNOWN, Profiles
-from agents.risk.risk_information import NO_HITS, Party, RiskInformationBook, Sighting
+from agents.risk.risk_information import NO_HITS, Party, RiskInformationBook, Sighting, folded
 from agents.undecidable import Undecidable
 from schemas.codec import ManifestEnvelope
 from schemas.items import CargoFacts, PriorRecord, RiskHit, Stream
@@ -23,11 +23,12 @@ _NO_PROCEDURE = Procedure()
 
 
 class Voyage(NamedTuple):
-    """What all consignments of a manifest share."""
+    """What all consignments of a manifest share. `known_as` are the conveyance's identifier and name, folded."""
 
     carrier: str
     mode: str
     conveyance: str | None
+    known_as: tuple[str, ...]
     odd: tuple[str, ...]
     at_ms: int
 
@@ -51,14 +52,14 @@ class CargoScreen:
         """Check the ship or aircraft once for all consignments. Raises `Undecidable` for an unknown port."""
         _check_port(manifest.port_of_discharge, "port_of_discharge")
         conveyance = manifest.conveyance
-        identifier = conveyance.identifier or conveyance.name
+        name = conveyance.name and conveyance.name[:32]
+        told = name
         if conveyance.identifier is not None:
-            identifier = fold_conveyance(conveyance.identifier)
-            if conveyance.mode == "sea" and imo_number(identifier) is False:
+            told = fold_conveyance(conveyance.identifier)[:32]
+            if conveyance.mode == "sea" and imo_number(told) is False:
                 odd += (quality.IMO_NUMBER,)
-        elif identifier is not None:
-            identifier = identifier[:32]
-        return Voyage(manifest.carrier, conveyance.mode, identifier or None, odd, at_ms)
+        known_as = folded((conveyance.identifier or "", name or ""), fold_conveyance)
+        return Voyage(manifest.carrier, conveyance.mode, told or None, known_as, odd, at_ms)
 
     def consignment(self, voyage: Voyage, consignment: Consignment) -> Findings:
         """Screen one house bill. Raises `Undecidable`."""
@@ -102,7 +103,7 @@ class CargoScreen:
         hits = NO_HITS
         if len(self._risk_information):
             roles = _roles(consignee, shipper, declarant, notify)
-            hits = self._hits("manifests", voyage.at_ms, roles, cargo, consignment.goods)
+            hits = self._hits("manifests", voyage.at_ms, roles, cargo, consignment.goods, voyage.known_as)
         return self._findings(cargo, hits, odd)
 
     def parcel(self, lodged: ExpressConsignmentLodged, at_ms: int, late: tuple[str, ...]) -> Findings:
@@ -148,7 +149,13 @@ class CargoScreen:
         return self._findings(cargo, hits, odd)
 
     def _hits(
-        self, stream: Stream, at_ms: int, roles: tuple[Party, ...], cargo: CargoFacts, lines: tuple[GoodsLine, ...]
+        self,
+        stream: Stream,
+        at_ms: int,
+        roles: tuple[Party, ...],
+        cargo: CargoFacts,
+        lines: tuple[GoodsLine, ...],
+        conveyances: tuple[str, ...] = (),
     ) -> tuple[RiskHit, ...]:
         return self._risk_information.match(
             Sighting(
@@ -157,7 +164,7 @@ class CargoScreen:
                 roles,
                 None,
                 cargo.containers,
-                cargo.conveyance,
+                conveyances,
                 cargo.port_of_loading,
                 cargo.departure,
                 [line.hs_code for line in lines],
@@ -208,9 +215,3 @@ def _departure(country: str, odd: list[str]) -> str:
 def _check_port(port: str, field: str) -> None:
     if port[:2] not in KNOWN_ORIGINS:
         raise Undecidable(refusals.UNKNOWN_PORT, field, f"UN/LOCODE {port}: {port[:2]} is no country code")
-
-
-def fold_conveyance(identifier: str) -> str:
-    """A ship's, aircraft's or vehicle's identifier for comparison; an IMO number without its three letters."""
-    code = fold_code(identifier)
-    return code[3:] if len(code) == 10 and code.startswith("IMO") else code

@@ -2,9 +2,16 @@
 
 The latest record of a criterion wins, whatever its version: the topic is compacted, and a worker that starts tomorrow
 sees only that one. That versions rise is checked when a criterion is published.
+
+What the latest records changed is kept for two days: a worker that folds a day again asks what was in force then.
 """
 
 from __future__ import annotations
+
+from collections import deque
+from datetime import timedelta
+from itertools import islice, takewhile
+from typing import Any
 
 from agents.risk.criteria_compiler import CompiledCriteria
 from agents.risk.criteria_fields import fields_of
@@ -14,6 +21,7 @@ from schemas.items import ItemScreened, Monitored, Stream
 from schemas.knowledge import CriterionPublished
 
 _FOREVER = 1 << 62
+_KEPT_MS = timedelta(days=2) // timedelta(milliseconds=1)
 
 
 class Criterion:
@@ -51,7 +59,10 @@ class CriteriaBook:
         self.refused: dict[str, str] = {}
         """Criteria in the log that cannot be used (published by other means than the command), and why."""
         self._criteria: dict[str, Criterion] = {}
-        self._compiled: dict[Stream, tuple[CompiledCriteria, list[Criterion]]] = {}
+        self._changes: deque[tuple[int, str, Criterion | None]] = (
+            deque()
+        )  # latest first: when, which, what it was before
+        self._compiled: dict[tuple[Stream, int], tuple[CompiledCriteria, list[Criterion]]] = {}
 
     def __len__(self) -> int:
         return len(self._criteria)
@@ -61,10 +72,13 @@ class CriteriaBook:
         """The criteria as published, by id; those out of their validity dates are among them."""
         return tuple(self._criteria[criterion_id].event for criterion_id in sorted(self._criteria))
 
-    def fold(self, offset: int, key: str | None, event: object | None) -> None:
-        """Fold the record of criteria at `offset`. None (a tombstone) and `withdrawn` end the criterion."""
+    def fold(self, offset: int, key: str | None, event: object | None, sent_ms: int = 0) -> None:
+        """Fold the record of criteria at `offset`, sent at `sent_ms`. None (a tombstone) and `withdrawn` end the
+        criterion. What was sent at 0 is taken for in force since ever.
+        """
         self.version = offset + 1
         if isinstance(event, CriterionPublished):
+            self._note(event.criterion_id, sent_ms)
             self._remove(event.criterion_id)
             if not event.withdrawn:
                 try:
@@ -72,24 +86,49 @@ class CriteriaBook:
                 except CriterionRefusedError as why:
                     self.refused[event.criterion_id] = str(why)
         elif event is None and key is not None:
+            self._note(key, sent_ms)
             self._remove(key)
+
+    def _note(self, criterion_id: str, sent_ms: int) -> None:
+        if sent_ms > 0:
+            self._changes.appendleft((sent_ms, criterion_id, self._criteria.get(criterion_id)))
+            while self._changes[-1][0] < sent_ms - _KEPT_MS:
+                self._changes.pop()
 
     def _remove(self, criterion_id: str) -> None:
         self._criteria.pop(criterion_id, None)
         self.refused.pop(criterion_id, None)
         self._compiled.clear()
 
-    def evaluate(self, item: ItemScreened, seen: Monitored, anomaly: float, at_ms: int) -> list[CriterionPublished]:
-        """The criteria that fire on an item at its event time, by id."""
-        if not self._criteria:
+    def evaluate(
+        self, item: ItemScreened, seen: Monitored, anomaly: float, at_ms: int, as_of_ms: int | None = None
+    ) -> list[CriterionPublished]:
+        """The criteria that fire on an item at its event time, by id: of those that stand, or stood at `as_of_ms`."""
+        undone = 0
+        if as_of_ms is not None:
+            undone = sum(1 for _ in takewhile(lambda change: change[0] > as_of_ms, self._changes))
+        if not self._criteria and not undone:
             return []
-        compiled = self._compiled.get(item.stream)
+        compiled = self._compiled.get((item.stream, undone))
         if compiled is None:
-            mine = [criterion for _, criterion in sorted(self._criteria.items()) if item.stream in criterion.conditions]
-            conditions = [criterion.conditions[item.stream] for criterion in mine]
-            compiled = self._compiled[item.stream] = (CompiledCriteria(conditions), mine)
+            compiled = self._compiled[item.stream, undone] = self._compile(item.stream, undone)
         evaluator, held = compiled
         if not held or (item.traveller if item.stream == "passengers" else item.cargo) is None:
             return []
         fired = [held[index] for index in evaluator.evaluate(item, seen, anomaly)]
         return [one.event for one in fired if one.from_ms <= at_ms < one.until_ms]
+
+    def _compile(self, stream: Stream, undone: int) -> tuple[CompiledCriteria, list[Criterion]]:
+        """The criteria of a stream, without the latest `undone` changes."""
+        standing: dict[str, Criterion | None] = dict(self._criteria)
+        standing |= {criterion_id: before for _, criterion_id, before in islice(self._changes, undone)}
+        held = [one for _, one in sorted(standing.items()) if one is not None and stream in one.conditions]
+        return CompiledCriteria([one.conditions[stream] for one in held]), held
+
+
+def fold_into(book: Any, offset: int, key: str | None, event: Any, sent_ms: int) -> None:
+    """Fold a record of a one-partition log into the book that is kept of it. Criteria ask when it was sent as well."""
+    if isinstance(book, CriteriaBook):
+        book.fold(offset, key, event, sent_ms)
+    else:
+        book.fold(offset, key, event)

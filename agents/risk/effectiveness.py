@@ -60,6 +60,7 @@ class Tally:
 class Effectiveness:
     """Tallies of one control point over the horizon that is remembered, and over the window that is open.
 
+    The open window, which begins at `since_ms`, counts whatever is reported while it is open, late or not.
     `by_layer` counts under the layer that selected. `audit` is the audit sample: whatever the exploration draw hit,
     also when another layer selected it; its hit rate, each item weighted by 1 / exploration_rate, is that of all
     traffic (Horvitz & Thompson 1952). `delay_days` is the decayed mean from lodgement to inspection. `released` are
@@ -93,7 +94,7 @@ class Effectiveness:
         self.released = 0
         self._audit_weight = 0.0
         self._audit_hits = 0.0
-        self.since_ms = -1
+        self.since_ms: int | None = None
         self._window = Tally()
         self._window_released = 0
         self._window_layers: dict[Layer, Tally] = {}
@@ -113,25 +114,32 @@ class Effectiveness:
         self.delay_days += step * (delay - self.delay_days)
         return report
 
-    def undo(self, example: OutcomeLearned, at_ms: int) -> SeizureRateReported | None:
-        """Take back an outcome that was counted: a correction. The open window may not go below zero: an outcome
-        that was reported in an earlier window stays in that report."""
+    def undo(self, example: OutcomeLearned, at_ms: int, counted_in: int | None) -> SeizureRateReported | None:
+        """Take back an outcome that was counted in the window that began at `counted_in`.
+
+        What was reported in an earlier window stays in that report.
+        """
         report = self._turn(at_ms)
-        self._count(example, -1)
+        self._count(example, -1, in_window=counted_in == self.since_ms)
         return report
 
-    def release(self, released_ms: int, at_ms: int, sign: int) -> SeizureRateReported | None:
-        """Count an alert that was released without an inspection at `released_ms`, or with `sign` -1 take it back."""
+    def release(self, at_ms: int) -> SeizureRateReported | None:
+        """Count an alert that was released without an inspection."""
         report = self._turn(at_ms)
-        self.released += sign
-        if released_ms >= self.since_ms:
-            self._window_released += sign
+        self.released += 1
+        self._window_released += 1
         return report
 
-    def _count(self, example: OutcomeLearned, sign: int) -> None:
+    def undo_release(self, at_ms: int, counted_in: int | None) -> SeizureRateReported | None:
+        """Take back a release that was counted in the window that began at `counted_in`."""
+        report = self._turn(at_ms)
+        self.released -= 1
+        self._window_released -= counted_in == self.since_ms
+        return report
+
+    def _count(self, example: OutcomeLearned, sign: int, *, in_window: bool = True) -> None:
         seizure = example.outcome == "seizure"
         label = example.label
-        in_window = sign > 0 or _milliseconds(example.inspected_at) >= self.since_ms
         self.total.count(label, seizure, sign)
         self.by_layer.setdefault(example.layer, Tally()).count(label, seizure, sign)
         for criterion in example.criteria:
@@ -147,9 +155,12 @@ class Effectiveness:
                 self._window_criteria.setdefault(criterion, Tally()).count(label, seizure, sign)
 
     def _turn(self, at_ms: int) -> SeizureRateReported | None:
-        if self.since_ms >= 0 and at_ms < self.since_ms + self._length_ms:
-            return None
-        report = self._close() if self._window.inspected > 0 or self._window_released > 0 else None
+        report = None
+        if self.since_ms is not None:
+            if at_ms < self.since_ms + self._length_ms:
+                return None
+            if self._window.inspected > 0 or self._window_released > 0:
+                report = self._close(self.since_ms)
         self.since_ms = at_ms - at_ms % self._length_ms
         self._window = Tally()
         self._window_released = 0
@@ -157,14 +168,14 @@ class Effectiveness:
         self._window_criteria = {}
         return report
 
-    def _close(self) -> SeizureRateReported:
+    def _close(self, since_ms: int) -> SeizureRateReported:
         layers, criteria = self._window_layers, self._window_criteria
         return SeizureRateReported(
             control_point=self._control_point,
-            since=datetime.fromtimestamp(self.since_ms / 1000.0, UTC),
-            until=datetime.fromtimestamp((self.since_ms + self._length_ms) / 1000.0, UTC),
-            inspected=max(0, self._window.inspected),
-            seizures=max(0, self._window.seizures),
+            since=_time(since_ms),
+            until=_time(since_ms + self._length_ms),
+            inspected=self._window.inspected,
+            seizures=self._window.seizures,
             by_layer={
                 layer: (layers[layer].inspected, layers[layer].seizures)
                 for layer in LAYERS
@@ -175,8 +186,14 @@ class Effectiveness:
                 for name, tally in sorted(criteria.items())
                 if tally.inspected > 0
             },
-            released=max(0, self._window_released),
+            released=self._window_released,
         )
+
+
+def _time(at_ms: int) -> datetime:
+    """The same as a date. A window that begins or ends outside of the calendar is cut off there."""
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    return _EPOCH + timedelta(milliseconds=min(max(at_ms, _milliseconds(first)), _milliseconds(last)))
 
 
 def _milliseconds(at: datetime) -> int:

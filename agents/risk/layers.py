@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from agents.risk.policy import AnomalyRule, ProfileRule
+from agents.risk.reasons import TEXT_LENGTH
 from schemas.decisions import Lane, Layer, Reason
 from schemas.items import CriterionHit, ItemFiltered, PriorRecord, RiskHit
 
@@ -60,9 +61,12 @@ def mandatory_reason(hit: RiskHit) -> Reason:
 
 
 def criterion_reason(hit: CriterionHit) -> Reason:
-    """A targeting criterion in its author's words; the weight is what a boost adds to the log-odds, else 0."""
-    named = f"criterion {hit.criterion_id} version {hit.version}"
-    text = f"{hit.title} ({named})" if hit.title else named
+    """A targeting criterion in its author's words, as many as fit; the weight is what a boost adds to the log-odds."""
+    text = named = f"criterion {hit.criterion_id} version {hit.version}"
+    if hit.title:
+        room = TEXT_LENGTH - len(f" ({named})")
+        title = hit.title if len(hit.title) <= room else hit.title[: room - 1] + "…"
+        text = f"{title} ({named})"
     if hit.action == "boost":
         return Reason(code="criterion-boost", text=text, weight=hit.weight)
     return Reason(code="criterion", text=text)

@@ -79,3 +79,9 @@ def fold_code(code: str) -> str:
     if code.isascii() and code.isalnum():
         return code.upper()
     return "".join(char for char in normalize("NFKC", code).upper() if char.isalnum())
+
+
+def fold_conveyance(name: str) -> str:
+    """A ship's, aircraft's or vehicle's identifier or name for comparison; an IMO number without its three letters."""
+    code = fold_code(name)
+    return code[3:] if len(code) == 10 and code.startswith("IMO") and code[3:].isdigit() else code

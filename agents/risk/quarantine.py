@@ -17,11 +17,13 @@ model explores; taken at their word, they would hold many honest clear results a
 from __future__ import annotations
 
 from math import log
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from agents.risk.standings import BINS, twentieth
 
 Why = Literal["rate", "burst-of-clear", "burst-of-seizures"]
+KEPT = 10_000
+"""Latest lessons that can be taken back. Older ones are as good as forgotten in what is counted here."""
 _IMAGINED = 4.0
 _LATEST = 1000
 """Lessons after which what scores have meant counts half."""
@@ -30,9 +32,11 @@ _LATEST = 1000
 class Site:
     """What came from one control point lately."""
 
-    __slots__ = ("clear", "day", "found", "held", "today", "usual")
+    __slots__ = ("clear", "day", "found", "held", "label", "run", "today", "usual")
 
     def __init__(self, day: int) -> None:
+        self.label = -1  # of the run that lasts
+        self.run = 0  # its number
         self.day = day
         self.today = 0
         self.usual = 0.0
@@ -41,8 +45,21 @@ class Site:
         self.held = 0
 
 
+class Added(NamedTuple):
+    """What a lesson added: to the count of which day, what surprise to which run, and after how many halvings."""
+
+    day: int
+    run: int
+    surprise: float
+    halvings: int
+
+
+Told = tuple[str, int, float, float, bool]
+"""What a lesson is known by: control point, label, score, day, whether it was held back."""
+
+
 class Quarantine:
-    """Admits lessons or says why not. Bounded: one small record for each control point.
+    """Admits lessons or says why not. Bounded: one small record for each control point, and the latest lessons.
 
     Scores and outcomes are those of the lessons; a score is in [0, 1], `day` counts from the epoch.
     """
@@ -55,6 +72,9 @@ class Quarantine:
         self._taught = [0.0] * BINS
         self._finds = [0.0] * BINS
         self._lessons = 0
+        self._halvings = 0
+        self._added: dict[Told, list[Added]] = {}
+        self._kept = 0
 
     def admit(self, control_point: str, label: int, score: float, day: float) -> Why | None:
         """None when the lesson may be learnt."""
@@ -70,20 +90,27 @@ class Quarantine:
             site.found *= 0.5**passed
             site.day, site.today = whole, 0
         site.today += 1
+        if label != site.label:
+            site.label = label
+            site.run += 1
         why: Why | None = None
         p = self._meant(score)
         if label:
+            surprise = -log(p)
             site.clear = 0.0
-            site.found += -log(p)
+            site.found += surprise
             if site.found > 2.0 * self._surprise:
                 why = "burst-of-seizures"
         else:
+            surprise = -log(1.0 - 0.9 * p)
             site.found = 0.0
-            site.clear += -log(1.0 - 0.9 * p)
+            site.clear += surprise
             if site.clear > self._surprise:
                 why = "burst-of-clear"
         if site.today > max(self._burst, self._times * site.usual):
             why = "rate"
+        added = Added(site.day, site.run, surprise, self._halvings)
+        self._keep(_told(control_point, label, score, day, why is not None), added)
         if why is not None:
             site.held += 1
         else:
@@ -93,26 +120,46 @@ class Quarantine:
     def take_back(self, control_point: str, label: int, score: float, day: float, *, held: bool) -> None:
         """Take a lesson out again that came at `day` and was a mistake; `held` is whether it was held back.
 
-        Its share of the day's count and of the surprise goes. A run of the other kind that it ended is not brought
-        back, so a withdrawn result never makes the guard stricter than it was.
+        What is left of what it added goes: to the count of the day on which it came in, to a run that lasts, to what
+        scores have meant. A run of the other kind that it ended is not brought back, so a withdrawn result never makes
+        the guard stricter than it was.
         """
         site = self.sites.get(control_point)
         if site is None:
             return
-        days = site.day - int(day)
-        if days == 0:
-            site.today = max(0, site.today - 1)
-        faded = 0.5 ** max(0, days)
-        if not held:
-            i = twentieth(score)
-            self._taught[i] = max(0.0, self._taught[i] - 1.0)
-            self._finds[i] = max(0.0, self._finds[i] - label)
-        p = self._meant(score)
-        if label:
-            site.found = max(0.0, site.found + log(p) * faded)
-        else:
-            site.clear = max(0.0, site.clear + log(1.0 - 0.9 * p) * faded)
         site.held -= held
+        added = self._pop(_told(control_point, label, score, day, held))
+        if added is None:
+            return
+        if added.day == site.day:
+            site.today -= 1
+        if added.run == site.run:
+            surprise = added.surprise * 0.5 ** (site.day - added.day)
+            if label:
+                site.found = max(0.0, site.found - surprise)
+            else:
+                site.clear = max(0.0, site.clear - surprise)
+        if not held:
+            i, left = twentieth(score), 0.5 ** (self._halvings - added.halvings)
+            self._taught[i] = max(0.0, self._taught[i] - left)
+            self._finds[i] = max(0.0, self._finds[i] - left * label)
+
+    def _keep(self, told: Told, added: Added) -> None:
+        self._added.setdefault(told, []).append(added)
+        self._kept += 1
+        if self._kept > KEPT:
+            self._pop(next(iter(self._added)), 0)
+
+    def _pop(self, told: Told, place: int = -1) -> Added | None:
+        """Of lessons that are told alike, the latest or the one at `place`."""
+        alike = self._added.get(told)
+        if alike is None:
+            return None
+        added = alike.pop(place)
+        self._kept -= 1
+        if not alike:
+            del self._added[told]
+        return added
 
     def _meant(self, score: float) -> float:
         """The share of finds to expect at a score, away from 0 and 1."""
@@ -127,5 +174,10 @@ class Quarantine:
         self._lessons += 1
         if self._lessons == _LATEST:
             self._lessons //= 2
+            self._halvings += 1
             self._taught = [held * 0.5 for held in self._taught]
             self._finds = [held * 0.5 for held in self._finds]
+
+
+def _told(control_point: str, label: int, score: float, day: float, held: bool) -> Told:
+    return control_point, label, min(max(score, 0.0), 1.0), day, held

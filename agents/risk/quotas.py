@@ -23,10 +23,9 @@ _COARSE = 32
 
 @dataclass(slots=True)
 class Spent:
-    """One criterion's day at one control point: its hits, by strength, and how many acted and were capped."""
+    """One version of a criterion in its day at one control point: its hits, by strength, and how many were capped."""
 
     hits: int = 0
-    acted: int = 0
     capped: int = 0
     fine: list[int] = field(default_factory=lambda: [0] * _STEPS)
     coarse: list[int] = field(default_factory=lambda: [0] * (_STEPS // _COARSE))
@@ -52,6 +51,7 @@ class Quotas:
         self._day = -1
         self._items: dict[str, int] = {}
         self._spent: dict[tuple[str, int, str], Spent] = {}
+        self._acted: dict[tuple[str, str], int] = {}
 
     def __len__(self) -> int:
         return len(self._spent)
@@ -63,20 +63,23 @@ class Quotas:
             self._day = day
             self._items.clear()
             self._spent.clear()
+            self._acted.clear()
         self._items[control_point] = self._items.get(control_point, 0) + 1
 
     def spend(self, criterion_id: str, version: int, control_point: str, cap: float, strength: float) -> Spent | None:
         """Spend one hit of strength 0 to 1. None when it acts, else the account that it would have overdrawn.
 
-        A criterion with any cap at all may act once a day: a share of the day's first items would be nothing.
+        A criterion with any cap at all may act once a day: a share of the day's first items would be nothing. What its
+        earlier versions spent in the day is spent; a hit is ranked among those of its own version.
         """
         at = (criterion_id, version, control_point)
         spent = self._spent.get(at)
         if spent is None:
             spent = self._spent[at] = Spent()
         allowed = ceil(cap * self._items.get(control_point, 0))
-        if spent.stronger(strength) < allowed and spent.acted < allowed:
-            spent.acted += 1
+        acted = self._acted.get((criterion_id, control_point), 0)
+        if spent.stronger(strength) < allowed and acted < allowed:
+            self._acted[criterion_id, control_point] = acted + 1
             return None
         spent.capped += 1
         return spent

@@ -10,13 +10,13 @@ sees only that one. That versions rise is checked when an entry is published.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
 
-from agents.risk.normalise import fold_code, fold_name
+from agents.risk.normalise import fold_code, fold_conveyance, fold_name
 from agents.risk.similar_names import NameIndex
 from schemas.items import RiskHit, Stream
 from schemas.knowledge import RiskInformationPublished
@@ -52,7 +52,7 @@ class Sighting(msgspec.Struct, frozen=True, gc=False):
     parties: tuple[Party, ...]
     document: str | None = None
     containers: Sequence[str] = ()
-    conveyance: str | None = None
+    conveyances: Sequence[str] = ()
     port: str | None = None
     departure: str | None = None
     hs_codes: Sequence[str] = ()
@@ -75,7 +75,7 @@ class Entry:
         targets: dict[str, list[tuple[Target, str]]] = {
             "party": party,
             "container": [("container", code) for code in folded(event.containers)],
-            "conveyance": [("conveyance", code) for code in folded(event.conveyances)],
+            "conveyance": [("conveyance", code) for code in folded(event.conveyances, fold_conveyance)],
             "port": [("port", port) for port in event.ports_of_loading],
             "heading": [("heading", heading) for heading in event.headings],
             "departure": [("departure", country) for country in event.departures],
@@ -96,7 +96,7 @@ class Entry:
             if test == "container":
                 met = not set(folded(event.containers)).isdisjoint(sighting.containers)
             elif test == "conveyance":
-                met = sighting.conveyance in folded(event.conveyances)
+                met = not set(folded(event.conveyances, fold_conveyance)).isdisjoint(sighting.conveyances)
             elif test == "port":
                 met = sighting.port in event.ports_of_loading
             elif test == "heading":
@@ -236,8 +236,9 @@ class RiskInformationBook:
         if kinds.get("container"):
             for number in sighting.containers:
                 look("container", number, "container")
-        if sighting.conveyance is not None and kinds.get("conveyance"):
-            look("conveyance", sighting.conveyance, "conveyance")
+        if kinds.get("conveyance"):
+            for name in sighting.conveyances:
+                look("conveyance", name, "conveyance")
         if kinds.get("heading"):
             for code in sighting.hs_codes:
                 for length, count in self._heading_lengths.items():
@@ -267,8 +268,10 @@ class RiskInformationBook:
                 similar = self._similar_memo[party.name] = self._similar.similar(party.name)
             for name, strength in similar:
                 for entry_id, entry in self._index[("name", name)].items():
-                    wanted = _may_be_similar(entry) and strength >= entry.event.similarity
-                    if wanted and entry_id not in hits and entry.speaks(sighting):
+                    if not _may_be_similar(entry) or strength < entry.event.similarity:
+                        continue
+                    held = hits.get(entry_id)
+                    if (held is None or held.strength < strength) and entry.speaks(sighting):
                         hits[entry_id] = entry.hit(party.role, strength)
 
 
@@ -277,9 +280,9 @@ def _may_be_similar(entry: Entry) -> bool:
     return entry.event.similarity < 1.0 and entry.event.kind != "trusted-trader"
 
 
-def folded(codes: Iterable[str]) -> tuple[str, ...]:
+def folded(codes: Iterable[str], fold: Callable[[str], str] = fold_code) -> tuple[str, ...]:
     """Codes as they are compared, without empty ones."""
-    return tuple(code for code in map(fold_code, codes) if code)
+    return tuple(code for code in map(fold, codes) if code)
 
 
 def epoch_ms(at: datetime) -> int:

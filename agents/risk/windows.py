@@ -5,7 +5,8 @@ Everything reported is a function of the records that are younger than the horiz
 order in which records come. Three rules make it so:
 
 - a record at or before `watermark - horizon` is not seen, whether it is still in memory or not;
-- an item counts once, at its latest lodgement: a duplicate or a revision moves it, so it cannot count twice;
+- an item counts once, at its latest lodgement: a duplicate or a revision moves it, also from one subject to another,
+  so it cannot count twice;
 - windows end at the subject's own latest event time, so that late records cost no more than others.
 
 Values are whole cents: sums of integers do not depend on what was added and subtracted before.
@@ -26,9 +27,15 @@ _MOST_CENTS: Final = 10**15
 Entry = tuple[int, str, int, str, str, bool]
 """Event time in ms, item id, value in cents, shipper, control point, just below the de-minimis value."""
 
+Lodgement = tuple[int, int, str]
+"""Event time in ms, revision, subject."""
+
 
 class Tally:
-    """Running sums over the windows of a subject with many items. Both indices only move on in time."""
+    """Running sums over the windows of a subject with many items.
+
+    Both indices move on in time, and back when the subject's latest item turns out to be another's.
+    """
 
     __slots__ = ("below", "cents", "day", "hour", "places", "shippers")
 
@@ -83,13 +90,9 @@ class Activity:
                 tally.day += 1
             tally.hour += place < tally.hour
 
-    def move(self, entry: Entry, earlier_ms: int) -> bool:
-        """Take out the same item as it was lodged at `earlier_ms`. False when that lodgement is the later one."""
-        place = bisect_left(self.entries, (earlier_ms, entry[1]))
-        if place == len(self.entries) or self.entries[place][:2] != (earlier_ms, entry[1]):
-            return True  # it was another subject's
-        if entry[0] < earlier_ms:
-            return False
+    def take_out(self, at_ms: int, item_id: str) -> None:
+        """Take out an item as it was lodged at `at_ms`."""
+        place = bisect_left(self.entries, (at_ms, item_id))
         old = self.entries.pop(place)
         if (tally := self.tally) is not None:
             if place >= tally.day:
@@ -97,7 +100,6 @@ class Activity:
             else:
                 tally.day -= 1
             tally.hour -= place < tally.hour
-        return True
 
     def figures(self, seen_after: int) -> Monitored:
         """The windows at the subject's latest event time."""
@@ -124,10 +126,15 @@ class Activity:
         entries = self.entries
         now = entries[-1][0]
         after = max(now - DAY_MS, seen_after)
+        while tally.day and entries[tally.day - 1][0] > after:
+            tally.day -= 1
+            tally.add(entries[tally.day])
         while entries[tally.day][0] <= after:
             tally.take(entries[tally.day])
             tally.day += 1
         after = max(now - HOUR_MS, seen_after)
+        while tally.hour and entries[tally.hour - 1][0] > after:
+            tally.hour -= 1
         while entries[tally.hour][0] <= after:
             tally.hour += 1
         first = entries[bisect_left(entries, (seen_after + 1,))][0]
@@ -169,6 +176,34 @@ def _counted(entries: list[Entry], seen_after: int) -> Monitored:
     )
 
 
+class Lodgements:
+    """The lodgements of an item with several that may yet tell its highest revision: later ones have lower revisions.
+
+    One that is neither later than another nor of a higher revision is left out, so that an item that is amended again
+    and again costs no more than any other. `subject` is that of the latest.
+    """
+
+    __slots__ = ("kept", "subject")
+
+    def __init__(self, first: Lodgement) -> None:
+        self.kept = [first[:2]]
+        self.subject = first[2]
+
+    def add(self, new: Lodgement, seen_after: int) -> None:
+        """One more, and those that are not seen any longer go."""
+        at_ms, revision, subject = new
+        kept = self.kept
+        if at_ms >= kept[-1][0]:
+            self.subject = subject
+        del kept[: bisect_left(kept, (seen_after + 1,))]
+        place = bisect_left(kept, (at_ms, revision))
+        if place == len(kept) or kept[place][1] < revision:
+            first = place
+            while first and kept[first - 1][1] <= revision:
+                first -= 1
+            kept[first:place] = [(at_ms, revision)]
+
+
 class SubjectWindows:
     """The windows of all subjects of one partition."""
 
@@ -176,7 +211,7 @@ class SubjectWindows:
         self.horizon_ms = horizon_ms
         self.watermark_ms = 0
         self._subjects: dict[str, Activity | Entry] = {}  # most have one item: that alone
-        self._lodged: dict[str, tuple[int, ...]] = {}
+        self._lodged: dict[str, Lodgements | Lodgement] = {}  # most have one lodgement: that alone
         self._places: dict[str, str] = {}
         self._swept_ms = 0
 
@@ -191,7 +226,7 @@ class SubjectWindows:
                 self._swept_ms = at_ms
                 seen_after = at_ms - self.horizon_ms
                 self._subjects = {k: v for k, v in self._subjects.items() if _latest_ms(v) > seen_after}
-                self._lodged = {k: v for k, v in self._lodged.items() if max(v[::2]) > seen_after}
+                self._lodged = {k: v for k, v in self._lodged.items() if _latest_of(v)[0] > seen_after}
 
     def highest_revision(self, item_id: str) -> int | None:
         """The highest revision of an item among its lodgements within the horizon; None when there is none."""
@@ -199,48 +234,68 @@ class SubjectWindows:
         if lodged is None:
             return None
         seen_after = self.watermark_ms - self.horizon_ms
-        if len(lodged) == 2:
+        if isinstance(lodged, tuple):
             return lodged[1] if lodged[0] > seen_after else None
-        return max((revision for at, revision in _pairs(lodged) if at > seen_after), default=None)
+        place = bisect_left(lodged.kept, (seen_after + 1,))
+        return lodged.kept[place][1] if place < len(lodged.kept) else None
 
     def observe(
         self, subject: str, item_id: str, revision: int, at_ms: int, cents: int, shipper: str, place: str, below: bool
     ) -> Monitored:
         """Count one lodgement of an item, and say what the windows hold with it. Call `advance` first.
 
-        `shipper` is empty for travellers. An item older than the horizon counts for itself alone.
+        `shipper` is empty for travellers. An item older than the horizon counts for itself alone. One that was lodged
+        again later, and came late, counts where it was lodged later.
         """
         seen_after = self.watermark_ms - self.horizon_ms
         cents = min(cents, _MOST_CENTS)
         if at_ms <= seen_after:
             return _alone(cents, shipper, below)
-        lodged = self._lodged.get(item_id)
-        earlier_ms: int | None = None
-        if lodged is None:
-            self._lodged[item_id] = (at_ms, revision)
-        else:
-            visible = tuple(one for pair in _pairs(lodged) if pair[0] > seen_after for one in pair)
-            self._lodged[item_id] = (*visible, at_ms, revision)
-            if visible:
-                earlier_ms = max(visible[::2])
         entry: Entry = (at_ms, item_id, cents, shipper, self._places.setdefault(place, place), below)
+        earlier = self._lodge(item_id, (at_ms, revision, subject), seen_after)
+        counts = earlier is None or at_ms >= earlier[0]
+        if earlier is not None and counts:
+            self._take_out(item_id, *earlier)
         activity = self._subjects.get(subject)
         if activity is None or _latest_ms(activity) <= seen_after:
-            self._subjects[subject] = entry
+            if counts:
+                self._subjects[subject] = entry
             return _alone(cents, shipper, below)
+        if not counts and isinstance(activity, tuple):
+            return _counted([activity], seen_after)
         if isinstance(activity, tuple):
             activity = self._subjects[subject] = Activity(activity)
-        if earlier_ms is None or activity.move(entry, earlier_ms):
+        if counts:
             activity.insert(entry)
         return activity.figures(seen_after)
+
+    def _lodge(self, item_id: str, new: Lodgement, seen_after: int) -> tuple[int, str] | None:
+        """Note a lodgement; event time and subject of the latest one before it that is still seen."""
+        lodged = self._lodged.get(item_id)
+        earlier = None if lodged is None else _latest_of(lodged)
+        if lodged is None or earlier is None or earlier[0] <= seen_after:
+            self._lodged[item_id] = new
+            return None
+        if isinstance(lodged, tuple):
+            lodged = self._lodged[item_id] = Lodgements(lodged)
+        lodged.add(new, seen_after)
+        return earlier
+
+    def _take_out(self, item_id: str, at_ms: int, subject: str) -> None:
+        activity = self._subjects[subject]
+        if isinstance(activity, tuple) or len(activity.entries) == 1:
+            del self._subjects[subject]
+        else:
+            activity.take_out(at_ms, item_id)
 
 
 def _latest_ms(held: Activity | Entry) -> int:
     return held[0] if isinstance(held, tuple) else held.entries[-1][0]
 
 
-def _pairs(flat: tuple[int, ...]) -> list[tuple[int, int]]:
-    return list(zip(flat[::2], flat[1::2], strict=True))
+def _latest_of(lodged: Lodgements | Lodgement) -> tuple[int, str]:
+    """Event time and subject of the latest lodgement of an item."""
+    return (lodged[0], lodged[2]) if isinstance(lodged, tuple) else (lodged.kept[-1][0], lodged.subject)
 
 
 def _alone(cents: int, shipper: str, below: bool) -> Monitored:

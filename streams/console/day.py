@@ -33,14 +33,16 @@ class Learning:
         self._subjects: dict[str, list[dict[str, Any]]] = {}
 
     def fold(self, offset: int, event: object, at_ms: int) -> None:
-        """Fold one record, sent at `at_ms`. An outcome that corrects another takes its place."""
+        """Fold one record, sent at `at_ms`. An outcome that corrects another takes its place; one that is said again
+        counts once."""
         self.version = offset + 1
         if not isinstance(event, OutcomeLearned):
             return
-        self.outcomes.pop(event.decision_id, None)
+        before = self.outcomes.pop(event.decision_id, None)
         self.outcomes[event.decision_id] = (at_ms, event)
         self._remember(event, at_ms)
-        if event.outcome not in _INSPECTED or event.corrects is not None:
+        said_before = before is not None and before[1].result_id == event.result_id
+        if event.outcome not in _INSPECTED or event.corrects is not None or said_before:
             return
         arm = "exploration" if event.layer == "exploration" else "model" if event.layer == "model" else "other"
         recent = self._arms.setdefault(arm, deque(maxlen=_ROLLING))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
+from agents.risk.criteria import fold_into
 from schemas.codec import Undecodable, codec_for
 from streams.archive.layout import ArchiveError
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
-from streams.wire import header
+from streams.wire import header, sent_ms
 
 
 class Book(Protocol):
@@ -94,4 +95,5 @@ class Shelf(Generic[B]):
             event = self._decode(record.value, header(record.headers, "ce_type"))
         except Undecodable:
             return  # every worker skipped it alike
-        self.book.fold(record.offset, (record.key or b"").decode(errors="replace"), event)
+        key = (record.key or b"").decode(errors="replace")
+        fold_into(self.book, record.offset, key, event, sent_ms(record))

@@ -322,6 +322,32 @@ def test_an_unknown_model_or_version_changes_nothing_and_is_counted() -> None:
     assert brain.activation("manifests").name == CHAMPION
 
 
+@pytest.mark.parametrize(("stream", "follows"), [("express-cargo", True), ("passengers", False)])
+def test_a_model_that_the_first_record_promotes_can_be_rolled_back_to(stream: Stream, follows: bool) -> None:
+    brain = Brain(Profiles())
+    for offset, model in enumerate((FORGETFUL, GROVE)):
+        brain.fold(offset, "k", ModelPromoted(stream=stream, model=model, by="analyst", at=NOW))
+    assert brain.activation(stream).versions == (0, 1)
+    brain.fold(2, "k", ModelRolledBack(stream=stream, to_version=0, by="analyst", at=NOW))
+    activation = brain.activation(stream)
+    assert (activation.name, activation.since, activation.standing is None) == (FORGETFUL, 0, follows)
+    brain.fold(3, "k", ModelRolledBack(stream=stream, to_version=1, by="analyst", at=NOW))
+    assert activation.name == GROVE
+    assert brain.ignored == 0
+
+
+def test_a_stream_that_the_first_record_freezes_stands_still_again_when_it_is_rolled_back_to_the_beginning() -> None:
+    brain = Brain(Profiles())
+    brain.fold(0, "k", ModelFrozen(stream="express-cargo", by="analyst", at=NOW))
+    frozen = brain.appraise(parcel(1)).log_odds
+    brain.fold(1, "k", ModelPromoted(stream="express-cargo", model=CHAMPION, by="analyst", at=NOW))
+    for number in range(2, 60):
+        brain.fold(number, "k", lesson(brain, parcel(number), number % 2))
+    assert brain.appraise(parcel(1)).log_odds != frozen
+    brain.fold(60, "k", ModelRolledBack(stream="express-cargo", to_version=0, by="analyst", at=NOW))
+    assert brain.appraise(parcel(1)).log_odds == frozen
+
+
 def test_challengers_are_scored_on_the_lessons_that_the_champion_is_scored_on() -> None:
     standings = {standing.model: standing for standing in taught(150).standings("express-cargo")}
     assert set(standings) == {CHAMPION, FORGETFUL, GROVE}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.identity import unit_hash
 from agents.reevaluation import ReEvaluation
-from agents.risk.effectiveness import wilson
+from agents.risk.effectiveness import Effectiveness, wilson
 from agents.selection import Selection
+from schemas.monitoring import SeizureRateReported
 from tests.border import DESK, ToldBrain, arrivals_of, number_of, of_topic, parcel, policy_of, result_on
 
 
@@ -62,3 +65,13 @@ def test_audit_sample_estimates_the_rate_of_all_traffic_whatever_the_model_think
     # Counting only what nothing else selected would tell far too little.
     assert book.by_layer["exploration"].hit_rate[0] < 0.05
     assert book.delay_days == pytest.approx(1.0)
+
+
+def test_window_that_began_before_the_calendar_is_closed_like_any_other() -> None:
+    book = Effectiveness(DESK, 24.0)
+    before_year_one = -62_135_629_200_000
+    assert book.release(before_year_one) is None
+    assert book.release(0) == SeizureRateReported(
+        control_point=DESK, since=datetime(1, 1, 1, tzinfo=UTC), until=datetime(1, 1, 1, tzinfo=UTC),
+        inspected=0, seizures=0, by_layer={}, by_criterion={}, released=1,
+    )  # fmt: skip

@@ -162,7 +162,17 @@ def test_a_new_day_brings_a_new_quota() -> None:
         quotas.count("KRICN-EXP", day * 86_400_000)
         assert quotas.spend("C1", 1, "KRICN-EXP", 0.01, 0.5) is None
         assert quotas.spend("C1", 1, "KRICN-EXP", 0.01, 0.9) is not None
-        assert quotas.spend("C1", 2, "KRICN-EXP", 0.01, 0.5) is None
+        assert quotas.spend("C2", 1, "KRICN-EXP", 0.01, 0.5) is None
+
+
+def test_a_new_version_of_a_criterion_brings_no_new_quota() -> None:
+    quotas, acted = Quotas(), 0
+    for n in range(1000):
+        quotas.count("KRICN-EXP", n)
+        acted += quotas.spend("C1", 1 + n // 200, "KRICN-EXP", 0.01, n * 7919 % 1000 / 1000) is None
+    assert acted == 10
+    quotas.count("KRPUS-EXP", 1000)
+    assert quotas.spend("C1", 5, "KRPUS-EXP", 0.01, 0.5) is None
 
 
 CLEAN = PriorRecord(inspections=4)
@@ -250,6 +260,48 @@ def test_a_worker_that_takes_over_decides_like_the_one_before(items: list[ItemSc
     rebuilt = step.begin(2, restart)
     step.remember(rebuilt, arrivals[start:restart])
     assert step.decide(rebuilt, arrivals[restart:]) == expected
+
+
+def _ms(hours: float) -> int:
+    return int((START + timedelta(hours=hours)).timestamp() * 1000)
+
+
+def test_a_worker_that_starts_after_a_criterion_was_published_does_not_count_hits_from_before() -> None:
+    (published,) = book("value_usd > 1", cap=0.01).criteria
+    criteria = CriteriaBook()
+    step = Filtering(POLICY, criteria)
+    arrivals = [arrived(item(n, hours=n / 100), n) for n in range(1600)]
+    morning, afternoon = arrivals[:1000], arrivals[1000:]
+    undisturbed, restarted = step.begin(2, 0), step.begin(2, 1000)
+    step.decide(undisturbed, morning)
+    criteria.fold(0, "C0", published, _ms(9.995))
+    step.remember(restarted, morning)
+    expected = step.decide(undisturbed, afternoon)
+    assert any(not hit.capped for one in events(expected) for hit in one.criteria)
+    assert step.decide(restarted, afternoon) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(traffic(), st.data())
+def test_a_worker_that_takes_over_counts_what_the_criteria_of_then_let_act(
+    items: list[ItemScreened], data: st.DataObject
+) -> None:
+    """Criteria that were published, changed and withdrawn between items: each item is counted by those of its time."""
+    arrivals = [replace(arrived(one, n), sent_ms=10**12 + 1000 * n) for n, one in enumerate(items)]
+    (first, other) = book('hs4 == "8517"', "value_usd > 1", cap=0.3).criteria
+    changes = [first, other, replace(first, version=2, condition="value_usd > 2"), replace(other, withdrawn=True), None]
+    criteria = CriteriaBook()
+    step = Filtering(replace(POLICY, criterion_cap=0.3), criteria)
+    undisturbed, decided = step.begin(2, 0), 0
+    for n, change in enumerate(changes):
+        upto = data.draw(st.integers(decided, len(items) - 1))
+        step.decide(undisturbed, arrivals[decided:upto])
+        decided = upto
+        criteria.fold(n, "C0" if change is None else change.criterion_id, change, 10**12 + 1000 * upto - 500)
+        rebuilt = step.begin(2, decided)
+        step.remember(rebuilt, arrivals[:decided])
+        assert rebuilt.quotas._acted == undisturbed.quotas._acted
+    assert step.decide(rebuilt, arrivals[decided:]) == step.decide(undisturbed, arrivals[decided:])
 
 
 @settings(max_examples=20, deadline=None)

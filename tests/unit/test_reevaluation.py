@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agents.reevaluation import ReEvaluation, ReEvaluationState, Report
+from agents.risk.brain import Brain
 from agents.risk.learner import logistic
+from agents.risk.profiles import Profiles
 from agents.selection import Selection
 from agents.step import Outcome
 from schemas import codec
@@ -66,6 +69,14 @@ class Centre:
 
 def examples(outcome: Outcome) -> list[OutcomeLearned]:
     return of_topic(outcome.outputs, "labelled-examples")
+
+
+def lessons_of(said: Sequence[OutcomeLearned]) -> int:
+    """How many lessons a brain learns from these examples."""
+    brain = Brain(Profiles())
+    for offset, example in enumerate(said):
+        brain.fold(offset, "outcomes", example)
+    return brain.lessons("express-cargo")
 
 
 def reasons(outcome: Outcome) -> list[str]:
@@ -157,12 +168,36 @@ def test_result_that_is_sent_again_has_no_second_effect() -> None:
     (alert,) = alerts_of(1)
     centre = Centre([alert])
     result = result_on(alert, "seizure", result_id="r-1")
-    centre.send(result)
+    (taught,) = examples(centre.send(result))
     again = centre.send(result)
-    assert (again.outputs, again.refusals, again.redelivered) == ([], [], 1)
-    centre.send(withdrawal_of(result))
+    assert (again.refusals, again.redelivered) == ([], 1)
+    assert [replace(said, upstream=taught.upstream) for said in examples(again)] == [taught]
+    assert lessons_of([taught, *examples(again)]) == 1
+    withdrawal = withdrawal_of(result)
+    centre.send(withdrawal)
     late = centre.send(result)  # a retry that was under way does not file the withdrawn result again
     assert (late.outputs, late.redelivered) == ([], 1)
+    (undone,) = examples(centre.send(withdrawal))
+    assert undone.outcome == "not-inspected"
+    book = centre.state.effectiveness_of(alert.decision.control_point)
+    assert book.total.inspected == 0
+
+
+def test_redriven_result_teaches_though_a_worker_that_started_since_takes_it_for_said() -> None:
+    (alert,) = alerts_of(1)
+    before_its_alert = Centre([])
+    result = result_on(alert, "seizure")
+    assert reasons(before_its_alert.send(result)) == ["no-matching-alert"]
+    before_its_alert.alerts = [alert]
+    late = result_on(alert, "seizure", inspected_at=DAWN + timedelta(days=8))
+    under_a_short_horizon = Centre([alert], horizons={"alerts_days": 5.0}, deadlines={"audit_days": 4.0})
+    assert reasons(under_a_short_horizon.send(late)) == ["no-matching-alert"]
+    under_a_short_horizon.step = ReEvaluation(policy_of())
+    for centre, refused in ((before_its_alert, result), (under_a_short_horizon, late)):
+        centre.state = centre.rebuilt()
+        (example,) = examples(centre.send(refused))
+        assert (example.label, example.upstream.offset) == (1, 1)
+        assert lessons_of([example]) == 1
 
 
 def test_withdrawal_takes_the_lesson_back_and_opens_the_alert_again() -> None:
@@ -247,6 +282,32 @@ def test_result_of_another_control_point_or_of_tomorrow_is_refused() -> None:
     assert reasons(centre.step.decide(centre.state, [early])) == ["clock-ahead"]
 
 
+LONG_AGO = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=9)))
+"""As early as a date can be written: before the calendar's first day in UTC."""
+
+
+def test_result_with_a_date_long_before_its_alert_is_refused() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([alert])
+    lodged_at = alert.decision.lodged_at
+    for early in (LONG_AGO, lodged_at - timedelta(days=1, seconds=1)):
+        (refusal,) = centre.send(result_on(alert, "seizure", inspected_at=early)).refusals
+        assert (refusal.reason, refusal.field) == ("impossible-date", "inspected_at")
+    just_in_time = result_on(alert, "seizure", inspected_at=lodged_at - timedelta(days=1))
+    assert len(examples(centre.send(just_in_time))) == 1
+    (refusal,) = centre.send(withdrawal_of(just_in_time, withdrawn_at=LONG_AGO)).refusals
+    assert (refusal.reason, refusal.field) == ("impossible-date", "withdrawn_at")
+
+
+def test_log_with_a_result_of_year_one_is_folded_and_the_next_result_is_decided() -> None:
+    alerts = alerts_of(2)
+    centre = Centre(alerts)
+    centre.results = [result_on(alerts[0], "clear", inspected_at=LONG_AGO)]  # accepted before such dates were refused
+    centre.state = centre.rebuilt()
+    assert len(examples(centre.send(result_on(alerts[1], "seizure")))) == 1
+    assert centre.state.effectiveness_of(alerts[1].decision.control_point).total.inspected == 1
+
+
 def test_result_that_comes_after_the_horizon_matches_nothing() -> None:
     (alert,) = alerts_of(1)
     centre = Centre([alert])
@@ -314,6 +375,35 @@ def test_seizure_rate_is_reported_by_layer_and_criterion_for_each_window() -> No
     (report,) = of_topic(centre.send(next_day).outputs, "monitoring")
     assert (report.inspected, report.seizures, report.by_layer) == (9, 3, {"mandatory": (9, 3)})
     assert report.since == DAWN + timedelta(days=1)
+
+
+def test_what_is_reported_late_counts_once_in_the_window_that_is_open() -> None:
+    alerts = alerts_of(5)
+    centre = Centre(alerts)
+    yesterday, today, tomorrow = (DAWN + timedelta(days=day, hours=1) for day in (1, 2, 3))
+    late = result_on(alerts[1], "seizure", inspected_at=yesterday)
+    corrected = result_on(alerts[1], "clear", result_id="c-1", corrects=late.result_id, inspected_at=yesterday)
+    released = result_on(alerts[2], "not-inspected", method="none", inspected_at=yesterday)
+    by_mistake = result_on(alerts[3], "not-inspected", method="none", inspected_at=yesterday)
+    centre.send(result_on(alerts[0], "clear", inspected_at=today), late, corrected, released, by_mistake)
+    centre.send(withdrawal_of(by_mistake))
+    (report,) = of_topic(centre.send(result_on(alerts[4], inspected_at=tomorrow)).outputs, "monitoring")
+    assert (report.inspected, report.seizures, report.released) == (2, 0, 1)
+    assert report.by_layer == {"mandatory": (2, 0)}
+
+
+def test_correction_of_what_an_earlier_window_reported_leaves_the_open_one_as_it_is() -> None:
+    alerts = alerts_of(3)
+    centre = Centre(alerts)
+    first = result_on(alerts[0], "seizure", inspected_at=DAWN + timedelta(days=1, hours=1))
+    next_day = result_on(alerts[1], "seizure", inspected_at=DAWN + timedelta(days=2, hours=1))
+    (before,) = of_topic(centre.send(first, next_day).outputs, "monitoring")
+    assert (before.inspected, before.seizures) == (1, 1)
+    centre.send(withdrawal_of(first, withdrawn_at=DAWN + timedelta(days=2, hours=2)))
+    day_after = result_on(alerts[2], inspected_at=DAWN + timedelta(days=3, hours=1))
+    (after,) = of_topic(centre.send(day_after).outputs, "monitoring")
+    assert (after.inspected, after.seizures) == (1, 1)
+    assert centre.state.effectiveness_of(alerts[0].decision.control_point).total.seizures == 1
 
 
 def test_model_that_is_suddenly_wrong_is_called_drift() -> None:

@@ -41,7 +41,7 @@ def sighting(**changes: Any) -> Sighting:
         "at_ms": AT_MS,
         "parties": (Party("consignee", fold_name("Bonbogi Trading"), "2148600000"), Party("shipper", "lakers west")),
         "containers": ("CSQU3054383",),
-        "conveyance": "9074729",
+        "conveyances": ("9074729", "EVERGIVEN"),
         "port": "CNSHA",
         "departure": "CN",
         "hs_codes": ("6404110000", "851713"),
@@ -58,6 +58,8 @@ def sighting(**changes: Any) -> Sighting:
         ({"party_names": ("West Lakers",)}, "shipper"),
         ({"containers": ("CSQU 305438-3",)}, "container"),
         ({"conveyances": ("9074729",)}, "conveyance"),
+        ({"conveyances": ("IMO 9074729",)}, "conveyance"),
+        ({"conveyances": ("Ever Given",), "departures": ("CN",)}, "conveyance"),
         ({"headings": ("8517",)}, "heading"),
         ({"headings": ("85",), "origins": ("VN",)}, "heading"),
         ({"ports_of_loading": ("CNSHA",)}, "route"),
@@ -116,6 +118,19 @@ def test_similar_names_match_with_their_strength_where_the_entry_allows() -> Non
     (hit,) = book(close, strict, trusted).match(sighting())
     assert hit.entry_id == "CLOSE"
     assert 0.9 < hit.strength < 1.0
+
+
+def test_of_several_parties_like_a_listed_name_the_likest_is_told() -> None:
+    listed = book(entry(party_names=("Bonbogi Trading Korea",), similarity=0.85))
+    closer, further = (
+        Party("shipper", fold_name("Bonbogi Trading Koreo")),
+        Party("consignee", fold_name("Bonbogy Tradin Korea")),
+    )
+    (alone,) = listed.match(sighting(parties=(further,)))
+    for parties in ((further, closer), (closer, further)):
+        (hit,) = listed.match(sighting(parties=parties))
+        assert hit.matched == "shipper"
+        assert hit.strength > alone.strength
 
 
 def test_the_gravest_hit_comes_first_and_each_entry_once() -> None:

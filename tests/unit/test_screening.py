@@ -303,6 +303,27 @@ def test_risk_information_speaks_for_cargo_and_for_travellers() -> None:
     assert not only(screened(replace(MANIFEST, consignments=(shipper_only,)), information=book)).trusted
 
 
+@pytest.mark.parametrize("listed", ["9074729", "IMO 9074729", "imo9074729", "Ever Given", "EVERGIVEN"])
+@pytest.mark.parametrize("identifier", ["IMO 9074729", "9074729", None])
+def test_a_listed_ship_is_found_however_it_is_written(listed: str, identifier: str | None) -> None:
+    book = RiskInformationBook()
+    listed_ship = RiskInformationPublished(
+        entry_id="E", version=1, kind="watchlist", streams=("manifests",), valid_from=AT, conveyances=(listed,)
+    )
+    book.fold(0, "E", listed_ship)
+    ship = Conveyance(mode="sea", name="Ever Given", identifier=identifier)
+    item = only(screened(replace(MANIFEST, conveyance=ship), information=book))
+    found = [hit.matched for hit in item.hits]
+    assert found == ([] if identifier is None and not listed.startswith(("Ever", "EVER")) else ["conveyance"])
+    assert item.cargo is not None
+    assert item.cargo.conveyance == ("9074729" if identifier else "Ever Given")
+
+
+def test_a_ship_with_an_identifier_that_grows_when_it_is_folded_is_an_item_that_can_be_read() -> None:
+    item = only(screened(replace(MANIFEST, conveyance=Conveyance(mode="sea", identifier="ß" * 32))))
+    assert codec_for("screened").decode(encode(item)) == item
+
+
 def test_a_lodgement_that_comes_again_becomes_the_same_items() -> None:
     assert screened(MANIFEST) == screened(MANIFEST)
 

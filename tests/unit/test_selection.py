@@ -8,8 +8,11 @@ import msgspec
 import pytest
 
 from agents.identity import unit_hash
+from agents.risk import layers
+from agents.risk.reasons import TEXT_LENGTH
 from agents.selection import Selection
-from schemas.decisions import AlertRaised, SelectionDecided
+from schemas import codec
+from schemas.decisions import AlertRaised, Reason, SelectionDecided
 from schemas.items import CriterionHit, ItemFiltered, PriorRecord, RiskHit
 from tests.border import DAWN, DESK, ToldBrain, arrivals_of, decisions_of, number_of, of_topic, parcel, policy_of
 
@@ -31,6 +34,37 @@ def test_watchlist_hit_is_sent_to_the_red_lane_whatever_its_score() -> None:
     assert (decision.lane, decision.layer, decision.selected) == ("red", "mandatory", True)
     assert decision.propensity == 1.0
     assert decision.reasons[0].text == "watchlist entry wl-1 matches the consignee, drugs"
+
+
+def test_criterion_with_the_longest_title_makes_a_decision_and_an_alert_that_can_be_read() -> None:
+    title = "Parcels of one consignee declared just below the duty-free value " * 8
+    direct = CriterionHit(criterion_id="c" * 96, version=10**18, title=title[:512], action="direct")
+    boost = msgspec.structs.replace(direct, action="boost", weight=1.0)
+    entry = msgspec.structs.replace(WATCHLIST, entry_id="w" * 96, matched="m" * 32, category="d" * 32, strength=0.9)
+    selection = Selection(policy_of(), ToldBrain(waves))
+    arrivals = arrivals_of([parcel(1, hits=(entry,), criteria=(direct, boost)), parcel(2, criteria=(direct,))])
+    outputs = selection.decide(selection.begin(0, 0), arrivals).outputs
+    assert len(of_topic(outputs, "alerts")) == 2
+    for output in outputs:
+        if output.topic in ("decisions", "alerts"):
+            assert codec.decode(output.topic, codec.encode(output.event)) == output.event
+    text = decisions_of(outputs)[1].reasons[0].text
+    assert text.startswith("Parcels of one consignee")
+    assert text.endswith(f"… (criterion {'c' * 96} version {10**18})")
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        layers.profile_reason(parcel(1, prior=PriorRecord(inspections=10**9, seizures=10**9)), policy_of().profile),
+        layers.anomaly_reason(parcel(1, anomaly=1.0)),
+        layers.surge_reason(1e308),
+        layers.exploration_reason(1.0),
+    ],
+    ids=lambda reason: reason.code,
+)
+def test_what_a_layer_says_fits_whatever_its_figures(reason: Reason) -> None:
+    assert len(reason.text) <= TEXT_LENGTH
 
 
 def test_trusted_trader_entry_selects_nobody() -> None:

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.risk.brain import Brain
 from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE, WARM, within_budget
@@ -161,6 +163,71 @@ def test_correction_of_a_lesson_in_quarantine_moves_nothing_and_frees_its_place(
     brain.fold(at + 4, "k", withdrawn(held))
     assert (scores(brain), brain.quarantined) == (before, counted)
     assert prior(brain, 300).seizures == prior(history(quarantine=Quarantine(burst=1, times=0.0))[0], 300).seizures
+
+
+LESSONS = st.lists(
+    st.tuples(st.sampled_from((0, 0, 0, 1)), st.sampled_from((0.02, 0.3, 0.9)), st.sampled_from((99.0, 100.0, 100.5))),
+    max_size=60,
+)
+
+
+@given(LESSONS, LESSONS)
+def test_withdrawal_never_leaves_the_guard_stricter_than_it_was(
+    earlier: list[tuple[int, float, float]], wrong: list[tuple[int, float, float]]
+) -> None:
+    guard, untouched = Quarantine(burst=20), Quarantine(burst=20)
+    for one in (guard, untouched):
+        one.admit("P", 0, 0.3, 100.0)
+        for label, score, day in earlier:
+            one.admit("P", label, score, day)
+    held = [guard.admit("P", label, score, day) is not None for label, score, day in wrong]
+    for (label, score, day), was_held in zip(wrong, held, strict=True):
+        guard.take_back("P", label, score, day, held=was_held)
+    left, before = guard.sites["P"], untouched.sites["P"]
+    assert (left.today, left.held) == (before.today, before.held)
+    assert left.clear <= before.clear + 1e-9
+    assert left.found <= before.found + 1e-9
+    for score in (0.02, 0.3, 0.9):
+        assert guard._meant(score) == pytest.approx(untouched._meant(score))
+
+
+def test_what_a_late_lesson_added_is_taken_back_whole_and_what_faded_is_not_taken_back_twice() -> None:
+    guard, untouched = Quarantine(), Quarantine()
+    for one in (guard, untouched):
+        one.admit("P", 0, 0.02, 100.0)
+    before = untouched.sites["P"].clear
+    for _ in range(60):
+        assert guard.admit("P", 0, 0.9, 99.0) is None  # of yesterday: it counts for today all the same
+        guard.take_back("P", 0, 0.9, 99.0, held=False)
+    assert (guard.sites["P"].today, guard.sites["P"].clear) == (1, pytest.approx(before))
+    guard.admit("P", 0, 0.9, 100.0)
+    for one in (guard, untouched):
+        one.admit("P", 0, 0.02, 102.0)
+    guard.take_back("P", 0, 0.9, 100.0, held=False)
+    assert (guard.sites["P"].today, guard.sites["P"].clear) == (1, pytest.approx(untouched.sites["P"].clear))
+
+
+def test_what_scores_have_meant_forgets_a_lesson_that_was_halved_since_by_half() -> None:
+    guard = Quarantine(burst=10**9, surprise=1e9)
+    guard.admit("P", 1, 0.9, 100.0)
+    for number in range(1200):
+        guard.admit("P", number % 2, 0.9, 100.5)
+    taught, finds = sum(guard._taught), sum(guard._finds)
+    guard.take_back("P", 1, 0.9, 100.0, held=False)
+    assert (taught - sum(guard._taught), finds - sum(guard._finds)) == (0.5, 0.5)
+
+
+def test_no_more_than_the_latest_lessons_are_kept_to_be_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.risk.quarantine.KEPT", 3)
+    guard = Quarantine()
+    for number in range(6):
+        guard.admit("P", 0, 0.3, 100.0 + number // 5)
+    surprise = guard.sites["P"].clear
+    assert sum(map(len, guard._added.values())) == 3
+    for _ in range(5):
+        guard.take_back("P", 0, 0.3, 100.0, held=False)
+    assert guard._added.keys() == {("P", 0, 0.3, 101.0, False)}
+    assert 0.0 < guard.sites["P"].clear < surprise
 
 
 def test_lesson_that_is_too_old_to_be_taken_back_is_added_to(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,8 @@ def arrivals(draw: st.DrawFn) -> list[Seen]:
         again = draw(st.integers(0, 5)) == 0 and seen
         subject, item = draw(st.sampled_from("abc")), f"item-{number:03d}"
         if again:
-            subject, item = draw(st.sampled_from(seen))[:2]
+            holder, item = draw(st.sampled_from(seen))[:2]
+            subject = draw(st.sampled_from((holder, subject)))
         cents = draw(st.integers(0, 10**6))
         shipper, place = draw(st.sampled_from(("", "s1", "s2", "s3"))), draw(st.sampled_from(("p1", "p2")))
         seen.append((subject, item, draw(st.integers(0, 3)), now - late, cents, shipper, place, draw(st.booleans())))
@@ -45,22 +46,24 @@ def counted_by_hand(seen: list[Seen]) -> tuple[int | None, Monitored]:
     seen_after = max(one[3] for one in seen) - HORIZON
     visible = [one for one in seen if one[3] > seen_after]
     highest = max((one[2] for one in visible[: -1 if at > seen_after else None] if one[1] == item), default=None)
+    alone = Monitored(
+        arrivals_1h=1,
+        arrivals_24h=1,
+        value_24h_usd=cents / 100,
+        shippers_24h=int(bool(shipper)),
+        control_points_24h=1,
+        first_seen_hours=0.0,
+        below_threshold_24h=int(below),
+    )
     if at <= seen_after:
-        alone = Monitored(
-            arrivals_1h=1,
-            arrivals_24h=1,
-            value_24h_usd=cents / 100,
-            shippers_24h=int(bool(shipper)),
-            control_points_24h=1,
-            first_seen_hours=0.0,
-            below_threshold_24h=int(below),
-        )
         return highest, alone
     latest: dict[str, Seen] = {}
     for one in visible:
-        if one[0] == subject and (one[1] not in latest or one[3] >= latest[one[1]][3]):
+        if one[1] not in latest or one[3] >= latest[one[1]][3]:
             latest[one[1]] = one
-    mine = list(latest.values())
+    mine = [one for one in latest.values() if one[0] == subject]
+    if not mine:
+        return highest, alone
     now = max(one[3] for one in mine)
     day = [one for one in mine if one[3] > now - DAY_MS]
     return highest, Monitored(
@@ -102,6 +105,39 @@ def test_an_importer_with_thousands_of_parcels_is_counted_like_any_other() -> No
     told = fold(SubjectWindows(HORIZON), seen)
     for place in range(0, 400, 13):
         assert told[place] == counted_by_hand(seen[: place + 1])
+
+
+def test_an_item_that_moves_to_another_subject_counts_there_alone() -> None:
+    at = 10**10
+    first, moved, back = ("a", "i1", 0, at), ("b", "i1", 1, at + HOUR_MS), ("a", "i1", 2, at + 2 * HOUR_MS)
+    other, later = ("a", "i2", 0, at + HOUR_MS), ("b", "i3", 0, at + 3 * HOUR_MS)
+    seen = [(*one, 100, "s", "p", True) for one in (first, moved, other, back, later)]
+    told = fold(SubjectWindows(HORIZON), seen)
+    assert [one.arrivals_24h for _, one in told] == [1, 1, 1, 2, 1]
+    assert [one.below_threshold_24h for _, one in told] == [1, 1, 1, 2, 1]
+
+
+def test_an_importer_whose_latest_parcel_was_another_s_is_counted_as_if_it_had_never_been_there() -> None:
+    seen: list[Seen] = [("a", f"item-{n:02d}", 0, 10**10 + n, n, f"s{n % 3}", "p", False) for n in range(40)]
+    seen.append(("a", "far", 0, 10**10 + DAY_MS - 5, 7, "s", "p", True))  # most of the others are out of its windows
+    seen.append(("b", "far", 1, 10**10 + DAY_MS - 4, 7, "s", "p", True))
+    seen.append(("a", "item-40", 0, 10**10 + 60, 1, "s", "p", False))
+    told = fold(SubjectWindows(HORIZON), seen)
+    assert told[-1] == counted_by_hand(seen)
+    assert told[-1][1].arrivals_1h == 41
+
+
+def lodgements_of(windows: SubjectWindows, item: str) -> list[tuple[int, int]]:
+    lodged = windows._lodged[item]
+    return [lodged[:2]] if isinstance(lodged, tuple) else lodged.kept
+
+
+def test_an_item_that_is_amended_again_and_again_leaves_one_lodgement() -> None:
+    windows = SubjectWindows(HORIZON)
+    fold(windows, [("a", "item", number, 10**10 + number, 1, "x", "p", False) for number in range(5000)])
+    assert lodgements_of(windows, "item") == [(10**10 + 4999, 4999)]
+    fold(windows, [("a", "item", 4000, 10**10 + 6000, 1, "x", "p", False)] * 5000)
+    assert lodgements_of(windows, "item") == [(10**10 + 4999, 4999), (10**10 + 6000, 4000)]
 
 
 def test_idle_subjects_are_forgotten() -> None:
