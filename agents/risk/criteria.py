@@ -8,9 +8,8 @@ What the latest records changed is kept for two days: a worker that folds a day 
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_left, bisect_right
 from datetime import timedelta
-from itertools import islice, takewhile
 from typing import Any
 
 from agents.risk.criteria_compiler import CompiledCriteria
@@ -59,10 +58,10 @@ class CriteriaBook:
         self.refused: dict[str, str] = {}
         """Criteria in the log that cannot be used (published by other means than the command), and why."""
         self._criteria: dict[str, Criterion] = {}
-        self._changes: deque[tuple[int, str, Criterion | None]] = (
-            deque()
-        )  # latest first: when, which, what it was before
-        self._compiled: dict[tuple[Stream, int], tuple[CompiledCriteria, list[Criterion]]] = {}
+        self._changed_ms: list[int] = []  # when each change was sent, rising
+        self._changes: list[tuple[str, Criterion | None]] = []  # which criterion, and what it was before
+        self._compiled: dict[Stream, tuple[CompiledCriteria, list[Criterion]]] = {}
+        self._earlier: dict[Stream, tuple[int, tuple[CompiledCriteria, list[Criterion]]]] = {}
 
     def __len__(self) -> int:
         return len(self._criteria)
@@ -90,38 +89,47 @@ class CriteriaBook:
             self._remove(key)
 
     def _note(self, criterion_id: str, sent_ms: int) -> None:
-        if sent_ms > 0:
-            self._changes.appendleft((sent_ms, criterion_id, self._criteria.get(criterion_id)))
-            while self._changes[-1][0] < sent_ms - _KEPT_MS:
-                self._changes.pop()
+        if sent_ms <= 0:
+            return
+        latest = max(sent_ms, self._changed_ms[-1]) if self._changed_ms else sent_ms
+        self._changed_ms.append(latest)
+        self._changes.append((criterion_id, self._criteria.get(criterion_id)))
+        if old := bisect_left(self._changed_ms, latest - _KEPT_MS):
+            del self._changed_ms[:old], self._changes[:old]
 
     def _remove(self, criterion_id: str) -> None:
         self._criteria.pop(criterion_id, None)
         self.refused.pop(criterion_id, None)
         self._compiled.clear()
+        self._earlier.clear()
 
     def evaluate(
         self, item: ItemScreened, seen: Monitored, anomaly: float, at_ms: int, as_of_ms: int | None = None
     ) -> list[CriterionPublished]:
         """The criteria that fire on an item at its event time, by id: of those that stand, or stood at `as_of_ms`."""
-        undone = 0
-        if as_of_ms is not None:
-            undone = sum(1 for _ in takewhile(lambda change: change[0] > as_of_ms, self._changes))
+        undone = 0 if as_of_ms is None else len(self._changed_ms) - bisect_right(self._changed_ms, as_of_ms)
         if not self._criteria and not undone:
             return []
-        compiled = self._compiled.get((item.stream, undone))
+        compiled = self._as_they_stood(item.stream, undone) if undone else self._compiled.get(item.stream)
         if compiled is None:
-            compiled = self._compiled[item.stream, undone] = self._compile(item.stream, undone)
+            compiled = self._compiled[item.stream] = self._compile(item.stream, 0)
         evaluator, held = compiled
         if not held or (item.traveller if item.stream == "passengers" else item.cargo) is None:
             return []
         fired = [held[index] for index in evaluator.evaluate(item, seen, anomaly)]
         return [one.event for one in fired if one.from_ms <= at_ms < one.until_ms]
 
+    def _as_they_stood(self, stream: Stream, undone: int) -> tuple[CompiledCriteria, list[Criterion]]:
+        """Before the latest `undone` changes. One is kept for each stream: a day is folded in its order."""
+        held = self._earlier.get(stream)
+        if held is None or held[0] != undone:
+            held = self._earlier[stream] = (undone, self._compile(stream, undone))
+        return held[1]
+
     def _compile(self, stream: Stream, undone: int) -> tuple[CompiledCriteria, list[Criterion]]:
         """The criteria of a stream, without the latest `undone` changes."""
-        standing: dict[str, Criterion | None] = dict(self._criteria)
-        standing |= {criterion_id: before for _, criterion_id, before in islice(self._changes, undone)}
+        latest = self._changes[len(self._changes) - undone :]
+        standing: dict[str, Criterion | None] = {**self._criteria, **dict(reversed(latest))}
         held = [one for _, one in sorted(standing.items()) if one is not None and stream in one.conditions]
         return CompiledCriteria([one.conditions[stream] for one in held]), held
 
