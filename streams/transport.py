@@ -24,6 +24,7 @@ from aiokafka.errors import (
     CommitFailedError,
     ConsumerStoppedError,
     KafkaError,
+    KafkaTimeoutError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
@@ -204,9 +205,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         at, offset = next(iter(said.items())) if isinstance(said, Mapping) else (said, None)
         if at not in consumer.assignment():
             return
-        first = (await consumer.beginning_offsets([at]))[at]
+        try:
+            first, end = (await consumer.beginning_offsets([at]))[at], (await consumer.end_offsets([at]))[at]
+        except KafkaTimeoutError:  # no leader for a while: the next poll comes back to it
+            return
         if offset is not None:
-            end = (await consumer.end_offsets([at]))[at]
             if offset > end:
                 raise LogEndsEarlierError(at.topic, at.partition, end, offset)
             if offset < first:
