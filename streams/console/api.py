@@ -206,7 +206,7 @@ class Api:
         case = self._console.cases.find(request.match_info["alert"])
         if case is None:
             raise web.HTTPNotFound(text="there is no such alert, or its time is long over\n")
-        if not request[USER].serves(case.control_point, case.passed_to):
+        if not request[USER].serves(*case.seen_by):
             raise web.HTTPForbidden(text="another control point's\n")
         return case
 

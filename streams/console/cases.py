@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -27,12 +27,20 @@ _EARLY: Final = 50_000
 """How many results and claims may wait for alerts; most of them are on alerts older than the horizon."""
 
 
+class Station(NamedTuple):
+    """A control point that an alert was passed on to, and the officer who did."""
+
+    control_point: str
+    by: str
+
+
 @dataclass(slots=True)
 class Case:
     """One alert and what became of it. Times in ms of the wall clock.
 
     `shift_ms` is what must be added to a time of the record to get there: 0, or in a simulated world how far its
-    calendar is from when the lodgement was really sent. `seq` is the position of its last change.
+    calendar is from when the lodgement was really sent. `seq` is the position of its last change. `stations` are the
+    passings-on that stand; `passed` are the control points of all that there ever were, whose pages hold a row of it.
     """
 
     alert_id: str
@@ -48,9 +56,18 @@ class Case:
     stand: Stand = "open"
     result: InspectionCompleted | None = None
     result_ms: int = 0
-    passed_to: str | None = None
+    stations: tuple[Station, ...] = ()
     passed: tuple[str, ...] = ()
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def seen_by(self) -> tuple[str, ...]:
+        """Control points whose officers see the alert: its own, and the one that it was passed on to last.
+
+        Also the one that passed it on from there, as long as that can be undone: until somebody files something else.
+        """
+        undoable = self.result is not None and self.result.outcome == "passed-on"
+        return (self.control_point, *(station.control_point for station in self.stations[-2 if undoable else -1 :]))
 
 
 class Cases:
@@ -157,7 +174,8 @@ class Cases:
         if isinstance(event, InspectionWithdrawn):
             if case.result is None or case.result.result_id != event.result_id:
                 return False
-            case.result, case.stand, case.passed_to = None, "open", None
+            self._call_back(case)
+            case.result, case.stand = None, "open"
             self._told(case, "withdrawn", event.officer, at_ms, event.withdrawal_id)
             return True
         if isinstance(event, AlertClaimed | ClaimGivenUp):
@@ -181,13 +199,21 @@ class Cases:
         )  # fmt: skip
         self._told(case, result.outcome if fits else "result-refused", result.officer, at_ms, result.result_id)
         if fits:
+            if result.corrects:
+                self._call_back(case)
             case.result, case.result_ms = result, at_ms
-            case.passed_to = result.passed_to if result.outcome == "passed-on" else None
-            if case.passed_to is not None:
-                case.passed = (*case.passed, case.passed_to)
+            if result.outcome == "passed-on" and result.passed_to is not None:
+                case.stations = (*case.stations, Station(result.passed_to, result.officer or ""))
+                case.passed = (*case.passed, result.passed_to)
             case.stand = "open" if result.outcome == "passed-on" else "filed"
             self.claims.close(case.decision_id)
         return True
+
+    @staticmethod
+    def _call_back(case: Case) -> None:
+        """The result that stands is taken back: so is the passing-on, when it was one."""
+        if case.result is not None and case.result.outcome == "passed-on" and case.result.passed_to is not None:
+            case.stations = case.stations[:-1]
 
     @staticmethod
     def _told(case: Case, what: str, who: str | None, at_ms: int, event_id: str) -> None:
@@ -276,8 +302,8 @@ def live_row(case: Case, claim: Claim | None) -> dict[str, Any]:
     row = {**case.row, "due": case.due_ms, "at": case.raised_ms, "s": case.stand}
     if claim is not None and case.stand == "open":
         row["by"], row["until"] = claim.officer, int(claim.until.timestamp() * 1000)
-    if case.passed_to is not None:
-        row["to"] = case.passed_to
+    if case.stations:
+        row["to"], row["toBy"] = case.stations[-1]
     if case.result is not None:
         row["out"], row["outBy"], row["outAt"] = case.result.outcome, case.result.officer or "", case.result_ms
     return row

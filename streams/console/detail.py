@@ -85,7 +85,7 @@ def detail_of(
         "related": [
             {"row": live_row(other, cases.claim(other, now_ms)), "shared": sorted({k.split()[0] for k in keys})}
             for other, keys in cases.related(case)[:_RELATED]
-            if user.serves(other.control_point, other.passed_to)
+            if user.serves(*other.seen_by)
         ],
     }  # fmt: skip
     if result is not None:

@@ -100,7 +100,7 @@ class Feed:
         return latest
 
     def _row(self, case: Case, user: User, now_ms: int) -> dict[str, Any]:
-        if not user.serves(case.control_point, case.passed_to):
+        if not user.serves(*case.seen_by):
             return {"id": case.alert_id, "s": "gone"}  # it was passed on to here, and taken back
         return live_row(case, self._cases.claim(case, now_ms))
 
