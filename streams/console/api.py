@@ -19,7 +19,7 @@ from streams.console.day import centres_day
 from streams.console.detail import detail_of
 from streams.console.filing import RefusedError
 from streams.console.guard import COOKIE, SESSION, USER, Guard, only
-from streams.console.reading import as_lodged, without_personal_fields
+from streams.console.reading import as_read, without_personal_fields
 from streams.console.server import Console
 
 _LODGED: Final = ("manifests", "express-cargo", "passengers")
@@ -95,7 +95,7 @@ class Api:
         return _json(self._detail(request, case))
 
     async def lodgement(self, request: web.Request) -> web.Response:
-        """The item of an alert as it was lodged."""
+        """The item of an alert as it was lodged, as far as its type knows the fields."""
         case = self._case(request)
         origin = msgspec.json.decode(case.raw)["decision"]["origin"]
         await self._note(request, "lodgement-viewed", decision=case.decision_id)
@@ -185,9 +185,9 @@ class Api:
         """One decision as it was made, with the item as it was lodged."""
         partition, offset = int(request.match_info["partition"]), int(request.match_info["offset"])
         record = await self._console.shelf.record("decisions", partition, offset)
-        if record is None:
+        decision = as_read(record) if record is not None else None
+        if decision is None:
             raise web.HTTPNotFound(text="the record is gone from its topic\n")
-        decision = msgspec.json.decode(record.value or b"{}")
         if not request[USER].serves(decision.get("control_point")):
             raise web.HTTPForbidden(text="another control point's\n")
         await self._note(request, "decision-viewed", decision=str(decision.get("decision_id", ""))[:96])
@@ -229,9 +229,7 @@ class Api:
         if topic not in _LODGED:
             return None
         record = await self._console.shelf.record(topic, origin["partition"], origin["offset"])
-        if record is None or not record.value:
-            return None
-        document = as_lodged(record.value, origin.get("index", 0))
+        document = as_read(record, origin.get("index", 0)) if record is not None else None
         return document if request[USER].handles else without_personal_fields(document, topic)
 
     async def _note(self, request: web.Request, what: str, **about: Any) -> None:

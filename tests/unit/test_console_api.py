@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
+from schemas.codec import encode
+from schemas.documents import examples
 from streams.console.accounts import Role, User, hashed
 from streams.console.filing import Desk
 from streams.console.pages import build_application
 from streams.console.server import Console
 from streams.settings import Settings
+from streams.wire import FetchedRecord
 from tests.browser.centre import DESK, PASSWORD, alert
 
 HASH = hashed(PASSWORD)
@@ -111,5 +115,66 @@ def test_who_files_on_an_alert_that_was_passed_on_sees_it_and_undoes_it(tmp_path
         undone = await lee.post(f"{path}/undo")
         assert (undone["row"]["s"], undone["row"]["to"], undone["row"]["toBy"]) == ("open", THERE, "kim")
         assert await lee.status(path) == 200
+
+    at_the_office(tmp_path, act)
+
+
+class ShelfAtHand:
+    """Records that a test put there."""
+
+    def __init__(self, **values: bytes) -> None:
+        self._values = values
+
+    async def record(self, topic: str, partition: int, offset: int) -> FetchedRecord | None:
+        value = self._values.get(topic.replace("-", "_"))
+        return None if value is None else FetchedRecord(topic, partition, offset, 0, b"key", value, [])
+
+    async def stop(self) -> None:
+        """Nothing is connected."""
+
+
+def with_more(value: bytes, *places: str) -> bytes:
+    """The JSON with a field that no type knows at its top and at these places."""
+    document = msgspec.json.decode(value)
+    document["contact_name"] = "HONG GILDONG"
+    for place in places:
+        inner = document
+        for name in place.split("."):
+            inner = inner[int(name) if name.isdecimal() else name]
+        inner["mobile_number"] = "010-1234"
+    return msgspec.json.encode(document)
+
+
+@pytest.mark.parametrize(
+    ("topic", "example", "places", "kept"),
+    [
+        ("express-cargo", "maximal.json", ["consignee"], "EX7300112233"),
+        ("manifests", "two-consignments-by-sea.json", ["consignments.0", "consignments.0.consignee"], "MSNU26KR0412"),
+        ("passengers", "maximal.json", ["document"], "XX123-20260302-BKKICN"),
+    ],
+)
+def test_what_no_type_knows_is_shown_to_nobody(
+    tmp_path: Path, topic: str, example: str, places: list[str], kept: str
+) -> None:
+    raised = alert(1)
+    origin = msgspec.structs.replace(raised.decision.origin, topic=topic, index=0)
+    decision = msgspec.structs.replace(raised.decision, origin=origin)
+    raised = msgspec.structs.replace(raised, decision=decision)
+
+    async def act(office: Office) -> None:
+        lodged = with_more(examples(topic, 1)[example], *places)
+        made = with_more(encode(decision), "origin")
+        office.console.shelf = ShelfAtHand(**{topic.replace("-", "_"): lodged, "decisions": made})  # type: ignore[assignment]
+        office.console.cases.raise_alert(raised, with_more(encode(raised), "filtered.item.cargo"))
+        path = f"/api/alerts/{raised.alert_id}"
+        for name in ("ana", "kim"):
+            visitor = await office.visitor(name)
+            shown = await visitor.get(f"{path}/lodgement")
+            assert kept in str(shown)
+            for answer in (shown, await visitor.get("/api/decisions/0/0"), await visitor.get(path)):
+                assert "HONG" not in str(answer)
+                assert "010-1234" not in str(answer)
+            if topic == "manifests":
+                assert len(shown["lodgement"]["consignments"]) == 1
 
     at_the_office(tmp_path, act)
