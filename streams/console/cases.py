@@ -1,13 +1,14 @@
 """The cases of a border control centre: alerts, who claimed them and how they ended. A fold of three topics.
 
 Results are judged by the rules of re-evaluation (`agents/reevaluation.py`): the first one stands, a correction or a
-withdrawal must name the one that stands. Claims are judged by `agents.casework.CaseBook`. Both are ordered by the log,
-so every console comes to the same answer. What comes before its alert waits for it, because topics are not ordered
-among each other.
+withdrawal must name the one that stands. Claims are judged by `agents.casework.CaseBook`. Both are ordered by their
+logs. Topics are not ordered among each other: what comes before its alert waits for it, and a result ends the claims
+that were made before it was sent, whenever it is read. So every console comes to the same answer.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ from schemas.inspections import InspectionCompleted, InspectionWithdrawn
 Stand = Literal["open", "filed", "gone"]
 _EARLY: Final = 50_000
 """How many results and claims may wait for alerts; most of them are on alerts older than the horizon."""
+_TOLD: Final = 50
+"""How many of the latest events of an alert its page tells."""
+_CASEWORK: Final = {"claimed": AlertClaimed, "given-up": ClaimGivenUp}
 
 
 class Station(NamedTuple):
@@ -100,7 +104,16 @@ class Cases:
 
     def claim(self, case: Case, now_ms: int) -> Claim | None:
         """The claim that stands on a case."""
-        return self.claims.holder(case.decision_id, datetime.fromtimestamp(now_ms / 1000, UTC))
+        return self.claims.holder(case.decision_id, _at(now_ms))
+
+    def history(self, case: Case) -> list[dict[str, Any]]:
+        """What happened to a case, by when it was sent. A claim that took no effect came second."""
+        effective = self.claims.effective(case.decision_id)
+        return [
+            one if (kind := _CASEWORK.get(one["what"])) is None or (kind, one["id"]) in effective
+            else {**one, "what": "claim-lost"}
+            for one in case.history
+        ]  # fmt: skip
 
     def since(self, seq: int) -> Iterator[Case]:
         """Cases that changed after position `seq`, the latest change first."""
@@ -179,10 +192,10 @@ class Cases:
             self._told(case, "withdrawn", event.officer, at_ms, event.withdrawal_id)
             return True
         if isinstance(event, AlertClaimed | ClaimGivenUp):
-            effective = self.claims.fold(event)
+            self.claims.fold(event)
             what = "claimed" if isinstance(event, AlertClaimed) else "given-up"
             who = event.officer if isinstance(event, AlertClaimed) else event.by or event.officer
-            self._told(case, what if effective else "claim-lost", who, at_ms, event.claim_id)
+            self._told(case, what, who, at_ms, event.claim_id)
             return True
         if isinstance(event, AlertAcknowledged):
             self._told(case, "acknowledged", event.officer or event.system, at_ms, "")
@@ -206,7 +219,7 @@ class Cases:
                 case.stations = (*case.stations, Station(result.passed_to, result.officer or ""))
                 case.passed = (*case.passed, result.passed_to)
             case.stand = "open" if result.outcome == "passed-on" else "filed"
-            self.claims.close(case.decision_id)
+            self.claims.end(case.decision_id, _at(at_ms))
         return True
 
     @staticmethod
@@ -217,8 +230,9 @@ class Cases:
 
     @staticmethod
     def _told(case: Case, what: str, who: str | None, at_ms: int, event_id: str) -> None:
-        case.history.append({"what": what, "who": who or "", "at": at_ms, "id": event_id})
-        del case.history[:-50]
+        entry = {"what": what, "who": who or "", "at": at_ms, "id": event_id}
+        insort(case.history, entry, key=lambda one: (one["at"], one["what"], one["id"]))
+        del case.history[:-_TOLD]
 
     def _touch(self, case: Case) -> None:
         self.seq += 1
@@ -312,6 +326,10 @@ def live_row(case: Case, claim: Claim | None) -> dict[str, Any]:
 def as_json(value: Any) -> bytes:
     """JSON of what the pages get."""
     return msgspec.json.encode(value)
+
+
+def _at(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _ms(at: datetime) -> int:

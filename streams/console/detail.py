@@ -75,7 +75,7 @@ def detail_of(
         "shift": case.shift_ms,
         "now": now_ms,
         "names": user.handles,
-        "history": case.history,
+        "history": cases.history(case),
         "criteria": [
             {**criteria.text(one, hits[one]["version"] if one in hits else None),
              "capped": bool(one in hits and hits[one].get("capped"))}

@@ -84,6 +84,8 @@ class Desk:
         held = self._cases.claim(case, _ms(now))
         if held is not None and held.officer != officer:
             raise RefusedError(409, "claimed", by=held.officer)
+        if (ended := self._cases.claims.ended(case.decision_id)) is not None:  # by another machine's clock
+            now = max(now, ended + timedelta(milliseconds=1))
         event = AlertClaimed(
             claim_id=_id("cl", case.decision_id, officer, str(_ms(now))),
             decision_id=case.decision_id,

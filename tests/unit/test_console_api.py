@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from streams.console.pages import build_application
 from streams.console.server import Console
 from streams.settings import Settings
 from streams.wire import FetchedRecord
+from tests.border import result_on
 from tests.browser.centre import DESK, PASSWORD, alert
 
 HASH = hashed(PASSWORD)
@@ -176,5 +178,21 @@ def test_what_no_type_knows_is_shown_to_nobody(
                 assert "010-1234" not in str(answer)
             if topic == "manifests":
                 assert len(shown["lodgement"]["consignments"]) == 1
+
+    at_the_office(tmp_path, act)
+
+
+def test_claim_stands_after_a_passing_on_by_a_clock_that_is_ahead(tmp_path: Path) -> None:
+    async def act(office: Office) -> None:
+        raised, ahead_ms = alert(1), 5_000
+        cases = office.console.cases
+        case = cases.raise_alert(raised, msgspec.json.encode(raised))
+        assert case is not None
+        sent = datetime.now(UTC)
+        passed_on = result_on(raised, "passed-on", method="none", passed_to=THERE, inspected_at=sent)
+        cases.fold(passed_on, int(sent.timestamp() * 1000) + ahead_ms)
+        lee = await office.visitor("lee")
+        claimed = await lee.post(f"/api/alerts/{raised.alert_id}/claim")
+        assert claimed["row"]["by"] == "lee"
 
     at_the_office(tmp_path, act)

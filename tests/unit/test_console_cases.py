@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from typing import Any
 
 import msgspec
 
+from schemas.casework import AlertClaimed, ClaimGivenUp
 from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted
 from streams.console.cases import Case, Cases, live_row
@@ -77,3 +80,77 @@ def test_undoing_or_correcting_a_passing_on_takes_the_alert_away_from_who_got_it
     cases.fold(result("clear", "r-3", corrects="r-2"), ms(NOW) + 2)
     assert case.seen_by == (HERE,)
     assert case.passed == (THERE, BEYOND)  # their pages are told that it is gone
+
+
+# -- who holds it
+
+
+def claim(officer: str, minute: float) -> tuple[AlertClaimed, int]:
+    at = NOW + timedelta(minutes=minute)
+    event = AlertClaimed(
+        claim_id=f"c-{officer}-{minute:g}",
+        decision_id=ALERT.decision.decision_id,
+        control_point=HERE,
+        officer=officer,
+        claimed_at=at,
+        until=at + timedelta(hours=1),
+    )
+    return event, ms(at)
+
+
+def given_up(officer: str, minute: float, claim_id: str) -> tuple[ClaimGivenUp, int]:
+    at = NOW + timedelta(minutes=minute)
+    event = ClaimGivenUp(
+        claim_id=claim_id,
+        decision_id=ALERT.decision.decision_id,
+        control_point=HERE,
+        officer=officer,
+        given_up_at=at,
+    )
+    return event, ms(at)
+
+
+def interleaved(one: Sequence[Any], other: Sequence[Any]) -> Iterator[list[Any]]:
+    """Every order in which two logs may be read, each in its own order."""
+    for places in combinations(range(len(one) + len(other)), len(one)):
+        first, second = iter(one), iter(other)
+        yield [next(first) if place in places else next(second) for place in range(len(one) + len(other))]
+
+
+def what_stands(events: Sequence[tuple[Any, int]], minute: float, *, early: int = 0) -> tuple[Any, ...]:
+    """What a console says of the alert; the first `early` events are read before it."""
+    cases = Cases()
+    for event, at_ms in events[:early]:
+        cases.fold(event, at_ms)
+    case = cases.raise_alert(ALERT, msgspec.json.encode(ALERT))
+    assert case is not None
+    for event, at_ms in events[early:]:
+        cases.fold(event, at_ms)
+    holder = cases.claim(case, ms(NOW + timedelta(minutes=minute)))
+    told = [(one["what"], one["who"]) for one in cases.history(case)]
+    return case.stand, holder and holder.officer, case.seen_by, told
+
+
+def sent(event: Any, minute: float) -> tuple[Any, int]:
+    return event, ms(NOW + timedelta(minutes=minute))
+
+
+def test_who_holds_an_alert_does_not_depend_on_which_topic_is_read_first() -> None:
+    found = result("clear", "r-2", "lee")
+    casework = [claim("kim", -5), claim("joo", -4), claim("lee", 2), claim("joo", 5), given_up("joo", 6, "c-joo-5")]
+    casework.append(claim("kim", 7))
+    results = [sent(passed_on(THERE, "r-1"), 1), sent(found, 3), sent(taken_back(found), 3.5)]
+    told = [
+        ("claimed", "kim"), ("claim-lost", "joo"), ("passed-on", "kim"), ("claimed", "lee"), ("clear", "lee"),
+        ("withdrawn", ""), ("claimed", "joo"), ("given-up", "joo"), ("claimed", "kim"),
+    ]  # fmt: skip
+    for order in interleaved(casework, results):
+        for early in (0, 4, len(order)):
+            assert what_stands(order, 8, early=early) == ("open", "kim", (HERE, THERE), told)
+
+
+def test_undone_result_leaves_the_alert_unclaimed_on_every_console() -> None:
+    found = result("clear", "r-1")
+    results = [sent(found, 1), sent(taken_back(found), 1.5)]
+    for order in interleaved([claim("kim", 0)], results):
+        assert what_stands(order, 2)[:2] == ("open", None)
