@@ -1,9 +1,10 @@
 """The cases of a border control centre: alerts, who claimed them and how they ended. A fold of three topics.
 
-Results are judged by the rules of re-evaluation (`agents/reevaluation.py`): the first one stands, a correction or a
-withdrawal must name the one that stands. Claims are judged by `agents.casework.CaseBook`. Both are ordered by their
-logs. Topics are not ordered among each other: what comes before its alert waits for it, and a result ends the claims
-that were made before it was sent, whenever it is read. So every console comes to the same answer.
+Results are judged by the rules of re-evaluation (`agents.reevaluation.refusal_of`): the first one stands, a correction
+or a withdrawal must name the one that stands, and what re-evaluation refuses changes nothing here. Claims are judged by
+`agents.casework.CaseBook`. Both are ordered by their logs. Topics are not ordered among each other: what comes before
+its alert waits for it, and a result ends the claims that were made before it was sent, whenever it is read. So every
+console comes to the same answer.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from agents.casework import CaseBook, Claim
+from agents.reevaluation import Report, refusal_of, said_by
 from agents.risk.alerts import first_reason
+from agents.risk.policy import Policy
 from schemas.casework import AlertAcknowledged, AlertClaimed, ClaimGivenUp
 from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted, InspectionWithdrawn
@@ -45,11 +48,14 @@ class Case:
     `shift_ms` is what must be added to a time of the record to get there: 0, or in a simulated world how far its
     calendar is from when the lodgement was really sent. `seq` is the position of its last change. `stations` are the
     passings-on that stand; `passed` are the control points of all that there ever were, whose pages hold a row of it.
+    `said` tells the reports that took effect, so that one that is sent again is known.
     """
 
     alert_id: str
     decision_id: str
     control_point: str
+    lodged_at: datetime
+    partition: int
     raw: bytes
     row: dict[str, Any]
     keys: tuple[str, ...]
@@ -62,7 +68,22 @@ class Case:
     result_ms: int = 0
     stations: tuple[Station, ...] = ()
     passed: tuple[str, ...] = ()
+    said: set[tuple[str, str]] = field(default_factory=set)
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def result_id(self) -> str:
+        """The result that stands, empty when there is none."""
+        return self.result.result_id if self.result is not None else ""
+
+    @property
+    def closed(self) -> bool:
+        """Whether that is the last word, and no passing-on."""
+        return self.result is not None and self.result.outcome != "passed-on"
+
+    def why_refused(self, result_id: str) -> str | None:
+        """Why a result was refused, by the reasons of re-evaluation; None when it was not."""
+        return next((one["why"] for one in self.history if one["id"] == result_id and "why" in one), None)
 
     @property
     def seen_by(self) -> tuple[str, ...]:
@@ -77,12 +98,14 @@ class Case:
 class Cases:
     """All cases of the horizon. `seq` is the position of the latest change; positions below `purged` are forgotten."""
 
-    def __init__(self, *, simulated: bool = False, capacity: int = 100_000) -> None:
+    def __init__(self, policy: Policy, *, simulated: bool = False, capacity: int = 100_000) -> None:
+        """`policy` says which results may join an alert; `simulated` is for a world with a calendar of its own."""
+        self._policy = policy
         self._simulated = simulated
         self._capacity = capacity
         self._by_alert: OrderedDict[str, Case] = OrderedDict()  # in the order of their last change
         self._by_decision: dict[str, Case] = {}
-        self._early: OrderedDict[str, list[tuple[Any, int]]] = OrderedDict()
+        self._early: OrderedDict[str, list[tuple[Any, int, int, int]]] = OrderedDict()
         self._related: dict[str, set[str]] = {}
         self.claims = CaseBook()
         self.seq = 0
@@ -135,8 +158,8 @@ class Cases:
 
     # -- folding
 
-    def raise_alert(self, alert: AlertRaised, raw: bytes) -> Case | None:
-        """Take in an alert; None for one that was taken in before."""
+    def raise_alert(self, alert: AlertRaised, raw: bytes, partition: int = 0) -> Case | None:
+        """Take in an alert of a partition; None for one that was taken in before."""
         if alert.alert_id in self._by_alert:
             return None
         decision = alert.decision
@@ -146,6 +169,8 @@ class Cases:
             alert_id=alert.alert_id,
             decision_id=decision.decision_id,
             control_point=decision.control_point,
+            lodged_at=decision.lodged_at,
+            partition=partition,
             raw=raw,
             row=row_of(alert),
             keys=keys_of(alert),
@@ -158,39 +183,39 @@ class Cases:
         for key in case.keys:
             self._related.setdefault(key, set()).add(case.alert_id)
         self._touch(case)
-        for event, at_ms in self._early.pop(case.decision_id, ()):
-            self.fold(event, at_ms)
+        for waited in self._early.pop(case.decision_id, ()):
+            self.fold(*waited)
         while len(self._by_alert) > self._capacity:
             self._forget(next(iter(self._by_alert.values())))
             self.dropped += 1
         return case
 
-    def fold(self, event: Any, at_ms: int) -> bool:
-        """Fold a result, a withdrawal or casework, sent at `at_ms`. Whether it took effect."""
+    def fold(self, event: Any, at_ms: int, timestamp_ms: int | None = None, partition: int = 0) -> bool:
+        """Fold a result, a withdrawal or casework, sent at `at_ms`. Whether there is something new to show.
+
+        `timestamp_ms` is the record's own, when it is another than `at_ms`.
+        """
+        stamp_ms = at_ms if timestamp_ms is None else timestamp_ms
         decision_id = getattr(event, "decision_id", None)
         if decision_id is None:
             return False
         case = self._by_decision.get(decision_id)
         if case is None:
-            self._early.setdefault(decision_id, []).append((event, at_ms))
+            self._early.setdefault(decision_id, []).append((event, at_ms, stamp_ms, partition))
             if len(self._early) > _EARLY:
                 self._early.popitem(last=False)
             return False
-        effective = self._fold(case, event, at_ms)
+        if case.stand == "gone":  # too late: its alert is no longer here to be shown
+            return False
+        if isinstance(event, Report):
+            effective = self._report(case, event, at_ms, stamp_ms, partition)
+        else:
+            effective = self._work(case, event, at_ms)
         if effective:
             self._touch(case)
         return effective
 
-    def _fold(self, case: Case, event: Any, at_ms: int) -> bool:
-        if isinstance(event, InspectionCompleted):
-            return self._report(case, event, at_ms)
-        if isinstance(event, InspectionWithdrawn):
-            if case.result is None or case.result.result_id != event.result_id:
-                return False
-            self._call_back(case)
-            case.result, case.stand = None, "open"
-            self._told(case, "withdrawn", event.officer, at_ms, event.withdrawal_id)
-            return True
+    def _work(self, case: Case, event: Any, at_ms: int) -> bool:
         if isinstance(event, AlertClaimed | ClaimGivenUp):
             self.claims.fold(event)
             what = "claimed" if isinstance(event, AlertClaimed) else "given-up"
@@ -202,24 +227,34 @@ class Cases:
             return True
         return False
 
-    def _report(self, case: Case, result: InspectionCompleted, at_ms: int) -> bool:
-        standing = case.result
-        if any(entry["id"] == result.result_id for entry in case.history):
+    def _report(self, case: Case, report: Report, at_ms: int, stamp_ms: int, partition: int) -> bool:
+        said = said_by(report)
+        if said in case.said:
             return False
-        passed_on = standing is not None and standing.outcome == "passed-on"
-        fits = standing is not None and standing.result_id == result.corrects if result.corrects else (
-            standing is None or passed_on
-        )  # fmt: skip
-        self._told(case, result.outcome if fits else "result-refused", result.officer, at_ms, result.result_id)
-        if fits:
-            if result.corrects:
-                self._call_back(case)
-            case.result, case.result_ms = result, at_ms
-            if result.outcome == "passed-on" and result.passed_to is not None:
-                case.stations = (*case.stations, Station(result.passed_to, result.officer or ""))
-                case.passed = (*case.passed, result.passed_to)
-            case.stand = "open" if result.outcome == "passed-on" else "filed"
-            self.claims.end(case.decision_id, _at(at_ms))
+        alert = case if partition == case.partition else None
+        if (refusal := refusal_of(report, stamp_ms, alert, case, self._policy)) is not None:
+            return self._refuse(case, report, at_ms, refusal[0])
+        case.said.add(said)
+        if isinstance(report, InspectionWithdrawn):
+            self._call_back(case)
+            case.result, case.stand = None, "open"
+            self._told(case, "withdrawn", report.officer, at_ms, report.withdrawal_id)
+            return True
+        if report.corrects:
+            self._call_back(case)
+        case.result, case.result_ms = report, at_ms
+        if report.outcome == "passed-on" and report.passed_to is not None:
+            case.stations = (*case.stations, Station(report.passed_to, report.officer or ""))
+            case.passed = (*case.passed, report.passed_to)
+        case.stand = "filed" if case.closed else "open"
+        self.claims.end(case.decision_id, _at(at_ms))
+        self._told(case, report.outcome, report.officer, at_ms, report.result_id)
+        return True
+
+    def _refuse(self, case: Case, report: Report, at_ms: int, why: str) -> bool:
+        if isinstance(report, InspectionWithdrawn) or case.why_refused(report.result_id) is not None:
+            return False
+        self._told(case, "result-refused", report.officer, at_ms, report.result_id, why=why)
         return True
 
     @staticmethod
@@ -229,8 +264,8 @@ class Cases:
             case.stations = case.stations[:-1]
 
     @staticmethod
-    def _told(case: Case, what: str, who: str | None, at_ms: int, event_id: str) -> None:
-        entry = {"what": what, "who": who or "", "at": at_ms, "id": event_id}
+    def _told(case: Case, what: str, who: str | None, at_ms: int, event_id: str, **more: str) -> None:
+        entry = {"what": what, "who": who or "", "at": at_ms, "id": event_id, **more}
         insort(case.history, entry, key=lambda one: (one["at"], one["what"], one["id"]))
         del case.history[:-_TOLD]
 

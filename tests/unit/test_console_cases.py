@@ -8,12 +8,15 @@ from itertools import combinations
 from typing import Any
 
 import msgspec
+import pytest
 
+from agents.reevaluation import ReEvaluation
+from agents.step import Arrival
 from schemas.casework import AlertClaimed, ClaimGivenUp
 from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted
 from streams.console.cases import Case, Cases, live_row
-from tests.border import result_on
+from tests.border import policy_of, result_on
 from tests.border import withdrawal_of as taken_back
 from tests.browser.centre import alert
 
@@ -38,7 +41,7 @@ def passed_on(to: str, result_id: str, officer: str = "kim", **fields: Any) -> I
 
 
 def a_case(raised: AlertRaised = ALERT) -> tuple[Cases, Case]:
-    cases = Cases()
+    cases = Cases(policy_of())
     case = cases.raise_alert(raised, msgspec.json.encode(raised))
     assert case is not None
     return cases, case
@@ -119,7 +122,7 @@ def interleaved(one: Sequence[Any], other: Sequence[Any]) -> Iterator[list[Any]]
 
 def what_stands(events: Sequence[tuple[Any, int]], minute: float, *, early: int = 0) -> tuple[Any, ...]:
     """What a console says of the alert; the first `early` events are read before it."""
-    cases = Cases()
+    cases = Cases(policy_of())
     for event, at_ms in events[:early]:
         cases.fold(event, at_ms)
     case = cases.raise_alert(ALERT, msgspec.json.encode(ALERT))
@@ -154,3 +157,65 @@ def test_undone_result_leaves_the_alert_unclaimed_on_every_console() -> None:
     results = [sent(found, 1), sent(taken_back(found), 1.5)]
     for order in interleaved([claim("kim", 0)], results):
         assert what_stands(order, 2)[:2] == ("open", None)
+
+
+# -- what stands
+
+
+@pytest.mark.parametrize(
+    ("refused", "why"),
+    [
+        (result("clear", "r-1", control_point=THERE), "other-control-point"),
+        (result("clear", "r-1", inspected_at=NOW + timedelta(hours=1)), "clock-ahead"),
+        (result("clear", "r-1", inspected_at=NOW - timedelta(days=2)), "impossible-date"),
+        (result("clear", "r-1", inspected_at=NOW + timedelta(days=31)), "no-matching-alert"),
+        (result("clear", "r-1", corrects="r-0"), "nothing-to-correct"),
+    ],
+)
+def test_what_re_evaluation_refuses_files_nothing(refused: InspectionCompleted, why: str) -> None:
+    step = ReEvaluation(policy_of())
+    state = step.begin(0, 0)
+    state.open(ALERT)
+    sent_ms = ms(NOW if why == "clock-ahead" else refused.inspected_at)
+    outcome = step.decide(state, [Arrival(refused, "inspection-results", 0, 0, sent_ms, sent_ms)])
+    assert [one.reason for one in outcome.refusals] == [why]
+
+    cases, case = a_case()
+    cases.fold(refused, sent_ms)
+    assert (case.stand, case.result, case.why_refused("r-1")) == ("open", None, why)
+    assert [one["what"] for one in cases.history(case)] == ["result-refused"]
+    assert not cases.fold(refused, sent_ms)  # once is enough
+    good = result("clear", "r-1")
+    assert cases.fold(good, ms(NOW))  # what was refused may be sent again, put right
+    assert case.result is good
+
+
+def test_a_result_in_another_partition_than_its_alert_files_nothing() -> None:
+    cases = Cases(policy_of())
+    case = cases.raise_alert(ALERT, msgspec.json.encode(ALERT), partition=3)
+    assert case is not None
+    cases.fold(result("clear", "r-1"), ms(NOW), partition=1)
+    assert case.stand == "open"
+    cases.fold(result("clear", "r-2"), ms(NOW), partition=3)
+    assert case.stand == "filed"
+
+
+def test_result_that_was_taken_back_does_not_come_back_when_it_is_sent_again() -> None:
+    cases, case = a_case()
+    found = result("clear", "r-1")
+    cases.fold(found, ms(NOW))
+    cases.fold(taken_back(found), ms(NOW) + 1)
+    assert not cases.fold(found, ms(NOW) + 2)
+    assert case.stand == "open"
+
+
+def test_what_comes_for_a_case_that_is_gone_does_not_bring_it_back() -> None:
+    cases, case = a_case()
+    late = case.due_ms + 90_000_000
+    cases.sweep(late, 86_400_000)
+    for event in (result("clear", "r-1"), claim("kim", 1)[0]):
+        assert not cases.fold(event, late, ms(NOW))
+    assert cases.find(case.alert_id) is None
+    assert live_row(case, None)["s"] == "gone"
+    cases.sweep(late, 86_400_000)
+    assert len(cases) == 0
