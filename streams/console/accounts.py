@@ -37,9 +37,14 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     control_points: Annotated[tuple[str, ...], Meta(min_length=1)]
     password: str = ""
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether all control points are this user's."""
+        return EVERYWHERE in self.control_points
+
     def serves(self, *control_points: str | None) -> bool:
         """Whether any of these control points is one of this user's."""
-        return EVERYWHERE in self.control_points or any(point in self.control_points for point in control_points)
+        return self.everywhere or any(point in self.control_points for point in control_points)
 
     @property
     def handles(self) -> bool:

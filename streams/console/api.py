@@ -173,8 +173,7 @@ class Api:
         text = str((await _body(request)).get("text", "")).strip()[:200]
         if len(text) < 3:
             return _json({"found": [], "searched": False})
-        user = request[USER]
-        found = [one for one in self._console.find_decisions(text) if user.serves(one["cp"])]
+        found = self._console.find_decisions(text, request[USER])
         await self._note(request, "search", found=len(found))
         for one in found:
             case = self._console.cases.on(one["decision_id"])

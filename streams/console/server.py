@@ -119,9 +119,9 @@ class Console:
         entry = {"user": user, "session": session, "what": what, **about}
         await asyncio.to_thread(self._trail.append, entry)
 
-    def find_decisions(self, text: str) -> list[dict[str, Any]]:
-        """Recent decisions on what `text` names."""
-        return self.traffic.find(text, self._secret)
+    def find_decisions(self, text: str, user: User) -> list[dict[str, Any]]:
+        """Recent decisions on what `text` names, as far as a user may see them."""
+        return self.traffic.find(text, self._secret, user)
 
     def capacity_of(self, control_point: str) -> float:
         """The share of its items that a control point can inspect."""

@@ -196,3 +196,24 @@ def test_claim_stands_after_a_passing_on_by_a_clock_that_is_ahead(tmp_path: Path
         assert claimed["row"]["by"] == "lee"
 
     at_the_office(tmp_path, act)
+
+
+def test_search_finds_own_decisions_on_a_consignee_who_is_busier_elsewhere(tmp_path: Path) -> None:
+    async def act(office: Office) -> None:
+        for number in range(240):
+            decision = alert(number, control_point=DESK if number == 0 else THERE).decision
+            subject = decision.subject if number % 2 else "c:1208155555"
+            origin = msgspec.structs.replace(decision.origin, sent_ms=1000 + number)
+            value = encode(msgspec.structs.replace(decision, subject=subject, origin=origin))
+            office.console.traffic.take(FetchedRecord("decisions", 0, number, 0, b"key", value, []))
+
+        async def found(name: str) -> list[tuple[str, int]]:
+            visitor = await office.visitor(name)
+            answer = await visitor.post("/api/search", {"text": "c:1208155555"})
+            return [(one["cp"], one["offset"]) for one in answer["found"]]
+
+        assert await found("kim") == [(DESK, 0)]
+        assert await found("lee") == [(THERE, 238 - 2 * n) for n in range(100)]
+        assert await found("ana") == await found("lee")
+
+    at_the_office(tmp_path, act)
