@@ -1,6 +1,6 @@
 """Who may use the console: users with a role and control points, in a file, passwords as Argon2id hashes.
 
-The file is read again when it changes, so a user who is removed is out at the next request.
+The file is read again when it changes, so a user who is removed or gets another password is out at the next request.
 """
 
 from __future__ import annotations
@@ -71,6 +71,11 @@ class Accounts:
         """A user by name."""
         self._refresh()
         return self._users.get(name)
+
+    def still(self, name: str, password: str) -> User | None:
+        """The user of a session that began when the password's hash was `password`; None when that has changed."""
+        user = self.find(name)
+        return user if user is not None and user.password == password else None
 
     def all(self) -> tuple[User, ...]:
         """Every user, by name."""

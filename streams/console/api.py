@@ -82,7 +82,7 @@ class Api:
 
         def still() -> User | None:
             session = self._console.sessions.find(token, active=False)
-            return None if session is None else self._console.accounts.find(session.user)
+            return None if session is None else self._console.accounts.still(session.user, session.password)
 
         with contextlib.suppress(ConnectionResetError):  # the page left
             await self._console.feed.serve(response, user, after or "", still)

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
 from schemas.codec import encode
@@ -68,7 +67,7 @@ class Office:
         self._server = TestServer(self._application)
 
     async def visitor(self, user: str) -> Visitor:
-        client = TestClient(self._server, cookie_jar=CookieJar(unsafe=True))  # unsafe: of an address without a name
+        client = TestClient(self._server)
         self._clients.append(client)
         await client.start_server()
         visitor = Visitor(client)
