@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -40,6 +40,24 @@ EARLY: Final = timedelta(days=1)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+class Joined(Protocol):
+    """What of an alert decides whether a report may join it."""
+
+    @property
+    def control_point(self) -> str: ...
+    @property
+    def lodged_at(self) -> datetime: ...
+
+
+class Standing(Protocol):
+    """What of the earlier reports on an alert decides it: the result that stands, and whether it is the last word."""
+
+    @property
+    def result_id(self) -> str: ...
+    @property
+    def closed(self) -> bool: ...
 
 
 class Resolution:
@@ -207,7 +225,6 @@ class ReEvaluation:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._ahead_ms = int(policy.clock_ahead_minutes * 60_000)
         self.memory = (
             Memory("alerts", policy.horizons.alerts, "end", following=True),
             Memory("inspection-results", policy.horizons.alerts, "batch"),
@@ -256,13 +273,13 @@ class ReEvaluation:
         consequence = Consequence()
         report = arrival.event
         resolution = state.resolutions.get(report.decision_id)
-        said = _said(report)
+        said = said_by(report)
         upstream = Upstream(topic=arrival.topic, partition=arrival.partition, offset=arrival.offset)
         if resolution is not None and said in resolution.said:
             consequence.again, consequence.example = True, resolution.repeated(said, upstream)
             return consequence
         alert = state.alerts.get(report.decision_id)
-        refusal = self._refusal(arrival, alert, resolution)
+        refusal = refusal_of(report, arrival.timestamp_ms, alert, resolution, self._policy)
         if refusal is not None or alert is None:
             consequence.refusal = refusal
             return consequence
@@ -288,33 +305,38 @@ class ReEvaluation:
         consequence.reports = [one for one in reports if one is not None]
         return consequence
 
-    def _refusal(
-        self, arrival: Arrival[Report], alert: OpenAlert | None, earlier: Resolution | None
-    ) -> tuple[str, str, str] | None:
-        report = arrival.event
-        at, field = _reported_at(report), "inspected_at" if isinstance(report, InspectionCompleted) else "withdrawn_at"
-        if alert is None:
-            return refusals.NO_MATCHING_ALERT, "decision_id", "no alert of this partition has this decision id"
-        if alert.control_point != report.control_point:
-            return refusals.OTHER_CONTROL_POINT, "control_point", "the alert went to another control point"
-        if _milliseconds(at) > arrival.timestamp_ms + self._ahead_ms:
-            return refusals.CLOCK_AHEAD, field, "ahead of the record's own timestamp"
-        if alert.lodged_at - at > EARLY:
-            return refusals.IMPOSSIBLE_DATE, field, "more than a day before the item was lodged"
-        if at - alert.lodged_at > self._policy.horizons.alerts:
-            return refusals.NO_MATCHING_ALERT, field, "the alert is older than results may join"
-        if isinstance(report, InspectionWithdrawn):
-            if earlier is None or earlier.result_id != report.result_id:
-                return refusals.NOTHING_TO_CORRECT, "result_id", "not the result that stands on this alert"
-        elif report.corrects is not None:
-            if earlier is None or earlier.result_id != report.corrects:
-                return refusals.NOTHING_TO_CORRECT, "corrects", "not the result that stands on this alert"
-        elif earlier is not None and earlier.closed:
-            return refusals.ALREADY_RESOLVED, "decision_id", "the alert has a result, and this one does not correct it"
-        return None
+
+def refusal_of(
+    report: Report, timestamp_ms: int, alert: Joined | None, earlier: Standing | None, policy: Policy
+) -> tuple[str, str, str] | None:
+    """Why a report cannot join its alert: reason, field and detail; None when it can. The console judges by it, too.
+
+    `timestamp_ms` is the record's own, `alert` None when its partition has none of this decision, `earlier` what stands
+    on it.
+    """
+    at, field = _reported_at(report), "inspected_at" if isinstance(report, InspectionCompleted) else "withdrawn_at"
+    if alert is None:
+        return refusals.NO_MATCHING_ALERT, "decision_id", "no alert of this partition has this decision id"
+    if alert.control_point != report.control_point:
+        return refusals.OTHER_CONTROL_POINT, "control_point", "the alert went to another control point"
+    if _milliseconds(at) > timestamp_ms + int(policy.clock_ahead_minutes * 60_000):
+        return refusals.CLOCK_AHEAD, field, "ahead of the record's own timestamp"
+    if alert.lodged_at - at > EARLY:
+        return refusals.IMPOSSIBLE_DATE, field, "more than a day before the item was lodged"
+    if at - alert.lodged_at > policy.horizons.alerts:
+        return refusals.NO_MATCHING_ALERT, field, "the alert is older than results may join"
+    if isinstance(report, InspectionWithdrawn):
+        if earlier is None or earlier.result_id != report.result_id:
+            return refusals.NOTHING_TO_CORRECT, "result_id", "not the result that stands on this alert"
+    elif report.corrects is not None:
+        if earlier is None or earlier.result_id != report.corrects:
+            return refusals.NOTHING_TO_CORRECT, "corrects", "not the result that stands on this alert"
+    elif earlier is not None and earlier.closed:
+        return refusals.ALREADY_RESOLVED, "decision_id", "the alert has a result, and this one does not correct it"
+    return None
 
 
-def _said(report: Report) -> tuple[str, str]:
+def said_by(report: Report) -> tuple[str, str]:
     """What tells a report from others on its alert."""
     if isinstance(report, InspectionCompleted):
         return "result", report.result_id

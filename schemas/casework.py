@@ -29,7 +29,8 @@ class AlertClaimed(Fact, tag_field="event", tag="AlertClaimed", frozen=True, kw_
     """An officer wants to work on an alert, until `until` at the latest.
 
     A claim stands when no claim of somebody else stands at `claimed_at` before it in the log
-    (`agents.casework.CaseBook`). The claim of an officer who holds the alert already prolongs it.
+    (`agents.casework.CaseBook`). The claim of an officer who holds the alert already prolongs it. A result on the alert
+    ends the claims whose `claimed_at` is not after the time it was sent (`ce_time`), whichever is read first.
     """
 
     claim_id: Id

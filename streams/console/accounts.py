@@ -1,6 +1,6 @@
 """Who may use the console: users with a role and control points, in a file, passwords as Argon2id hashes.
 
-The file is read again when it changes, so a user who is removed is out at the next request.
+The file is read again when it changes, so a user who is removed or gets another password is out at the next request.
 """
 
 from __future__ import annotations
@@ -37,9 +37,14 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     control_points: Annotated[tuple[str, ...], Meta(min_length=1)]
     password: str = ""
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether all control points are this user's."""
+        return EVERYWHERE in self.control_points
+
     def serves(self, *control_points: str | None) -> bool:
         """Whether any of these control points is one of this user's."""
-        return EVERYWHERE in self.control_points or any(point in self.control_points for point in control_points)
+        return self.everywhere or any(point in self.control_points for point in control_points)
 
     @property
     def handles(self) -> bool:
@@ -66,6 +71,11 @@ class Accounts:
         """A user by name."""
         self._refresh()
         return self._users.get(name)
+
+    def still(self, name: str, password: str) -> User | None:
+        """The user of a session that began when the password's hash was `password`; None when that has changed."""
+        user = self.find(name)
+        return user if user is not None and user.password == password else None
 
     def all(self) -> tuple[User, ...]:
         """Every user, by name."""

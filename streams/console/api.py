@@ -19,7 +19,7 @@ from streams.console.day import centres_day
 from streams.console.detail import detail_of
 from streams.console.filing import RefusedError
 from streams.console.guard import COOKIE, SESSION, USER, Guard, only
-from streams.console.reading import as_lodged, without_personal_fields
+from streams.console.reading import as_read, without_personal_fields
 from streams.console.server import Console
 
 _LODGED: Final = ("manifests", "express-cargo", "passengers")
@@ -82,7 +82,7 @@ class Api:
 
         def still() -> User | None:
             session = self._console.sessions.find(token, active=False)
-            return None if session is None else self._console.accounts.find(session.user)
+            return None if session is None else self._console.accounts.still(session.user, session.password)
 
         with contextlib.suppress(ConnectionResetError):  # the page left
             await self._console.feed.serve(response, user, after or "", still)
@@ -95,7 +95,7 @@ class Api:
         return _json(self._detail(request, case))
 
     async def lodgement(self, request: web.Request) -> web.Response:
-        """The item of an alert as it was lodged."""
+        """The item of an alert as it was lodged, as far as its type knows the fields."""
         case = self._case(request)
         origin = msgspec.json.decode(case.raw)["decision"]["origin"]
         await self._note(request, "lodgement-viewed", decision=case.decision_id)
@@ -173,8 +173,7 @@ class Api:
         text = str((await _body(request)).get("text", "")).strip()[:200]
         if len(text) < 3:
             return _json({"found": [], "searched": False})
-        user = request[USER]
-        found = [one for one in self._console.find_decisions(text) if user.serves(one["cp"])]
+        found = self._console.find_decisions(text, request[USER])
         await self._note(request, "search", found=len(found))
         for one in found:
             case = self._console.cases.on(one["decision_id"])
@@ -185,9 +184,9 @@ class Api:
         """One decision as it was made, with the item as it was lodged."""
         partition, offset = int(request.match_info["partition"]), int(request.match_info["offset"])
         record = await self._console.shelf.record("decisions", partition, offset)
-        if record is None:
+        decision = as_read(record) if record is not None else None
+        if decision is None:
             raise web.HTTPNotFound(text="the record is gone from its topic\n")
-        decision = msgspec.json.decode(record.value or b"{}")
         if not request[USER].serves(decision.get("control_point")):
             raise web.HTTPForbidden(text="another control point's\n")
         await self._note(request, "decision-viewed", decision=str(decision.get("decision_id", ""))[:96])
@@ -206,7 +205,7 @@ class Api:
         case = self._console.cases.find(request.match_info["alert"])
         if case is None:
             raise web.HTTPNotFound(text="there is no such alert, or its time is long over\n")
-        if not request[USER].serves(case.control_point, case.passed_to):
+        if not request[USER].serves(*case.seen_by):
             raise web.HTTPForbidden(text="another control point's\n")
         return case
 
@@ -229,9 +228,7 @@ class Api:
         if topic not in _LODGED:
             return None
         record = await self._console.shelf.record(topic, origin["partition"], origin["offset"])
-        if record is None or not record.value:
-            return None
-        document = as_lodged(record.value, origin.get("index", 0))
+        document = as_read(record, origin.get("index", 0)) if record is not None else None
         return document if request[USER].handles else without_personal_fields(document, topic)
 
     async def _note(self, request: web.Request, what: str, **about: Any) -> None:

@@ -1,23 +1,27 @@
 """The cases of a border control centre: alerts, who claimed them and how they ended. A fold of three topics.
 
-Results are judged by the rules of re-evaluation (`agents/reevaluation.py`): the first one stands, a correction or a
-withdrawal must name the one that stands. Claims are judged by `agents.casework.CaseBook`. Both are ordered by the log,
-so every console comes to the same answer. What comes before its alert waits for it, because topics are not ordered
-among each other.
+Results are judged by the rules of re-evaluation (`agents.reevaluation.refusal_of`): the first one stands, a correction
+or a withdrawal must name the one that stands, and what re-evaluation refuses changes nothing here. Claims are judged by
+`agents.casework.CaseBook`. Both are ordered by their logs. Topics are not ordered among each other: what comes before
+its alert waits for it, and a result ends the claims that were made before it was sent, whenever it is read. So every
+console comes to the same answer.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from agents.casework import CaseBook, Claim
+from agents.reevaluation import Report, refusal_of, said_by
 from agents.risk.alerts import first_reason
+from agents.risk.policy import Policy
 from schemas.casework import AlertAcknowledged, AlertClaimed, ClaimGivenUp
 from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted, InspectionWithdrawn
@@ -25,6 +29,16 @@ from schemas.inspections import InspectionCompleted, InspectionWithdrawn
 Stand = Literal["open", "filed", "gone"]
 _EARLY: Final = 50_000
 """How many results and claims may wait for alerts; most of them are on alerts older than the horizon."""
+_TOLD: Final = 50
+"""How many of the latest events of an alert its page tells."""
+_CASEWORK: Final = {"claimed": AlertClaimed, "given-up": ClaimGivenUp}
+
+
+class Station(NamedTuple):
+    """A control point that an alert was passed on to, and the officer who did."""
+
+    control_point: str
+    by: str
 
 
 @dataclass(slots=True)
@@ -32,12 +46,16 @@ class Case:
     """One alert and what became of it. Times in ms of the wall clock.
 
     `shift_ms` is what must be added to a time of the record to get there: 0, or in a simulated world how far its
-    calendar is from when the lodgement was really sent. `seq` is the position of its last change.
+    calendar is from when the lodgement was really sent. `seq` is the position of its last change. `stations` are the
+    passings-on that stand; `passed` are the control points of all that there ever were, whose pages hold a row of it.
+    `said` tells the reports that took effect, so that one that is sent again is known.
     """
 
     alert_id: str
     decision_id: str
     control_point: str
+    lodged_at: datetime
+    partition: int
     raw: bytes
     row: dict[str, Any]
     keys: tuple[str, ...]
@@ -48,20 +66,46 @@ class Case:
     stand: Stand = "open"
     result: InspectionCompleted | None = None
     result_ms: int = 0
-    passed_to: str | None = None
+    stations: tuple[Station, ...] = ()
     passed: tuple[str, ...] = ()
+    said: set[tuple[str, str]] = field(default_factory=set)
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def result_id(self) -> str:
+        """The result that stands, empty when there is none."""
+        return self.result.result_id if self.result is not None else ""
+
+    @property
+    def closed(self) -> bool:
+        """Whether that is the last word, and no passing-on."""
+        return self.result is not None and self.result.outcome != "passed-on"
+
+    def why_refused(self, result_id: str) -> str | None:
+        """Why a result was refused, by the reasons of re-evaluation; None when it was not."""
+        return next((one["why"] for one in self.history if one["id"] == result_id and "why" in one), None)
+
+    @property
+    def seen_by(self) -> tuple[str, ...]:
+        """Control points whose officers see the alert: its own, and the one that it was passed on to last.
+
+        Also the one that passed it on from there, as long as that can be undone: until somebody files something else.
+        """
+        undoable = self.result is not None and self.result.outcome == "passed-on"
+        return (self.control_point, *(station.control_point for station in self.stations[-2 if undoable else -1 :]))
 
 
 class Cases:
     """All cases of the horizon. `seq` is the position of the latest change; positions below `purged` are forgotten."""
 
-    def __init__(self, *, simulated: bool = False, capacity: int = 100_000) -> None:
+    def __init__(self, policy: Policy, *, simulated: bool = False, capacity: int = 100_000) -> None:
+        """`policy` says which results may join an alert; `simulated` is for a world with a calendar of its own."""
+        self._policy = policy
         self._simulated = simulated
         self._capacity = capacity
         self._by_alert: OrderedDict[str, Case] = OrderedDict()  # in the order of their last change
         self._by_decision: dict[str, Case] = {}
-        self._early: OrderedDict[str, list[tuple[Any, int]]] = OrderedDict()
+        self._early: OrderedDict[str, list[tuple[Any, int, int, int]]] = OrderedDict()
         self._related: dict[str, set[str]] = {}
         self.claims = CaseBook()
         self.seq = 0
@@ -83,7 +127,16 @@ class Cases:
 
     def claim(self, case: Case, now_ms: int) -> Claim | None:
         """The claim that stands on a case."""
-        return self.claims.holder(case.decision_id, datetime.fromtimestamp(now_ms / 1000, UTC))
+        return self.claims.holder(case.decision_id, _at(now_ms))
+
+    def history(self, case: Case) -> list[dict[str, Any]]:
+        """What happened to a case, by when it was sent. A claim that took no effect came second."""
+        effective = self.claims.effective(case.decision_id)
+        return [
+            one if (kind := _CASEWORK.get(one["what"])) is None or (kind, one["id"]) in effective
+            else {**one, "what": "claim-lost"}
+            for one in case.history
+        ]  # fmt: skip
 
     def since(self, seq: int) -> Iterator[Case]:
         """Cases that changed after position `seq`, the latest change first."""
@@ -105,8 +158,8 @@ class Cases:
 
     # -- folding
 
-    def raise_alert(self, alert: AlertRaised, raw: bytes) -> Case | None:
-        """Take in an alert; None for one that was taken in before."""
+    def raise_alert(self, alert: AlertRaised, raw: bytes, partition: int = 0) -> Case | None:
+        """Take in an alert of a partition; None for one that was taken in before."""
         if alert.alert_id in self._by_alert:
             return None
         decision = alert.decision
@@ -116,6 +169,8 @@ class Cases:
             alert_id=alert.alert_id,
             decision_id=decision.decision_id,
             control_point=decision.control_point,
+            lodged_at=decision.lodged_at,
+            partition=partition,
             raw=raw,
             row=row_of(alert),
             keys=keys_of(alert),
@@ -128,71 +183,91 @@ class Cases:
         for key in case.keys:
             self._related.setdefault(key, set()).add(case.alert_id)
         self._touch(case)
-        for event, at_ms in self._early.pop(case.decision_id, ()):
-            self.fold(event, at_ms)
+        for waited in self._early.pop(case.decision_id, ()):
+            self.fold(*waited)
         while len(self._by_alert) > self._capacity:
             self._forget(next(iter(self._by_alert.values())))
             self.dropped += 1
         return case
 
-    def fold(self, event: Any, at_ms: int) -> bool:
-        """Fold a result, a withdrawal or casework, sent at `at_ms`. Whether it took effect."""
+    def fold(self, event: Any, at_ms: int, timestamp_ms: int | None = None, partition: int = 0) -> bool:
+        """Fold a result, a withdrawal or casework, sent at `at_ms`. Whether there is something new to show.
+
+        `timestamp_ms` is the record's own, when it is another than `at_ms`.
+        """
+        stamp_ms = at_ms if timestamp_ms is None else timestamp_ms
         decision_id = getattr(event, "decision_id", None)
         if decision_id is None:
             return False
         case = self._by_decision.get(decision_id)
         if case is None:
-            self._early.setdefault(decision_id, []).append((event, at_ms))
+            self._early.setdefault(decision_id, []).append((event, at_ms, stamp_ms, partition))
             if len(self._early) > _EARLY:
                 self._early.popitem(last=False)
             return False
-        effective = self._fold(case, event, at_ms)
+        if case.stand == "gone":  # too late: its alert is no longer here to be shown
+            return False
+        if isinstance(event, Report):
+            effective = self._report(case, event, at_ms, stamp_ms, partition)
+        else:
+            effective = self._work(case, event, at_ms)
         if effective:
             self._touch(case)
         return effective
 
-    def _fold(self, case: Case, event: Any, at_ms: int) -> bool:
-        if isinstance(event, InspectionCompleted):
-            return self._report(case, event, at_ms)
-        if isinstance(event, InspectionWithdrawn):
-            if case.result is None or case.result.result_id != event.result_id:
-                return False
-            case.result, case.stand, case.passed_to = None, "open", None
-            self._told(case, "withdrawn", event.officer, at_ms, event.withdrawal_id)
-            return True
+    def _work(self, case: Case, event: Any, at_ms: int) -> bool:
         if isinstance(event, AlertClaimed | ClaimGivenUp):
-            effective = self.claims.fold(event)
+            self.claims.fold(event)
             what = "claimed" if isinstance(event, AlertClaimed) else "given-up"
             who = event.officer if isinstance(event, AlertClaimed) else event.by or event.officer
-            self._told(case, what if effective else "claim-lost", who, at_ms, event.claim_id)
+            self._told(case, what, who, at_ms, event.claim_id)
             return True
         if isinstance(event, AlertAcknowledged):
             self._told(case, "acknowledged", event.officer or event.system, at_ms, "")
             return True
         return False
 
-    def _report(self, case: Case, result: InspectionCompleted, at_ms: int) -> bool:
-        standing = case.result
-        if any(entry["id"] == result.result_id for entry in case.history):
+    def _report(self, case: Case, report: Report, at_ms: int, stamp_ms: int, partition: int) -> bool:
+        said = said_by(report)
+        if said in case.said:
             return False
-        passed_on = standing is not None and standing.outcome == "passed-on"
-        fits = standing is not None and standing.result_id == result.corrects if result.corrects else (
-            standing is None or passed_on
-        )  # fmt: skip
-        self._told(case, result.outcome if fits else "result-refused", result.officer, at_ms, result.result_id)
-        if fits:
-            case.result, case.result_ms = result, at_ms
-            case.passed_to = result.passed_to if result.outcome == "passed-on" else None
-            if case.passed_to is not None:
-                case.passed = (*case.passed, case.passed_to)
-            case.stand = "open" if result.outcome == "passed-on" else "filed"
-            self.claims.close(case.decision_id)
+        alert = case if partition == case.partition else None
+        if (refusal := refusal_of(report, stamp_ms, alert, case, self._policy)) is not None:
+            return self._refuse(case, report, at_ms, refusal[0])
+        case.said.add(said)
+        if isinstance(report, InspectionWithdrawn):
+            self._call_back(case)
+            case.result, case.stand = None, "open"
+            self._told(case, "withdrawn", report.officer, at_ms, report.withdrawal_id)
+            return True
+        if report.corrects:
+            self._call_back(case)
+        case.result, case.result_ms = report, at_ms
+        if report.outcome == "passed-on" and report.passed_to is not None:
+            case.stations = (*case.stations, Station(report.passed_to, report.officer or ""))
+            case.passed = (*case.passed, report.passed_to)
+        case.stand = "filed" if case.closed else "open"
+        self.claims.end(case.decision_id, _at(at_ms))
+        self._told(case, report.outcome, report.officer, at_ms, report.result_id)
+        return True
+
+    def _refuse(self, case: Case, report: Report, at_ms: int, why: str) -> bool:
+        if isinstance(report, InspectionWithdrawn) or case.why_refused(report.result_id) is not None:
+            return False
+        self._told(case, "result-refused", report.officer, at_ms, report.result_id, why=why)
         return True
 
     @staticmethod
-    def _told(case: Case, what: str, who: str | None, at_ms: int, event_id: str) -> None:
-        case.history.append({"what": what, "who": who or "", "at": at_ms, "id": event_id})
-        del case.history[:-50]
+    def _call_back(case: Case) -> None:
+        """The result that stands is taken back: so is the passing-on, when it was one."""
+        if case.result is not None and case.result.outcome == "passed-on" and case.result.passed_to is not None:
+            case.stations = case.stations[:-1]
+
+    @staticmethod
+    def _told(case: Case, what: str, who: str | None, at_ms: int, event_id: str, **more: str) -> None:
+        entry = {"what": what, "who": who or "", "at": at_ms, "id": event_id, **more}
+        insort(case.history, entry, key=lambda one: (one["at"], one["what"], one["id"]))
+        del case.history[:-_TOLD]
 
     def _touch(self, case: Case) -> None:
         self.seq += 1
@@ -276,8 +351,8 @@ def live_row(case: Case, claim: Claim | None) -> dict[str, Any]:
     row = {**case.row, "due": case.due_ms, "at": case.raised_ms, "s": case.stand}
     if claim is not None and case.stand == "open":
         row["by"], row["until"] = claim.officer, int(claim.until.timestamp() * 1000)
-    if case.passed_to is not None:
-        row["to"] = case.passed_to
+    if case.stations:
+        row["to"], row["toBy"] = case.stations[-1]
     if case.result is not None:
         row["out"], row["outBy"], row["outAt"] = case.result.outcome, case.result.officer or "", case.result_ms
     return row
@@ -286,6 +361,10 @@ def live_row(case: Case, claim: Claim | None) -> dict[str, Any]:
 def as_json(value: Any) -> bytes:
     """JSON of what the pages get."""
     return msgspec.json.encode(value)
+
+
+def _at(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _ms(at: datetime) -> int:

@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 
+from schemas.codec import codec_for
 from schemas.knowledge import CriterionPublished
 from streams.console.accounts import User
 from streams.console.cases import Case, Cases, live_row
 from streams.console.day import Learning
 from streams.console.filing import UNDO
-from streams.console.reading import without_personal_fields
+from streams.console.reading import shown, without_personal_fields
 
 _RELATED = 25
 
@@ -58,7 +59,7 @@ def detail_of(
     case: Case, user: User, cases: Cases, learning: Learning, criteria: CriteriaShelf, now_ms: int
 ) -> dict[str, Any]:
     """The detail of a case for a user; names only for who handles alerts."""
-    alert: dict[str, Any] = msgspec.json.decode(case.raw)
+    alert = shown(codec_for("alerts").decode(case.raw))
     if not user.handles:
         alert = without_personal_fields(alert, "alerts")
     item = alert["filtered"]["item"]
@@ -68,13 +69,13 @@ def detail_of(
     hits = {hit["criterion_id"]: hit for hit in alert["filtered"].get("criteria", ())}
     named = dict.fromkeys([*hits, *decision.get("criteria", ())])
     result = case.result
-    shown: dict[str, Any] = {
+    told: dict[str, Any] = {
         "row": {**live_row(case, claim), "seq": case.seq},
         "alert": alert,
         "shift": case.shift_ms,
         "now": now_ms,
         "names": user.handles,
-        "history": case.history,
+        "history": cases.history(case),
         "criteria": [
             {**criteria.text(one, hits[one]["version"] if one in hits else None),
              "capped": bool(one in hits and hits[one].get("capped"))}
@@ -85,12 +86,12 @@ def detail_of(
         "related": [
             {"row": live_row(other, cases.claim(other, now_ms)), "shared": sorted({k.split()[0] for k in keys})}
             for other, keys in cases.related(case)[:_RELATED]
-            if user.serves(other.control_point, other.passed_to)
+            if user.serves(*other.seen_by)
         ],
     }  # fmt: skip
     if result is not None:
-        shown["result"] = msgspec.to_builtins(result)
+        told["result"] = msgspec.to_builtins(result)
         if not user.handles:
-            shown["result"] = without_personal_fields(shown["result"], "inspection-results")
-        shown["undo_until"] = case.result_ms + int(UNDO.total_seconds() * 1000) if result.officer == user.name else 0
-    return shown
+            told["result"] = without_personal_fields(told["result"], "inspection-results")
+        told["undo_until"] = case.result_ms + int(UNDO.total_seconds() * 1000) if result.officer == user.name else 0
+    return told

@@ -77,7 +77,10 @@ class Feed:
         return int(seq), False
 
     async def _catch_up(self, response: web.StreamResponse, user: User, position: int, *, reset: bool) -> int:
-        changed = [case for case in self._cases.since(position) if user.serves(case.control_point, *case.passed)]
+        # With the positions of now: while a part is written, a case may change, and its position goes beyond the mark.
+        changed = [
+            (case, case.seq) for case in self._cases.since(position) if user.serves(case.control_point, *case.passed)
+        ]
         changed.reverse()
         latest = self._cases.seq
         now_ms = int(time.time() * 1000)
@@ -89,18 +92,19 @@ class Feed:
             part = changed[begin : begin + _CHUNK]
             last = begin + _CHUNK >= len(changed)
             told = {
-                "rows": [self._row(case, user, now_ms) for case in part],
+                "rows": [self._row(case, user, now_ms) for case, _ in part],
                 "reset": reset and begin == 0,
                 "more": not last,
                 **self._beat(),
             }
-            # The position moves with the last part: who loses the connection between parts gets all of them again.
-            mark = f"{self.epoch}.{latest}" if last else f"{self.epoch}.{part[-1].seq}" if not reset else ""
+            # A page that gets everything anew moves with the last part: without it, it gets all of them again.
+            seq = latest if last else part[-1][1]
+            mark = f"{self.epoch}.{seq}" if last or not reset else ""
             await _write(response, "rows", told, mark)
         return latest
 
     def _row(self, case: Case, user: User, now_ms: int) -> dict[str, Any]:
-        if not user.serves(case.control_point, case.passed_to):
+        if not user.serves(*case.seen_by):
             return {"id": case.alert_id, "s": "gone"}  # it was passed on to here, and taken back
         return live_row(case, self._cases.claim(case, now_ms))
 

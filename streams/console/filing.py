@@ -17,6 +17,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from agents.refusals import ALREADY_RESOLVED
 from schemas.casework import AlertClaimed, ClaimGivenUp, CriterionFeedbackGiven
 from schemas.codec import ce_type_of, encode
 from schemas.inspections import InspectionCompleted, InspectionWithdrawn
@@ -84,6 +85,8 @@ class Desk:
         held = self._cases.claim(case, _ms(now))
         if held is not None and held.officer != officer:
             raise RefusedError(409, "claimed", by=held.officer)
+        if (ended := self._cases.claims.ended(case.decision_id)) is not None:  # by another machine's clock
+            now = max(now, ended + timedelta(milliseconds=1))
         event = AlertClaimed(
             claim_id=_id("cl", case.decision_id, officer, str(_ms(now))),
             decision_id=case.decision_id,
@@ -141,7 +144,9 @@ class Desk:
         )
         await self._send("inspection-results", case.control_point, result, result_id, _ms(at))
         if case.result is None or case.result.result_id != result_id:
-            raise RefusedError(409, "already-filed", by=case.result.officer if case.result else "")
+            why = case.why_refused(result_id)
+            code = "already-filed" if why in (None, ALREADY_RESOLVED) else str(why)
+            raise RefusedError(409, code, by=case.result.officer if case.result else "")
         return result
 
     async def withdraw(self, case: Case, officer: str) -> None:

@@ -108,14 +108,17 @@ class Guard:
         fresh: Session | None = None
         name = self._named_by_proxy(request)
         session = self._sessions.find(request.cookies.get(COOKIE, ""), active=request.path != "/api/stream")
-        if name is not None and (session is None or session.user != name):
-            session = fresh = self._sessions.open(name)
-        if session is None or (self._proxy_header and name is None):
-            return self._unauthorised(request)
-        user = self._accounts.find(session.user)
-        if user is None:
+        user = self._accounts.still(session.user, session.password) if session is not None else None
+        if session is not None and user is None:
             self._sessions.end(session.token)
-            raise web.HTTPForbidden(text="this user may not use the console\n")
+            session = None
+        if name is not None and (session is None or session.user != name):
+            user = self._accounts.find(name)
+            if user is None:
+                raise web.HTTPForbidden(text="this user may not use the console\n")
+            session = fresh = self._sessions.open(name, user.password)
+        if session is None or user is None or (self._proxy_header and name is None):
+            return self._unauthorised(request)
         if not self.requests.allows(session.token):
             raise web.HTTPTooManyRequests(text="too many requests\n", headers={"Retry-After": "5"})
         if changes and request.headers.get("X-CSRF-Token") != session.csrf:

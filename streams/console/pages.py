@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
+from streams.console.accounts import User
 from streams.console.api import add_api
 from streams.console.guard import COOKIE, SESSION, Guard
 from streams.console.server import Console
@@ -80,22 +81,23 @@ def build_application(console: Console) -> web.Application:
             known = name if console.accounts.find(name) else ""  # what was typed may be a password
             await console.note(known, "", "sign-in-refused")
             raise web.HTTPFound("/login?refused=1")
-        return await enter(user.name, "signed-in", *keys)
+        return await enter(user, "signed-in", *keys)
 
     async def one_time(request: web.Request) -> web.Response:
         key = f"from {request.remote}"
         if not attempts.allows(key):
             raise web.HTTPFound("/login?refused=often")
         name = console.sessions.redeem(request.match_info["token"])
-        if name is None:
+        user = console.accounts.find(name) if name is not None else None
+        if user is None:
             raise web.HTTPFound("/login?refused=used")
-        return await enter(name, "signed-in-once", key)
+        return await enter(user, "signed-in-once", key)
 
-    async def enter(name: str, what: str, *attempted: str) -> web.Response:
+    async def enter(user: User, what: str, *attempted: str) -> web.Response:
         for key in attempted:  # a shift that begins behind one address is not an attack
             attempts.give_back(key)
-        session = console.sessions.open(name)
-        await console.note(name, session.mark, what)
+        session = console.sessions.open(user.name, user.password)
+        await console.note(user.name, session.mark, what)
         response = web.Response(status=303, headers={"Location": "/"})
         guard.give_cookie(response, session)
         return response

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from schemas.codec import ManifestEnvelope, Undecodable, codec_for, decode_consignment, encode
 from schemas.personal import personal_fields
 from streams.rebuild import LogReader
+from streams.wire import decoded
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -45,12 +47,22 @@ class Shelf:
         return None
 
 
-def as_lodged(value: bytes, index: int) -> dict[str, Any]:
-    """A lodgement as it was sent; of a manifest the envelope and the one consignment at `index`."""
-    document: dict[str, Any] = msgspec.json.decode(value)
-    consignments = document.get("consignments")
-    if isinstance(consignments, list):
-        document["consignments"] = consignments[index : index + 1]
+def as_read(record: Record, index: int = 0) -> dict[str, Any] | None:
+    """The event of a record; of a manifest the envelope and the consignment at `index`. None when it is unreadable."""
+    try:
+        event = decoded(codec_for(record.topic).decode, record)
+        if isinstance(event, ManifestEnvelope):
+            mine = event.consignments[index : index + 1]
+            known = tuple(msgspec.Raw(encode(decode_consignment(one))) for one in mine)
+            event = msgspec.structs.replace(event, consignments=known)
+    except Undecodable:  # it was readable once: the type has changed since
+        return None
+    return None if event is None else shown(event)
+
+
+def shown(event: msgspec.Struct) -> dict[str, Any]:
+    """An event with the fields that its type knows. Of others nobody has said whether they are about a person."""
+    document: dict[str, Any] = msgspec.json.decode(encode(event))
     return document
 
 

@@ -51,7 +51,7 @@ class Console:
         self.policy: Policy = read_policy(settings)
         self.accounts = Accounts(None if extra_users else Path(settings.console_users_file), extra_users)
         self.sessions = Sessions(settings.console_idle_minutes * 60.0)
-        self.cases = Cases(simulated=settings.console_simulated_time)
+        self.cases = Cases(self.policy, simulated=settings.console_simulated_time)
         self.learning = Learning()
         self.criteria = CriteriaShelf()
         self.traffic = Traffic(settings.console_decisions)
@@ -119,9 +119,9 @@ class Console:
         entry = {"user": user, "session": session, "what": what, **about}
         await asyncio.to_thread(self._trail.append, entry)
 
-    def find_decisions(self, text: str) -> list[dict[str, Any]]:
-        """Recent decisions on what `text` names."""
-        return self.traffic.find(text, self._secret)
+    def find_decisions(self, text: str, user: User) -> list[dict[str, Any]]:
+        """Recent decisions on what `text` names, as far as a user may see them."""
+        return self.traffic.find(text, self._secret, user)
 
     def capacity_of(self, control_point: str) -> float:
         """The share of its items that a control point can inspect."""
@@ -136,11 +136,11 @@ class Console:
 
     def _alert(self, record: Record) -> None:
         if (alert := self._event(record)) is not None:
-            self.cases.raise_alert(alert, record.value or b"")
+            self.cases.raise_alert(alert, record.value or b"", record.partition)
 
     def _case_event(self, record: Record) -> None:
         if (event := self._event(record)) is not None:
-            self.cases.fold(event, sent_ms(record))
+            self.cases.fold(event, sent_ms(record), record.timestamp, record.partition)
 
     def _learnt(self, record: Record) -> None:
         if (event := self._event(record)) is not None:

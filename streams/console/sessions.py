@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
 from typing import Final
@@ -21,10 +21,14 @@ _BUCKETS: Final = 10_000
 
 @dataclass(slots=True)
 class Session:
-    """One signed-in browser. `csrf` must come back with every request that changes something."""
+    """One signed-in browser. `csrf` must come back with every request that changes something.
+
+    `password` is the hash of the user's password when it began: with another one the session is over.
+    """
 
     token: str
     user: str
+    password: str = field(repr=False)
     csrf: str
     began: float
     seen: float
@@ -47,11 +51,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, user: str) -> Session:
-        """A new session for a user."""
+    def open(self, user: str, password: str = "") -> Session:
+        """A new session for a user whose password has this hash."""
         self._sweep()
         now = self._clock()
-        session = Session(secrets.token_urlsafe(32), user, secrets.token_urlsafe(32), now, now)
+        session = Session(secrets.token_urlsafe(32), user, password, secrets.token_urlsafe(32), now, now)
         self._open[session.token] = session
         return session
 

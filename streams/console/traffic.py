@@ -16,6 +16,7 @@ from agents.identity import subject_key
 from agents.risk.codelists import COUNTRIES
 from agents.risk.normalise import fold_code, fold_name
 from schemas.marks import Origin
+from streams.console.accounts import User
 from streams.wire import Record
 
 BUCKET_MS: Final = 600_000
@@ -93,22 +94,23 @@ class Traffic:
         for key in [key for key in self.counts if key[0] < ms // BUCKET_MS]:
             del self.counts[key]
 
-    def find(self, text: str, key: bytes) -> list[dict[str, Any]]:
-        """Decisions on what `text` names: a waybill, house bill, manifest, lodgement or decision, a consignee's name or
-        identifier, a travel document's number. Latest first, at most a hundred.
+    def find(self, text: str, key: bytes, user: User) -> list[dict[str, Any]]:
+        """Decisions that a user may see on what `text` names: a waybill, house bill, manifest, lodgement or decision, a
+        consignee's name or identifier, a travel document's number. Latest first, at most a hundred.
 
         Names and numbers are not kept: they are turned into the pseudonyms that decisions carry, for every country.
         """
         text = text.strip()
         subjects = subjects_of(text, key)
         tail = text.rpartition("/")[2]
-        marks = ",".join("?" * len(subjects))
+        marks, points = ",".join("?" * len(subjects)), () if user.everywhere else user.control_points
+        here = f"and control_point in ({','.join('?' * len(points))})" if points else ""
         rows = self._db.execute(
             f"""select at, decision_id, ref, lodgement, control_point, stream, lane, selected, layer,
                 partition, "offset" from decided
-                where ref in (?, ?) or lodgement = ? or decision_id = ? or subject in ({marks})
+                where (ref in (?, ?) or lodgement = ? or decision_id = ? or subject in ({marks})) {here}
                 order by at desc limit {_FOUND}""",  # noqa: S608 - only question marks are put in
-            (tail, text, text, text, *subjects),
+            (tail, text, text, text, *subjects, *points),
         )
         names = ("at", "decision_id", "ref", "lodgement", "cp", "st", "ln", "selected", "ly", "partition", "offset")
         return [dict(zip(names, row, strict=True)) for row in rows]

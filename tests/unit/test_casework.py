@@ -89,5 +89,28 @@ def test_other_casework_changes_no_claim_and_memory_is_bounded() -> None:
         book.fold(claim("kim", 0, alert=f"d-{n}"))
     assert len(book) == 3
     assert (holder(book, 1, "d-0"), holder(book, 1, "d-8")) == (None, "kim")
-    book.close("d-8")
-    assert holder(book, 1, "d-8") is None
+
+
+def test_result_ends_the_claims_of_before_it_and_none_of_after_it_whichever_is_read_first() -> None:
+    log = [claim("kim", 0), claim("lee", 8), claim("joo", 9), given_up("lee", "c-lee-8"), claim("joo", 12)]
+    for before in range(len(log) + 1):  # the result is read after so many of them
+        book = CaseBook()
+        for event in log[:before]:
+            book.fold(event)
+        book.end("d-1", DAWN + timedelta(minutes=5))
+        for event in log[before:]:
+            book.fold(event)
+        assert holder(book, 13) == "joo"
+        assert {name for kind, name in book.effective("d-1") if kind is AlertClaimed} == {
+            "c-kim-0", "c-lee-8", "c-joo-12",
+        }  # fmt: skip
+        assert book.ended("d-1") == DAWN + timedelta(minutes=5)
+
+
+def test_claim_from_before_the_last_result_holds_nothing() -> None:
+    book = CaseBook()
+    book.end("d-1", DAWN + timedelta(minutes=5))
+    book.fold(claim("kim", 5))
+    assert holder(book, 6) is None
+    assert book.fold(claim("lee", 6))
+    assert holder(book, 7) == "lee"

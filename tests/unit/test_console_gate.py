@@ -11,6 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from streams.console.accounts import Accounts, AccountsError, User, hashed, read_users, write_users
+from streams.console.guard import COOKIE
 from streams.console.pages import build_application
 from streams.console.server import Console, check_listening
 from streams.console.sessions import LONGEST_S, ONE_TIME_S, Limiter, Sessions
@@ -91,6 +92,36 @@ def test_who_guesses_passwords_is_slowed_down_and_no_guess_is_written_down(tmp_p
     assert {line["what"] for line in lines} == {"sign-in-refused", "sign-in-limited"}
     assert "guess" not in json.dumps(lines)
     assert PASSWORD not in json.dumps(lines)  # not even when it was typed where the name belongs
+
+
+def test_another_password_ends_the_sessions_of_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "users.json"
+
+    def kim(password: str) -> User:
+        return User(name="kim", role="officer", control_points=("*",), password=hashed(password))
+
+    lee = User(name="lee", role="officer", control_points=("*",), password=hashed(PASSWORD))
+    write_users(path, (kim(PASSWORD), lee))
+
+    async def sign_in(client: TestClient, user: str, password: str) -> dict[str, str]:  # type: ignore[type-arg]
+        answer = await client.post("/login", data={"user": user, "password": password}, allow_redirects=False)
+        client.session.cookie_jar.clear()  # each request says whose it is
+        return {"Cookie": f"{COOKIE}={answer.cookies[COOKIE].value}"}
+
+    async def change(client: TestClient) -> None:  # type: ignore[type-arg]
+        old, other = await sign_in(client, "kim", PASSWORD), await sign_in(client, "lee", PASSWORD)
+        stream = await client.get("/api/stream", headers=old)
+        assert stream.status == 200
+        write_users(path, (kim("a new password"), lee))
+        assert b"event: ended" in await asyncio.wait_for(stream.content.read(), 10)
+        for _ in range(2):
+            assert (await client.get("/api/me", headers=old)).status == 401
+        new = await sign_in(client, "kim", "a new password")
+        assert [(await client.get("/api/me", headers=one)).status for one in (new, other)] == [200, 200]
+        write_users(path, (lee,))
+        assert (await client.get("/api/me", headers=new)).status == 401
+
+    visit(tmp_path, change, (), console_users_file=str(path))
 
 
 def test_every_answer_carries_the_policy_that_lets_in_no_other_site_and_no_inline_script(tmp_path: Path) -> None:

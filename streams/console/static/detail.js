@@ -135,7 +135,7 @@ export class Detail {
     this.next.className = `next ${step}`;
     const expired = step.endsWith("-late") ? h("p", { class: "expired", role: "status" }, h("strong", {}, t("expired.title")), " ", t("expired.what", { time: when(row.due) })) : null;
     const button = (label, key, act, kind = "primary") => h("button", { type: "button", class: kind, onclick: act }, label, key ? h("kbd", { "aria-hidden": "true" }, key) : null);
-    const passed = row.to ? h("p", { class: "say" }, t("passed.say", { to: row.to, by: row.outBy })) : null;
+    const passed = row.to ? h("p", { class: "say" }, t("passed.say", { to: row.to, by: row.toBy || t("somebody") })) : null;
     if (step.startsWith("claim")) {
       put(this.next, expired, passed, h("p", { class: "say" }, t("claim.say")), button(t("claim"), "C", () => this.claim()));
     } else if (step.startsWith("theirs")) {

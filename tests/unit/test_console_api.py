@@ -1,0 +1,218 @@
+"""What the console's addresses answer, to whom. No broker: what is sent is folded at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from schemas.codec import encode
+from schemas.documents import examples
+from streams.console.accounts import Role, User, hashed
+from streams.console.filing import Desk
+from streams.console.pages import build_application
+from streams.console.server import Console
+from streams.settings import Settings
+from streams.wire import FetchedRecord
+from tests.border import result_on
+from tests.browser.centre import DESK, PASSWORD, alert
+
+HASH = hashed(PASSWORD)
+THERE = "KRPUS-SEA"
+
+
+class DeskAtHand(Desk):
+    """A desk whose records come back at once."""
+
+    async def _send(self, topic: str, key: str, event: msgspec.Struct, ce_id: str, at_ms: int) -> None:
+        self._cases.fold(event, at_ms)
+
+
+class Visitor:
+    """A signed-in user of a console."""
+
+    def __init__(self, client: TestClient[Any, Any]) -> None:
+        self._client = client
+        self._csrf = ""
+
+    async def sign_in(self, user: str) -> None:
+        await self._client.post("/login", data={"user": user, "password": PASSWORD})
+        self._csrf = (await self.get("/api/me"))["csrf"]
+
+    async def status(self, path: str) -> int:
+        return (await self._client.get(path)).status
+
+    async def get(self, path: str) -> Any:
+        return await (await self._client.get(path)).json()
+
+    async def post(self, path: str, said: dict[str, Any] | None = None) -> Any:
+        answer = await self._client.post(path, json=said or {}, headers={"X-CSRF-Token": self._csrf})
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+class Office:
+    """A console that follows nothing, and its visitors."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._clients: list[TestClient[Any, Any]] = []
+        self._application = build_application(console)
+        self._server = TestServer(self._application)
+
+    async def visitor(self, user: str) -> Visitor:
+        client = TestClient(self._server)
+        self._clients.append(client)
+        await client.start_server()
+        visitor = Visitor(client)
+        await visitor.sign_in(user)
+        return visitor
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.close()
+        await self.console.stop()
+
+
+def user(name: str, role: Role, *points: str) -> User:
+    return User(name=name, role=role, control_points=points, password=HASH)
+
+
+def at_the_office(folder: Path, act: Callable[[Office], Awaitable[None]]) -> None:
+    people = (user("kim", "officer", DESK), user("lee", "officer", THERE), user("ana", "analyst", "*"))
+
+    async def run() -> None:
+        settings = Settings(console_trail_file=str(folder / "trail.jsonl"))
+        console = Console(settings, people)
+        console.desk = DeskAtHand(settings, console.cases, lambda _topic, _partition: 0)
+        office = Office(console)
+        try:
+            await act(office)
+        finally:
+            await office.close()
+
+    asyncio.run(run())
+
+
+def test_who_files_on_an_alert_that_was_passed_on_sees_it_and_undoes_it(tmp_path: Path) -> None:
+    async def act(office: Office) -> None:
+        raised = alert(1)
+        office.console.cases.raise_alert(raised, msgspec.json.encode(raised))
+        path = f"/api/alerts/{raised.alert_id}"
+        kim, lee = await office.visitor("kim"), await office.visitor("lee")
+        assert await lee.status(path) == 403
+        await kim.post(f"{path}/claim")
+        await kim.post(f"{path}/result", {"outcome": "passed-on", "method": "none", "passed_to": THERE})
+        await lee.post(f"{path}/claim")
+        filed = await lee.post(f"{path}/result", {"outcome": "clear", "method": "physical"})
+        assert (filed["row"]["s"], filed["row"]["outBy"]) == ("filed", "lee")
+        assert await lee.status(path) == 200
+        undone = await lee.post(f"{path}/undo")
+        assert (undone["row"]["s"], undone["row"]["to"], undone["row"]["toBy"]) == ("open", THERE, "kim")
+        assert await lee.status(path) == 200
+
+    at_the_office(tmp_path, act)
+
+
+class ShelfAtHand:
+    """Records that a test put there."""
+
+    def __init__(self, **values: bytes) -> None:
+        self._values = values
+
+    async def record(self, topic: str, partition: int, offset: int) -> FetchedRecord | None:
+        value = self._values.get(topic.replace("-", "_"))
+        return None if value is None else FetchedRecord(topic, partition, offset, 0, b"key", value, [])
+
+    async def stop(self) -> None:
+        """Nothing is connected."""
+
+
+def with_more(value: bytes, *places: str) -> bytes:
+    """The JSON with a field that no type knows at its top and at these places."""
+    document = msgspec.json.decode(value)
+    document["contact_name"] = "HONG GILDONG"
+    for place in places:
+        inner = document
+        for name in place.split("."):
+            inner = inner[int(name) if name.isdecimal() else name]
+        inner["mobile_number"] = "010-1234"
+    return msgspec.json.encode(document)
+
+
+@pytest.mark.parametrize(
+    ("topic", "example", "places", "kept"),
+    [
+        ("express-cargo", "maximal.json", ["consignee"], "EX7300112233"),
+        ("manifests", "two-consignments-by-sea.json", ["consignments.0", "consignments.0.consignee"], "MSNU26KR0412"),
+        ("passengers", "maximal.json", ["document"], "XX123-20260302-BKKICN"),
+    ],
+)
+def test_what_no_type_knows_is_shown_to_nobody(
+    tmp_path: Path, topic: str, example: str, places: list[str], kept: str
+) -> None:
+    raised = alert(1)
+    origin = msgspec.structs.replace(raised.decision.origin, topic=topic, index=0)
+    decision = msgspec.structs.replace(raised.decision, origin=origin)
+    raised = msgspec.structs.replace(raised, decision=decision)
+
+    async def act(office: Office) -> None:
+        lodged = with_more(examples(topic, 1)[example], *places)
+        made = with_more(encode(decision), "origin")
+        office.console.shelf = ShelfAtHand(**{topic.replace("-", "_"): lodged, "decisions": made})  # type: ignore[assignment]
+        office.console.cases.raise_alert(raised, with_more(encode(raised), "filtered.item.cargo"))
+        path = f"/api/alerts/{raised.alert_id}"
+        for name in ("ana", "kim"):
+            visitor = await office.visitor(name)
+            shown = await visitor.get(f"{path}/lodgement")
+            assert kept in str(shown)
+            for answer in (shown, await visitor.get("/api/decisions/0/0"), await visitor.get(path)):
+                assert "HONG" not in str(answer)
+                assert "010-1234" not in str(answer)
+            if topic == "manifests":
+                assert len(shown["lodgement"]["consignments"]) == 1
+
+    at_the_office(tmp_path, act)
+
+
+def test_claim_stands_after_a_passing_on_by_a_clock_that_is_ahead(tmp_path: Path) -> None:
+    async def act(office: Office) -> None:
+        raised, ahead_ms = alert(1), 5_000
+        cases = office.console.cases
+        case = cases.raise_alert(raised, msgspec.json.encode(raised))
+        assert case is not None
+        sent = datetime.now(UTC)
+        passed_on = result_on(raised, "passed-on", method="none", passed_to=THERE, inspected_at=sent)
+        cases.fold(passed_on, int(sent.timestamp() * 1000) + ahead_ms)
+        lee = await office.visitor("lee")
+        claimed = await lee.post(f"/api/alerts/{raised.alert_id}/claim")
+        assert claimed["row"]["by"] == "lee"
+
+    at_the_office(tmp_path, act)
+
+
+def test_search_finds_own_decisions_on_a_consignee_who_is_busier_elsewhere(tmp_path: Path) -> None:
+    async def act(office: Office) -> None:
+        for number in range(240):
+            decision = alert(number, control_point=DESK if number == 0 else THERE).decision
+            subject = decision.subject if number % 2 else "c:1208155555"
+            origin = msgspec.structs.replace(decision.origin, sent_ms=1000 + number)
+            value = encode(msgspec.structs.replace(decision, subject=subject, origin=origin))
+            office.console.traffic.take(FetchedRecord("decisions", 0, number, 0, b"key", value, []))
+
+        async def found(name: str) -> list[tuple[str, int]]:
+            visitor = await office.visitor(name)
+            answer = await visitor.post("/api/search", {"text": "c:1208155555"})
+            return [(one["cp"], one["offset"]) for one in answer["found"]]
+
+        assert await found("kim") == [(DESK, 0)]
+        assert await found("lee") == [(THERE, 238 - 2 * n) for n in range(100)]
+        assert await found("ana") == await found("lee")
+
+    at_the_office(tmp_path, act)
