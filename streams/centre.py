@@ -36,7 +36,7 @@ from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted, InspectionOutcome, Method
 from streams.results import checked_result
 from streams.settings import Settings
-from streams.wire import cloud_event, header, rfc3339
+from streams.wire import cloud_event, header, rfc3339, text_header
 
 log = structlog.get_logger("borderflow.centre")
 
@@ -276,7 +276,7 @@ class CentreClient:
         held = self._partitions.get(record.partition)
         if held is None:  # taken away since it was fetched
             return None
-        ce_id = (header(record.headers, "ce_id") or b"").decode()
+        ce_id = text_header(record, "ce_id") or ""
         again = ce_id in self._seen
         if record.offset < held.goal:
             self._remember(ce_id)

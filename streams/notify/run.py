@@ -24,7 +24,7 @@ from streams.notify.deadletters import Undelivered, note, now, still_undelivered
 from streams.notify.plan import NotifyPlan, Receiver
 from streams.notify.sending import NotSentError, send
 from streams.settings import Settings
-from streams.wire import header
+from streams.wire import header, text_header
 
 log = structlog.get_logger("borderflow.notify")
 
@@ -168,7 +168,7 @@ def redeliver(settings: Settings, plan: NotifyPlan, receiver: str | None, tell: 
                 why = "the brokers do not hold the alert any more"
             else:
                 event = codec_for("alerts").decode(record.value, header(record.headers, "ce_type"))
-                ce_id = (header(record.headers, "ce_id") or b"").decode()
+                ce_id = text_header(record, "ce_id") or ""
                 try:
                     send(target, CentreAlert(event, ce_id, one.partition, one.offset), plan)
                 except NotSentError as error:
