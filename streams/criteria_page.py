@@ -37,7 +37,8 @@ valid_until: 2026-12-31T15:00:00Z
 
 `borderflow criteria check FILE` reads a file without any broker, `publish FILE` makes it known to every worker within
 a second, `withdraw ID` ends it, `list` shows what is published. Dates are event time: a replay of March applies the
-criteria that were valid in March.
+criteria that were valid in March. Every text but the condition is one line: officers read the title in a headline, and
+`title: |` would put line breaks into it (`>-` folds them away).
 
 ## The language
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from unicodedata import category
 
 import msgspec
 import yaml
@@ -27,6 +28,7 @@ from streams.wire import cloud_event, decoded, rfc3339
 E = TypeVar("E", CriterionPublished, RiskInformationPublished)
 
 _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_OF_SEVERAL_LINES = ("condition",)
 _DATES = ("valid_from", "valid_until")
 
 
@@ -38,6 +40,17 @@ _Texts.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+def _control_character(value: Any) -> str | None:
+    """What kind of a control character stands in a text, or in one of a list of texts."""
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str):
+            if text.splitlines() not in ([], [text]):
+                return "a line break is"
+            if any(category(one) == "Cc" for one in text):
+                return "a control character is"
+    return None
 
 
 class Knowledge(Generic[E]):
@@ -93,6 +106,9 @@ class Knowledge(Generic[E]):
         for name in _DATES:
             if isinstance(values.get(name), str) and _DATE_ONLY.fullmatch(values[name]):
                 values[name] += "T00:00:00Z"
+        for name, value in values.items():
+            if name not in _OF_SEVERAL_LINES and (broken := _control_character(value)):
+                raise CommandRefusedError(f"{where}: {name}: {broken} in it, where one line of text is expected")
         try:
             event: E = codec_for(self.topic).decode(msgspec.json.encode(values))
         except Undecodable as error:

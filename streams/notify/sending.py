@@ -18,10 +18,14 @@ from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import msgspec
+import structlog
 from standardwebhooks import Webhook
 
 from streams.centre import CentreAlert
+from streams.defects import places
 from streams.notify.plan import EmailTarget, NotifyPlan, Receiver, WebhookTarget
+
+log = structlog.get_logger("borderflow.notify")
 
 _WORTH_ANOTHER_TRY = frozenset((408, 425, 429))
 
@@ -70,12 +74,23 @@ def notification(alert: CentreAlert, plan: NotifyPlan) -> dict[str, Any]:
 
 
 def send(receiver: Receiver, alert: CentreAlert, plan: NotifyPlan) -> None:
-    """Send once. Raises `NotSentError`."""
-    told = notification(alert, plan)
-    if receiver.webhook is not None:
-        _post(receiver.webhook, alert.ce_id or alert.event.alert_id, told, plan.timeout_s)
-    elif receiver.email is not None:
-        _mail(receiver.email, alert, told["data"], plan.timeout_s)
+    """Send once. Raises `NotSentError`, whatever went wrong: one alert must not keep the others from being told.
+
+    A file that cannot be read (a secret that is being replaced) may be there at the next attempt. Anything else that
+    nobody foresaw would go wrong again, and is told by its place in the code: its text may be about a person.
+    """
+    try:
+        told = notification(alert, plan)
+        if receiver.webhook is not None:
+            _post(receiver.webhook, alert.ce_id or alert.event.alert_id, told, plan.timeout_s)
+        elif receiver.email is not None:
+            _mail(receiver.email, alert, told["data"], plan.timeout_s)
+    except NotSentError:
+        raise
+    except Exception as error:
+        what = {"receiver": receiver.name, "alert_id": alert.event.alert_id, "error": type(error).__name__}
+        log.error("a notification could not be made", **what, at=places(error))
+        raise NotSentError(type(error).__name__, again=isinstance(error, OSError)) from None
 
 
 def _post(target: WebhookTarget, message_id: str, told: dict[str, Any], timeout_s: float) -> None:
@@ -107,10 +122,15 @@ def _signer(target: WebhookTarget) -> Webhook:
         raise NotSentError("the secret file does not hold base64", again=False) from None
 
 
+def one_line(text: str) -> str:
+    """A text without line breaks and other control characters, which no mail header may hold."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+
+
 def _mail(target: EmailTarget, alert: CentreAlert, told: dict[str, Any], timeout_s: float) -> None:
     message = EmailMessage()
     message["From"], message["To"] = target.sender, ", ".join(target.to)
-    message["Subject"] = f"[priority {told['priority']}] {told['control_point']}: {told['headline']}"[:200]
+    message["Subject"] = one_line(f"[priority {told['priority']}] {told['control_point']}: {told['headline']}")[:200]
     message["Message-ID"] = f"<{alert.event.alert_id}@borderflow>"
     deadline: datetime = told["deadline"]
     lines = [

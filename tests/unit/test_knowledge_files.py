@@ -59,6 +59,11 @@ def test_without_a_date_a_criterion_is_valid_from_now(tmp_path: Path) -> None:
         (("hs4 ==", "hs44 =="), "line 1, column 1: unknown field 'hs44'; did you mean 'hs4'?"),
         (("0.05", '"heavy"'), "line 1, column 35: 'gross_mass_kg' is a number, found '\"heavy\"'"),
         (("hs4 ==", "embarkation =="), "line 1, column 1: unknown field 'embarkation' (stream express-cargo)"),
+        (
+            ("streams:", "title: |\n  Phones that weigh\n  next to nothing\nstreams:"),
+            "(CR-1): title: a line break is in it",
+        ),
+        (("streams:", 'title: "bell \\a"\nstreams:'), "(CR-1): title: a control character is in it"),
         (("2026-03-01", "yesterday"), "(CR-1): valid_from: expected a date and time as in RFC 3339"),
         (("2026-03-01", "2026-03-01\nvalid_until: 2026-02-01"), "valid_until is not after valid_from"),
     ],
