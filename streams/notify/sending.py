@@ -11,6 +11,7 @@ import smtplib
 import ssl
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.utils import format_datetime, getaddresses
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,15 @@ _WORTH_ANOTHER_TRY = frozenset((408, 425, 429))
 
 
 class NotSentError(Exception):
-    """A notification was not taken; `again` says whether another attempt may help. Holds nothing of the alert."""
+    """A notification was not taken; `again` says whether another attempt may help. Holds nothing of the alert.
 
-    def __init__(self, why: str, *, again: bool) -> None:
+    `left` is the receiver without those of its mailboxes that have taken it; None: nobody has.
+    """
+
+    def __init__(self, why: str, *, again: bool, left: Receiver | None = None) -> None:
         super().__init__(why)
         self.again = again
+        self.left = left
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -84,7 +89,10 @@ def send(receiver: Receiver, alert: CentreAlert, plan: NotifyPlan) -> None:
         if receiver.webhook is not None:
             _post(receiver.webhook, alert.ce_id or alert.event.alert_id, told, plan.timeout_s)
         elif receiver.email is not None:
-            _mail(receiver.email, alert, told["data"], plan.timeout_s)
+            refused = _mail(receiver.email, alert, told["data"], plan.timeout_s)
+            if refused:
+                left = msgspec.structs.replace(receiver.email, to=tuple(refused))
+                raise _refused(refused, receiver.email, msgspec.structs.replace(receiver, email=left))
     except NotSentError:
         raise
     except Exception as error:
@@ -127,10 +135,23 @@ def one_line(text: str) -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
-def _mail(target: EmailTarget, alert: CentreAlert, told: dict[str, Any], timeout_s: float) -> None:
+def _refused(codes: dict[str, int], target: EmailTarget, left: Receiver | None = None) -> NotSentError:
+    """Told by place, not by address. While one asks for another try (greylisting), all that are left get it."""
+    addresses = _addresses(target)
+    told = ", ".join(f"{code} for mailbox {addresses.index(to) + 1}" for to, code in codes.items())
+    return NotSentError(f"SMTP code {told}", again=any(code < 500 for code in codes.values()), left=left)
+
+
+def _addresses(target: EmailTarget) -> list[str]:
+    return [address for _, address in getaddresses(target.to)]
+
+
+def _mail(target: EmailTarget, alert: CentreAlert, told: dict[str, Any], timeout_s: float) -> dict[str, int]:
+    """Send a mail; the codes of the mailboxes that were refused while others took it."""
     message = EmailMessage()
     message["From"], message["To"] = target.sender, ", ".join(target.to)
     message["Subject"] = one_line(f"[priority {told['priority']}] {told['control_point']}: {told['headline']}")[:200]
+    message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = f"<{alert.event.alert_id}@borderflow>"
     deadline: datetime = told["deadline"]
     lines = [
@@ -151,10 +172,11 @@ def _mail(target: EmailTarget, alert: CentreAlert, told: dict[str, Any], timeout
                 server.starttls(context=ssl.create_default_context())
             if target.username:
                 server.login(target.username, Path(target.password_file).read_text(encoding="utf-8").strip())
-            server.send_message(message)
+            refused = server.send_message(message, to_addrs=_addresses(target))
+            return {to: code for to, (code, _) in refused.items()}
     except smtplib.SMTPResponseException as error:
         raise NotSentError(f"SMTP code {error.smtp_code}", again=error.smtp_code < 500) from None
-    except smtplib.SMTPRecipientsRefused:
-        raise NotSentError("the server refused the recipients", again=False) from None
+    except smtplib.SMTPRecipientsRefused as error:
+        raise _refused({to: code for to, (code, _) in error.recipients.items()}, target) from None
     except (smtplib.SMTPException, OSError) as error:
         raise NotSentError(type(error).__name__, again=True) from None
