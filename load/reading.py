@@ -122,8 +122,9 @@ class Reader:
                 alert = _ALERT.decode(value)
                 if alert.decision.origin.sent_ms < self.since_ms:
                     return
-                if self.ledger.saw_alert(alert, wall_ms) and self._on_alert is not None:
-                    self._on_alert(_FULL_ALERT.decode(value), ce_id_of(record.headers))
+                ce_id = ce_id_of(record.headers)
+                if self.ledger.saw_alert(alert, wall_ms, ce_id) and self._on_alert is not None:
+                    self._on_alert(_FULL_ALERT.decode(value), ce_id)
             elif topic == "inspection-results":
                 self.ledger.saw_result(_RESULT.decode(value))
             elif topic in LODGEMENTS:
