@@ -11,18 +11,22 @@ from rich.table import Table
 from rich.text import Text
 
 from load.demo_view import LAYER_STYLES, LAYERS, bar
+from load.ledger import alert_faults
 
 ENOUGH_FINDS = 5
 """Finds of the random draw from which the run is told as a ratio to it."""
 
 
 def failures(summary: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the account, in sentences; empty when every item has exactly one end."""
+    """What is wrong with the account, in sentences; empty when every item has one end, and an alert if selected."""
     said = []
     if summary["missing"]:
         said.append(f"{summary['missing']:,} lodged items have neither a decision nor a dead letter")
     if summary["doubled"]:
         said.append(f"{summary['doubled']:,} items were decided more than once, or decided and refused")
+    if summary["strays"]:
+        said.append(f"{summary['strays']:,} decisions or dead letters are on items that were not lodged here")
+    said += alert_faults(summary)
     if summary["send_failures"]:
         said.append(f"{summary['send_failures']:,} items could not be lodged: the brokers did not acknowledge them")
     return said
@@ -42,8 +46,9 @@ def sentence(summary: Mapping[str, Any]) -> str:
     else:  # a ratio of so few would be chance itself
         against = f"; of a random draw, {finds} of {drawn:,}" if drawn else ""
     return (
-        f"All {summary['lodged']:,} items ended in one decision or one dead letter; officers opened "
-        f"{summary['coverage']:.1%} of them, and of those that the model chose {model:.0%} were seizures{against}."
+        f"All {summary['lodged']:,} items ended in one decision or one dead letter; {summary['coverage']:.1%} were "
+        f"selected (after the warm-up), and of those that the model chose and officers inspected {model:.0%} were "
+        f"seizures{against}."
     )
 
 

@@ -1,14 +1,15 @@
 """The account of a run: what became of every item that was lodged, from the topics alone.
 
 An item is known by where it was lodged: topic, partition, offset and its index in that record. Its decision carries
-that origin; its dead letter names it. Every lodged item must end as exactly one of the two. A record that cannot be
-read is one item. Records that come twice with one `ce_id` are redeliveries and count once (the first one).
+that origin; its dead letter names it. Every lodged item must end as exactly one of the two, and one that is selected
+must have exactly one alert. A record that cannot be read is one item. Records that come twice with one `ce_id` are
+redeliveries and count once (the first one).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -57,13 +58,17 @@ class Arm:
 
 
 class _Partition:
-    """One lodgement partition: items by offset, and decisions and dead letters by offset * stride + index."""
+    """One lodgement partition: items by offset, and decisions and dead letters by offset * stride + index.
 
-    __slots__ = ("dead", "decided", "lodged")
+    `chosen` holds the decision ids of selected items.
+    """
+
+    __slots__ = ("chosen", "dead", "decided", "lodged")
 
     def __init__(self) -> None:
         self.lodged: dict[int, int] = {}
         self.decided: dict[int, int] = {}
+        self.chosen: dict[int, str] = {}
         self.dead: dict[int, str] = {}
 
 
@@ -80,6 +85,7 @@ class Ledger:
         self.warm_up_until = warm_up_until
         self._partitions: dict[tuple[str, int], _Partition] = {}
         self._alerts: dict[str, tuple[Layer | None, tuple[Layer, ...], bool]] = {}  # the last: after the warm-up
+        self._alert_marks: dict[str, int] = {}
         self._results: dict[str, tuple[str, InspectionOutcome]] = {}
         self._result_ids: set[str] = set()
         self._covered: Counter[str] = Counter()
@@ -93,6 +99,7 @@ class Ledger:
         self.redelivered = 0
         self.repeated_decisions = 0
         self.doubled = 0
+        self.doubled_alerts = 0
         self.model_version = -1
         self.reasons: Counter[str] = Counter()
         self.results_refused: Counter[str] = Counter()
@@ -126,7 +133,9 @@ class Ledger:
         decided[slot] = mark
         self.decided_items += 1
         self.lanes[decision.lane] += 1
-        self.selected_items += decision.selected
+        if decision.selected:
+            self.selected_items += 1
+            self._partition(origin.topic, origin.partition).chosen[slot] = decision.decision_id
         if self._is_warm(decision.lodged_at):
             self._covered[decision.control_point] += 1
             self._selected[decision.control_point] += decision.selected
@@ -137,9 +146,12 @@ class Ledger:
         self.decision_latency.record_value(_bounded(wall_ms - origin.sent_ms))
         return True
 
-    def saw_alert(self, alert: AlertSeen, wall_ms: float) -> bool:
+    def saw_alert(self, alert: AlertSeen, wall_ms: float, ce_id: str = "") -> bool:
         """An alert was read; False for one on a decision whose alert was seen before."""
-        decision = alert.decision
+        decision, mark = alert.decision, _fingerprint(ce_id)
+        if self._alert_marks.setdefault(decision.decision_id, mark) != mark:
+            self.doubled_alerts += 1
+            return False
         if decision.decision_id in self._alerts:
             self.redelivered += 1
             return False
@@ -245,7 +257,7 @@ class Ledger:
 
     def summary(self) -> dict[str, Any]:
         """The whole account as plain values; exact, so it takes a second per million items."""
-        decided = dead = missing = both = strays = 0
+        decided = dead = missing = both = strays = unalerted = 0
         for held in self._partitions.values():
             settled = 0
             for offset, items in held.lodged.items():
@@ -259,6 +271,7 @@ class Ledger:
                     dead += (whole or refused) and not has
                     both += has and (whole or refused)
                     missing += not (has or whole or refused)
+                    unalerted += slot in held.chosen and held.chosen[slot] not in self._alerts
             strays += len(held.decided) + len(held.dead) - settled
         arms, later = self.arms(), self.arms(warm=True)
         return {
@@ -271,6 +284,8 @@ class Ledger:
             "redelivered": self.redelivered,
             "strays": strays,
             "alerts": self.alerts,
+            "alerts_missing": unalerted,
+            "alerts_doubled": self.doubled_alerts,
             "inspected": self.inspected(),
             "coverage": self.coverage(),
             "capacity_share": self.capacity_share,
@@ -300,6 +315,16 @@ class Ledger:
         if held is None:
             held = self._partitions[topic, partition] = _Partition()
         return held
+
+
+def alert_faults(summary: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the alerts of an account, in sentences."""
+    said = []
+    if summary["alerts_missing"]:
+        said.append(f"{summary['alerts_missing']:,} selected items have no alert")
+    if summary["alerts_doubled"]:
+        said.append(f"{summary['alerts_doubled']:,} alerts are a second one on their decision")
+    return said
 
 
 def quantiles(histogram: HdrHistogram) -> dict[str, float | None]:

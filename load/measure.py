@@ -18,7 +18,7 @@ from load.clock import SimulatedTime, first_number
 from load.desk import Lodged
 from load.driver import Driver
 from load.inspectors import Inspector
-from load.ledger import Ledger, quantiles
+from load.ledger import Ledger, alert_faults, quantiles
 from load.world import World
 
 REPORT_S = (3.0, 9.0)
@@ -150,6 +150,7 @@ def complaints(summary: Mapping[str, Any]) -> list[str]:
         said.append(f"{summary['missing']:,} items have neither a decision nor a dead letter")
     if summary["doubled"]:
         said.append(f"{summary['doubled']:,} items were decided more than once, or decided and refused")
+    said += alert_faults(summary)
     if summary["send_failures"]:
         said.append(f"{summary['send_failures']:,} items were not acknowledged by the brokers")
     return said

@@ -68,12 +68,12 @@ def items_in(topic: str, body: Lodgement | bytes | None) -> int:
         return 1
 
 
-def dead_letter_of(headers: Sequence[tuple[str, bytes]], value: bytes | None) -> DeadLetterSeen | None:
+def dead_letter_of(headers: Sequence[tuple[str, bytes | None]], value: bytes | None) -> DeadLetterSeen | None:
     """What a dead letter is about, in terms of the lodgement; None for one whose lodgement cannot be told.
 
     A letter from an internal topic names a record of that topic; the lodgement it came from is in its value.
     """
-    said = {name: text.decode("utf-8", "replace") for name, text in headers if name.startswith("dlq-")}
+    said = {name: text.decode("utf-8", "replace") for name, text in headers if text and name.startswith("dlq-")}
     topic = said.get("dlq-topic", "")
     index = said.get("dlq-index", "")
     reason = said.get("dlq-reason", "unknown")
@@ -91,7 +91,7 @@ def dead_letter_of(headers: Sequence[tuple[str, bytes]], value: bytes | None) ->
     return DeadLetterSeen(topic, partition, offset, int(index) if index else None, reason)
 
 
-def _is_marker(headers: Sequence[tuple[str, bytes]]) -> bool:
+def _is_marker(headers: Sequence[tuple[str, bytes | None]]) -> bool:
     """Whether a record of a dead-letter topic is no letter but says that one was sent again."""
     return any(name == "dlq-redriven-offset" for name, _ in headers)
 
@@ -122,8 +122,9 @@ class Reader:
                 alert = _ALERT.decode(value)
                 if alert.decision.origin.sent_ms < self.since_ms:
                     return
-                if self.ledger.saw_alert(alert, wall_ms) and self._on_alert is not None:
-                    self._on_alert(_FULL_ALERT.decode(value), ce_id_of(record.headers))
+                ce_id = ce_id_of(record.headers)
+                if self.ledger.saw_alert(alert, wall_ms, ce_id) and self._on_alert is not None:
+                    self._on_alert(_FULL_ALERT.decode(value), ce_id)
             elif topic == "inspection-results":
                 self.ledger.saw_result(_RESULT.decode(value))
             elif topic in LODGEMENTS:
@@ -176,18 +177,18 @@ class Reader:
             await consumer.stop()
 
 
-def ce_id_of(headers: Sequence[tuple[str, bytes]]) -> str:
+def ce_id_of(headers: Sequence[tuple[str, bytes | None]]) -> str:
     """The CloudEvents id of a record, empty when it has none."""
     for name, value in headers:
-        if name == "ce_id":
+        if name == "ce_id" and value is not None:
             return value.decode("utf-8", "replace")
     return ""
 
 
-def sent_ms_of(headers: Sequence[tuple[str, bytes]]) -> int | None:
+def sent_ms_of(headers: Sequence[tuple[str, bytes | None]]) -> int | None:
     """The CloudEvents time of a record in milliseconds, None when it has none that can be read."""
     for name, value in headers:
-        if name == "ce_time":
+        if name == "ce_time" and value is not None:
             try:
                 return round(datetime.fromisoformat(value.decode()).timestamp() * 1000)
             except ValueError:

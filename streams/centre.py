@@ -36,7 +36,7 @@ from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted, InspectionOutcome, Method
 from streams.results import checked_result
 from streams.settings import Settings
-from streams.wire import cloud_event, header, rfc3339
+from streams.wire import cloud_event, header, rfc3339, text_header
 
 log = structlog.get_logger("borderflow.centre")
 
@@ -130,7 +130,8 @@ class CentreClient:
         self._committed_at = 0.0
         self._stopping = False
         self._unread: list[Any] = []
-        self._fresh: set[int] | None = None
+        self._fresh: frozenset[int] = frozenset()
+        self._taken_up = self._fresh  # the assignment that was looked back on; compared by identity
 
     def __enter__(self) -> Self:
         """Connect. Raises the client library's `KafkaError` when no broker answers."""
@@ -276,7 +277,7 @@ class CentreClient:
         held = self._partitions.get(record.partition)
         if held is None:  # taken away since it was fetched
             return None
-        ce_id = (header(record.headers, "ce_id") or b"").decode()
+        ce_id = text_header(record, "ce_id") or ""
         again = ce_id in self._seen
         if record.offset < held.goal:
             self._remember(ce_id)
@@ -334,9 +335,15 @@ class CentreClient:
     def _poll(self) -> list[Any]:
         """The records that have come; those of partitions that were just assigned are read from further back first."""
         polled = self._consumer.poll(timeout_ms=_POLL_MS)
-        fresh, self._fresh = self._fresh, None
-        if fresh is not None:
-            self._partitions = {number: self._look_back(number) for number in sorted(fresh)}
+        assigned = self._fresh  # another may come at any time
+        if assigned is not self._taken_up:
+            self._partitions = {number: held for number, held in self._partitions.items() if number in assigned}
+            try:
+                self._partitions = {number: self._look_back(number) for number in sorted(assigned)}
+            except KafkaError as error:
+                log.warning("partitions were not taken up, trying again", error=type(error).__name__)
+            else:
+                self._taken_up = assigned
             return []  # read again from where `_look_back` went
         return [record for records in polled.values() for record in records]
 
@@ -376,4 +383,4 @@ class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         """Nothing: what was not committed comes again, to whoever has the partition then."""
 
     def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        self._client._fresh = {one.partition for one in assigned}
+        self._client._fresh = frozenset([one.partition for one in assigned])

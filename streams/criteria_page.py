@@ -22,7 +22,7 @@ A targeting criterion is a named, versioned condition over an item, with an acti
 
 ```yaml
 criterion_id: CR-0102
-version: 3                     # must rise with every change
+version: 3                     # must rise with every change; at most 2^53 - 1, and not written as 010
 title: Phones that weigh next to nothing
 streams: [express-cargo]
 condition: |
@@ -37,7 +37,8 @@ valid_until: 2026-12-31T15:00:00Z
 
 `borderflow criteria check FILE` reads a file without any broker, `publish FILE` makes it known to every worker within
 a second, `withdraw ID` ends it, `list` shows what is published. Dates are event time: a replay of March applies the
-criteria that were valid in March.
+criteria that were valid in March. Every text but the condition is one line: officers read the title in a headline, and
+`title: |` would put line breaks into it (`>-` folds them away).
 
 ## The language
 

@@ -42,7 +42,7 @@ def dead_letter(record: Record, refusal: Refusal, step: str, now_ms: int) -> Out
     `dlq-attempt` counts how often the record has been refused: 1, and one more each time it is sent again
     with its headers kept.
     """
-    kept = [(name, value) for name, value in record.headers if not name.startswith(OURS)]
+    kept: list[tuple[str, bytes | None]] = [one for one in record.headers if not one[0].startswith(OURS)]
     reasons = {
         "dlq-topic": record.topic,
         "dlq-partition": str(record.partition),
@@ -57,7 +57,7 @@ def dead_letter(record: Record, refusal: Refusal, step: str, now_ms: int) -> Out
         "dlq-attempt": str(_attempts(record) + 1),
     }
     said = [(name, text.encode()) for name, text in reasons.items()]
-    return Outgoing(record.key, record.value, now_ms, kept + said)
+    return Outgoing(record.key, record.value, now_ms, [*kept, *said])
 
 
 def dead_letters(sources: Mapping[int, Record], refused: Sequence[Refusal], step: str, now_ms: int) -> list[Outgoing]:

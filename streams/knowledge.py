@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from unicodedata import category
 
 import msgspec
 import yaml
@@ -27,17 +28,49 @@ from streams.wire import cloud_event, decoded, rfc3339
 E = TypeVar("E", CriterionPublished, RiskInformationPublished)
 
 _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_OF_SEVERAL_LINES = ("condition",)
+_LAST_VERSION = (1 << 53) - 1
+"""Above it a reader that takes numbers for doubles (JavaScript) cannot tell versions apart."""
 _DATES = ("valid_from", "valid_until")
 
 
 class _Texts(yaml.SafeLoader):
-    """YAML in which dates stay texts: whether they have a time zone is for the types to check."""
+    """YAML in which dates stay texts: whether they have a time zone is for the types to check.
+
+    So do numbers that are not written as people write them: `010` is 8 to YAML 1.1, and `1:30` is 90.
+    """
 
 
+_INT = "tag:yaml.org,2002:int"
 _Texts.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:timestamp", _INT)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Texts.add_implicit_resolver(_INT, re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,17})$"), list("-+0123456789"))
+
+
+def _unwritable(value: Any) -> str | None:
+    """Why a value cannot be sent as JSON."""
+    try:
+        msgspec.json.encode(value)
+    except RecursionError:
+        return "it holds itself, or is nested too deeply"
+    except UnicodeEncodeError:
+        return "half of a character (a lone surrogate) is in it"
+    except (TypeError, ValueError):
+        return f"a {type(value).__name__} cannot be sent"
+    return None
+
+
+def _control_character(value: Any) -> str | None:
+    """What kind of a control character stands in a text, or in one of a list of texts."""
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str):
+            if text.splitlines() not in ([], [text]):
+                return "a line break is"
+            if any(category(one) == "Cc" for one in text):
+                return "a control character is"
+    return None
 
 
 class Knowledge(Generic[E]):
@@ -63,7 +96,9 @@ class Knowledge(Generic[E]):
         """
         try:
             documents = list(yaml.load_all(path.read_text(encoding="utf-8"), _Texts))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except RecursionError:
+            raise CommandRefusedError(f"{path}: not readable as YAML or JSON: nested too deeply") from None
+        except (yaml.YAMLError, ValueError) as error:
             raise CommandRefusedError(f"{path}: not readable as YAML or JSON: {' '.join(str(error).split())}") from None
         entries = [one for document in documents for one in (document if isinstance(document, list) else [document])]
         if not entries or entries == [None]:
@@ -80,7 +115,7 @@ class Knowledge(Generic[E]):
     def _entry(self, where: str, sent: Any, now: str) -> E:
         if not isinstance(sent, dict):
             raise CommandRefusedError(f"{where}: expected fields with values, got a {type(sent).__name__}")
-        if isinstance(sent.get(self.id_field), str):
+        if isinstance(sent.get(self.id_field), str) and sent[self.id_field].isprintable():
             where = f"{where} ({sent[self.id_field]})"
         fields = {"event", *(field.name for field in msgspec.structs.fields(self.kind))}
         for name in sent:
@@ -93,10 +128,17 @@ class Knowledge(Generic[E]):
         for name in _DATES:
             if isinstance(values.get(name), str) and _DATE_ONLY.fullmatch(values[name]):
                 values[name] += "T00:00:00Z"
+        for name, value in values.items():
+            if (wrong := _unwritable(value)) is not None:
+                raise CommandRefusedError(f"{where}: {name}: {wrong}")
+            if name not in _OF_SEVERAL_LINES and (broken := _control_character(value)):
+                raise CommandRefusedError(f"{where}: {name}: {broken} in it, where one line of text is expected")
         try:
             event: E = codec_for(self.topic).decode(msgspec.json.encode(values))
         except Undecodable as error:
             raise CommandRefusedError(f"{where}: {error.field}: {error.detail}") from None
+        if event.version > _LAST_VERSION:
+            raise CommandRefusedError(f"{where}: version: {event.version} is above the last, {_LAST_VERSION}")
         try:
             self._check(event)
         except ValueError as error:

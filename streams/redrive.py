@@ -25,7 +25,7 @@ from schemas.codec import ManifestEnvelope, Undecodable, decode
 from streams.deadletter import OMITTED, OURS, dead_letter_topic
 from streams.producing import Publisher
 from streams.rebuild import LogReader
-from streams.wire import Headers, Outgoing, Record, header
+from streams.wire import Given, Outgoing, Record, header
 
 MARKER = "dlq-redriven-offset"
 SOURCES = ("manifests", "express-cargo", "passengers", "screened", "filtered", "inspection-results")
@@ -56,7 +56,7 @@ class DeadLetter:
     omitted_bytes: int
     key: bytes | None
     value: bytes | None
-    headers: Headers
+    headers: Given
     redriven: bool = False
 
 
@@ -121,12 +121,12 @@ async def read_letters(reader: LogReader, topic: str) -> list[DeadLetter]:
 
 
 def _letter(topic: str, record: Record) -> DeadLetter:
-    said = dict(record.headers)
+    said = {name: value for name, value in record.headers if value is not None}
 
     def text(name: str) -> str:
         return said.get(name, b"").decode(errors="replace")
 
-    index = text("dlq-index")
+    index = said.get("dlq-index", b"")
     return DeadLetter(
         topic=topic,
         number=record.offset,

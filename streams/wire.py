@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[str, bytes]]
 
+Given = Sequence[tuple[str, bytes | None]]
+"""Headers as they were lodged: Kafka lets a value be null, which says nothing."""
+
 CONTENT_TYPE = b"application/json"
 SPEC_VERSION = b"1.0"
 
@@ -37,7 +40,7 @@ class Record(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Given: ...
 
 
 class FetchedRecord(msgspec.Struct, gc=False):
@@ -49,7 +52,7 @@ class FetchedRecord(msgspec.Struct, gc=False):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: list[tuple[str, bytes | None]]
 
 
 def fetched(tp: TopicPartition, record: Any) -> FetchedRecord:
@@ -83,7 +86,7 @@ class Outgoing(msgspec.Struct, gc=False):
     key: bytes | None
     value: bytes | None
     timestamp_ms: int
-    headers: Headers | bytes
+    headers: Given | bytes
     partition: int | None = None
 
 
@@ -221,12 +224,23 @@ def milliseconds(time: bytes) -> int | None:
     return round(parsed.timestamp() * 1000)
 
 
-def sent_ms(record: Record) -> int:
-    """When a record was sent, in milliseconds: its `ce_time` when it has a readable one, else its timestamp."""
+def said_ms(record: Record) -> int | None:
+    """When a record was sent by its first `ce_time`, in milliseconds; None when it has none that can be read."""
     for name, value in record.headers:
-        if name == "ce_time":
-            return milliseconds(value) or record.timestamp
-    return record.timestamp
+        if name == "ce_time" and value is not None:
+            return milliseconds(value)
+    return None
+
+
+def sent_ms(record: Record) -> int:
+    """When a record was sent, in milliseconds: as it says, else its timestamp."""
+    return said_ms(record) or record.timestamp
+
+
+def text_header(record: Record, name: str) -> str | None:
+    """A header as text, None when there is none. What is not UTF-8 in it is replaced."""
+    said = header(record.headers, name)
+    return None if said is None else said.decode(errors="replace")
 
 
 def decoded(decode: Decode, record: Record) -> Any:
@@ -235,8 +249,8 @@ def decoded(decode: Decode, record: Record) -> Any:
     return decode(record.value, header(record.headers, "ce_type"))
 
 
-def header(headers: Sequence[tuple[str, bytes]], name: str) -> bytes | None:
-    """The last value of a header, None when there is none."""
+def header(headers: Given, name: str) -> bytes | None:
+    """The last value of a header, None when there is none or it is null."""
     found = None
     for key, value in headers:
         if key == name:

@@ -38,7 +38,7 @@ class Extractor:
         return [_read(reader, event) for reader in self._readers]
 
 
-def dead_letter_row(headers: Iterable[tuple[str, bytes]]) -> list[Any]:
+def dead_letter_row(headers: Iterable[tuple[str, bytes | None]]) -> list[Any]:
     """The values of `DEAD_LETTER`, None for what is not said."""
     said = {name: value.decode(errors="replace") for name, value in headers if value}
     row: list[Any] = []

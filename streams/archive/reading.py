@@ -153,7 +153,7 @@ def _records(
         yield Archived(part.topic, partition, offset, timestamp, key, value, pairs, first, altered)
 
 
-def _headers(column: Any) -> list[list[tuple[str, bytes]]]:
+def _headers(column: Any) -> list[list[tuple[str, bytes | None]]]:
     """Headers as pairs: names and values of the whole batch at once, then cut by record."""
     flat = column.flatten()
     pairs = list(zip(flat.field("name").to_pylist(), flat.field("value").to_pylist(), strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -11,7 +10,7 @@ from schemas.codec import Undecodable, codec_for
 from schemas.registry import DEAD_LETTER_SUFFIX, declaration
 from streams.archive.columns import Extractor, dead_letter_row
 from streams.archive.redeliveries import Marks
-from streams.wire import Record, header, milliseconds
+from streams.wire import Given, Record, header
 
 DIGEST_BYTES: Final = 8
 
@@ -26,7 +25,7 @@ class Archived:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Given
     first: bool = True
     altered: bool = False
 
@@ -68,9 +67,7 @@ class RowReader:
         return Row(record, self.marks.is_first(event), None, self._extractor.row(event))
 
 
-def digest(
-    timestamp: int, key: bytes | None, headers: Sequence[tuple[str, bytes | None]], value: bytes | None, secret: bytes
-) -> bytes:
+def digest(timestamp: int, key: bytes | None, headers: Given, value: bytes | None, secret: bytes) -> bytes:
     """8 bytes that tell whether a record is as it was archived; with a secret nobody else can make them."""
     parts = [timestamp.to_bytes(8, "big", signed=True)]
     for text in (key, value):
@@ -80,15 +77,3 @@ def digest(
         parts += (len(named).to_bytes(4, "big"), named)
         parts += (b"\x00",) if said is None else (b"\x01", len(said).to_bytes(4, "big"), said)
     return blake2b(b"".join(parts), digest_size=DIGEST_BYTES, key=secret).digest()
-
-
-def sent_at_ms(record: Record) -> int | None:
-    """The `ce_time` of a record in ms, None when it has no readable one."""
-    said = header(record.headers, "ce_time")
-    return None if said is None else milliseconds(said)
-
-
-def text_header(record: Record, name: str) -> str | None:
-    """A header as text, None when there is none."""
-    said = header(record.headers, name)
-    return None if said is None else said.decode(errors="replace")

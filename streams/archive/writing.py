@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 from streams.archive.columns import columns_of, schema_of
 from streams.archive.envelope import EARLIEST_MS, ENVELOPE, LATEST_MS, TIME
 from streams.archive.layout import TEMPORARY, Part
-from streams.archive.rows import Row, digest, holds_personal_data, sent_at_ms, text_header
+from streams.archive.rows import Row, digest, holds_personal_data
 from streams.archive.sealing import UNPROTECTED, ArchiveKey, Seal
+from streams.wire import said_ms, text_header
 
 METADATA: Final = b"borderflow.chunk"
 FORMAT: Final = 1
@@ -126,7 +127,7 @@ def table_of(topic: str, rows: Sequence[Row], seal: Seal | None, secret: bytes) 
         envelope["headers"].append([{"name": name, "value": said} for name, said in headers])
         envelope["ce_id"].append(text_header(record, "ce_id"))
         envelope["ce_type"].append(text_header(record, "ce_type"))
-        envelope["sent_at"].append(sent_at_ms(record))
+        envelope["sent_at"].append(said_ms(record))
         envelope["first"].append(row.first)
         envelope["unreadable"].append(row.unreadable)
         envelope["value"].append(None if seal is not None else value)

@@ -3,8 +3,8 @@
     <folder>/decisions-00003.entries    65 bytes for each record, in the order of offsets
     <folder>/decisions-00003.heads      JSON lines: how many entries, the last offset, the head, when it was sealed
 
-The entries are the state: sealing goes on after the last whole one. An entry that a crash cut short was never promised
-to anybody and is written anew.
+The entries are the state: sealing goes on after the last whole one. An entry or a head that a crash or a full disk cut
+short was never promised to anybody and is written anew.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from errno import ENOSPC
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final, Self
+from typing import Final, Self
 
 import msgspec
 
 from streams.audit.chain import ENTRY_BYTES, AuditError, Entry, beginning, linked
 
-_NAME: Final = re.compile(r"^([a-z-]+)-(\d{5,})\.entries$")
+_NAME: Final = re.compile(r"^([a-z-]+)-(\d{5,})\.(?:entries|heads)$")
 _READ: Final = 4096
 
 
@@ -78,8 +80,14 @@ class Chain:
         return map(Entry.unpacked, self.packed(start))
 
     def heads(self) -> list[Head]:
-        """The sealed heads, oldest first. Raises `AuditError` that names the line that cannot be read."""
-        return read_heads(self.heads_path) if self.heads_path.exists() else []
+        """The sealed heads, oldest first. Raises `AuditError` that names the line that cannot be read.
+
+        A last line without an end is being written, or was cut short.
+        """
+        if not self.heads_path.exists():
+            return []
+        data = self.heads_path.read_bytes()
+        return _read_heads(self.heads_path, data[: data.rfind(b"\n") + 1])
 
 
 class Writer:
@@ -100,33 +108,33 @@ class Writer:
         for packed in chain.packed(self.entries, count):
             self.head = linked(self.head, packed)
         self.entries, self.sealed = count, last.entries if last else 0
-        with open(chain.path, "ab") as file:
-            file.truncate(count * ENTRY_BYTES)
-        self._file: BinaryIO = open(chain.path, "ab")  # noqa: SIM115 - closed by `close`
+        if chain.heads_path.exists():
+            with open(chain.heads_path, "r+b") as file:
+                file.truncate(file.read().rfind(b"\n") + 1)
+        self._file = open(chain.path, "ab", buffering=0)  # noqa: SIM115 - closed by `close`
+        self._file.truncate(count * ENTRY_BYTES)
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Add entries; they are on the disk when this returns. Offsets must rise."""
+        """Add entries; they are on the disk when this returns. Offsets must rise. Raises `OSError`: none was added."""
         before = -1 if self.last is None else self.last.offset
         packed = [one.packed() for one in entries]
         for one in entries:
             if one.offset <= before:
                 raise AuditError(f"{self.chain.path}: offset {one.offset} after {before}")
             before = one.offset
-        self._file.write(b"".join(packed))
-        _synced(self._file)
+        _append(self._file, b"".join(packed))
         for data in packed:
             self.head = linked(self.head, data)
         self.entries += len(packed)
         self.last = entries[-1] if entries else self.last
 
     def seal(self, at: str) -> Head | None:
-        """Write down the head as it stands, None when nothing came since the last one."""
+        """Write down the head as it stands, None when nothing came since the last one. Raises `OSError`."""
         if self.entries == self.sealed or self.last is None:
             return None
         head = Head(self.chain.topic, self.chain.partition, self.entries, self.last.offset, self.head.hex(), at)
-        with open(self.chain.heads_path, "ab") as file:
-            file.write(msgspec.json.encode(head) + b"\n")
-            _synced(file)
+        with open(self.chain.heads_path, "ab", buffering=0) as file:
+            _append(file, msgspec.json.encode(head) + b"\n")
         self.sealed = self.entries
         return head
 
@@ -149,15 +157,20 @@ class Book:
         return cls(folder)
 
     def chains(self) -> list[Chain]:
-        """Its chains, by topic and partition."""
-        found = (_NAME.match(path.name) for path in sorted(self.folder.glob("*.entries")))
-        return [Chain(self.folder, name[1], int(name[2])) for name in found if name is not None]
+        """Its chains, by topic and partition; also one of which only the heads are there."""
+        found = (_NAME.match(path.name) for path in self.folder.iterdir())
+        places = {(name[1], int(name[2])) for name in found if name is not None}
+        return [Chain(self.folder, *place) for place in sorted(places)]
 
 
 def read_heads(path: Path) -> list[Head]:
     """The heads in a file of JSON lines, as chains keep them and `borderflow audit heads` prints them."""
+    return _read_heads(path, path.read_bytes())
+
+
+def _read_heads(path: Path, data: bytes) -> list[Head]:
     heads = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(data.splitlines(), 1):
         try:
             head = msgspec.json.decode(line, type=Head)
             bytes.fromhex(head.head)
@@ -179,6 +192,14 @@ def only_sealer(folder: Path) -> Iterator[None]:
         yield
 
 
-def _synced(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+def _append(file: FileIO, data: bytes) -> None:
+    """All of it, on the disk, or nothing of it and an `OSError`: a disk may be full in the middle."""
+    place = file.seek(0, os.SEEK_END)
+    try:
+        written = file.write(data)
+        if written != len(data):
+            raise OSError(ENOSPC, f"only {written} of {len(data)} bytes could be written", str(file.name))
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(place)
+        raise

@@ -118,12 +118,16 @@ def check_trail(path: Path, held: TrailHead | None = None) -> TrailHead | TrailB
         number = head.lines + 1
         try:
             line = json.loads(data)
+            written = _canonical(line).encode() + b"\n"
             said = line.pop("hash")
-        except (ValueError, KeyError, AttributeError):
+            text = _canonical(line)
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             return TrailBroken(number, "is not a line of a trail")
         if line.get("line") != number:
             return TrailBroken(number, f"says that it is line {line.get('line')}: lines were dropped, added or moved")
-        if _hash(head.hash, _canonical(line)) != said:
+        if written != data:  # a field that stands in it twice, of which the last counts, or other spaces
+            return TrailBroken(number, "is not as a trail writes it: it was changed")
+        if _hash(head.hash, text) != said:
             return TrailBroken(number, "does not fit its hash: it, or the line before it, was changed")
         head = TrailHead(number, said)
         if held is not None and held.lines == number:

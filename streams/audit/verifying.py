@@ -16,7 +16,7 @@ from streams.archive.layout import ArchiveError
 from streams.archive.reading import ArchiveReader
 from streams.archive.writing import date_of
 from streams.audit.book import Chain, Head
-from streams.audit.chain import ENTRY_BYTES, Entry, beginning, linked
+from streams.audit.chain import Entry, beginning, linked
 from streams.audit.comparing import Absence, Comparison, Finding, Tally
 from streams.producing import UnknownTopicError
 from streams.rebuild import LogReader
@@ -50,8 +50,10 @@ class Checked:
 
 def check_chain(chain: Chain, held: Sequence[Head] = ()) -> Checked:
     """Fold a chain's entries and compare them with its sealed heads, and with heads of it that were held elsewhere."""
-    size = chain.path.stat().st_size
-    done = Checked(chain.topic, chain.partition, size // ENTRY_BYTES, "", None)
+    done = Checked(chain.topic, chain.partition, len(chain), "", None)
+    if not chain.path.exists():
+        done.finding = Finding("chain altered", 0, f"{chain.path}: its chain is gone, and its heads are there")
+        return done
     wanted: dict[int, list[tuple[Head, bool]]] = {}
     for head in chain.heads():
         wanted.setdefault(head.entries, []).append((head, False))

@@ -87,7 +87,7 @@ def show(
         raise CommandRefusedError(f"there is no dead letter {number} in {source}-dlq")
     facts = _facts(letter)
     facts["means"] = MEANINGS.get(letter.reason, "")
-    facts["headers"] = {name: text.decode(errors="replace") for name, text in letter.headers}
+    facts["headers"] = {name: None if said is None else said.decode(errors="replace") for name, said in letter.headers}
     if value:
         facts["value"] = None if letter.value is None else letter.value.decode(errors="replace")
     if as_json:

@@ -32,8 +32,12 @@ class Undelivered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def note(path: Path, line: Undelivered) -> None:
-    """Write a line, to the disk before this returns. Raises `OSError`."""
-    with path.open("ab") as file:
+    """Write a line, to the disk before this returns. One that was cut short is left as it is. Raises `OSError`."""
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
         file.write(msgspec.json.encode(line) + b"\n")
         file.flush()
         os.fsync(file.fileno())

@@ -2,7 +2,8 @@
 
 An alert is done when every receiver of it was told or has a dead letter on the disk; only then does its place in the
 log count. So a notifier that is killed tells some receivers again (with the same `webhook-id`), and never too few.
-A receiver that does not answer holds up nobody else.
+A receiver that does not answer holds up nobody else: each has threads of its own, in which its notifications wait for
+their next attempt. When it is down and too many wait, further ones become dead letters at once.
 """
 
 from __future__ import annotations
@@ -17,20 +18,22 @@ from typing import Any, Final
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import OffsetOutOfRangeError
 
-from schemas.codec import codec_for
+from schemas.codec import Undecodable, codec_for
 from streams.centre import EVERYWHERE, CentreAlert, CentreClient
 from streams.notify.deadletters import Undelivered, note, now, still_undelivered
 from streams.notify.plan import NotifyPlan, Receiver
 from streams.notify.sending import NotSentError, send
 from streams.settings import Settings
-from streams.wire import header
+from streams.wire import header, text_header
 
 log = structlog.get_logger("borderflow.notify")
 
-_THREADS: Final = 16
-_IN_HAND: Final = 200
-"""Notifications that are being sent or tried again at a time; beyond them, alerts wait on the topic."""
+_THREADS: Final = 8
+"""Notifications that are sent to one receiver at a time, or wait for another attempt."""
+_IN_HAND: Final = 500
+"""Notifications of one receiver that are not done. Beyond them alerts wait on the topic; not for one that is down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,39 @@ class Sent:
     attempts: int
     why: str | None = None
     stopped: bool = False
+
+
+class _Messenger:
+    """One receiver's threads, and how it went of late."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, f"notify-{receiver.name}")
+        self._open = 0
+        self._missed = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more is to be put in its hand."""
+        return self._open >= _IN_HAND
+
+    @property
+    def down(self) -> bool:
+        """Whether as many as are tried at a time went wrong one after the other."""
+        return self._missed >= _THREADS
+
+    def send(self, *given: Any) -> Future[Sent]:
+        """Begin to `deliver`."""
+        self._open += 1
+        return self._pool.submit(deliver, *given)
+
+    def ended(self, sent: Sent) -> None:
+        """What was begun has ended."""
+        self._open -= 1
+        self._missed = 0 if sent.why is None else self._missed + 1
+
+    def close(self) -> None:
+        """End the threads when they are done."""
+        self._pool.shutdown()
 
 
 @dataclass(slots=True)
@@ -62,6 +98,7 @@ class Notifier:
         self._stop = threading.Event()
         self._open: dict[Future[Sent], tuple[CentreAlert, Receiver]] = {}
         self._left: dict[tuple[int, int], int] = {}
+        self._messengers: dict[str, _Messenger] = {}
         self.tally = Tally()
 
     def stop(self) -> None:
@@ -73,28 +110,27 @@ class Notifier:
 
         Raises `OSError` when a dead letter cannot be written, and what `CentreClient.alerts` raises.
         """
-        with (
-            ThreadPoolExecutor(_THREADS, "notify") as pool,
-            CentreClient(self._settings, f"notify-{self._plan.name}", (EVERYWHERE,)) as centre,
-        ):
-            try:
+        self._messengers = {one.name: _Messenger(one) for one in self._plan.receivers}
+        try:
+            with CentreClient(self._settings, f"notify-{self._plan.name}", (EVERYWHERE,)) as centre:
                 while not self._stop.is_set():
                     for alert in centre.alerts(idle_s=0.1):
-                        self._tell(alert, centre, pool)
-                        while len(self._open) >= _IN_HAND and not self._stop.is_set():
-                            self._gather(centre, wait_s=0.2)
+                        self._tell(alert, centre)
                         if self._stop.is_set():
                             break
                     self._gather(centre)
                     if until is not None and not self._open and until(self.tally):
                         break
-            finally:
                 self._stop.set()
-            wait(self._open)
-            self._gather(centre)
+                wait(self._open)
+                self._gather(centre)
+        finally:
+            self._stop.set()
+            for one in self._messengers.values():
+                one.close()
         return self.tally
 
-    def _tell(self, alert: CentreAlert, centre: CentreClient, pool: ThreadPoolExecutor) -> None:
+    def _tell(self, alert: CentreAlert, centre: CentreClient) -> None:
         wanted = [one for one in self._plan.receivers if one.wants(alert.event)]
         if wanted and not self._expired_too and alert.event.deadline < datetime.now(UTC):
             self.tally.expired += 1
@@ -106,33 +142,48 @@ class Notifier:
             return
         self._left[alert.partition, alert.offset] = len(wanted)
         for receiver in wanted:
-            self._open[pool.submit(deliver, receiver, alert, self._plan, self._stop.wait)] = (alert, receiver)
+            messenger = self._messengers[receiver.name]
+            if messenger.full:
+                self._gather(centre)
+            while messenger.full and not messenger.down:
+                if self._stop.is_set():
+                    return  # not done: it comes again
+                self._gather(centre, wait_s=0.2)
+            if messenger.full:
+                self._end(alert, receiver, Sent(0, f"{_IN_HAND} others wait for it, and it takes none"), centre)
+                continue
+            self._open[messenger.send(receiver, alert, self._plan, self._stop.wait)] = (alert, receiver)
 
     def _gather(self, centre: CentreClient, wait_s: float = 0.0) -> None:
         done, _ = wait(self._open, timeout=wait_s, return_when=FIRST_COMPLETED)
         for future in done:
             alert, receiver = self._open.pop(future)
             sent = future.result()
-            if sent.stopped:
-                continue  # not done: it comes again
-            about = {"receiver": receiver.name, "alert_id": alert.event.alert_id, "attempts": sent.attempts}
-            if sent.why is None:
-                self.tally.told += 1
-                log.info("notified", **about)
-            else:
-                self.tally.failed += 1
-                note(Path(self._plan.dead_letters), _failed(receiver, alert, sent))
-                log.error("not notified: kept as a dead letter", **about, why=sent.why)
-            place = (alert.partition, alert.offset)
-            self._left[place] -= 1
-            if not self._left[place]:
-                del self._left[place]
-                centre.acknowledge(alert, quietly=True)
+            self._messengers[receiver.name].ended(sent)
+            if not sent.stopped:  # else it is not done: it comes again
+                self._end(alert, receiver, sent, centre)
+
+    def _end(self, alert: CentreAlert, receiver: Receiver, sent: Sent, centre: CentreClient) -> None:
+        about = {"receiver": receiver.name, "alert_id": alert.event.alert_id, "attempts": sent.attempts}
+        if sent.why is None:
+            self.tally.told += 1
+            log.info("notified", **about)
+        else:
+            self.tally.failed += 1
+            note(Path(self._plan.dead_letters), _failed(receiver, alert, sent))
+            log.error("not notified: kept as a dead letter", **about, why=sent.why)
+        place = (alert.partition, alert.offset)
+        self._left[place] -= 1
+        if not self._left[place]:
+            del self._left[place]
+            centre.acknowledge(alert, quietly=True)
 
 
 def deliver(receiver: Receiver, alert: CentreAlert, plan: NotifyPlan, pause: Callable[[float], bool]) -> Sent:
     """Send until it is taken, is refused for good, or the attempts are used up. `pause` is true when asked to end."""
     waiting = plan.first_wait_s
+    if pause(0):
+        return Sent(0, stopped=True)
     for attempt in range(1, plan.attempts + 1):
         try:
             send(receiver, alert, plan)
@@ -140,6 +191,7 @@ def deliver(receiver: Receiver, alert: CentreAlert, plan: NotifyPlan, pause: Cal
         except NotSentError as error:
             if not error.again or attempt == plan.attempts:
                 return Sent(attempt, str(error))
+            receiver = error.left or receiver
         if pause(waiting):
             return Sent(attempt, stopped=True)
         waiting = min(waiting * 2, plan.most_wait_s)
@@ -167,10 +219,12 @@ def redeliver(settings: Settings, plan: NotifyPlan, receiver: str | None, tell: 
             elif record is None:
                 why = "the brokers do not hold the alert any more"
             else:
-                event = codec_for("alerts").decode(record.value, header(record.headers, "ce_type"))
-                ce_id = (header(record.headers, "ce_id") or b"").decode()
                 try:
+                    event = codec_for("alerts").decode(record.value, header(record.headers, "ce_type"))
+                    ce_id = text_header(record, "ce_id") or ""
                     send(target, CentreAlert(event, ce_id, one.partition, one.offset), plan)
+                except Undecodable as error:
+                    why = f"this version cannot read the alert: {error.reason}"
                 except NotSentError as error:
                     why = str(error)
             if why is None:
@@ -187,7 +241,10 @@ def redeliver(settings: Settings, plan: NotifyPlan, receiver: str | None, tell: 
 
 def _poll(consumer: KafkaConsumer, at: TopicPartition) -> list[Any]:
     for _ in range(20):
-        got = consumer.poll(timeout_ms=500, max_records=1)
+        try:
+            got = consumer.poll(timeout_ms=500, max_records=1)
+        except OffsetOutOfRangeError:
+            return []  # it has expired, or the topic was made anew
         if at in got:
             return list(got[at])
     return []

@@ -97,6 +97,29 @@ class _InputCheck:
         )
 
 
+class _ScreeningSteps:
+    """Screening by each policy, with the brain and the book that the shelves hold just now.
+
+    A shelf that goes back begins another brain; what was made with the one before goes with it.
+    """
+
+    def __init__(self, policy_of: PolicyOf, pseudonym_key: bytes) -> None:
+        self._policy_of, self._key = policy_of, pseudonym_key
+        self._with: tuple[Brain, RiskInformationBook] | None = None
+        self._steps: dict[str, Screening] = {}
+
+    def of(self, policy: str, brain: Brain, book: RiskInformationBook) -> Screening:
+        """The step."""
+        if self._with is None or self._with[0] is not brain or self._with[1] is not book:
+            self._with, self._steps = (brain, book), {}
+        step = self._steps.get(policy)
+        if step is None:
+            profiles = brain.profiles
+            assert isinstance(profiles, Profiles)  # noqa: S101 - as made by `check_screening`
+            step = self._steps[policy] = Screening(self._policy_of(policy), profiles, book, self._key)
+        return step
+
+
 def check_screening(
     reader: ArchiveReader, index: Index, policy_of: PolicyOf, pseudonym_key: bytes, noticed: Callable[[int], None]
 ) -> Findings:
@@ -104,18 +127,12 @@ def check_screening(
     findings = Findings("screening")
     brains = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()))
     entries = Shelf(reader, "risk-information", RiskInformationBook)
-    steps: dict[tuple[str, int, int], Screening] = {}
+    steps = _ScreeningSteps(policy_of, pseudonym_key)
 
     def decide(record: Archived, event: Any, policy: str | None, versions: tuple[int, ...]) -> Outcome:
         if policy is None:
             return Outcome()
-        brain, book = brains.at(versions[0]), entries.at(versions[1])
-        place = (policy, id(brain), id(book))
-        step = steps.get(place)
-        if step is None:
-            profiles = brain.profiles
-            assert isinstance(profiles, Profiles)  # noqa: S101 - as made above
-            step = steps[place] = Screening(policy_of(policy), profiles, book, pseudonym_key)
+        step = steps.of(policy, brains.at(versions[0]), entries.at(versions[1]))
         return step.decide(None, [_arrival(record, event)])
 
     checks = []

@@ -30,7 +30,7 @@ from streams.archive.rows import Archived
 from streams.replay.findings import Difference, Findings, differing_fields
 from streams.replay.shelf import Shelf
 from streams.replay.snapshots import Snapshots
-from streams.wire import header
+from streams.wire import header, text_header
 
 TRIED: Final = 50
 """Differences for which neighbouring versions are tried: an altered version must not lead the rest astray."""
@@ -47,7 +47,7 @@ class Recorded:
     def __init__(self, record: Archived, event: SelectionDecided | None) -> None:
         self.record = record
         self.event = event
-        self.ce_id = (header(record.headers, "ce_id") or b"").decode(errors="replace")
+        self.ce_id = text_header(record, "ce_id") or ""
 
 
 class PartitionCheck:

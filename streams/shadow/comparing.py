@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
 
 from streams.commands import CommandRefusedError
 from streams.shadow.folder import CANDIDATE, LIVE, ShadowFolder
+from streams.shadow.following import RESULTS
 from streams.simulate.assessing import Record
 from streams.simulate.candidates import Candidate
 from streams.simulate.choices import files_of
@@ -18,9 +22,6 @@ from streams.simulate.run import Question, cautions, software
 
 _VIEWS = """
 CREATE VIEW outcomes AS
-WITH said AS (
-    SELECT * FROM {results} QUALIFY row_number() OVER (PARTITION BY decision_id ORDER BY "offset" DESC) = 1
-)
 SELECT c.decision_id, c.control_point, c.stream, c.lodged_at, c.policy_version, c.selected, c.layer,
        c.chance AS exploration_rate, CASE WHEN c.audited THEN ['exploration'] ELSE [] END AS layers,
        said.outcome IN ('clear', 'irregularity', 'seizure') AND said.method <> 'none' AS inspected,
@@ -28,7 +29,43 @@ SELECT c.decision_id, c.control_point, c.stream, c.lodged_at, c.policy_version, 
 FROM (SELECT * FROM {live} QUALIFY row_number() OVER (PARTITION BY decision_id) = 1) c
 LEFT JOIN said USING (decision_id)
 """
-_NO_RESULTS = '(SELECT NULL::VARCHAR AS decision_id, 0 AS "offset", NULL::VARCHAR AS outcome, NULL::VARCHAR AS method)'
+_STANDING = pa.schema([(name, pa.string()) for name in ("decision_id", "outcome", "method")])
+
+
+@dataclass(slots=True)
+class _Word:
+    """The result that stands on an alert. `closed`: no other one is taken that does not correct it."""
+
+    result_id: str | None = None
+    outcome: str | None = None
+    method: str | None = None
+    closed: bool = False
+
+
+def standing(results: pa.Table) -> pa.Table:
+    """Of reported results (`following.RESULTS`) the one that stands on each decision, as re-evaluation takes them.
+
+    It refuses a second result that does not correct the first, and what corrects or withdraws a result that does not
+    stand; an alert that was passed on stays open.
+    """
+    words: dict[str, _Word] = {}
+    told: set[tuple[str, str | None]] = set()
+    for said in results.sort_by([("partition", "ascending"), ("offset", "ascending")]).to_pylist():
+        word = words.setdefault(said["decision_id"], _Word())
+        result_id = said["result_id"]
+        if said["outcome"] is None:  # a withdrawal
+            if word.result_id == result_id:
+                words[said["decision_id"]] = _Word()
+            continue
+        again = result_id is not None and (said["decision_id"], result_id) in told
+        refused = word.closed if said["corrects"] is None else said["corrects"] != word.result_id
+        if not again and not refused:
+            told.add((said["decision_id"], result_id))
+            closed = said["outcome"] != "passed-on"
+            words[said["decision_id"]] = _Word(result_id, said["outcome"], said["method"], closed)
+    rows = [(name, one.outcome, one.method) for name, one in words.items() if one.outcome is not None]
+    columns = zip(*rows, strict=True) if rows else ((), (), ())
+    return pa.table([pa.array(column, pa.string()) for column in columns], schema=_STANDING)
 
 
 def compare(folder: ShadowFolder, command: str) -> Simulated:
@@ -40,8 +77,10 @@ def compare(folder: ShadowFolder, command: str) -> Simulated:
     results = [str(file) for file in sorted(folder.results.glob("results-*.parquet"))]
     db = duckdb.connect(":memory:")
     db.execute("SET TimeZone = 'UTC'")
-    said = f"read_parquet({results})" if results else _NO_RESULTS
-    db.execute(_VIEWS.format(results=said, live=f"read_parquet({live})"))
+    # A file of an earlier version does not say what a result corrects: its columns are empty then.
+    reported = ds.dataset(results, schema=RESULTS, format="parquet").to_table() if results else RESULTS.empty_table()
+    db.register("said", standing(reported))
+    db.execute(_VIEWS.format(live=f"read_parquet({live})"))
     with tempfile.TemporaryDirectory(prefix="borderflow-shadow-") as held:
         both = Path(held)
         for name, files, others in ((CANDIDATE, chosen, live), (LIVE, live, chosen)):

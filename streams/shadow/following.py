@@ -30,8 +30,9 @@ from streams.wire import decoded, sent_ms
 KNOWLEDGE: Final = ("criteria", "labelled-examples")
 RESULTS: Final = pa.schema([
     ("decision_id", pa.string()), ("partition", pa.int32()), ("offset", pa.int64()), ("outcome", pa.string()),
-    ("method", pa.string()),
+    ("method", pa.string()), ("result_id", pa.string()), ("corrects", pa.string()),
 ])  # fmt: skip
+"""What was reported, in the order of a partition; of a withdrawal, neither outcome nor method."""
 _SAY_EVERY_S: Final = 2.0
 _WRITE_EVERY_S: Final = 30.0
 _CATCH_UP_S: Final = 1.0
@@ -161,9 +162,11 @@ class Follower:
         if isinstance(event, SelectionDecided):
             self._files.add(LIVE, event)
         elif isinstance(event, InspectionCompleted):
-            self._results.append((event.decision_id, record.partition, record.offset, event.outcome, event.method))
+            said = (event.outcome, event.method, event.result_id, event.corrects)
+            self._results.append((event.decision_id, record.partition, record.offset, *said))
         elif isinstance(event, InspectionWithdrawn):
-            self._results.append((event.decision_id, record.partition, record.offset, None, None))
+            said_back = (None, None, event.result_id, None)
+            self._results.append((event.decision_id, record.partition, record.offset, *said_back))
 
     def _event(self, record: Any) -> Any:
         try:

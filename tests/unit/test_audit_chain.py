@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import resource
+import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +22,7 @@ from streams.audit.book import Book, Chain, Writer, only_sealer, read_heads
 from streams.audit.chain import ENTRY_BYTES, AuditError, Entry
 from streams.audit.comparing import Absence, Comparison, Finding
 from streams.audit.verifying import Checked, check_archive, check_chain
+from streams.cli import main
 from tests.archive_files import KEY, NOON_MS, parcels, write
 from tests.integration.border import NOON
 
@@ -151,6 +155,64 @@ def test_an_entry_that_a_crash_cut_short_is_written_anew(tmp_path: Path) -> None
     chain_of(tmp_path / "audit", RECORDS[100:])
     assert [one.offset for one in chain.entries()] == list(range(200))
     assert check_chain(chain).head == check_chain(chain_of(tmp_path / "other", RECORDS, step=200)).head
+
+
+@contextlib.contextmanager
+def full_disk(most: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes: the write that would is cut short, as on a disk that is full."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_disk_that_is_full_for_a_moment_leaves_whole_entries_and_heads(tmp_path: Path) -> None:
+    chain = chain_of(tmp_path / "audit", RECORDS[:100])
+    writer = Writer(chain)
+    with full_disk(chain.path.stat().st_size + ENTRY_BYTES + 7), pytest.raises(OSError, match="could be written"):
+        writer.append([Entry.of(one) for one in RECORDS[100:110]])
+    assert len(chain) == 100
+    writer.append([Entry.of(one) for one in RECORDS[100:110]])
+    before = chain.heads_path.read_bytes()
+    with full_disk(len(before) + 100), pytest.raises(OSError, match="could be written"):
+        writer.seal(AT)
+    assert chain.heads_path.read_bytes() == before
+    writer.close()
+    writer = Writer(chain)  # the sealer is started again
+    assert writer.seal(AT) is not None
+    writer.close()
+    assert check_chain(chain).finding is None
+    assert check_chain(chain).head == check_chain(chain_of(tmp_path / "other", RECORDS[:110])).head
+
+
+def test_a_head_that_a_crash_cut_short_is_passed_over_and_sealed_anew(tmp_path: Path) -> None:
+    chain = chain_of(tmp_path / "audit", RECORDS[:100])
+    whole = chain.heads_path.read_bytes()
+    chain.heads_path.write_bytes(whole[:-30])
+    assert check_chain(chain).finding is None
+    assert [one.entries for one in chain.heads()] == list(range(10, 100, 10))
+    writer = Writer(chain)
+    writer.seal(AT)
+    writer.close()
+    assert chain.heads_path.read_bytes() == whole
+
+
+def test_a_chain_of_which_only_the_heads_are_left_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "archive", RECORDS[:30], KEY)
+    chain = chain_of(tmp_path / "audit", RECORDS[:30])
+    chain.path.unlink()
+    assert Book.at(tmp_path / "audit").chains() == [chain]
+    for name, value in {"AUDIT_DIR": tmp_path / "audit", "ARCHIVE_DIR": tmp_path / "archive"}.items():
+        monkeypatch.setenv(f"BORDERFLOW_{name}", str(value))
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", "verify", "--from", "archive"])
+    assert ended.value.code == 1
+    assert "its chain is gone" in capsys.readouterr().out
 
 
 def test_only_one_process_seals_into_a_folder(tmp_path: Path) -> None:

@@ -44,8 +44,25 @@ def test_a_trail_is_taken_up_where_it_ended(tmp_path: Path) -> None:
         (lambda x: [*x[:3], x[2], *x[3:]], 4),
         (lambda x: [*x[:3], "{}\n", *x[3:]], 4),
         (lambda x: x[1:], 1),
+        (lambda x: [*x[:3], x[3].replace('"entry":{', '"entry":{"who":"officer-8"},"entry":{'), *x[4:]], 4),
+        (lambda x: [*x[:3], x[3].replace('"did":', '"did":"nothing","did":'), *x[4:]], 4),
+        (lambda x: [*x[:3], x[3].replace('"did":', '"did": '), *x[4:]], 4),
+        (lambda x: [*x[:3], x[3].replace('"score":3.1', '"score":NaN'), *x[4:]], 4),
+        (lambda x: [*x[:3], x[3].replace('"A3"', '"\\ud800"'), *x[4:]], 4),
     ],
-    ids=["edited", "dropped", "reordered", "doubled", "inserted", "beginning dropped"],
+    ids=[
+        "edited",
+        "dropped",
+        "reordered",
+        "doubled",
+        "inserted",
+        "beginning dropped",
+        "said twice",
+        "said twice inside",
+        "spaced",
+        "no number",
+        "no character",
+    ],
 )
 def test_the_first_line_that_is_not_as_it_was_is_named(tmp_path: Path, how: object, line: int) -> None:
     path = tmp_path / "trail.jsonl"

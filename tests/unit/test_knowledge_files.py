@@ -59,6 +59,18 @@ def test_without_a_date_a_criterion_is_valid_from_now(tmp_path: Path) -> None:
         (("hs4 ==", "hs44 =="), "line 1, column 1: unknown field 'hs44'; did you mean 'hs4'?"),
         (("0.05", '"heavy"'), "line 1, column 35: 'gross_mass_kg' is a number, found '\"heavy\"'"),
         (("hs4 ==", "embarkation =="), "line 1, column 1: unknown field 'embarkation' (stream express-cargo)"),
+        (
+            ("streams:", "title: |\n  Phones that weigh\n  next to nothing\nstreams:"),
+            "(CR-1): title: a line break is in it",
+        ),
+        (("streams:", 'title: "bell \\a"\nstreams:'), "(CR-1): title: a control character is in it"),
+        (("version: 2", "version: 010"), "(CR-1): version: expected int, got str"),
+        (("version: 2", "version: 1:30"), "(CR-1): version: expected int, got str"),
+        (("version: 2", "version: 9007199254740992"), "(CR-1): version: 9007199254740992 is above the last"),
+        (("version: 2", "version: 99999999999999999999999"), "(CR-1): version: expected int, got str"),
+        (("version: 2", "version: 2\ncategory: &a [*a]"), "(CR-1): category: it holds itself"),
+        (("version: 2", 'version: 2\nauthor: "\\ud800"'), "(CR-1): author: half of a character"),
+        (("CR-1", '"CR-\\ud800"'), "entry 1: criterion_id: half of a character"),
         (("2026-03-01", "yesterday"), "(CR-1): valid_from: expected a date and time as in RFC 3339"),
         (("2026-03-01", "2026-03-01\nvalid_until: 2026-02-01"), "valid_until is not after valid_from"),
     ],
@@ -70,7 +82,7 @@ def test_what_is_wrong_with_a_criterion_is_named(tmp_path: Path, change: tuple[s
     assert "criteria.yaml: entry 1" in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "just words", "a: [", "---\n---\n"])
+@pytest.mark.parametrize("text", ["", "[1, 2]", "just words", "a: [", "---\n---\n", "[" * 5000, "&a [*a]"])
 def test_a_file_with_no_criterion_in_it_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(CommandRefusedError):
         criteria.read_file(written(tmp_path, text))
@@ -119,6 +131,11 @@ def test_what_is_wrong_with_an_entry_is_named_without_naming_a_person(
         entries.read_file(written(tmp_path, ENTRY.replace(*change)))
     assert said in str(refused.value)
     assert "Bonbogi" not in str(refused.value)
+
+
+def test_a_heading_may_begin_with_a_zero(tmp_path: Path) -> None:
+    (event,) = entries.read_file(written(tmp_path, ENTRY + "headings: [0101, 0809]\n"))
+    assert event.headings == ("0101", "0809")
 
 
 def test_an_entry_is_read_from_yaml(tmp_path: Path) -> None:

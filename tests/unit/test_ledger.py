@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from load.ledger import Item, Ledger
+from load.ledger import Item, Ledger, alert_faults
 from load.reading import Reader, dead_letter_of, items_in
 from load.seen import AlertSeen, DeadLetterSeen, DecisionSeen, ResultSeen
 from schemas.decisions import Layer
@@ -90,6 +90,30 @@ def test_a_decision_sent_again_with_its_ce_id_is_a_redelivery_and_with_another_a
     assert (ledger.summary()["doubled"], ledger.summary()["doubled_raw"], ledger.redelivered) == (0, 1, 1)
     assert not ledger.saw_decision(decision(0), ce_id(6), 1_020)
     assert (ledger.summary()["doubled"], ledger.summary()["doubled_raw"]) == (1, 2)
+
+
+def test_a_selected_item_without_an_alert_is_told_and_one_of_another_lodger_is_not() -> None:
+    ledger = Ledger()
+    for offset in range(3):
+        ledger.lodged("express-cargo", 0, offset)
+    for offset in range(5):  # of the last two nobody here knows
+        ledger.saw_decision(decision(offset, layer="model" if offset else None), ce_id(offset), 1_010)
+    assert ledger.summary()["alerts_missing"] == 2
+    ledger.saw_alert(AlertSeen(decision(1, layer="model")), 1_020, "a-1")
+    assert ledger.summary()["alerts_missing"] == 1
+    assert alert_faults(ledger.summary()) == ["1 selected items have no alert"]
+
+
+def test_an_alert_sent_again_with_its_ce_id_is_a_redelivery_and_with_another_a_double() -> None:
+    ledger = Ledger()
+    seen = AlertSeen(decision(0, layer="model"))
+    assert ledger.saw_alert(seen, 1_010, ce_id(1))
+    assert not ledger.saw_alert(seen, 1_020, ce_id(1))
+    assert (ledger.summary()["alerts"], ledger.summary()["alerts_doubled"], ledger.redelivered) == (1, 0, 1)
+    assert alert_faults(ledger.summary()) == []
+    assert not ledger.saw_alert(seen, 1_030, ce_id(2))
+    assert (ledger.summary()["alerts"], ledger.summary()["alerts_doubled"], ledger.redelivered) == (1, 1, 1)
+    assert alert_faults(ledger.summary()) == ["1 alerts are a second one on their decision"]
 
 
 def test_an_item_both_decided_and_refused_is_doubled() -> None:

@@ -79,6 +79,8 @@ def test_a_dead_letter_stands_until_it_is_delivered_also_behind_a_line_that_a_cr
     with path.open("ab") as file:
         file.write(b'{"what":"failed","at')
     assert still_undelivered(path) == [lost[1]]
+    note(path, lost[0])  # it was not acknowledged, so it comes again
+    assert still_undelivered(path) == [lost[1], lost[0]]
 
 
 def test_a_secret_that_is_no_secret_is_a_failure_without_another_try(tmp_path: Path) -> None:

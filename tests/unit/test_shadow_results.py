@@ -1,0 +1,44 @@
+"""Of what was reported on an alert a shadow's report takes what re-evaluation took: the first word, and corrections."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from streams.shadow.comparing import standing
+from streams.shadow.following import RESULTS
+
+Said = tuple[str | None, str | None, str | None]
+"""Outcome (None: withdrawn), result id, the result that it corrects."""
+
+
+@pytest.mark.parametrize(
+    ("reported", "stands"),
+    [
+        ([("seizure", "r1", None), ("clear", "r2", None)], "seizure"),
+        ([("seizure", "r1", None), ("clear", "r2", "r1")], "clear"),
+        ([("seizure", "r1", None), ("clear", "r2", "r0")], "seizure"),
+        ([("clear", "r2", "r1")], None),
+        ([("seizure", "r1", None), (None, "r1", None)], None),
+        ([("seizure", "r1", None), (None, "r0", None)], "seizure"),
+        ([("seizure", "r1", None), (None, "r1", None), ("clear", "r2", None)], "clear"),
+        ([("seizure", "r1", None), ("clear", "r2", "r1"), ("seizure", "r1", None)], "clear"),
+        ([("passed-on", "r1", None), ("seizure", "r2", None), ("clear", "r3", None)], "seizure"),
+        ([("seizure", None, None), ("clear", None, None)], "seizure"),
+        ([], None),
+    ],
+    ids=[
+        "a second one is refused", "corrected", "corrects another one", "corrects nothing", "withdrawn",
+        "another one withdrawn", "reported anew", "told again", "passed on", "of an earlier version", "nothing",
+    ],
+)  # fmt: skip
+def test_the_result_that_stands_is_that_of_re_evaluation(reported: list[Said], stands: str | None) -> None:
+    rows = [
+        ("d1", 3, 10 + offset, outcome, None if outcome is None else "x-ray", result_id, corrects)
+        for offset, (outcome, result_id, corrects) in enumerate(reported)
+    ]
+    rows.reverse()  # files are read in any order
+    columns = zip(*rows, strict=True) if rows else [()] * len(RESULTS)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, RESULTS, strict=True)]
+    found = standing(pa.Table.from_arrays(arrays, schema=RESULTS)).to_pylist()
+    assert found == ([] if stands is None else [{"decision_id": "d1", "outcome": stands, "method": "x-ray"}])
