@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 import subprocess
 import time
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,7 +71,15 @@ def test_records_that_brokers_deleted_unread_are_told_of_and_the_rest_is_decided
     asyncio.run(lodge_at(settings, 100, 60))
     with kafka_node.admin() as admin:
         admin.delete_records({TopicPartition(topic, 0): 130})
-    work_until(environment, log, 160)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with at_work({**environment, "BORDERFLOW_WEB_PORT": str(port)}, log, 160) as process:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            told = page.read().decode()
+        process.terminate()
+        assert process.wait(30) == 0
+    assert f'borderflow_skipped_records_total{{topic="{topic}"}} 30.0' in told
     assert "deleted offsets 100 to 129 before they were read" in log.read_text()
     done = asyncio.run(read_all(settings, f"{settings.group}-tallies", 4, 130))
     assert sorted(offset for _, offset in tallies(done)) == [*range(100), *range(130, 160)]
