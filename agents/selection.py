@@ -59,6 +59,12 @@ class SelectionState:
             held = self.control_points[name] = ControlPointState(self._policy, name)
         return held
 
+    def control_point_at(self, name: str, at_ms: int) -> ControlPointState:
+        """The same as an item of this event time finds it: what is too old by then is forgotten first."""
+        held = self.control_point(name)
+        held.advance(at_ms)
+        return held
+
     def fold(self, decision: SelectionDecided, at_ms: int) -> list[msgspec.Struct] | None:
         """Take in one decision, once; `at_ms` is its `lodged_at`. Returns the reports of a window that it closed."""
         if not self.marks.advance(decision.upstream):
@@ -122,9 +128,8 @@ class Selection:
             if not isfinite(appraisal.log_odds):
                 outcome.refusals.append(_no_score(arrival))
                 continue
-            held = state.control_point(item.control_point)
             at_ms = milliseconds(item.lodged_at)
-            held.advance(at_ms)
+            held = state.control_point_at(item.control_point, at_ms)
             decision = self._selectivity.decide(held, state.traffic, filtered, appraisal, upstream)
             outcome.outputs.append(
                 Output("decisions", item.control_point, decision, decision.decision_id, at_ms, arrival.partition)

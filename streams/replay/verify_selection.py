@@ -150,7 +150,7 @@ class PartitionCheck:
         if not isfinite(appraisal.log_odds):
             return None
         rules = Selectivity(self._policy, brain)
-        held = state.control_point(item.control_point)
+        held = state.control_point_at(item.control_point, milliseconds(item.lodged_at))
         return rules.decide(held, state.traffic, filtered, appraisal, upstream)
 
     def _closest(

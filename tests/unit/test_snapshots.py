@@ -21,9 +21,9 @@ from streams.replay.verify import verify
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short history with lessons."""
+    """A short history with lessons, longer than the windows of selection."""
     root = tmp_path_factory.mktemp("snapshots") / "archive"
-    make_history(root, items=2400, days=12)
+    make_history(root, items=3000, days=45)
     return root
 
 
