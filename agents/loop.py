@@ -18,7 +18,7 @@ import msgspec
 from agents.filtering import Filtering
 from agents.reevaluation import ReEvaluation
 from agents.risk.brain import Brain
-from agents.risk.criteria import CriteriaBook, fold_into
+from agents.risk.criteria import CriteriaBook
 from agents.risk.policy import Policy
 from agents.risk.profiles import Profiles
 from agents.risk.risk_information import RiskInformationBook
@@ -40,8 +40,8 @@ ONE_PARTITION: Final = frozenset(("labelled-examples", "criteria", "risk-informa
 class Book(Protocol):
     """A fold of a one-partition log, of which every worker has a copy (the brain, criteria, risk information)."""
 
-    def fold(self, offset: int, key: str | None, event: Any, /) -> None:
-        """Take in the record at `offset`."""
+    def fold(self, offset: int, key: str | None, event: Any, sent_ms: int, /) -> None:
+        """Take in the record at `offset`, sent at `sent_ms`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class Loop:
         if self._keep or topic in self._following:
             self.logs.setdefault(place, []).append(arrival)
         for book in self.books.get(topic, ()):
-            fold_into(book, offset, key, event, arrival.sent_ms)
+            book.fold(offset, key, event, arrival.sent_ms)
         return arrival
 
     def _place(self, topic: str, key: str) -> int:

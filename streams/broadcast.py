@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from agents.risk.criteria import fold_into
 from schemas.codec import Undecodable
 from streams import metrics
 from streams.defects import DefectError
@@ -40,8 +39,8 @@ _TURN_S = 0.02
 class Book(Protocol):
     """Knowledge folded from one broadcast log."""
 
-    def fold(self, offset: int, key: str, event: Any | None) -> None:
-        """Fold the record at `offset`; `event` None withdraws what `key` named (a tombstone)."""
+    def fold(self, offset: int, key: str, event: Any | None, sent_ms: int, /) -> None:
+        """Fold the record at `offset`, sent at `sent_ms`; `event` None withdraws what `key` named (a tombstone)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ class Followers:
                 log.error("%s offset %d is skipped: %s", follow.topic, record.offset, error.reason)
                 continue
             try:
-                fold_into(follow.book, record.offset, key, event, sent_ms(record))
+                follow.book.fold(record.offset, key, event, sent_ms(record))
             except Exception as error:
                 raise DefectError(f"offset {record.offset} of {follow.topic} could not be folded", error) from None
             if monotonic() - turn > _TURN_S:

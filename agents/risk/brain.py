@@ -257,7 +257,7 @@ class Brain:
         self._learnt: dict[str, None] = {}
         self._standing: dict[str, Learnt] = {}
 
-    def fold(self, offset: int, key: str | None, event: msgspec.Struct | None) -> None:
+    def fold(self, offset: int, key: str | None, event: msgspec.Struct | None, sent_ms: int = 0) -> None:
         """Fold the record at `offset`. A record at or below what was folded has no second effect.
 
         A lesson in quarantine moves neither models nor profiles (`quarantined` counts them). One that corrects another

@@ -174,15 +174,13 @@ class CapacityAccount:
         self._latest_ms = at_ms
         self.oldest_ms = oldest = at_ms - self._horizon_ms
         seen = self.seen
-        if seen and seen[0][0] < oldest:
-            while seen and seen[0][0] < oldest:
-                self._leave()
-            if not seen:
-                self.balance = 0.0
+        while seen and seen[0][0] < oldest:
+            self._leave()
+        if not seen:
+            self.balance = 0.0
 
     def fold(self, decision: SelectionDecided, at_ms: int) -> None:
-        """Take in one decision of this control point. `at_ms` is the item's event time."""
-        self.advance(at_ms)
+        """Take in one decision of this control point. `at_ms` is the item's event time, to which it has advanced."""
         self.balance = decision.balance
         layer = decision.layer
         rank = NO_RANK

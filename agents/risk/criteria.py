@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from datetime import timedelta
-from typing import Any
 
 from agents.risk.criteria_compiler import CompiledCriteria
 from agents.risk.criteria_fields import fields_of
@@ -132,11 +131,3 @@ class CriteriaBook:
         standing: dict[str, Criterion | None] = {**self._criteria, **dict(reversed(latest))}
         held = [one for _, one in sorted(standing.items()) if one is not None and stream in one.conditions]
         return CompiledCriteria([one.conditions[stream] for one in held]), held
-
-
-def fold_into(book: Any, offset: int, key: str | None, event: Any, sent_ms: int) -> None:
-    """Fold a record of a one-partition log into the book that is kept of it. Criteria ask when it was sent as well."""
-    if isinstance(book, CriteriaBook):
-        book.fold(offset, key, event, sent_ms)
-    else:
-        book.fold(offset, key, event)

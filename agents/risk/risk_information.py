@@ -168,7 +168,7 @@ class RiskInformationBook:
         """The entries as published, by id; those out of their validity dates are among them."""
         return tuple(self._entries[entry_id].event for entry_id in sorted(self._entries))
 
-    def fold(self, offset: int, key: str | None, event: object | None) -> None:
+    def fold(self, offset: int, key: str | None, event: object | None, sent_ms: int = 0) -> None:
         """Fold the record of risk-information at `offset`. None (a tombstone) and `withdrawn` end the entry."""
         self.version = offset + 1
         if isinstance(event, RiskInformationPublished):

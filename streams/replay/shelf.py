@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
-from agents.risk.criteria import fold_into
 from schemas.codec import Undecodable, codec_for
 from streams.archive.layout import ArchiveError
 from streams.archive.reading import ArchiveReader
@@ -16,8 +15,8 @@ from streams.wire import header, sent_ms
 class Book(Protocol):
     """A fold of a one-partition log; its version is the offset after the last record folded."""
 
-    def fold(self, offset: int, key: str | None, event: Any, /) -> None:
-        """Take in the record at `offset`."""
+    def fold(self, offset: int, key: str | None, event: Any, sent_ms: int, /) -> None:
+        """Take in the record at `offset`, sent at `sent_ms`."""
 
 
 B = TypeVar("B", bound=Book)
@@ -96,4 +95,4 @@ class Shelf(Generic[B]):
         except Undecodable:
             return  # every worker skipped it alike
         key = (record.key or b"").decode(errors="replace")
-        fold_into(self.book, record.offset, key, event, sent_ms(record))
+        self.book.fold(record.offset, key, event, sent_ms(record))

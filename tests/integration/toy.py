@@ -132,7 +132,7 @@ class NoticeBoard:
         self.notices: dict[str, str] = {}
         self.offset = -1
 
-    def fold(self, offset: int, key: str, event: Noticed | None) -> None:
+    def fold(self, offset: int, key: str, event: Noticed | None, sent_ms: int = 0) -> None:
         self.offset = offset
         if event is None:
             self.notices.pop(key, None)
