@@ -22,6 +22,7 @@ from agents.risk.effectiveness import Effectiveness
 from agents.risk.lessons import OpenAlert, learn_from, teaches, unlearn
 from agents.risk.policy import Policy
 from agents.risk.quarantine import Quarantine, Why
+from agents.standing import Report, Said, Standing
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
 from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted, InspectionWithdrawn, OutcomeLearned
@@ -31,9 +32,6 @@ from schemas.monitoring import LabelsQuarantined, SeizureRateReported
 STEP: Final = "reevaluation"
 EXAMPLES_KEY: Final = "outcomes"
 """The one key of `labelled-examples`."""
-
-Report = InspectionCompleted | InspectionWithdrawn
-"""What a centre says about an alert."""
 
 EARLY: Final = timedelta(days=1)
 """How long before the lodgement of its item a result may be dated: clocks differ, and some lodge after the fact."""
@@ -51,32 +49,19 @@ class Joined(Protocol):
     def lodged_at(self) -> datetime: ...
 
 
-class Standing(Protocol):
-    """What of the earlier reports on an alert decides it: the result that stands, and whether it is the last word."""
-
-    @property
-    def result_id(self) -> str: ...
-    @property
-    def closed(self) -> bool: ...
-
-
 class Resolution:
-    """What stands on one alert. `closed` is False after it was passed on or withdrawn: its result is still to come.
+    """What became of one alert.
 
-    `result_id` is the result that stands, empty after a withdrawal; `said` are the ids of all that came, so that one
-    that is sent again is known. `counted` is the example that stands in the tallies, `latest` the latest example on
-    this decision, also one that took a lesson back; `held` is whether the quarantine held the counted one back.
-    `released` is where the alert was released without an inspection, None otherwise. `window` is the beginning of the
-    window that either was counted in.
+    `counted` is the example that stands in the tallies, `latest` the latest example on this decision, also one that
+    took a lesson back; `held` is whether the quarantine held the counted one back. `released` is where the alert was
+    released without an inspection, None otherwise. `window` is the beginning of the window that either was counted in.
     """
 
-    __slots__ = ("closed", "counted", "held", "latest", "released", "result_id", "said", "window")
+    __slots__ = ("counted", "held", "latest", "released", "standing", "window")
 
     def __init__(self) -> None:
-        self.result_id = ""
-        self.said: tuple[tuple[str, str], ...] = ()
+        self.standing = Standing()
         self.held = False
-        self.closed = False
         self.counted: OutcomeLearned | None = None
         self.latest: OutcomeLearned | None = None
         self.released: str | None = None
@@ -87,13 +72,13 @@ class Resolution:
         """The id of the latest example."""
         return None if self.latest is None else self.latest.result_id
 
-    def repeated(self, said: tuple[str, str], upstream: Upstream) -> OutcomeLearned | None:
+    def repeated(self, said: Said, upstream: Upstream) -> OutcomeLearned | None:
         """The example of the latest report, when it is that one which comes again, as following from `upstream`.
 
         Nobody learns it twice. But the log that this was folded from does not tell which reports were refused when
         they came, before their alert or under another policy: for those, this is the first time that it is said.
         """
-        if self.latest is None or said != self.said[-1] or said[1] != self.latest.result_id:
+        if self.latest is None or not said.report_id == self.standing.latest == self.latest.result_id:
             return None
         return msgspec.structs.replace(self.latest, upstream=upstream)
 
@@ -272,29 +257,26 @@ class ReEvaluation:
     def _conclude(self, state: ReEvaluationState, arrival: Arrival[Report]) -> Consequence:
         consequence = Consequence()
         report = arrival.event
-        resolution = state.resolutions.get(report.decision_id)
-        said = said_by(report)
+        said = Said.by(report)
+        resolution = state.resolutions.get(report.decision_id) or Resolution()
         upstream = Upstream(topic=arrival.topic, partition=arrival.partition, offset=arrival.offset)
-        if resolution is not None and said in resolution.said:
+        if resolution.standing.knows(said):
             consequence.again, consequence.example = True, resolution.repeated(said, upstream)
             return consequence
         alert = state.alerts.get(report.decision_id)
-        refusal = refusal_of(report, arrival.timestamp_ms, alert, resolution, self._policy)
+        refusal = refusal_of(report, arrival.timestamp_ms, alert, resolution.standing, self._policy)
         if refusal is not None or alert is None:
             consequence.refusal = refusal
             return consequence
-        if resolution is None:
-            resolution = state.resolutions[report.decision_id] = Resolution()
-        resolution.said = (*resolution.said, said)
+        state.resolutions[report.decision_id] = resolution
+        resolution.standing.take(said)
         at_ms = _milliseconds(_reported_at(report))
         undone = resolution.counted
         reports = state.take_back(resolution, at_ms)
         if isinstance(report, InspectionWithdrawn):
-            resolution.result_id, resolution.closed = "", False
             if undone is not None:
                 consequence.example = resolution.latest = unlearn(report, undone, resolution.taught, upstream)
         else:
-            resolution.result_id, resolution.closed = report.result_id, report.outcome != "passed-on"
             if report.outcome == "not-inspected":
                 reports.append(state.release(resolution, alert.control_point, at_ms))
             if teaches(report) or undone is not None:
@@ -307,12 +289,12 @@ class ReEvaluation:
 
 
 def refusal_of(
-    report: Report, timestamp_ms: int, alert: Joined | None, earlier: Standing | None, policy: Policy
+    report: Report, timestamp_ms: int, alert: Joined | None, standing: Standing, policy: Policy
 ) -> tuple[str, str, str] | None:
     """Why a report cannot join its alert: reason, field and detail; None when it can. The console judges by it, too.
 
-    `timestamp_ms` is the record's own, `alert` None when its partition has none of this decision, `earlier` what stands
-    on it.
+    `timestamp_ms` is the record's own, `alert` None when its partition has none of this decision, `standing` what
+    stands on it.
     """
     at, field = _reported_at(report), "inspected_at" if isinstance(report, InspectionCompleted) else "withdrawn_at"
     if alert is None:
@@ -325,22 +307,7 @@ def refusal_of(
         return refusals.IMPOSSIBLE_DATE, field, "more than a day before the item was lodged"
     if at - alert.lodged_at > policy.horizons.alerts:
         return refusals.NO_MATCHING_ALERT, field, "the alert is older than results may join"
-    if isinstance(report, InspectionWithdrawn):
-        if earlier is None or earlier.result_id != report.result_id:
-            return refusals.NOTHING_TO_CORRECT, "result_id", "not the result that stands on this alert"
-    elif report.corrects is not None:
-        if earlier is None or earlier.result_id != report.corrects:
-            return refusals.NOTHING_TO_CORRECT, "corrects", "not the result that stands on this alert"
-    elif earlier is not None and earlier.closed:
-        return refusals.ALREADY_RESOLVED, "decision_id", "the alert has a result, and this one does not correct it"
-    return None
-
-
-def said_by(report: Report) -> tuple[str, str]:
-    """What tells a report from others on its alert."""
-    if isinstance(report, InspectionCompleted):
-        return "result", report.result_id
-    return "withdrawal", report.withdrawal_id
+    return standing.refusal(Said.by(report))
 
 
 def _reported_at(report: Report) -> datetime:

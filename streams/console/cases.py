@@ -19,9 +19,10 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from agents.casework import CaseBook, Claim
-from agents.reevaluation import Report, refusal_of, said_by
+from agents.reevaluation import refusal_of
 from agents.risk.alerts import first_reason
 from agents.risk.policy import Policy
+from agents.standing import Report, Said, Standing
 from schemas.casework import AlertAcknowledged, AlertClaimed, ClaimGivenUp
 from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted, InspectionWithdrawn
@@ -48,7 +49,7 @@ class Case:
     `shift_ms` is what must be added to a time of the record to get there: 0, or in a simulated world how far its
     calendar is from when the lodgement was really sent. `seq` is the position of its last change. `stations` are the
     passings-on that stand; `passed` are the control points of all that there ever were, whose pages hold a row of it.
-    `said` tells the reports that took effect, so that one that is sent again is known.
+    `result` is the one that stands.
     """
 
     alert_id: str
@@ -68,18 +69,8 @@ class Case:
     result_ms: int = 0
     stations: tuple[Station, ...] = ()
     passed: tuple[str, ...] = ()
-    said: set[tuple[str, str]] = field(default_factory=set)
+    standing: Standing = field(default_factory=Standing)
     history: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def result_id(self) -> str:
-        """The result that stands, empty when there is none."""
-        return self.result.result_id if self.result is not None else ""
-
-    @property
-    def closed(self) -> bool:
-        """Whether that is the last word, and no passing-on."""
-        return self.result is not None and self.result.outcome != "passed-on"
 
     def why_refused(self, result_id: str) -> str | None:
         """Why a result was refused, by the reasons of re-evaluation; None when it was not."""
@@ -228,13 +219,13 @@ class Cases:
         return False
 
     def _report(self, case: Case, report: Report, at_ms: int, stamp_ms: int, partition: int) -> bool:
-        said = said_by(report)
-        if said in case.said:
+        said = Said.by(report)
+        if case.standing.knows(said):
             return False
         alert = case if partition == case.partition else None
-        if (refusal := refusal_of(report, stamp_ms, alert, case, self._policy)) is not None:
+        if (refusal := refusal_of(report, stamp_ms, alert, case.standing, self._policy)) is not None:
             return self._refuse(case, report, at_ms, refusal[0])
-        case.said.add(said)
+        case.standing.take(said)
         if isinstance(report, InspectionWithdrawn):
             self._call_back(case)
             case.result, case.stand = None, "open"
@@ -246,7 +237,7 @@ class Cases:
         if report.outcome == "passed-on" and report.passed_to is not None:
             case.stations = (*case.stations, Station(report.passed_to, report.officer or ""))
             case.passed = (*case.passed, report.passed_to)
-        case.stand = "filed" if case.closed else "open"
+        case.stand = "filed" if case.standing.closed else "open"
         self.claims.end(case.decision_id, _at(at_ms))
         self._told(case, report.outcome, report.officer, at_ms, report.result_id)
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from agents.standing import Said, Standing
 from streams.commands import CommandRefusedError
 from streams.shadow.folder import CANDIDATE, LIVE, ShadowFolder
 from streams.shadow.following import RESULTS
@@ -32,40 +32,27 @@ LEFT JOIN said USING (decision_id)
 _STANDING = pa.schema([(name, pa.string()) for name in ("decision_id", "outcome", "method")])
 
 
-@dataclass(slots=True)
-class _Word:
-    """The result that stands on an alert. `closed`: no other one is taken that does not correct it."""
-
-    result_id: str | None = None
-    outcome: str | None = None
-    method: str | None = None
-    closed: bool = False
-
-
 def standing(results: pa.Table) -> pa.Table:
-    """Of reported results (`following.RESULTS`) the one that stands on each decision, as re-evaluation takes them.
-
-    It refuses a second result that does not correct the first, and what corrects or withdraws a result that does not
-    stand; an alert that was passed on stays open.
-    """
-    words: dict[str, _Word] = {}
-    told: set[tuple[str, str | None]] = set()
-    for said in results.sort_by([("partition", "ascending"), ("offset", "ascending")]).to_pylist():
-        word = words.setdefault(said["decision_id"], _Word())
-        result_id = said["result_id"]
-        if said["outcome"] is None:  # a withdrawal
-            if word.result_id == result_id:
-                words[said["decision_id"]] = _Word()
-            continue
-        again = result_id is not None and (said["decision_id"], result_id) in told
-        refused = word.closed if said["corrects"] is None else said["corrects"] != word.result_id
-        if not again and not refused:
-            told.add((said["decision_id"], result_id))
-            closed = said["outcome"] != "passed-on"
-            words[said["decision_id"]] = _Word(result_id, said["outcome"], said["method"], closed)
-    rows = [(name, one.outcome, one.method) for name, one in words.items() if one.outcome is not None]
-    columns = zip(*rows, strict=True) if rows else ((), (), ())
-    return pa.table([pa.array(column, pa.string()) for column in columns], schema=_STANDING)
+    """Of reported results (`following.RESULTS`) the one that stands on each decision, as re-evaluation takes them."""
+    alerts: dict[str, Standing] = {}
+    methods: dict[tuple[str, str], str] = {}
+    for row in results.sort_by([("partition", "ascending"), ("offset", "ascending")]).to_pylist():
+        decision_id = row["decision_id"]
+        place = f"{row['partition']}/{row['offset']}"  # of a report whose own id is not in the file
+        if row["outcome"] is None:
+            said = Said(place, row["result_id"], None)
+        else:
+            said = Said(row["result_id"] or place, row["corrects"], row["outcome"])
+        alert = alerts.setdefault(decision_id, Standing())
+        if not alert.knows(said) and alert.refusal(said) is None:
+            alert.take(said)
+            methods[decision_id, said.report_id] = row["method"]
+    rows = [
+        (decision_id, one.outcome, methods[decision_id, one.result_id])
+        for decision_id, one in alerts.items()
+        if one.outcome is not None
+    ]
+    return pa.Table.from_pylist([dict(zip(_STANDING.names, row, strict=True)) for row in rows], schema=_STANDING)
 
 
 def compare(folder: ShadowFolder, command: str) -> Simulated:
