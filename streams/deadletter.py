@@ -3,8 +3,9 @@
 A dead letter keeps the source's key, value and headers, so it can be looked at with any Kafka tool and sent again as
 it was. It adds `dlq-` headers; `dlq-index` is the place of the refused item in its lodgement. Of a lodgement of which
 several items are refused the first letter keeps the whole raw value, the others say how long it is
-(`dlq-omitted-bytes`). Readers that count dead letters dedupe by topic, partition, offset and index, because a
-redelivered record is refused again.
+(`dlq-omitted-bytes`). So does a letter that is larger than its topic takes, as what was lodged compressed may be.
+Readers that count dead letters dedupe by topic, partition, offset and index, because a redelivered record is refused
+again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from agents.refusals import ALREADY_RESOLVED, DUPLICATE_LODGEMENT, SUPERSEDED_REVISION
-from streams.producing import Publisher, RecordTooLargeError
+from schemas.registry import DEAD_LETTER_MAX_BYTES
+from streams.producing import Publisher
+from streams.recordbatch import encoded
 from streams.wire import Outgoing, Record, header
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ SUFFIX = "-dlq"
 OURS: Final = "dlq-"
 OMITTED: Final = "dlq-omitted-bytes"
 _ATTEMPT_DIGITS: Final = 6
+_MOST_BYTES: Final = DEAD_LETTER_MAX_BYTES - 256
+"""Of a letter's key, value and headers: what its batch adds comes on top."""
 
 _SAID_BEFORE: Final = {DUPLICATE_LODGEMENT, SUPERSEDED_REVISION, ALREADY_RESOLVED}
 
@@ -61,20 +66,40 @@ def dead_letter(record: Record, refusal: Refusal, step: str, now_ms: int) -> Out
 
 
 def dead_letters(sources: Mapping[int, Record], refused: Sequence[Refusal], step: str, now_ms: int) -> list[Outgoing]:
-    """The letters of one batch; `sources` are its records by offset. Each source's value is kept once."""
+    """The letters of one batch; `sources` are its records by offset. Each source's value is kept once, if it fits."""
     letters, kept = [], set[int]()
     for one in refused:
-        source = sources[one.offset]
-        letter = dead_letter(source, one, step, now_ms)
-        if source.value and one.offset in kept:
-            letter = _without_value(letter, len(source.value))
+        letter = dead_letter(sources[one.offset], one, step, now_ms)
+        if letter.value and one.offset in kept:
+            letter = _without_value(letter)
         kept.add(one.offset)
-        letters.append(letter)
+        letters.append(_fitting(letter))
     return letters
 
 
-def _without_value(letter: Outgoing, size: int) -> Outgoing:
-    return replace(letter, value=b"", headers=[*letter.headers, (OMITTED, str(size).encode())])
+def _fitting(letter: Outgoing) -> Outgoing:
+    """The letter, as far as its topic takes it.
+
+    The raw bytes are still in the source topic, at the partition and offset that the headers name. It is measured and
+    not tried: a batch that brokers refuse leaves a gap in the numbers of an idempotent producer, and they take no more.
+    """
+    if _size(letter) > _MOST_BYTES:
+        letter = _without_value(letter)
+        if _size(letter) > _MOST_BYTES:
+            ours = [said for said in letter.headers if isinstance(said, tuple) and said[0].startswith(OURS)]
+            letter = replace(letter, key=None, headers=ours)
+    return letter
+
+
+def _without_value(letter: Outgoing) -> Outgoing:
+    omitted = str(len(letter.value or b"") or 1).encode()
+    return replace(letter, value=b"", headers=[*letter.headers, (OMITTED, omitted)])
+
+
+def _size(letter: Outgoing) -> int:
+    headers = letter.headers
+    said = headers if isinstance(headers, bytes) else encoded(headers)
+    return len(letter.key or b"") + len(letter.value or b"") + len(said)
 
 
 def _attempts(record: Record) -> int:
@@ -83,27 +108,8 @@ def _attempts(record: Record) -> int:
 
 
 async def bury(publisher: Publisher, topic: str, letters: list[Outgoing]) -> None:
-    """Deliver dead letters of one source topic.
-
-    A letter larger than the brokers take (the source was just below the limit, and the headers come on top) is
-    sent without its value and with `dlq-omitted-bytes`: the raw bytes are still in the source topic, at the
-    partition and offset that the headers name. One that is too large even then goes without key and headers of the
-    source. Anything else that goes wrong is raised.
-    """
-    target = dead_letter_topic(topic)
-    try:
-        await publisher.publish(target, letters)
-    except RecordTooLargeError:
-        for letter in letters:
-            try:
-                await publisher.publish(target, [letter])
-            except RecordTooLargeError:
-                short = _without_value(letter, len(letter.value or b"") or 1)
-                try:
-                    await publisher.publish(target, [short])
-                except RecordTooLargeError:
-                    ours = [said for said in short.headers if isinstance(said, tuple) and said[0].startswith(OURS)]
-                    await publisher.publish(target, [replace(short, key=None, headers=ours)])
+    """Deliver dead letters of one source topic. Whatever goes wrong is raised."""
+    await publisher.publish(dead_letter_topic(topic), letters)
 
 
 class TooManyDeadLettersError(RuntimeError):

@@ -8,6 +8,7 @@ an answer by time is believed only when the record at that offset has the timest
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Self
 
@@ -57,6 +58,8 @@ class LogReader:
         """Disconnect; safe to call twice."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
+            consumer.unsubscribe()
+            await _settled(consumer)
             await consumer.stop()
 
     async def __aenter__(self) -> Self:
@@ -116,12 +119,12 @@ class LogReader:
     ) -> AsyncIterator[list[Record]]:
         """Records from offset `start` on, in chunks: those below `upto`, or to the end as it stands now.
 
-        With `upto` None the read may run a little past that end, never short of it.
+        With `upto` None the read may run a little past that end, never short of it. A log that ends before `upto` is
+        read to its end.
         """
         await self.partitions(topic)
         end = await self.end(topic, partition)
-        goal = end if upto is None else upto
-        if start >= goal:
+        if start >= (end if upto is None else upto):
             return
         consumer, at = self._connected(), TopicPartition(topic, partition)
         consumer.assign([at])
@@ -129,13 +132,15 @@ class LogReader:
         try:
             while True:
                 got = (await consumer.getmany(at, timeout_ms=200, max_records=CHUNK)).get(at, [])
-                if upto is not None:
-                    got = [record for record in got if record.offset < upto]
+                if upto is not None:  # a log that was made anew is fetched from its beginning
+                    got = [record for record in got if start <= record.offset < upto]
                 if got:
                     yield got
                 position = await consumer.position(at)
-                held = at in consumer._fetcher._records
-                if position >= goal and (upto is not None or not held):
+                if upto is not None and position >= upto:
+                    return
+                answered = consumer.highwater(at) is not None
+                if position >= end and answered and at not in consumer._fetcher._records:
                     return
         finally:
             consumer.unsubscribe()
@@ -144,3 +149,14 @@ class LogReader:
         if self._consumer is None:
             raise RuntimeError("the reader is not started")
         return self._consumer
+
+
+async def _settled(consumer: AIOKafkaConsumer) -> None:
+    """Wait until a consumer without an assignment has let go of its fetches.
+
+    One that is closed while it cancels them (aiokafka 0.14) takes its own end for theirs and waits for an assignment
+    for ever, or raises `CancelledError`.
+    """
+    fetcher = consumer._fetcher
+    while fetcher._pending_tasks and not fetcher._fetch_task.done():  # noqa: ASYNC110 - aiokafka has no event for it
+        await asyncio.sleep(0.01)

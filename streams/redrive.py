@@ -6,8 +6,9 @@ record was acknowledged, so a desk that dies in between sends a letter twice; th
 (`duplicate-lodgement`) or drop it.
 
 What is sent: the source's bytes under the source's key and `ce_id`, with `dlq-attempt` counted on. Of a manifest only
-the refused consignments, because the others were decided. A record between two steps gets an upstream mark of the
-desk's own: under its old one it would be dropped as a redelivery.
+the refused consignments, because the others were decided. A record between two steps gets an upstream mark that
+belongs to its letter: under its old one it would be dropped as a redelivery, and under this one it is dropped when it
+is sent twice, by whichever desk, before or after the letters beside it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from typing import Any
 
 import msgspec
 
-from schemas.codec import ManifestEnvelope, Undecodable, decode
+from schemas.codec import ManifestEnvelope, Undecodable, decode, encode
+from schemas.marks import Upstream
+from schemas.registry import declaration
 from streams.deadletter import OMITTED, OURS, dead_letter_topic
 from streams.producing import Publisher
 from streams.rebuild import LogReader
+from streams.recordbatch import RecordBatchBuilder, encoded
 from streams.wire import Given, Outgoing, Record, header
 
 MARKER = "dlq-redriven-offset"
@@ -92,6 +96,14 @@ class Redrive:
     def topic(self) -> str:
         """Where it goes: the topic that it came from."""
         return self.letters[0].topic
+
+    @property
+    def fits(self) -> bool:
+        """Whether its topic takes it: what was lodged compressed may be larger than that."""
+        batch, record = RecordBatchBuilder(1), self.record
+        headers = record.headers if isinstance(record.headers, bytes) else encoded(record.headers)
+        batch.add(record.timestamp_ms, record.key, record.value, headers)
+        return batch.size() <= declaration(self.topic).max_message_bytes
 
 
 async def read_letters(reader: LogReader, topic: str) -> list[DeadLetter]:
@@ -164,17 +176,11 @@ async def with_source_bytes(reader: LogReader, letter: DeadLetter) -> DeadLetter
 
 
 def redrives(letters: Sequence[DeadLetter], now_ms: int) -> list[Redrive]:
-    """What to send for these letters, in their order. `now_ms` becomes the records' timestamp (event time is inside).
-
-    `now_ms` also makes the upstream marks of records between steps, which must grow from one redrive to the next.
-    """
+    """What to send for these letters, in their order. `now_ms` becomes the records' timestamp: event time is inside."""
     by_source: dict[tuple[str, int, int, int], list[DeadLetter]] = {}
     for letter in letters:
         by_source.setdefault((letter.topic, letter.partition, letter.offset, letter.attempt), []).append(letter)
-    return [
-        Redrive(_outgoing(same[0], _value(same, now_ms, place), now_ms), tuple(same))
-        for place, same in enumerate(by_source.values())
-    ]
+    return [Redrive(_outgoing(same[0], _value(same), now_ms), tuple(same)) for same in by_source.values()]
 
 
 def _outgoing(letter: DeadLetter, value: bytes | None, now_ms: int) -> Outgoing:
@@ -182,14 +188,14 @@ def _outgoing(letter: DeadLetter, value: bytes | None, now_ms: int) -> Outgoing:
     return Outgoing(letter.key, value, now_ms, headers, letter.partition if letter.key is None else None)
 
 
-def _value(letters: Sequence[DeadLetter], now_ms: int, place: int) -> bytes | None:
+def _value(letters: Sequence[DeadLetter]) -> bytes | None:
     value = letters[0].value
     if value is None:
         return None
     if letters[0].topic == "manifests" and all(one.index is not None for one in letters):
         return _refused_consignments(value, sorted({one.index for one in letters if one.index is not None}))
     if letters[0].topic in _BETWEEN_STEPS:
-        return _with_mark(value, dead_letter_topic(letters[0].topic), now_ms, place)
+        return _with_mark(value, letters[0])
     return value
 
 
@@ -203,13 +209,14 @@ def _refused_consignments(value: bytes, indexes: Sequence[int]) -> bytes:
     return msgspec.json.encode(msgspec.structs.replace(manifest, consignments=held)) if held else value
 
 
-def _with_mark(value: bytes, topic: str, now_ms: int, place: int) -> bytes:
+def _with_mark(value: bytes, letter: DeadLetter) -> bytes:
+    """With an upstream partition for this letter alone; the time of the refusal in it tells a topic made anew."""
     try:
         fields = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
     except msgspec.DecodeError:
         return value
-    mark: dict[str, Any] = {"topic": topic, "partition": 0, "offset": now_ms, "index": place}
-    fields["upstream"] = msgspec.Raw(msgspec.json.encode(mark))
+    mark = Upstream(topic=dead_letter_topic(letter.topic), partition=letter.number, offset=letter.at_ms)
+    fields["upstream"] = msgspec.Raw(encode(mark))
     return msgspec.json.encode(fields)
 
 

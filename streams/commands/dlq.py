@@ -147,6 +147,8 @@ def redrive(
 async def _redrive(
     topics: Sequence[str], wanted: Wanted, again: bool, max_attempts: int, rate: float, dry_run: bool
 ) -> tuple[dict[str, tuple[int, int]], list[str]]:
+    from aiokafka.errors import TopicAuthorizationFailedError
+
     from streams.producing import Publisher, new_producer
     from streams.rebuild import LogReader
     from streams.redrive import redrives, send_again, with_source_bytes
@@ -160,11 +162,23 @@ async def _redrive(
                 continue
             if letter.attempt >= max_attempts:
                 left.append(f"{letter.topic} {letter.number}: refused {letter.attempt} times ({letter.reason})")
-            elif (whole := await with_source_bytes(reader, letter)) is None:
+                continue
+            try:
+                whole = await with_source_bytes(reader, letter)
+            except TopicAuthorizationFailedError:
+                left.append(f"{letter.topic} {letter.number}: too large to be kept; you may not read {letter.topic}")
+                continue
+            if whole is None:
                 left.append(f"{letter.topic} {letter.number}: too large to be kept, and gone from its source topic")
             else:
                 chosen.append(whole)
-    planned = redrives(chosen, int(time.time() * 1000))
+    planned = []
+    for one in redrives(chosen, int(time.time() * 1000)):
+        if one.fits:
+            planned.append(one)
+        else:
+            numbers = ", ".join(str(letter.number) for letter in one.letters)
+            left.append(f"{one.topic} {numbers}: larger than {one.topic} takes; ask the lodger for smaller parts")
     counts: dict[str, tuple[int, int]] = {}
 
     def count(topic: str, letters: int) -> None:

@@ -1,4 +1,4 @@
-"""Logs that lose records before a worker has read them, or that carry some that were never committed."""
+"""Logs that lose records before a worker has read them, or carry some never committed, or too large to be buried."""
 
 from __future__ import annotations
 
@@ -125,3 +125,32 @@ def test_nothing_of_a_transaction_that_was_aborted_is_decided(kafka_node: Cluste
     done = asyncio.run(read_all(settings, f"{settings.group}-tallies", 4, 4))
     found = {events[0].number for events in tallies(done).values()}
     assert found == {0, 2, 4, 6}
+
+
+def test_a_packed_record_larger_than_any_dead_letter_is_buried_without_its_value(
+    kafka_node: Cluster, tmp_path: Path
+) -> None:
+    """Brokers count packed bytes, and refuse the letter that it would be: an idempotent producer must not try."""
+    environment = surroundings(kafka_node)
+    settings = settings_of(environment)
+    topic = f"{settings.group}-crossings"
+
+    async def lodge_packed() -> None:
+        producer = AIOKafkaProducer(
+            **settings.client_options(), compression_type="gzip", max_batch_size=4_000_000, max_request_size=4_000_000
+        )
+        await producer.start()
+        try:
+            batch = producer.create_batch()
+            for value in (b"{", b"x" * 3_000_000, b"{"):
+                assert batch.append(key=b"k", value=value, timestamp=None)
+            await (await producer.send_batch(batch, topic, partition=0))
+        finally:
+            await producer.stop()
+
+    asyncio.run(lodge_packed())
+    asyncio.run(lodge_at(settings, 0, 1))
+    work_until(environment, tmp_path / "worker.log", 4)
+    letters = asyncio.run(read_all(settings, f"{topic}-dlq", 1, 3))
+    assert [len(one.value or b"") for one in letters] == [1, 0, 1]
+    assert len(asyncio.run(read_all(settings, f"{settings.group}-tallies", 4, 1))) == 1

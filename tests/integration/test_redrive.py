@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from agents.step import Refusal
 from streams.cli import main
+from streams.deadletter import dead_letter
 from tests.integration.border import Border, border, item_ids, parcel, parcel_record
 
 pytestmark = pytest.mark.broker
@@ -91,3 +93,20 @@ def test_what_was_refused_too_often_is_left_alone_and_named(
     done, code = dlq(capsys, "redrive", "--every", "--max-attempts", "2")
     assert (done["sent"], code) == ({}, 1)
     assert "refused 2 times (unknown-control-point)" in done["left"][0]
+
+
+def test_a_record_between_two_steps_that_is_sent_again_twice_is_decided_once(
+    at: Border, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at.open("one")
+    first, last = (parcel(n, lodged_at=NOW, eta=NOW + timedelta(hours=20)) for n in (1, 2))
+    at.lodge("express-cargo", [parcel_record(first)])
+    assert len(at.decisions(1)) == 1
+    (filtered,) = at.read("filtered", 1)
+    at.lodge("filtered-dlq", [dead_letter(filtered, Refusal(filtered.offset, "no-score", "", ""), "selection", 1)])
+    for choice in (("--every",), ("--every", "--again")):
+        assert dlq(capsys, "redrive", *choice)[0]["sent"] == {"filtered": [1, 1]}
+    at.lodge("express-cargo", [parcel_record(last)])
+    decided = [event.item_id.removeprefix("express-cargo/") for _, event in at.decisions(3)]
+    at.running()
+    assert decided == [first.waybill, first.waybill, last.waybill], "lodged once, sent again once"

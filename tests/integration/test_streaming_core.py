@@ -277,6 +277,21 @@ def test_a_rebuilt_state_equals_the_state_that_decided(broker_settings: Settings
     assert again.crossings == live.crossings
 
 
+def test_a_log_that_ends_before_what_is_asked_for_is_read_to_its_end(
+    broker_settings: Settings, create_topics: Create
+) -> None:
+    create_topics(TOPICS)
+    topic = f"{broker_settings.group}-crossings"
+
+    async def offsets(start: int, upto: int) -> list[int]:
+        async with LogReader(broker_settings) as reader:
+            return [one.offset async for records in reader.read(topic, 0, start, upto) for one in records]
+
+    asyncio.run(lodge(broker_settings, 10, 1))
+    assert asyncio.run(offsets(5, 50)) == [5, 6, 7, 8, 9]
+    assert asyncio.run(offsets(20, 21)) == []
+
+
 def test_what_cannot_be_read_or_decided_is_a_dead_letter_with_the_raw_bytes_and_blocks_nothing(
     broker_settings: Settings, create_topics: Create, worker_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 import pytest
 
 from agents.step import Outcome, Output, Refusal
-from streams.deadletter import DeadLetterLimit, TooManyDeadLettersError, bury, dead_letter, dead_letters
-from streams.producing import RecordTooLargeError
+from schemas.registry import DEAD_LETTER_MAX_BYTES
+from streams.deadletter import DeadLetterLimit, TooManyDeadLettersError, dead_letter, dead_letters
+from streams.recordbatch import RecordBatchBuilder, encoded
 from streams.wire import Outgoing
 
 REFUSAL = Refusal(17, "unknown-country", "consignments[3].country", "not a country", index=3, item_id="HB3")
@@ -52,45 +52,37 @@ def test_a_dead_letter_keeps_key_value_and_headers_and_says_where_from_and_why()
     assert len(one.headers) == len(dict(one.headers)), "headers of an earlier refusal are replaced"
 
 
-def test_a_dead_letter_larger_than_the_brokers_take_goes_without_its_value_and_says_so() -> None:
-    sent: list[Outgoing] = []
-
-    class Narrow:
-        async def publish(self, topic: str, records: Iterable[Outgoing]) -> int:
-            records = list(records)
-            if any(len(one.value or b"") > 100 for one in records):
-                raise RecordTooLargeError(topic, 5000)
-            sent.extend(records)
-            return len(records)
-
-    small, large = letter(), letter(Row(value=b"x" * 4900))
-    asyncio.run(bury(Narrow(), "manifests", [small, large]))  # type: ignore[arg-type]  # a fake
-    assert [one.value for one in sent] == [b"{raw}", b""]
-    assert dict(sent[1].headers)["dlq-omitted-bytes"] == b"4900"
-    assert dict(sent[1].headers)["dlq-offset"] == b"17"
+def test_a_letter_larger_than_its_topic_takes_goes_without_its_value_and_says_so() -> None:
+    sources = {17: Row(), 18: Row(offset=18, value=b"x" * DEAD_LETTER_MAX_BYTES)}
+    refused = [Refusal(offset, "too-large", "", "") for offset in (17, 18)]
+    small, large = dead_letters(sources, refused, "screening", 0)
+    assert (small.value, large.value, large.key) == (b"{raw}", b"", b"M1")
+    assert dict(large.headers)["dlq-omitted-bytes"] == str(DEAD_LETTER_MAX_BYTES).encode()
+    assert dict(large.headers)["dlq-offset"] == b"18"
 
 
-def test_a_letter_too_large_even_without_its_value_goes_without_the_key_and_headers_of_its_source() -> None:
-    sent: list[Outgoing] = []
+@pytest.mark.parametrize(
+    "wide",
+    [
+        Row(headers=(("ce_id", b"x"), ("x-trace", b"y" * DEAD_LETTER_MAX_BYTES)), value=None),
+        Row(key=b"k" * DEAD_LETTER_MAX_BYTES),
+    ],
+)
+def test_a_letter_too_large_even_without_its_value_goes_without_the_key_and_headers_of_its_source(wide: Row) -> None:
+    (one,) = dead_letters({17: wide}, [REFUSAL], "screening", 0)
+    said = dict(one.headers)
+    assert (one.key, one.value) == (None, b"")
+    assert (said["dlq-offset"], said["dlq-reason"]) == (b"17", b"unknown-country")
+    assert int(said["dlq-omitted-bytes"]) > 0
+    assert "x-trace" not in said
 
-    class Narrow:
-        async def publish(self, topic: str, records: Iterable[Outgoing]) -> None:
-            records = list(records)
-            for one in records:
-                headers = sum(len(name) + len(value) for name, value in one.headers)
-                if len(one.key or b"") + len(one.value or b"") + headers > 1000:
-                    raise RecordTooLargeError(topic, 5000)
-            sent.extend(records)
 
-    wide = Row(headers=(("ce_id", b"x"), ("x-trace", b"y" * 2000)), value=None)
-    for row in (wide, Row(key=b"k" * 2000)):
-        asyncio.run(bury(Narrow(), "manifests", [letter(row)]))  # type: ignore[arg-type]  # a fake
-    assert [(one.key, one.value) for one in sent] == [(None, b"")] * 2
-    for one in sent:
-        said = dict(one.headers)
-        assert (said["dlq-offset"], said["dlq-reason"]) == (b"17", b"unknown-country")
-        assert int(said["dlq-omitted-bytes"]) > 0
-        assert "x-trace" not in said
+@pytest.mark.parametrize("size", range(DEAD_LETTER_MAX_BYTES - 600, DEAD_LETTER_MAX_BYTES - 200, 40))
+def test_the_batch_of_a_letter_fits_its_topic(size: int) -> None:
+    (one,) = dead_letters({17: Row(value=b"x" * size)}, [REFUSAL], "screening", 0)
+    batch = RecordBatchBuilder(1)
+    batch.add(one.timestamp_ms, one.key, one.value, encoded(one.headers))  # type: ignore[arg-type]  # not in bytes yet
+    assert batch.size() <= DEAD_LETTER_MAX_BYTES
 
 
 def test_the_value_of_a_lodgement_is_kept_once_however_many_of_its_items_are_refused() -> None:

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import pytest
 
+from agents.marks import HighWater
 from agents.step import Refusal
 from schemas.codec import decode, encode
+from schemas.marks import Upstream
 from streams.deadletter import dead_letter, dead_letters
 from streams.producing import Publisher
 from streams.rebuild import LogReader
@@ -142,20 +144,28 @@ def test_a_manifest_that_was_refused_whole_is_sent_again_whole() -> None:
 
 
 @pytest.mark.parametrize("topic", ["screened", "filtered"])
-def test_a_record_between_two_steps_gets_a_mark_that_has_not_been_seen(topic: str) -> None:
+def test_a_record_between_two_steps_gets_a_mark_that_belongs_to_its_letter(topic: str) -> None:
     log = Log(f"{topic}-dlq")
     for offset in (7, 8):
         value = msgspec.json.encode({"a": 1, "upstream": {"topic": "manifests", "partition": 0, "offset": offset}})
         log.bury(lodged(topic, offset, value), Refusal(offset, "no-score", "", "not finite"))
-    marks: list[dict[str, Any]] = [
-        msgspec.json.decode(one.record.value or b"")["upstream"] for one in redrives(log.letters(topic), NOW_MS)
-    ]
-    assert marks == [
-        {"topic": f"{topic}-dlq", "partition": 0, "offset": NOW_MS, "index": 0},
-        {"topic": f"{topic}-dlq", "partition": 0, "offset": NOW_MS, "index": 1},
-    ]
-    again = redrives(log.letters(topic), NOW_MS + 1)[0]
-    assert msgspec.json.decode(again.record.value or b"")["upstream"]["offset"] > NOW_MS
+
+    def marks(letters: list[DeadLetter], now_ms: int) -> list[Upstream]:
+        values = [one.record.value or b"" for one in redrives(letters, now_ms)]
+        return [msgspec.convert(msgspec.json.decode(value)["upstream"], Upstream) for value in values]
+
+    first, second = log.letters(topic)
+    at_first, at_second = marks([first, second], NOW_MS)
+    assert marks([second], NOW_MS + 9) == [at_second], "whenever and beside whatever it is sent"
+    seen = HighWater()
+    assert [seen.advance(one) for one in (at_second, at_first, at_second, at_first)] == [True, True, False, False]
+
+
+def test_what_is_larger_than_its_topic_takes_does_not_fit() -> None:
+    log = Log("express-cargo-dlq")
+    for offset, size in enumerate((10, 1_500_000)):
+        log.bury(lodged("express-cargo", offset, b"x" * size), Refusal(offset, "too-large", "", "too many bytes"))
+    assert [one.fits for one in redrives(log.letters("express-cargo"), NOW_MS)] == [True, False]
 
 
 def test_bytes_too_large_for_a_letter_are_fetched_from_where_they_were_lodged() -> None:
