@@ -241,8 +241,9 @@ class ReEvaluation:
             place = (arrival.topic, arrival.partition, arrival.offset)
             if consequence.example is not None:
                 ce_id = record_id("l", STEP, *place)
+                told_ms = max(at_ms, arrival.timestamp_ms)  # a lesson is known when it is reported, and not before
                 outcome.outputs.append(
-                    Output("labelled-examples", EXAMPLES_KEY, consequence.example, ce_id, at_ms, partition=0)
+                    Output("labelled-examples", EXAMPLES_KEY, consequence.example, ce_id, told_ms, partition=0)
                 )
             for index, report in enumerate(consequence.reports):
                 kind = type(report).__name__

@@ -207,7 +207,7 @@ class CentreClient:
                 acknowledged_at=now.replace(microsecond=now.microsecond // 1000 * 1000),
                 system=self._system,
             )
-            self._send("casework", event, f"ack-{self._system}-{alert.decision_id}", alert.control_point, now)
+            self._send("casework", event, f"ack-{self._system}-{alert.decision_id}", alert.control_point)
         self._open.pop(alert.ce_id, None)
         if (held := self._partitions.get(alert.partition)) is not None:
             held.finish(alert.offset)
@@ -256,14 +256,13 @@ class CentreClient:
         said = msgspec.json.encode(fields, order="deterministic")
         name = result_id or f"r-{blake2b(self._group.encode() + said, digest_size=16).hexdigest()}"
         result = checked_result({**fields, "result_id": name, "inspected_at": at})
-        self._send("inspection-results", result, name, result.control_point, at, timeout_s)
+        self._send("inspection-results", result, name, result.control_point, timeout_s)
         return result
 
-    def _send(
-        self, topic: str, event: msgspec.Struct, ce_id: str, key: str, at: datetime, timeout_s: float = 30.0
-    ) -> None:
-        headers = cloud_event(ce_id, ce_type_of(type(event)), f"/{self._group}".encode(), rfc3339(time.time()))
-        stamp = round(at.timestamp() * 1000)
+    def _send(self, topic: str, event: msgspec.Struct, ce_id: str, key: str, timeout_s: float = 30.0) -> None:
+        now = time.time()
+        headers = cloud_event(ce_id, ce_type_of(type(event)), f"/{self._group}".encode(), rfc3339(now))
+        stamp = int(now * 1000)
         try:
             self._producer.send(topic, key=key.encode(), value=encode(event), headers=headers, timestamp_ms=stamp).get(
                 timeout=timeout_s

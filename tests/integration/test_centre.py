@@ -124,7 +124,9 @@ def test_a_result_is_on_kafka_before_the_client_says_so_and_sent_again_is_the_sa
             centre.report(one, outcome="passed-on")
         centre.acknowledge(one)
     decode = codec_for("inspection-results").decode
-    read = [decode(row.value) for row in at.read("inspection-results", 2)]
+    rows = at.read("inspection-results", 2)
+    assert all(row.timestamp > when.timestamp() * 1000 for row in rows), "stamped when reported, not when inspected"
+    read = [decode(row.value) for row in rows]
     mine = [result for result in read if result.decision_id == one.decision_id]
     assert mine == sent
     assert sent[0].result_id == sent[1].result_id

@@ -23,6 +23,7 @@ from tests.border import (
     DAWN,
     ToldBrain,
     arrivals_of,
+    event_ms,
     number_of,
     of_topic,
     parcel,
@@ -136,6 +137,17 @@ def test_result_without_an_alert_is_refused_and_can_be_driven_again_once_the_ale
     assert reasons(centre.send(result_on(alert, "seizure"))) == ["no-matching-alert"]
     centre.step.remember(centre.state, arrivals_of([alert], "alerts"))
     assert len(examples(centre.send(result_on(alert, "seizure")))) == 1
+
+
+def test_a_lesson_is_stamped_when_it_was_reported_not_when_the_inspection_was() -> None:
+    first, second = alerts_of(2)
+    centre = Centre([first, second])
+    at_once, (late,) = result_on(first, "seizure"), arrivals_of([result_on(second, "seizure")], "inspection-results", 9)
+    five_days_ms = 5 * 86_400_000
+    late = replace(late, timestamp_ms=late.timestamp_ms + five_days_ms)
+    told = [*centre.send(at_once).outputs, *centre.step.decide(centre.state, [late]).outputs]
+    stamps = [one.at_ms for one in told if one.topic == "labelled-examples"]
+    assert stamps == [event_ms(at_once), event_ms(late.event) + five_days_ms]
 
 
 def test_second_result_is_refused_unless_it_corrects_the_first() -> None:
