@@ -9,8 +9,10 @@ import pytest
 from schemas.registry import dead_letter_topics, declarations
 from streams.acls import AclsRefusedError, Component, acls_of, read_components
 from streams.archive.consuming import archived_topics
+from streams.centre import EVERYWHERE, CentreClient
 from streams.cli import main
 from streams.deadletter import dead_letter_topic
+from streams.notify.plan import NotifyPlan
 from streams.redrive import SOURCES
 from streams.settings import STEPS, Settings
 from streams.topology import build_topology, topics_read
@@ -64,11 +66,14 @@ def test_a_step_may_read_what_it_takes_in_remembers_and_follows_and_write_what_i
 def test_only_the_step_that_reads_a_topic_buries_its_dead_letters(topic: str) -> None:
     source = dead_letter_topics()[topic].source.topic
     expected = {step for step in STEPS if source in COMPONENTS[step].read} if source in SOURCES else set()
-    if source == "alerts":  # no step can refuse an alert; people may fail to be told of one
-        assert (writers(topic), readers(topic)) == ({"notifier"}, {"notifier", "archive"})
-        return
     assert writers(topic) - {"dead-letter-desk"} == expected
     assert readers(topic) == ({"dead-letter-desk", "archive"} if source in SOURCES else {"archive"})
+
+
+def test_a_notifier_may_be_in_its_group() -> None:
+    plan = NotifyPlan(name="duty", receivers=())
+    (group,) = COMPONENTS["notifier"].groups
+    assert CentreClient(Settings(), plan.system, (EVERYWHERE,))._group.startswith(group.removesuffix("*"))
 
 
 def test_the_archive_may_read_what_it_archives() -> None:
