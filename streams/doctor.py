@@ -57,6 +57,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Run every check that can be run; one that others need ends the examination when it fails."""
     try:
         settings = Settings.from_environment(environ)
+        settings.client_options()  # reads the files of TLS and SASL
     except SettingsError as error:
         yield Finding("settings", "wrong", str(error), "correct the variable (docs/settings.md lists them all)")
         return

@@ -100,6 +100,21 @@ def test_a_misspelt_list_is_refused_by_name(tmp_path: Path) -> None:
         read_components(file)
 
 
+def test_a_file_that_is_not_text_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "acls.yaml"
+    file.write_bytes(b"centre: \xff")
+    with pytest.raises(AclsRefusedError, match=r"acls\.yaml"):
+        read_components(file)
+
+
+@pytest.mark.parametrize("principal", [":", "User:", ":harbour", "harbour"])
+def test_a_principal_without_a_kind_or_a_name_is_refused(principal: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["acls", "grant", str(FILE), "centre", principal, "--dry-run"])
+    assert ended.value.code == 2
+    assert "a principal has a kind and a name" in capsys.readouterr().err
+
+
 def test_the_command_prints_the_rules_it_would_add(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["acls", "grant", str(FILE), "centre", "User:harbour", "--dry-run"])
