@@ -15,6 +15,7 @@ from rich.console import Console
 from load.clock import simulated_time
 from load.measure import LoadPlan, complaints, report, run_load
 from streams.commands import CommandRefusedError, refuse_unwritable
+from streams.logging import configure_logging
 from streams.settings import Settings
 from streams.topology import read_policy
 
@@ -72,6 +73,7 @@ def load(
         capacity_share=policy.capacity_share,
         drain_s=drain,
     )
+    configure_logging(settings.log_level)  # clients that wait for brokers say so once in a while, not at every try
     console = Console(highlight=False)
     summary = run_load(plan, console)
     if json_file is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from streams.settings import Settings, SettingsError, settings_page
+from streams.web import WorkerWeb
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -117,6 +119,17 @@ def test_the_pseudonym_key_is_read_from_its_file_and_never_shown(tmp_path: Path)
     key.write_text("s3cret\n")
     assert Settings(pseudonym_key_file=str(key)).pseudonym_secret() == b"s3cret"
     assert "s3cret" not in repr(Settings(pseudonym_key="s3cret"))
+
+
+def test_the_health_checks_can_be_switched_off() -> None:
+    async def port_of(settings: Settings) -> int | None:
+        pages = WorkerWeb(settings, list)
+        await pages.start()
+        await pages.stop()
+        return pages.port
+
+    assert asyncio.run(port_of(Settings.from_environment({"BORDERFLOW_WEB_HOST": "off"}))) is None
+    assert asyncio.run(port_of(Settings.from_environment({"BORDERFLOW_WEB_PORT": "0"})))
 
 
 def test_sasl_needs_a_user_and_a_password_file(tmp_path: Path) -> None:
