@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 KEPT = timedelta(days=6)
-"""How far back a run may begin on a broker with retention: the shortest-lived topics of the loop keep 7 and 8 days."""
+"""How far back a run begins at most where brokers delete: the shortest-lived topics of the loop keep 7 and 8 days."""
 MARGIN = timedelta(hours=2)
 """How far from the wall clock a bounded run ends: rates vary over the day, and inspections look ahead."""
 
@@ -47,11 +47,12 @@ def simulated_time(
         return SimulatedTime(_midnight(now - timedelta(days=2)), items_per_day or pace)
     if duration_s <= 0 or not math.isfinite(duration_s):
         raise ValueError("the duration must be above 0")
-    items = rate * duration_s
-    if items_per_day is None:
-        items_per_day = max(2_000, math.ceil(items / (kept / timedelta(days=1) - 1.5)))
     # Weekends have 0.72 of the mean traffic: the same items may take that much longer to come.
-    span = timedelta(days=items / items_per_day / 0.72)
+    quiet_days = rate * duration_s / 0.72
+    if items_per_day is None:
+        room = kept - MARGIN - timedelta(days=1)  # up to a day goes back to the midnight before
+        items_per_day = max(2_000, math.ceil(quiet_days / (room / timedelta(days=1))))
+    span = timedelta(days=quiet_days / items_per_day)
     return SimulatedTime(_midnight(now - span - MARGIN), items_per_day)
 
 

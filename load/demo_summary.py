@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from load.demo_view import LAYER_STYLES, LAYERS, bar
-from load.ledger import alert_faults
+from load.ledger import selection_faults
 
 ENOUGH_FINDS = 5
 """Finds of the random draw from which the run is told as a ratio to it."""
@@ -25,8 +25,8 @@ def failures(summary: Mapping[str, Any]) -> list[str]:
     if summary["doubled"]:
         said.append(f"{summary['doubled']:,} items were decided more than once, or decided and refused")
     if summary["strays"]:
-        said.append(f"{summary['strays']:,} decisions or dead letters are on items that were not lodged here")
-    said += alert_faults(summary)
+        said.append(f"{summary['strays']:,} decisions, alerts or dead letters are on what was not lodged here")
+    said += selection_faults(summary)
     if summary["send_failures"]:
         said.append(f"{summary['send_failures']:,} items could not be lodged: the brokers did not acknowledge them")
     return said

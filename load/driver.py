@@ -167,11 +167,10 @@ class Driver:
         finally:
             self.phase = "done"
             done.set()
+            await producer.stop()  # first: what it cannot deliver any more fails in the hands of those who wait for it
             for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await asyncio.gather(reading, return_exceptions=True)
-            await producer.stop()
+            await asyncio.gather(*self._tasks, reading, return_exceptions=True)
         return self.sent
 
     async def _reading_begins(self, reading: asyncio.Task[None]) -> None:

@@ -2,8 +2,8 @@
 
 An item is known by where it was lodged: topic, partition, offset and its index in that record. Its decision carries
 that origin; its dead letter names it. Every lodged item must end as exactly one of the two, and one that is selected
-must have exactly one alert. A record that cannot be read is one item. Records that come twice with one `ce_id` are
-redeliveries and count once (the first one).
+must have exactly one alert, no other has one. A record that cannot be read is one item. Records that come twice with
+one `ce_id` are redeliveries and count once (the first one); a decision must say the same then.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]  # the package ships no types
 
 from load.seen import AlertSeen, DeadLetterSeen, DecisionSeen, ResultSeen
-from schemas.decisions import Layer
+from schemas.decisions import Lane, Layer
 from schemas.inspections import InspectionOutcome
 
 _STRIDE = 1 << 15
 _WHOLE = _STRIDE - 1
 _INSPECTED = ("clear", "irregularity", "seizure")
 _LONGEST_MS = 3_600_000
+_LANES = get_args(Lane)
+_WORDS = 2 * len(_LANES)
+"""What a decision may say of its item: one of the lanes, and whether it is selected."""
 _EXPLORATION: Layer = "exploration"
 
 
@@ -60,12 +63,13 @@ class Arm:
 class _Partition:
     """One lodgement partition: items by offset, and decisions and dead letters by offset * stride + index.
 
-    `chosen` holds the decision ids of selected items.
+    `chosen` holds the decision ids of selected items, `alerted` where the items of alerts are, by decision id.
     """
 
-    __slots__ = ("chosen", "dead", "decided", "lodged")
+    __slots__ = ("alerted", "chosen", "dead", "decided", "lodged")
 
     def __init__(self) -> None:
+        self.alerted: dict[str, int] = {}
         self.lodged: dict[int, int] = {}
         self.decided: dict[int, int] = {}
         self.chosen: dict[int, str] = {}
@@ -99,6 +103,7 @@ class Ledger:
         self.redelivered = 0
         self.repeated_decisions = 0
         self.doubled = 0
+        self.contradicted = 0
         self.doubled_alerts = 0
         self.model_version = -1
         self.reasons: Counter[str] = Counter()
@@ -121,12 +126,13 @@ class Ledger:
         origin = decision.origin
         decided = self._partition(origin.topic, origin.partition).decided
         slot = origin.offset * _STRIDE + origin.index
-        mark = _fingerprint(ce_id)
+        mark = _fingerprint(ce_id) * _WORDS + _LANES.index(decision.lane) * 2 + decision.selected
         known = decided.get(slot)
         if known is not None:
             self.repeated_decisions += 1
-            if known == mark:
+            if known // _WORDS == mark // _WORDS:
                 self.redelivered += 1
+                self.contradicted += known != mark
             else:
                 self.doubled += 1
             return False
@@ -155,8 +161,11 @@ class Ledger:
         if decision.decision_id in self._alerts:
             self.redelivered += 1
             return False
+        origin = decision.origin
+        alerted = self._partition(origin.topic, origin.partition).alerted
+        alerted[decision.decision_id] = origin.offset * _STRIDE + origin.index
         self._alerts[decision.decision_id] = (decision.layer, decision.layers, self._is_warm(decision.lodged_at))
-        self.alert_latency.record_value(_bounded(wall_ms - decision.origin.sent_ms))
+        self.alert_latency.record_value(_bounded(wall_ms - origin.sent_ms))
         return True
 
     def saw_result(self, result: ResultSeen) -> bool:
@@ -257,7 +266,7 @@ class Ledger:
 
     def summary(self) -> dict[str, Any]:
         """The whole account as plain values; exact, so it takes a second per million items."""
-        decided = dead = missing = both = strays = unalerted = 0
+        decided = dead = missing = both = strays = unalerted = unfounded = 0
         for held in self._partitions.values():
             settled = 0
             for offset, items in held.lodged.items():
@@ -273,6 +282,11 @@ class Ledger:
                     missing += not (has or whole or refused)
                     unalerted += slot in held.chosen and held.chosen[slot] not in self._alerts
             strays += len(held.decided) + len(held.dead) - settled
+            for decision_id, slot in held.alerted.items():
+                if held.chosen.get(slot) != decision_id:
+                    known = slot in held.decided or slot // _STRIDE in held.lodged
+                    unfounded += known
+                    strays += not known
         arms, later = self.arms(), self.arms(warm=True)
         return {
             "lodged": self.lodged_items,
@@ -280,12 +294,14 @@ class Ledger:
             "dead_lettered": dead,
             "missing": missing,
             "doubled": self.doubled + both,
+            "contradicted": self.contradicted,
             "doubled_raw": self.repeated_decisions,
             "redelivered": self.redelivered,
             "strays": strays,
             "alerts": self.alerts,
             "alerts_missing": unalerted,
             "alerts_doubled": self.doubled_alerts,
+            "alerts_unfounded": unfounded,
             "inspected": self.inspected(),
             "coverage": self.coverage(),
             "capacity_share": self.capacity_share,
@@ -317,13 +333,17 @@ class Ledger:
         return held
 
 
-def alert_faults(summary: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the alerts of an account, in sentences."""
+def selection_faults(summary: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the selections and alerts of an account, in sentences."""
     said = []
+    if summary["contradicted"]:
+        said.append(f"{summary['contradicted']:,} decisions came again under their id and said something else")
     if summary["alerts_missing"]:
         said.append(f"{summary['alerts_missing']:,} selected items have no alert")
     if summary["alerts_doubled"]:
         said.append(f"{summary['alerts_doubled']:,} alerts are a second one on their decision")
+    if summary["alerts_unfounded"]:
+        said.append(f"{summary['alerts_unfounded']:,} alerts are on items that no decision selected")
     return said
 
 

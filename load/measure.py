@@ -18,7 +18,7 @@ from load.clock import SimulatedTime, first_number
 from load.desk import Lodged
 from load.driver import Driver
 from load.inspectors import Inspector
-from load.ledger import Ledger, alert_faults, quantiles
+from load.ledger import Ledger, quantiles, selection_faults
 from load.world import World
 
 REPORT_S = (3.0, 9.0)
@@ -126,7 +126,7 @@ def report(summary: Mapping[str, Any]) -> Table:
     for label, key in (
         ("sent", "sent"), ("acknowledged", "lodged"), ("decided", "decided"), ("dead-lettered", "dead_lettered"),
         ("missing", "missing"), ("doubled", "doubled"), ("redelivered", "redelivered"), ("alerts", "alerts"),
-        ("results", "results_sent"),
+        ("results", "results_sent"), ("of other lodgers", "strays"),
     ):  # fmt: skip
         table.add_row(label, f"{summary[key]:,}")
     table.add_row("rate intended / achieved", f"{summary['intended_rate']:,.0f} / {summary['achieved_rate']:,.0f} /s")
@@ -150,7 +150,7 @@ def complaints(summary: Mapping[str, Any]) -> list[str]:
         said.append(f"{summary['missing']:,} items have neither a decision nor a dead letter")
     if summary["doubled"]:
         said.append(f"{summary['doubled']:,} items were decided more than once, or decided and refused")
-    said += alert_faults(summary)
+    said += selection_faults(summary)
     if summary["send_failures"]:
         said.append(f"{summary['send_failures']:,} items were not acknowledged by the brokers")
     return said

@@ -47,7 +47,7 @@ def read_components(file: Path) -> dict[str, Component]:
     """Components by name. Raises `AclsRefusedError`, or `OSError` when the file cannot be read."""
     try:
         return msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), dict[str, Component])
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise AclsRefusedError(f"{file}: {error}") from error
 
 

@@ -172,7 +172,10 @@ class BorderApp(faust.App):
         """Serve health checks, then follow the broadcast logs to their ends, before any item is taken."""
         await super().on_start()
         await self.web_pages.start()
-        self._collectors = [metrics.LagCollector(self), KnowledgeCollector(self.topology.follows)]
+        self._collectors = [
+            metrics.LagCollector(self),
+            KnowledgeCollector(self.topology.follows, lambda: self.followers.ready),
+        ]
         for collector in self._collectors:
             metrics.REGISTRY.register(collector)
         metrics.build_info.labels(version("borderflow"), python_version(), self.topology.policy_version).set(1)

@@ -10,13 +10,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from schemas.codec import Undecodable
+from schemas.codec import UNDECODABLE_REASONS, Undecodable
 from streams import metrics
 from streams.defects import DefectError
 from streams.rebuild import LogReader
@@ -120,7 +121,6 @@ class Followers:
                     await self._fold(self._follows[at], records)
                     metrics.follower_offset.labels(at.topic).set(records[-1].offset)
                     if at.topic == MODEL_LOG:
-                        metrics.model_version.set(records[-1].offset)
                         metrics.model_updated.set(sent_ms(records[-1]) / 1000)
                 await self._check_goals(consumer)
         except asyncio.CancelledError:
@@ -156,5 +156,7 @@ class Followers:
                 del self._goals[at]
             end = consumer.highwater(at)
             metrics.follower_lag.labels(at.topic).set(max(0, (end or 0) - position))
-        if not self._goals:
+        if not self._goals and not self._caught_up.is_set():
+            for topic, reason in product((at.topic for at in self._follows), UNDECODABLE_REASONS):
+                metrics.follower_skipped.labels(topic, reason)  # counted from here, so that the first is an increase
             self._caught_up.set()

@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        _refuse(" ".join(str(error).split()))
+        _refuse(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -78,19 +78,25 @@ def main(argv: Sequence[str] | None = None) -> None:
 def refusal_line(error: BaseException) -> str | None:
     """What to tell the user when `error` is about what they asked for or where it runs; None for a defect of ours."""
     from streams.embedded import BrokerFailedError, BrokerNotInstalledError
+    from streams.producing import UnknownTopicError
     from streams.settings import SettingsError
+    from streams.topics import TopicsUnfitError
 
-    if isinstance(error, CommandRefusedError | SettingsError | BrokerFailedError | BrokerNotInstalledError):
+    if isinstance(
+        error,
+        CommandRefusedError | SettingsError | TopicsUnfitError | UnknownTopicError | BrokerFailedError
+        | BrokerNotInstalledError,
+    ):  # fmt: skip
         return str(error)
     if isinstance(error, broker_errors()):
         return f"BORDERFLOW_BROKERS: the brokers do not answer as they should: {str(error) or type(error).__name__}"
-    if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError):
         return f"{error.filename}: {error.strerror}"
     return None
 
 
 def _refuse(line: str) -> None:
-    print(f"borderflow: {line}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+    print(f"borderflow: {' '.join(line.split())}", file=sys.stderr)  # noqa: T201 - the command line's own voice
     sys.exit(2)
 
 

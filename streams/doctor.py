@@ -27,7 +27,7 @@ from agents.risk.policy import Policy
 from schemas.registry import dead_letter_topics, declarations
 from streams.deadletter import dead_letter_topic
 from streams.settings import Settings, SettingsError
-from streams.topics import TopicsUnfitError, admin, check_topics, topic_differences
+from streams.topics import TopicsUnfitError, admin, check_topics, needed_topics, topic_differences
 from streams.topics import describe_topics as describe_declared
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Run every check that can be run; one that others need ends the examination when it fails."""
     try:
         settings = Settings.from_environment(environ)
+        settings.client_options()  # reads the files of TLS and SASL
     except SettingsError as error:
         yield Finding("settings", "wrong", str(error), "correct the variable (docs/settings.md lists them all)")
         return
@@ -81,9 +82,9 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     try:
         with admin(settings) as client:
             yield from _brokers(client, settings, unreachable)
-            found = dict(_topics(settings, topology))
-            yield from found.values()
-            if found["topics"].state != "wrong":
+            found = list(_topics(settings, topology))
+            yield from found
+            if all(one.state != "wrong" for one in found):
                 yield _leaders(client)
                 yield _rights(client, topology)
                 yield from _group(client, settings, topology)
@@ -220,33 +221,43 @@ def _brokers(client: KafkaAdminClient, settings: Settings, unreachable: list[str
         yield Finding("brokers", "ok", f"{len(members)} in the cluster, at {settings.brokers}")
 
 
-def _topics(settings: Settings, topology: Topology) -> Iterator[tuple[str, Finding]]:
+def _topics(settings: Settings, topology: Topology) -> Iterator[Finding]:
+    follows = [follow.topic for follow in topology.follows]
     described = describe_declared(settings)
-    missing = [wanted.name for wanted, found in described if found is None]
-    if missing:
-        yield "topics", Finding(
+    needed = needed_topics(topology.steps, follows)
+    absent = [wanted.name for wanted, found in described if found is None]
+    if missing := [name for name in absent if name in needed]:
+        yield Finding(
             "topics", "wrong", f"missing, or hidden from this user: {_some(missing)}",
-            "run `borderflow topics create` as a user who may (ops/acls.yaml: topics-administrator)",
+            "run `borderflow topics create` as a user who may (ops/acls.yaml: topics-administrator); "
+            "when they are there, grant this user what ops/acls.yaml lists for its steps",
         )  # fmt: skip
         return
     try:
-        check_topics(settings, topology.steps, [follow.topic for follow in topology.follows])
+        check_topics(settings, topology.steps, follows)
     except TopicsUnfitError as error:
-        yield "topics", Finding(
+        yield Finding(
             "topics", "wrong", str(error),
-            "a worker does not start: state is a fold of equally many partitions; create the topics anew",
+            "a worker does not start: state is a fold of equally many partitions, knowledge of one; "
+            "create the topics anew",
         )  # fmt: skip
         return
-    differs = [said for wanted, found in described for said in topic_differences(wanted, found)]
-    if differs:
-        yield "topics", Finding(
+    if absent:
+        yield Finding(
+            "topics", "skipped", f"not needed here, and missing or hidden from this user: {_some(absent)}",
+            "to look at all topics run this as ops/acls.yaml's observer",
+        )  # fmt: skip
+    there = [(wanted, found) for wanted, found in described if found is not None]
+    if differs := [said for wanted, found in there for said in topic_differences(wanted, found)]:
+        yield Finding(
             "topics", "warning", _some(differs),
             "keep BORDERFLOW_PARTITIONS and BORDERFLOW_REPLICATION at what the topics have (keys must not move); "
             "change anything else with kafka-configs.sh (`borderflow topics describe TOPIC` shows the declaration)",
         )  # fmt: skip
         return
-    yield "topics", Finding("topics", "ok", f"all {len(described)} as declared")
-    yield "dead letters", Finding("dead letters", "ok", f"{len(dead_letter_topics())} topics to bury in")
+    yield Finding("topics", "ok", f"{'' if absent else 'all '}{len(there)} as declared")
+    buried = sum(wanted.name in dead_letter_topics() for wanted, _ in there)
+    yield Finding("dead letters", "ok", f"{buried} topics to bury in")
 
 
 def _leaders(client: KafkaAdminClient) -> Finding:
@@ -291,6 +302,11 @@ def _rights(client: KafkaAdminClient, topology: Topology) -> Finding:
     }
     if all(operations is None for operations in said.values()):
         return Finding("rights", "skipped", "these brokers do not tell what this user may do")
+    if all("DESCRIBE" in (may or ()) and not {"READ", "WRITE"} & set(may or ()) for may in said.values()):
+        return Finding(
+            "rights", "skipped", "this user may look at topics, and neither read nor write any: an observer",
+            "to check what a worker may do run this as the worker's user",
+        )  # fmt: skip
     lacking = [
         f"{operation} on {topic}"
         for topic, operations in needs.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from time import monotonic
 from typing import Final
 
@@ -19,10 +19,14 @@ _STANDINGS_S: Final = 15.0
 
 
 class KnowledgeCollector(Collector):
-    """Tells of the books that a worker follows."""
+    """Tells of the books that a worker follows; of its models only when these are those that it decides with.
 
-    def __init__(self, follows: Sequence[Follow]) -> None:
+    While it catches up with their log, what it has learnt "since the log began" would look like news.
+    """
+
+    def __init__(self, follows: Sequence[Follow], caught_up: Callable[[], bool]) -> None:
         self._follows = tuple(follows)
+        self._caught_up = caught_up
         self._brains = [one.book for one in follows if isinstance(one.book, Brain)]
         self._standings: list[tuple[Stream, tuple[Standing, ...]]] = []
         self._looked = -_STANDINGS_S
@@ -40,10 +44,15 @@ class KnowledgeCollector(Collector):
             elif isinstance(book, Sized):
                 entries.add_metric((one.topic,), len(book))
         yield entries
-        yield from self._labels()
-        yield from self._models()
+        brains = self._brains if self._caught_up() else []
+        yield from self._labels(brains)
+        yield from self._models(brains)
 
-    def _labels(self) -> Iterator[GaugeMetricFamily]:
+    def _labels(self, brains: list[Brain]) -> Iterator[GaugeMetricFamily]:
+        version = GaugeMetricFamily(
+            "borderflow_model_version",
+            "The offset after the last labelled example that this worker's models have learnt, as decisions say it.",
+        )
         applied = GaugeMetricFamily(
             "borderflow_labels_applied", "Lessons that the models of a stream have learnt, since the log began.",
             labels=("stream",),
@@ -55,14 +64,15 @@ class KnowledgeCollector(Collector):
             "borderflow_model_orders_ignored",
             "Promotions and rollbacks that named nothing there is, since the log began.",
         )
-        for brain in self._brains:
+        for brain in brains:
+            version.add_metric((), brain.version)
             for stream in STREAMS:
                 applied.add_metric((stream,), brain.lessons(stream))
             held.add_metric((), brain.quarantined)
             ignored.add_metric((), brain.ignored)
-        yield from (applied, held, ignored)
+        yield from (version, applied, held, ignored)
 
-    def _models(self) -> Iterator[GaugeMetricFamily]:
+    def _models(self, brains: list[Brain]) -> Iterator[GaugeMetricFamily]:
         labels = ("stream", "model")
         loss = GaugeMetricFamily(
             "borderflow_model_log_loss", "Log loss in nats on the latest lessons, each scored before it was learnt.",
@@ -80,7 +90,7 @@ class KnowledgeCollector(Collector):
             "Log loss of the model that decides, less that of the best challenger; above 0 the challenger is ahead.",
             labels=("stream",),
         )
-        for stream, standings in self._fresh():
+        for stream, standings in self._fresh(brains):
             for one in standings:
                 loss.add_metric((stream, one.model), one.log_loss)
                 decides.add_metric((stream, one.model), one.decides)
@@ -92,9 +102,9 @@ class KnowledgeCollector(Collector):
                 gap.add_metric((stream,), champions[0] - min(challengers))
         yield from (loss, ranking, decides, gap)
 
-    def _fresh(self) -> list[tuple[Stream, tuple[Standing, ...]]]:
+    def _fresh(self, brains: list[Brain]) -> list[tuple[Stream, tuple[Standing, ...]]]:
         if monotonic() - self._looked >= _STANDINGS_S:
             self._looked = monotonic()
-            found = [(stream, brain.standings(stream)) for brain in self._brains for stream in STREAMS]
+            found = [(stream, brain.standings(stream)) for brain in brains for stream in STREAMS]
             self._standings = [(stream, held) for stream, held in found if any(one.lessons for one in held)]
         return self._standings

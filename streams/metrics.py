@@ -100,10 +100,6 @@ follower_skipped = Counter(
     "borderflow_follower_skipped", "Records of a broadcast topic that could not be decoded and were skipped.",
     ("topic", "reason"), registry=REGISTRY,
 )  # fmt: skip
-model_version = Gauge(
-    "borderflow_model_version", "The offset of the last labelled example that this worker's models have learnt.",
-    registry=REGISTRY,
-)  # fmt: skip
 
 items_in = Counter(
     "borderflow_items_in", "Items that a step dealt with: consignments, parcels, travellers, or results.",

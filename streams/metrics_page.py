@@ -46,7 +46,7 @@ def declared() -> list[Declared]:
         if isinstance(one, MetricWrapperBase):
             (family,) = one.describe()
             found.append((family, one._labelnames))
-    collected = (*metrics.LagCollector(_Nowhere()).collect(), *KnowledgeCollector(()).collect())
+    collected = (*metrics.LagCollector(_Nowhere()).collect(), *KnowledgeCollector((), lambda: True).collect())
     found += [(family, tuple(family._labelnames)) for family in collected]
     return sorted(
         (Declared(f"{one.name}_total" if one.type == "counter" else one.name, one.type, labels, one.documentation)

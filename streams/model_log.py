@@ -77,9 +77,15 @@ async def _folded(settings: Settings) -> Brain:
 
 
 def append(settings: Settings, event: ModelEvent) -> int:
-    """Append an event and wait until the brokers have it; its offset. Raises the client's `KafkaError`."""
+    """Append an event and wait until the brokers have it; its offset.
+
+    Raises `TopicsUnfitError`, or the client's `KafkaError`.
+    """
     from kafka import KafkaProducer
 
+    from streams.topics import check_topics
+
+    check_topics(settings, (), (TOPIC,))  # the producer would wait a minute for one that is missing, or make it
     producer = KafkaProducer(
         **settings.client_options(),
         client_id=f"{settings.group}-models",

@@ -52,6 +52,8 @@ class LogReader:
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
         )
         await self._consumer.start()
+        # A task of the client's must have begun: its close raises CancelledError when that is cancelled before.
+        await asyncio.sleep(0)
         return self
 
     async def stop(self) -> None:

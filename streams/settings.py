@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -98,7 +99,7 @@ class Settings:
     ] = 1000
 
     web_host: Annotated[
-        str, Meta(description="Address of /healthz, /readyz and /metrics; empty switches them off.")
+        str, Meta(description="Address of /healthz, /readyz and /metrics; `off` switches them off.")
     ] = "127.0.0.1"
     web_port: Annotated[int, Meta(ge=0, le=65_535, description="Port of the same; 0 takes any free one.")] = 6066
 
@@ -184,6 +185,13 @@ class Settings:
             wrong.append(f"{PREFIX}TLS_CERT_FILE, {PREFIX}TLS_KEY_FILE: both or neither")
         if bool(self.console_tls_cert_file) != bool(self.console_tls_key_file):
             wrong.append(f"{PREFIX}CONSOLE_TLS_CERT_FILE, {PREFIX}CONSOLE_TLS_KEY_FILE: both or neither")
+        if not self.step_names:
+            wrong.append(f"{PREFIX}STEPS: names no step; there are {', '.join(STEPS)}")
+        wrong += [
+            f"{PREFIX}BROKERS: {address.strip()!r} is not `host:port`"
+            for address in self.brokers.split(",")
+            if not _is_address(address.strip())
+        ]
         wrong += [
             f"{PREFIX}STEPS: unknown step {name!r}; there are {', '.join(STEPS)}"
             for name in self.step_names
@@ -267,16 +275,25 @@ class Settings:
         return self.pseudonym_key.encode()
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """The TLS context for brokers, None when the protocol is not encrypted."""
+        """The TLS context for brokers, None when the protocol is not encrypted. Raises `SettingsError`."""
         if self.security_protocol not in ("SSL", "SASL_SSL"):
             return None
-        context = ssl.create_default_context(cafile=self.tls_ca_file or None)
+        try:
+            context = ssl.create_default_context(cafile=self.tls_ca_file or None)
+        except OSError as error:  # ssl.SSLError too
+            raise SettingsError(f"{PREFIX}TLS_CA_FILE: {self.tls_ca_file}: {_said(error)}") from None
         if self.tls_cert_file:
-            context.load_cert_chain(self.tls_cert_file, self.tls_key_file)
+            try:
+                context.load_cert_chain(self.tls_cert_file, self.tls_key_file)
+            except OSError as error:
+                raise SettingsError(
+                    f"{PREFIX}TLS_CERT_FILE, {PREFIX}TLS_KEY_FILE: {self.tls_cert_file}, {self.tls_key_file}: "
+                    f"{_said(error)}"
+                ) from None
         return context
 
     def client_options(self) -> dict[str, Any]:
-        """Connection options that aiokafka's and kafka-python's clients both take."""
+        """Connection options that aiokafka's and kafka-python's clients both take. Raises `SettingsError`."""
         options: dict[str, Any] = {
             "bootstrap_servers": self.brokers.split(","),
             "security_protocol": self.security_protocol,
@@ -286,12 +303,30 @@ class Settings:
         if self.security_protocol.startswith("SASL"):
             options["sasl_mechanism"] = self.sasl_mechanism
             options["sasl_plain_username"] = self.sasl_username
-            options["sasl_plain_password"] = Path(self.sasl_password_file).read_text().strip()
+            options["sasl_plain_password"] = self._sasl_password()
         return options
+
+    def _sasl_password(self) -> str:
+        try:
+            return Path(self.sasl_password_file).read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError:
+            raise SettingsError(f"{PREFIX}SASL_PASSWORD_FILE: {self.sasl_password_file}: is not UTF-8") from None
+        except OSError as error:
+            raise SettingsError(f"{PREFIX}SASL_PASSWORD_FILE: {self.sasl_password_file}: {_said(error)}") from None
 
     def consumer_options(self) -> dict[str, Any]:
         """The same for consumers, which read nothing of a transaction that was aborted."""
         return {**self.client_options(), "isolation_level": "read_committed"}
+
+
+def _is_address(text: str) -> bool:
+    """Whether a Kafka client can take this for a broker: a name or an address, and a port unless it is 9092."""
+    parts = re.fullmatch(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\s:\[\]]+)(?::([0-9]{1,5}))?", text, re.ASCII)
+    return parts is not None and 0 < int(parts[2] or 9092) < 65_536
+
+
+def _said(error: OSError) -> str:
+    return f"cannot be used: {error.strerror or error}"
 
 
 def settings_page() -> str:

@@ -145,22 +145,32 @@ def differences(settings: Settings) -> tuple[str, ...]:
     return tuple(said for wanted, found in describe_topics(settings) for said in topic_differences(wanted, found))
 
 
-def check_topics(settings: Settings, steps: Iterable[Step], broadcast: Iterable[str]) -> None:
-    """Refuse to start without the topics of these steps and these broadcast topics.
-
-    A log that a step's state is folded from must have as many partitions as the step's input, because the state of a
-    partition is folded from the same partition of both. Raises `TopicsUnfitError` naming each topic.
-    """
-    steps = tuple(steps)
+def needed_topics(steps: Iterable[Step], broadcast: Iterable[str]) -> tuple[str, ...]:
+    """The topics of these steps and these broadcast topics, dead-letter topics too, each once."""
     needed: dict[str, None] = dict.fromkeys(broadcast)
     for step in steps:
         remembered = (memory.topic for memory in step.memory)
         needed |= dict.fromkeys((*step.inputs, *step.produces, *remembered))
         needed |= dict.fromkeys(dead_letter_topic(topic) for topic in step.inputs)
+    return tuple(needed)
+
+
+def check_topics(settings: Settings, steps: Iterable[Step], broadcast: Iterable[str]) -> None:
+    """Refuse to start without the topics of these steps and these broadcast topics.
+
+    A log that a step's state is folded from must have as many partitions as the step's input, because the state of a
+    partition is folded from the same partition of both. A broadcast topic has one, because only that is in one order
+    for all. Raises `TopicsUnfitError` naming each topic.
+    """
+    steps, broadcast = tuple(steps), tuple(broadcast)
+    needed = needed_topics(steps, broadcast)
     with admin(settings) as client:
         there = {one.name: one.partitions for one in _shapes(client, list(needed))}
     if missing := [name for name in needed if name not in there]:
         raise TopicsUnfitError(f"no such topic: {', '.join(missing)}: create them with `borderflow topics create`")
+    for topic in broadcast:
+        if there[topic] != 1:
+            raise TopicsUnfitError(f"{topic} has {there[topic]} partitions: every worker folds it from exactly one")
     for step in steps:
         for memory in step.memory:
             for topic in step.inputs:

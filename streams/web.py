@@ -27,8 +27,8 @@ class WorkerWeb:
         self.port: int | None = None
 
     async def start(self) -> None:
-        """Bind and serve; nothing when `web_host` is empty. Raises `OSError` when the port is taken."""
-        if not self._settings.web_host:
+        """Bind and serve; nothing when `web_host` is `off`. Raises `OSError` when the port is taken."""
+        if self._settings.web_host == "off":
             return
         pages = web.Application()
         pages.router.add_get("/healthz", self._healthz)

@@ -9,7 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class CommandRefusedError(Exception):
@@ -17,6 +21,23 @@ class CommandRefusedError(Exception):
 
     The command line prints the message without a traceback and exits with 2.
     """
+
+
+def output(*, soft_wrap: bool = False) -> Console:
+    """Where a command prints. A pipe or a file has no width that a table would have to be cut to."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=soft_wrap, width=None if sys.stdout.isatty() else 1_000)
+
+
+def refuse_unwritable(option: str, file: Path | None) -> None:
+    """Raise `CommandRefusedError` when a file that is to be written at the end of a run cannot be a file."""
+    if file is None:
+        return
+    if file.is_dir():
+        raise CommandRefusedError(f"{option}: {file} is a folder")
+    if not file.resolve().parent.is_dir():
+        raise CommandRefusedError(f"{option}: there is no folder {file.resolve().parent}")
 
 
 def broker_errors() -> tuple[type[Exception], ...]:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.table import Table
 
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, output
 from streams.settings import Settings
 
 app = App(name="acls", help="Show what each component may do on the brokers, and grant it to a principal.")
@@ -29,7 +28,7 @@ def list_(file: File, /) -> None:
     table = Table("component", "what it is", "reads", "writes", box=None)
     for name, one in components.items():
         table.add_row(name, one.what, ", ".join(one.read), ", ".join(one.write))
-    Console(highlight=False, soft_wrap=True).print(table)
+    output(soft_wrap=True).print(table)
 
 
 @app.command
@@ -53,8 +52,9 @@ def grant(
     from streams.acls import AclsRefusedError, acls_of, apply, read_components
     from streams.topics import admin
 
-    if ":" not in principal:
-        raise CommandRefusedError(f"{principal}: a principal has a kind, such as User:{principal}")
+    kind, _, name = principal.partition(":")
+    if not (kind and name):
+        raise CommandRefusedError(f"{principal!r}: a principal has a kind and a name, such as User:border-worker")
     try:
         components = read_components(file)
         if component not in components:

@@ -9,6 +9,7 @@ import sys
 from typing import Annotated, NoReturn
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from streams.embedded import EmbeddedBroker
 
@@ -18,7 +19,9 @@ app = App(name="broker", help="Run the embedded broker in the foreground (memory
 @app.default
 def broker(
     *,
-    port: Annotated[int, Parameter(help="Port on 127.0.0.1; 0 takes a free one.")] = 9092,
+    port: Annotated[
+        int, Parameter(help="Port on 127.0.0.1; 0 takes a free one.", validator=Number(gte=0, lte=65_535))
+    ] = 9092,
     as_json: Annotated[
         bool, Parameter(name="--json", negative=(), help="Print one JSON object: bootstrap, pid and settings.")
     ] = False,

@@ -8,7 +8,6 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -16,7 +15,7 @@ from agents.risk.criteria import check_criterion
 from agents.risk.criteria_fields import ALL, fields_of
 from schemas.items import Stream
 from schemas.knowledge import CriterionPublished
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, output
 from streams.knowledge import Knowledge
 from streams.settings import Settings
 
@@ -66,7 +65,7 @@ def publish(
         refuse_load(settings, events, folder, days)
     criteria.send(settings, events)
     for event in events:
-        _console().print(f"published {event.criterion_id} version {event.version}", highlight=False, markup=False)
+        output().print(f"published {event.criterion_id} version {event.version}", highlight=False, markup=False)
 
 
 @app.command
@@ -79,7 +78,7 @@ def check(file: Path, /) -> None:
         One criterion, a list of them, or several YAML documents.
     """
     events = criteria.read_file(file)
-    _console().print(f"{len(events)} usable: {', '.join(e.criterion_id for e in events)}", highlight=False)
+    output().print(f"{len(events)} usable: {', '.join(e.criterion_id for e in events)}", highlight=False)
 
 
 @app.command
@@ -92,7 +91,7 @@ def withdraw(criterion_id: str, /) -> None:
         The criterion to end.
     """
     ended = criteria.withdraw(Settings.from_environment(), criterion_id)
-    _console().print(f"withdrew {criterion_id} with version {ended.version}", highlight=False, markup=False)
+    output().print(f"withdrew {criterion_id} with version {ended.version}", highlight=False, markup=False)
 
 
 @app.command(name="list")
@@ -106,7 +105,7 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
     """
     events = [e for e in criteria.published(Settings.from_environment()).values() if all_ or not e.withdrawn]
     if as_json:
-        _console().out(msgspec.json.encode(events).decode(), highlight=False)
+        output().out(msgspec.json.encode(events).decode(), highlight=False)
         return
     table = Table(Column("criterion", no_wrap=True), "version", "action", "streams", "valid", "condition", box=None)
     for one in events:
@@ -119,7 +118,7 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
         if not one.withdrawn and (problem := _problem(one)) is not None:
             condition += f"\n[red]workers leave it out: {escape(problem)}[/]"
         table.add_row(one.criterion_id, str(one.version), action, " ".join(one.streams), valid, condition)
-    _console().print(table)
+    output().print(table)
 
 
 @app.command
@@ -139,7 +138,7 @@ def fields(stream: str | None = None, /) -> None:
     for field in known.values():
         where = "all" if field.streams == ALL else " ".join(field.streams)
         table.add_row(field.name, field.type, where, escape(field.meaning))
-    _console().print(table)
+    output().print(table)
 
 
 def _problem(event: CriterionPublished) -> str | None:
@@ -149,7 +148,3 @@ def _problem(event: CriterionPublished) -> str | None:
     except ValueError as error:
         return str(error)
     return None
-
-
-def _console() -> Console:
-    return Console()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,10 @@ from cyclopts.validators import Number
 
 from load.datasets.cdd import DatasetError
 from load.demo import DemoPlan, run_demo
-from streams.commands import CommandRefusedError
-from streams.policies import load_policy
+from streams.commands import CommandRefusedError, refuse_unwritable
 from streams.settings import Settings
 from streams.topics import RetentionTooShortError, check_history
+from streams.topology import read_policy
 
 app = App(name="demo", help="Run the whole loop on this machine, with a live view.")
 
@@ -62,7 +63,7 @@ def demo(
     environment: dict[str, str] = {}
     given = Settings.from_environment()
     policy = given.policy_file or dataset or "demo"
-    capacity_share = load_policy(policy).capacity_share
+    capacity_share = read_policy(replace(given, policy_file=policy)).capacity_share
     environment["BORDERFLOW_POLICY_FILE"] = policy
     source: Path | None = None
     if dataset == "cdd":
@@ -72,10 +73,8 @@ def demo(
         source = where
     elif path is not None:
         raise CommandRefusedError("--path: goes with --dataset")
-    if json_file is not None and not json_file.resolve().parent.is_dir():
-        raise CommandRefusedError(f"--json: there is no folder {json_file.resolve().parent}")
-    if picture is not None and not picture.resolve().parent.is_dir():
-        raise CommandRefusedError(f"--picture: there is no folder {picture.resolve().parent}")
+    refuse_unwritable("--json", json_file)
+    refuse_unwritable("--picture", picture)
     if archive is not None and archive.exists() and (not archive.is_dir() or any(archive.iterdir())):
         raise CommandRefusedError(f"--archive: {archive} is there already; offsets of another broker would not fit it")
     plan = DemoPlan(

@@ -12,12 +12,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from agents.refusals import MEANINGS
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, output
 from streams.redrive import SOURCES, DeadLetter, Wanted
 from streams.settings import Settings
 
@@ -95,9 +94,9 @@ def show(
         return
     table = Table.grid(padding=(0, 2))
     for name, fact in facts.items():
-        lines = [f"{key}: {text}" for key, text in fact.items()] if isinstance(fact, dict) else [str(fact)]
-        table.add_row(f"[dim]{name}[/]", escape("\n".join(lines)))
-    _console().print(table)
+        lines = [f"{key}: {text}" for key, text in fact.items()] if isinstance(fact, dict) else str(fact).split("\n")
+        table.add_row(f"[dim]{name}[/]", "\n".join(map(_cell, lines)))
+    output(soft_wrap=True).print(table)
 
 
 @app.command
@@ -131,14 +130,14 @@ def redrive(
     if as_json:
         _print_json({"dry_run": dry_run, "sent": sent, "left": left})
     else:
-        console = _console()
+        console = output(soft_wrap=True)
         table = Table("topic", "sent" if not dry_run else "would be sent", "letters", box=None)
         for name, (records, answered) in sent.items():
             table.add_row(name, str(records), str(answered))
         if sent:
             console.print(table)
         for line in left:
-            console.print(f"[yellow]left alone:[/] {escape(line)}")
+            console.print(f"[yellow]left alone:[/] {_cell(line)}")
         if not sent and not left:
             console.print("no outstanding dead letter is like that")
     return int(bool(left))
@@ -280,10 +279,10 @@ def _print_letters(found: list[DeadLetter], as_json: bool) -> None:
     table = Table("topic", "number", "refused at", "step", "reason", "field", "attempt", "", box=None)
     for one in found:
         table.add_row(
-            one.topic, str(one.number), _time(one.at_ms), one.step, one.reason, escape(one.field), str(one.attempt),
-            "sent again" if one.redriven else "",
+            one.topic, str(one.number), _time(one.at_ms), _cell(one.step), _cell(one.reason), _cell(one.field),
+            str(one.attempt), "sent again" if one.redriven else "",
         )  # fmt: skip
-    _console().print(table if found else "no dead letter is like that")
+    output(soft_wrap=True).print(table if found else "no dead letter is like that")
 
 
 def _print_counts(found: list[DeadLetter], as_json: bool) -> None:
@@ -308,8 +307,15 @@ def _print_counts(found: list[DeadLetter], as_json: bool) -> None:
         return
     table = Table("letters", "topic", "step", "reason", "first", "last", "means", box=None)
     for row in rows:
-        table.add_row(*(str(row[name]) for name in ("letters", "topic", "step", "reason", "first", "last", "means")))
-    _console().print(table if rows else "no outstanding dead letters")
+        table.add_row(
+            *(_cell(str(row[name])) for name in ("letters", "topic", "step", "reason", "first", "last", "means"))
+        )
+    output(soft_wrap=True).print(table if rows else "no outstanding dead letters")
+
+
+def _cell(text: str) -> str:
+    """Text for a terminal. What lodgers sent may hold control characters: they are shown, not obeyed."""
+    return escape("".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text))
 
 
 def _time(at_ms: int) -> str:
@@ -319,7 +325,3 @@ def _time(at_ms: int) -> str:
 def _print_json(value: object) -> None:
     json.dump(value, sys.stdout, indent=2)
     sys.stdout.write("\n")
-
-
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)

@@ -14,9 +14,10 @@ from rich.console import Console
 
 from load.clock import simulated_time
 from load.measure import LoadPlan, complaints, report, run_load
-from streams.commands import CommandRefusedError
-from streams.policies import load_policy
+from streams.commands import CommandRefusedError, refuse_unwritable
+from streams.logging import configure_logging
 from streams.settings import Settings
+from streams.topology import read_policy
 
 app = App(name="load", help="Lodge simulated items at a given rate and measure latency.")
 
@@ -51,11 +52,11 @@ def load(
     Workers must be running (`borderflow worker`) on the same brokers. Exit code 0 when every item sent ended in
     exactly one decision or dead letter, else 1.
     """
-    if json_file is not None and not json_file.resolve().parent.is_dir():
-        raise CommandRefusedError(f"--json: there is no folder {json_file.resolve().parent}")
+    refuse_unwritable("--json", json_file)
     settings = Settings.from_environment()
     if brokers is not None:
         settings = replace(settings, brokers=brokers)
+    policy = read_policy(settings)
     _refuse_missing_topics(settings)
     try:
         time = simulated_time(rate, duration or None, datetime.now(UTC), items_per_day=items_per_day)
@@ -69,9 +70,10 @@ def load(
         seed=seed,
         dirt=dirt,
         officers=officers,
-        capacity_share=load_policy(settings.policy_file).capacity_share,
+        capacity_share=policy.capacity_share,
         drain_s=drain,
     )
+    configure_logging(settings.log_level)  # clients that wait for brokers say so once in a while, not at every try
     console = Console(highlight=False)
     summary = run_load(plan, console)
     if json_file is not None:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.table import Table
 
 from agents.risk.activation import Activation
@@ -18,7 +17,7 @@ from agents.risk.fairness import fairness
 from agents.risk.standings import WINDOW
 from schemas.inspections import ModelFrozen, ModelPromoted, ModelRolledBack
 from schemas.items import Stream
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, output
 from streams.model_log import ModelEvent, append, audit_sample, folded
 from streams.settings import Settings
 
@@ -38,13 +37,13 @@ def list_(*, as_json: AsJson = False) -> None:
     brain = folded(Settings.from_environment())
     rows = [_facts(stream, brain.activation(stream)) for stream in STREAMS]
     if as_json:
-        Console().out(msgspec.json.encode({"version": brain.version, "streams": rows}).decode(), highlight=False)
+        output().out(msgspec.json.encode({"version": brain.version, "streams": rows}).decode(), highlight=False)
         return
     table = Table("stream", "activation", "decides", "since", "follows the log", "can roll back to", box=None)
     for row in rows:
         table.add_row(*[" ".join(map(str, cell)) if isinstance(cell, tuple) else str(cell) for cell in row.values()])
-    Console().print(table)
-    Console().print(f"the log stands at version {brain.version}; {brain.quarantined} lessons are in quarantine")
+    output().print(table)
+    output().print(f"the log stands at version {brain.version}; {brain.quarantined} lessons are in quarantine")
 
 
 @app.command
@@ -58,7 +57,7 @@ def compare(stream: Stream, /, *, as_json: AsJson = False) -> None:
     """
     standings = folded(Settings.from_environment()).standings(stream)
     if as_json:
-        Console().out(msgspec.json.encode(standings).decode(), highlight=False)
+        output().out(msgspec.json.encode(standings).decode(), highlight=False)
         return
     table = Table(
         "model", "decides", "lessons", f"finds in the latest {WINDOW}", "log loss", "ranked above clears", box=None
@@ -67,9 +66,9 @@ def compare(stream: Stream, /, *, as_json: AsJson = False) -> None:
         ranking = "-" if one.ranking is None else f"{one.ranking:.1%}"
         counts = str(one.lessons), str(one.finds)
         table.add_row(one.model, "yes" if one.decides else "", *counts, f"{one.log_loss:.4f}", ranking)
-    Console().print(table)
+    output().print(table)
     if standings[0].finds < FEW_FINDS:
-        Console().print("with so few finds the ranking says nothing yet")
+        output().print("with so few finds the ranking says nothing yet")
 
 
 @app.command
@@ -132,7 +131,7 @@ def fairness_(*, least: int = 30, as_json: AsJson = False) -> None:
     """
     reports = fairness(audit_sample(Settings.from_environment()), max(least, 10))
     if as_json:
-        Console().out(msgspec.json.encode(reports).decode(), highlight=False)
+        output().out(msgspec.json.encode(reports).decode(), highlight=False)
         return
     table = Table("nationality", "drawn", "finds", "share of finds (95%)", "mean score", "targeted too", "", box=None)
     for one in reports:
@@ -141,14 +140,14 @@ def fairness_(*, least: int = 30, as_json: AsJson = False) -> None:
         table.add_row(
             one.group, str(one.travellers), str(one.finds), span, f"{one.mean_score:.3f}", f"{one.targeted:.1%}", flag
         )
-    Console().print(table)
+    output().print(table)
     if not reports:
-        Console().print("the audit sample is too small to speak of any group")
+        output().print("the audit sample is too small to speak of any group")
 
 
 def _append(event: ModelEvent, settings: Settings | None = None) -> None:
     offset = append(settings or Settings.from_environment(), event)
-    Console().print(f"{event.stream}: {type(event).__name__} stands in the log at {offset}", highlight=False)
+    output().print(f"{event.stream}: {type(event).__name__} stands in the log at {offset}", highlight=False)
 
 
 def _facts(stream: Stream, activation: Activation) -> dict[str, object]:

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from streams.commands import loud_stop
+from streams.commands import loud_stop, output
 from streams.notify.deadletters import still_undelivered
 from streams.notify.plan import read_plan
 from streams.settings import Settings
@@ -67,7 +67,7 @@ def failed(file: Path, /) -> None:
     table = Table("since", "receiver", "alert", "attempts", "why", box=None)
     for one in still_undelivered(Path(read_plan(file).dead_letters)):
         table.add_row(f"{one.at:%Y-%m-%d %H:%M:%S}", one.receiver, one.alert_id, str(one.attempts), one.why)
-    Console().print(table)
+    output().print(table)
 
 
 @app.command

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.table import Column, Table
 
 from agents.risk.risk_information import check_entry
 from schemas.knowledge import RiskInformationPublished
+from streams.commands import output
 from streams.knowledge import Knowledge
 from streams.settings import Settings
 
@@ -44,7 +44,7 @@ def publish(file: Path, /, *, new_only: Annotated[bool, Parameter(name="--new-on
     entries.refuse_old_versions(events, published)
     entries.send(settings, events)
     for event in events:
-        _console().print(f"published {event.entry_id} version {event.version}", highlight=False, markup=False)
+        output().print(f"published {event.entry_id} version {event.version}", highlight=False, markup=False)
 
 
 @app.command
@@ -57,7 +57,7 @@ def check(file: Path, /) -> None:
         One entry, a list of them, or several YAML documents.
     """
     events = entries.read_file(file)
-    _console().print(f"{len(events)} usable: {', '.join(e.entry_id for e in events)}", highlight=False)
+    output().print(f"{len(events)} usable: {', '.join(e.entry_id for e in events)}", highlight=False)
 
 
 @app.command
@@ -70,7 +70,7 @@ def withdraw(entry_id: str, /) -> None:
         The entry to end.
     """
     ended = entries.withdraw(Settings.from_environment(), entry_id)
-    _console().print(f"withdrew {entry_id} with version {ended.version}", highlight=False, markup=False)
+    output().print(f"withdrew {entry_id} with version {ended.version}", highlight=False, markup=False)
 
 
 @app.command(name="list")
@@ -84,7 +84,7 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
     """
     events = [e for e in entries.published(Settings.from_environment()).values() if all_ or not e.withdrawn]
     if as_json:
-        _console().out(msgspec.json.encode(events).decode(), highlight=False)
+        output().out(msgspec.json.encode(events).decode(), highlight=False)
         return
     table = Table(Column("entry", no_wrap=True), "version", "kind", "streams", "valid", "severity", "targets", box=None)
     for one in events:
@@ -93,7 +93,7 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
         valid = f"{one.valid_from:%Y-%m-%d}{until}"
         streams = " ".join(one.streams)
         table.add_row(one.entry_id, str(one.version), kind, streams, valid, str(one.severity), targets(one))
-    _console().print(table)
+    output().print(table)
 
 
 def targets(entry: RiskInformationPublished) -> str:
@@ -110,7 +110,3 @@ def targets(entry: RiskInformationPublished) -> str:
         "ports": entry.ports_of_loading,
     }
     return ", ".join(f"{len(values)} {name}" for name, values in counted.items() if values)
-
-
-def _console() -> Console:
-    return Console()

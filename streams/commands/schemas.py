@@ -63,8 +63,9 @@ def check(*, folder: Folder = None) -> int:
 
     The exit code is 1 when something is wrong; each finding names the topic, version, field and reason.
     """
-    folder = folder or package_folder()
-    found = findings(folder)
+    if folder is not None and not folder.is_dir():
+        raise CommandRefusedError(f"--folder: there is no folder {folder}")
+    found = findings(folder or package_folder())
     if not found:
         _print(f"{len(declarations())} topics: all committed versions can be read, all files are up to date")
         return 0

@@ -6,11 +6,10 @@ import json
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.table import Table
 
 from schemas.registry import declarations
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, output
 from streams.settings import Settings
 
 app = App(name="topics", help="Create, list and describe the topics of the loop.")
@@ -34,7 +33,7 @@ def create(*, as_json: AsJson = False) -> int:
         for one in done:
             state = "[green]created[/]" if one.created else "[dim]exists[/]"
             table.add_row(one.name, state, "[yellow]" + "; ".join(one.differences) + "[/]" if one.differences else "")
-        _console().print(table)
+        output(soft_wrap=True).print(table)
     return int(any(one.differences for one in done))
 
 
@@ -64,7 +63,7 @@ def list_(*, as_json: AsJson = False) -> None:
             table.add_row(wanted.name, "[red]missing[/]", "", declared)
         else:
             table.add_row(wanted.name, str(found.partitions), str(found.replication), f"[dim]{declared}[/]")
-    _console().print(table)
+    output(soft_wrap=True).print(table)
 
 
 @app.command
@@ -107,13 +106,9 @@ def describe(topic: str, /, *, as_json: AsJson = False) -> int:
             elif isinstance(value, list):
                 value = ", ".join(value) or "none"
             table.add_row(f"[dim]{name}[/]", "missing" if value is None else str(value))
-        _console().print(table)
+        output(soft_wrap=True).print(table)
     return int(bool(differences))
 
 
 def _print_json(value: object) -> None:
     print(json.dumps(value, indent=2))  # noqa: T201 - the command's output
-
-
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import structlog
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from streams.logging import configure_logging
 from streams.settings import Settings
@@ -22,7 +23,11 @@ def worker(
         str | None, Parameter(help="Steps to host, separated by commas; all of BORDERFLOW_STEPS unless given.")
     ] = None,
     web_port: Annotated[
-        int | None, Parameter(help="Port of /healthz, /readyz and /metrics; BORDERFLOW_WEB_PORT unless given.")
+        int | None,
+        Parameter(
+            help="Port of /healthz, /readyz and /metrics; BORDERFLOW_WEB_PORT unless given.",
+            validator=Number(gte=0, lte=65_535),
+        ),
     ] = None,
 ) -> None:
     """Take lodgements, results and knowledge from the brokers until SIGTERM or Ctrl-C.
@@ -38,6 +43,7 @@ def worker(
         steps=settings.steps if steps is None else steps,
         web_port=settings.web_port if web_port is None else web_port,
     )
+    settings.client_options()  # files of TLS and SASL that cannot be used are refused before anything starts
     configure_logging(settings.log_level)
     log = structlog.get_logger("borderflow.worker")
     for variable in Settings.unknown_variables():

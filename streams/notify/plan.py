@@ -82,6 +82,11 @@ class NotifyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     dead_letters: str = "notify-dead-letters.jsonl"
     console: str = ""
 
+    @property
+    def system(self) -> str:
+        """What the notifier is called as a system of a centre: its consumer group is `centre-<system>`."""
+        return f"notify-{self.name}"
+
 
 def read_plan(path: Path) -> NotifyPlan:
     """The plan in a file. Raises `CommandRefusedError` naming the file and the field; `OSError`."""

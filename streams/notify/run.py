@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -112,7 +112,9 @@ class Notifier:
         """
         self._messengers = {one.name: _Messenger(one) for one in self._plan.receivers}
         try:
-            with CentreClient(self._settings, f"notify-{self._plan.name}", (EVERYWHERE,)) as centre:
+            # It writes to no topic, and brokers let only those be idempotent that may write.
+            settings = replace(self._settings, idempotence=False)
+            with CentreClient(settings, self._plan.system, (EVERYWHERE,)) as centre:
                 while not self._stop.is_set():
                     for alert in centre.alerts(idle_s=0.1):
                         self._tell(alert, centre)
@@ -171,7 +173,7 @@ class Notifier:
         else:
             self.tally.failed += 1
             note(Path(self._plan.dead_letters), _failed(receiver, alert, sent))
-            log.error("not notified: kept as a dead letter", **about, why=sent.why)
+            log.error("not notified: kept as a dead letter", **about, failure=sent.why)
         place = (alert.partition, alert.offset)
         self._left[place] -= 1
         if not self._left[place]:

@@ -9,8 +9,10 @@ import pytest
 from schemas.registry import dead_letter_topics, declarations
 from streams.acls import AclsRefusedError, Component, acls_of, read_components
 from streams.archive.consuming import archived_topics
+from streams.centre import EVERYWHERE, CentreClient
 from streams.cli import main
 from streams.deadletter import dead_letter_topic
+from streams.notify.plan import NotifyPlan
 from streams.redrive import SOURCES
 from streams.settings import STEPS, Settings
 from streams.topology import build_topology, topics_read
@@ -64,11 +66,14 @@ def test_a_step_may_read_what_it_takes_in_remembers_and_follows_and_write_what_i
 def test_only_the_step_that_reads_a_topic_buries_its_dead_letters(topic: str) -> None:
     source = dead_letter_topics()[topic].source.topic
     expected = {step for step in STEPS if source in COMPONENTS[step].read} if source in SOURCES else set()
-    if source == "alerts":  # no step can refuse an alert; people may fail to be told of one
-        assert (writers(topic), readers(topic)) == ({"notifier"}, {"notifier", "archive"})
-        return
     assert writers(topic) - {"dead-letter-desk"} == expected
     assert readers(topic) == ({"dead-letter-desk", "archive"} if source in SOURCES else {"archive"})
+
+
+def test_a_notifier_may_be_in_its_group() -> None:
+    plan = NotifyPlan(name="duty", receivers=())
+    (group,) = COMPONENTS["notifier"].groups
+    assert CentreClient(Settings(), plan.system, (EVERYWHERE,))._group.startswith(group.removesuffix("*"))
 
 
 def test_the_archive_may_read_what_it_archives() -> None:
@@ -93,6 +98,21 @@ def test_a_misspelt_list_is_refused_by_name(tmp_path: Path) -> None:
     file.write_text("centre: {what: a centre, reads: [alerts]}")
     with pytest.raises(AclsRefusedError, match="reads"):
         read_components(file)
+
+
+def test_a_file_that_is_not_text_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "acls.yaml"
+    file.write_bytes(b"centre: \xff")
+    with pytest.raises(AclsRefusedError, match=r"acls\.yaml"):
+        read_components(file)
+
+
+@pytest.mark.parametrize("principal", [":", "User:", ":harbour", "harbour"])
+def test_a_principal_without_a_kind_or_a_name_is_refused(principal: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["acls", "grant", str(FILE), "centre", principal, "--dry-run"])
+    assert ended.value.code == 2
+    assert "a principal has a kind and a name" in capsys.readouterr().err
 
 
 def test_the_command_prints_the_rules_it_would_add(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,11 @@ def test_check_is_content_with_what_is_committed(capsys: pytest.CaptureFixture[s
     assert "all committed versions can be read" in shown
 
 
+def test_check_names_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, shown = run(capsys, "check", "--folder", str(tmp_path / "nowhere"))
+    assert (code, "--folder: there is no folder" in shown) == (2, True)
+
+
 def test_check_names_the_topic_version_field_and_reason(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     committed = folder / "json/manifests.v1.schema.json"
     schema = json.loads(committed.read_text())

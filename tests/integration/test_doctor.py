@@ -88,3 +88,11 @@ def test_logs_that_are_not_partitioned_alike_are_wrong(at: Border) -> None:
     create_topics(at.settings)
     unlike = the_wrong_one(at.environment)
     assert (unlike.check, "filtered has 4 partitions and decisions 3" in unlike.found) == ("topics", True)
+
+
+def test_knowledge_in_several_partitions_is_wrong(at: Border) -> None:
+    with admin(at.settings) as client:
+        client.create_topics({"criteria": {"num_partitions": 4, "replication_factor": 1}}, wait_for_metadata=True)
+    create_topics(at.settings)
+    spread = the_wrong_one(at.environment)
+    assert (spread.check, "criteria has 4 partitions" in spread.found) == ("topics", True)

@@ -91,6 +91,7 @@ def results(at: Border, want: int) -> list[Outgoing]:
 def test_a_worker_tells_every_metric_and_what_happened_moved_it(tmp_path: Path) -> None:
     with border(tmp_path / "border") as at:
         at.open("worker")
+        assert set(told(at)["borderflow_follower_skipped_total"]) == {0}  # so that the first one is an increase
         late = parcel(0, waybill="LATE00000001")
         at.lodge("express-cargo", [parcel_record(parcel(n), n % 4) for n in range(600)])
         at.lodge("express-cargo", [parcel_record(late, 3), raw_record(b"garbage", "garbage")])

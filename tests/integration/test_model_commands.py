@@ -6,10 +6,11 @@ import json
 
 import pytest
 
+from streams import model_log
 from streams.commands import CommandRefusedError
 from streams.commands import models as models_command
 from streams.settings import Settings
-from streams.topics import create_topics
+from streams.topics import TopicsUnfitError, create_topics
 
 pytestmark = pytest.mark.broker
 
@@ -47,3 +48,13 @@ def test_a_promotion_a_freeze_and_a_rollback_stand_in_the_log(
     assert "with so few finds the ranking says nothing yet" in capsys.readouterr().out
     models_command.fairness_(as_json=True)
     assert json.loads(capsys.readouterr().out) == []  # nobody was drawn yet
+
+
+def test_without_the_topic_nothing_is_waited_for_and_the_topic_is_named(
+    worker_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in worker_environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(model_log, "TOPIC", f"{worker_environment['BORDERFLOW_GROUP']}-labelled-examples")
+    with pytest.raises(TopicsUnfitError, match=r"no such topic: .*labelled-examples"):
+        models_command.freeze("manifests", by="analyst")

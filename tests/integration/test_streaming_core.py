@@ -425,3 +425,20 @@ def test_a_worker_refuses_logs_that_are_not_partitioned_alike(broker_settings: S
     step.memory = (dataclasses.replace(step.memory[0], topic=f"{broker_settings.group}-passports"),)
     with pytest.raises(TopicsUnfitError, match="needs as many of both"):
         check_topics(broker_settings, [step], [])
+
+
+def test_a_worker_refuses_knowledge_that_is_in_several_partitions(
+    broker_settings: Settings, create_topics: Create
+) -> None:
+    create_topics({"lessons": 4})
+    with pytest.raises(TopicsUnfitError, match="lessons has 4 partitions: every worker folds it from exactly one"):
+        check_topics(broker_settings, [], [f"{broker_settings.group}-lessons"])
+
+
+def test_what_goes_wrong_before_a_reader_has_read_is_what_is_raised(broker_settings: Settings) -> None:
+    async def scenario() -> None:
+        async with LogReader(broker_settings):
+            raise LookupError("of the test")
+
+    with pytest.raises(LookupError, match="of the test"):
+        asyncio.run(scenario())

@@ -14,10 +14,16 @@ from kafka.errors import KafkaError
 
 from streams.acls import Component, acls_of, apply, read_components
 from streams.doctor import examine
+from streams.embedded import free_loopback_port
+from streams.notify.deadletters import still_undelivered
+from streams.notify.plan import NotifyPlan, Receiver, WebhookTarget
+from streams.notify.run import Notifier
 from streams.rebuild import LogReader
-from streams.settings import Settings, SettingsError
+from streams.settings import STEPS, Settings, SettingsError
 from streams.topics import create_topics, describe_topics
-from tests.integration.harbour import lodge, read_all, worker
+from tests.border import DESK
+from tests.browser.centre import alert, record
+from tests.integration.harbour import lodge, publisher, read_all, worker
 from tests.real_kafka.cluster import Cluster
 from tests.real_kafka.fixtures import ACLS, STRANGER, TOY
 from tests.real_kafka.security import Security
@@ -137,13 +143,48 @@ def test_production_refuses_to_talk_in_the_clear(protocol: str, tmp_path: Path) 
 
 def test_the_doctor_says_what_a_user_lacks_and_who_is_not_let_in(granted: Cluster, tmp_path: Path) -> None:
     observer = login(granted, "SCRAM", "observer")
-    rights = next(one for one in examine(observer) if one.check == "rights")
-    assert (rights.state, "READ on manifests" in rights.found, "acls.yaml" in rights.advice) == ("wrong", True, True)
+    archive = {**login(granted, "SCRAM", "archive"), "BORDERFLOW_STEPS": "screening"}
+    rights = next(one for one in examine(archive) if one.check == "rights")
+    assert (rights.state, "WRITE on screened" in rights.found, "acls.yaml" in rights.advice) == ("wrong", True, True)
     (tmp_path / "password").write_text("guess")
     wrong = [one for one in examine({**observer, "BORDERFLOW_SASL_PASSWORD_FILE": str(tmp_path / "password")})
              if one.state == "wrong"]  # fmt: skip
     assert [one.check for one in wrong] == ["brokers"]
     assert "do not let this process in" in wrong[0].found
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_the_doctor_finds_nothing_wrong_with_the_rights_of_a_step(granted: Cluster, name: str) -> None:
+    found = list(examine({**login(granted, "SCRAM", name), "BORDERFLOW_STEPS": name}))
+    assert [one.check for one in found if one.state == "wrong"] == ["workers"]  # none was started here
+    assert {one.state for one in found if one.check == "topics"} == {"skipped", "ok"}
+    assert [one.state for one in found if one.check in ("rights", "lag")] == ["ok", "ok"]
+
+
+def test_the_doctor_lets_an_observer_look_at_everything_and_read_nothing(granted: Cluster) -> None:
+    found = list(examine(login(granted, "SCRAM", "observer")))
+    assert [one.check for one in found if one.state == "wrong"] == ["workers"]
+    assert [one.state for one in found if one.check in ("topics", "rights")] == ["ok", "skipped"]
+
+
+def test_the_notifier_takes_alerts_with_its_own_rights(
+    granted: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def raise_alert() -> None:
+        async with publisher(Settings.from_environment(granted.environment())) as to:
+            await to.publish("alerts", [record(alert(1), DESK)])
+
+    asyncio.run(raise_alert())
+    nobody = WebhookTarget(url=f"http://127.0.0.1:{free_loopback_port()}/", secret_file=str(tmp_path / "secret"))
+    (tmp_path / "secret").write_text("of the tests")
+    plan = NotifyPlan(
+        name="duty", receivers=(Receiver(name="nobody", priority=5, webhook=nobody),), attempts=1,
+        dead_letters=str(tmp_path / "dead.jsonl"),
+    )  # fmt: skip
+    notifier = Notifier(Settings.from_environment(login(granted, "SCRAM", "notifier")), plan, expired_too=True)
+    assert notifier.run(until=lambda tally: tally.failed > 0).failed == 1
+    assert len(still_undelivered(tmp_path / "dead.jsonl")) == 1
+    assert not [line for line in caplog.records if line.name.startswith("kafka") and line.levelname == "ERROR"]
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

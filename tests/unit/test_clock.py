@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from load.clock import KEPT, first_number, simulated_time
 from load.world import World
+from schemas.registry import declarations
+from streams.commands.demo import TIMED_BY_EVENTS
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
 
@@ -18,8 +20,18 @@ NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
 def test_a_bounded_run_begins_in_the_past_and_within_retention(rate: float, duration_s: float, offset: int) -> None:
     now = NOW + timedelta(hours=offset)
     planned = simulated_time(rate, duration_s, now)
-    assert now - KEPT - timedelta(days=3) < planned.start < now
+    assert now - KEPT <= planned.start < now
     assert planned.items_per_day >= 2_000
+
+
+@pytest.mark.parametrize("hour", range(24))
+@pytest.mark.parametrize("weekday", range(7))
+def test_at_no_hour_does_a_run_begin_before_what_brokers_keep(hour: int, weekday: int) -> None:
+    now = datetime(2026, 3, 2 + weekday, hour, 59, tzinfo=UTC)
+    shortest = min(declarations()[topic].retention_ms for topic in TIMED_BY_EVENTS)
+    for rate, duration_s in ((600, 90), (200, 3600), (1, 5)):
+        back = now - simulated_time(rate, duration_s, now).start
+        assert back + timedelta(hours=6) <= timedelta(milliseconds=shortest)  # what `check_history` asks for
 
 
 @settings(max_examples=4, deadline=None)

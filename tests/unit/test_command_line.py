@@ -14,6 +14,7 @@ from kafka.errors import KafkaConnectionError
 
 from streams.cli import GROUPS, app, main, refusal_line
 from streams.commands import CommandRefusedError
+from streams.producing import UnknownTopicError
 from streams.settings import SettingsError
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +70,50 @@ def test_a_misspelt_option_is_refused_by_name(capsys: pytest.CaptureFixture[str]
 
 def test_a_value_of_the_wrong_type_is_refused_by_the_name_of_its_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--port" in refused(["broker", "--port", "nine"], capsys)
+
+
+@pytest.mark.parametrize("argv", [["worker", "--web-port", "99999"], ["broker", "--port", "-1"]])
+def test_a_port_that_there_cannot_be_is_refused_by_its_option(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert argv[1] in refused(argv, capsys)
+
+
+@pytest.mark.parametrize("argv", [["load"], ["demo"]])
+def test_a_policy_that_cannot_be_used_is_refused_by_the_name_of_its_variable(
+    argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "policy.yaml").write_text("version: [broken\n")
+    monkeypatch.setenv("BORDERFLOW_POLICY_FILE", str(tmp_path / "policy.yaml"))
+    assert "BORDERFLOW_POLICY_FILE: " in refused(argv, capsys)
+
+
+@pytest.mark.parametrize("argv", [["load", "--json"], ["demo", "--json"], ["demo", "--picture"]])
+def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_lodged(
+    argv: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert f"{argv[1]}: {tmp_path} is a folder" in refused([*argv, str(tmp_path)], capsys)
+
+
+def test_a_worker_does_not_begin_with_a_file_of_authorities_that_holds_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    monkeypatch.setenv("BORDERFLOW_SECURITY_PROTOCOL", "SSL")
+    monkeypatch.setenv("BORDERFLOW_TLS_CA_FILE", str(tmp_path / "ca.pem"))
+    assert "BORDERFLOW_TLS_CA_FILE" in refused(["worker"], capsys)
+
+
+def test_a_path_below_a_file_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert f"{tmp_path}/file/x" in refused(["acls", "list", f"{tmp_path}/file/x"], capsys)
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_what_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["acls", "list", str(ROOT / "ops" / "acls.yaml")])
+    (archive,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["archive"]]
+    assert archive.rstrip().endswith("monitoring-dlq")
 
 
 def test_a_bad_setting_is_refused_by_the_name_of_its_variable(
@@ -135,4 +180,5 @@ def test_only_what_the_user_can_mend_is_told_without_a_traceback() -> None:
     assert refusal_line(FileNotFoundError(2, "No such file or directory", "x.yaml")) == (
         "x.yaml: No such file or directory"
     )
+    assert "'decisions' does not exist" in (refusal_line(UnknownTopicError("decisions")) or "")
     assert refusal_line(KeyError("ours")) is None

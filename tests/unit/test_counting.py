@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from agents.risk.brain import Brain
+from agents.risk.criteria import CriteriaBook
 from agents.risk.profiles import Profiles
 from agents.step import Outcome, Output
 from schemas.codec import codec_for
@@ -91,7 +92,7 @@ def test_lessons_that_are_held_back_and_those_that_are_learnt_are_told() -> None
         brain.fold(number, "k", lesson)
     told: Mapping[str, Any] = {
         family.name: family.samples
-        for family in KnowledgeCollector([Follow("labelled-examples", _never, brain)]).collect()
+        for family in KnowledgeCollector([Follow("labelled-examples", _never, brain)], lambda: True).collect()
     }
     applied = sum(sample.value for sample in told["borderflow_labels_applied"])
     held = told["borderflow_labels_quarantined"][0].value
@@ -101,6 +102,22 @@ def test_lessons_that_are_held_back_and_those_that_are_learnt_are_told() -> None
     (gap,) = told["borderflow_champion_challenger_gap"]
     assert gap.labels == {"stream": learned.stream}
     assert told["borderflow_knowledge_entries"][0].value > 0
+
+
+def test_models_are_told_of_once_their_log_is_caught_up_with_and_never_where_there_are_none() -> None:
+    brain, criteria = Brain(Profiles()), CriteriaBook()
+    brain.fold(4, "k", example("labelled-examples", "outcome-seizure"))
+
+    def told(caught_up: bool, *books: Follow) -> dict[str, list[float]]:
+        families = KnowledgeCollector(books, lambda: caught_up).collect()
+        return {family.name: [sample.value for sample in family.samples] for family in families}
+
+    learning, targeting = Follow("labelled-examples", _never, brain), Follow("criteria", _never, criteria)
+    assert told(True, learning, targeting)["borderflow_model_version"] == [5]
+    for nothing_yet in (told(False, learning, targeting), told(True, targeting)):
+        assert not nothing_yet["borderflow_model_version"]
+        assert not nothing_yet["borderflow_labels_quarantined"]
+        assert len(nothing_yet["borderflow_knowledge_entries"]) > 0
 
 
 def _again(learned: OutcomeLearned, number: int) -> OutcomeLearned:

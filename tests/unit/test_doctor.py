@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import kafka.codec
 import pytest
 
@@ -29,3 +31,9 @@ def test_a_pseudonym_key_that_production_refuses_is_what_is_wrong_with_the_setti
     assert short.state == "wrong"
     assert "BORDERFLOW_PSEUDONYM_KEY: the pseudonym key has 7 bytes" in short.found
     assert "hunter2" not in short.found
+
+
+def test_a_file_of_authorities_that_holds_none_is_what_is_wrong_with_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    ca = found("settings", BORDERFLOW_SECURITY_PROTOCOL="SSL", BORDERFLOW_TLS_CA_FILE=str(tmp_path / "ca.pem"))
+    assert (ca.state, "BORDERFLOW_TLS_CA_FILE" in ca.found) == ("wrong", True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from rich.console import Console
 
 from load.driver import LATE_MS, Sent, cloud_event
@@ -20,6 +22,8 @@ from schemas.inspections import InspectionCompleted
 from schemas.lodgements import ExpressConsignmentLodged, ManifestLodged, PassengerExpected
 from schemas.marks import Origin
 from streams.cli import main
+from streams.commands import CommandRefusedError
+from streams.commands import load as load_command
 from tests.unit.test_ledger import Record, refusal
 
 
@@ -95,6 +99,28 @@ def test_the_report_names_every_figure_and_every_complaint() -> None:
         assert words in captured.get()
     assert complaints(summary()) == []
     assert len(complaints(summary(missing=2, doubled=1, send_failures=3))) == 3
+
+
+def test_a_load_whose_brokers_go_away_says_so_once_and_not_at_every_try(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without_brokers(*_: Any) -> dict[str, Any]:
+        for attempt in range(200):
+            logging.getLogger("aiokafka").error("Unable connect to node with id %d", attempt)
+        raise CommandRefusedError("of the test")
+
+    monkeypatch.setattr(load_command, "run_load", without_brokers)
+    monkeypatch.setattr(load_command, "_refuse_missing_topics", lambda _: None)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        with pytest.raises(SystemExit):
+            main(["load"])
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
+    assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 @pytest.mark.parametrize(

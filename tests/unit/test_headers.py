@@ -75,6 +75,30 @@ def test_dead_letters_with_null_headers_are_listed_and_shown(
     assert '"ce_id": null' in capsys.readouterr().out
 
 
+def test_control_characters_of_a_lodger_are_shown_to_a_terminal_and_not_obeyed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clear = "\x1b[2J\x07"
+
+    class Log:
+        async def read(self, *_: Any) -> AsyncIterator[list[Archived]]:
+            said = ("ce_id", f"C1{clear}".encode()), ("dlq-reason", b"not-json"), ("dlq-field", f"a{clear}".encode())
+            yield [letter((f"x{clear}", b"1"), *said)]
+
+    letters = asyncio.run(read_letters(cast(LogReader, Log()), "express-cargo"))
+
+    async def held(*_: Any) -> list[Any]:
+        return letters
+
+    monkeypatch.setattr(dlq, "_read", held)
+    dlq.show("express-cargo", 0, value=True)
+    dlq.list_(letters=True)
+    shown = capsys.readouterr().out
+    assert "C1\\x1b[2J\\x07" in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+
+
 def test_the_account_of_a_run_reads_on_after_null_headers() -> None:
     assert dead_letter_of([("dlq-topic", None), ("dlq-offset", None)], b"{}") is None
     reader = Reader(Ledger(), lambda *_: None)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from load.ledger import Item, Ledger, alert_faults
+from load.ledger import Item, Ledger, selection_faults
 from load.reading import Reader, dead_letter_of, items_in
 from load.seen import AlertSeen, DeadLetterSeen, DecisionSeen, ResultSeen
 from schemas.decisions import Layer
@@ -101,7 +101,7 @@ def test_a_selected_item_without_an_alert_is_told_and_one_of_another_lodger_is_n
     assert ledger.summary()["alerts_missing"] == 2
     ledger.saw_alert(AlertSeen(decision(1, layer="model")), 1_020, "a-1")
     assert ledger.summary()["alerts_missing"] == 1
-    assert alert_faults(ledger.summary()) == ["1 selected items have no alert"]
+    assert selection_faults(ledger.summary()) == ["1 selected items have no alert"]
 
 
 def test_an_alert_sent_again_with_its_ce_id_is_a_redelivery_and_with_another_a_double() -> None:
@@ -110,10 +110,37 @@ def test_an_alert_sent_again_with_its_ce_id_is_a_redelivery_and_with_another_a_d
     assert ledger.saw_alert(seen, 1_010, ce_id(1))
     assert not ledger.saw_alert(seen, 1_020, ce_id(1))
     assert (ledger.summary()["alerts"], ledger.summary()["alerts_doubled"], ledger.redelivered) == (1, 0, 1)
-    assert alert_faults(ledger.summary()) == []
+    assert selection_faults(ledger.summary()) == []
     assert not ledger.saw_alert(seen, 1_030, ce_id(2))
     assert (ledger.summary()["alerts"], ledger.summary()["alerts_doubled"], ledger.redelivered) == (1, 1, 1)
-    assert alert_faults(ledger.summary()) == ["1 alerts are a second one on their decision"]
+    assert selection_faults(ledger.summary()) == ["1 alerts are a second one on their decision"]
+
+
+def test_a_decision_that_comes_again_under_its_id_and_says_something_else_is_told() -> None:
+    ledger = Ledger()
+    ledger.lodged("express-cargo", 0, 0)
+    ledger.saw_decision(decision(0), ce_id(5), 1_010)
+    ledger.saw_decision(decision(0), ce_id(5), 1_020)
+    assert selection_faults(ledger.summary()) == []
+    ledger.saw_decision(decision(0, layer="model"), ce_id(5), 1_030)
+    ledger.saw_alert(AlertSeen(decision(0, layer="model")), 1_040, "a-0")
+    summary = ledger.summary()
+    assert (summary["doubled"], summary["redelivered"], summary["contradicted"]) == (0, 2, 1)
+    assert selection_faults(summary) == [
+        "1 decisions came again under their id and said something else",
+        "1 alerts are on items that no decision selected",
+    ]
+
+
+def test_an_alert_without_a_selection_is_told_and_one_of_what_nobody_lodged_is_a_stray() -> None:
+    ledger = Ledger()
+    ledger.lodged("express-cargo", 0, 0)
+    ledger.saw_decision(decision(0), ce_id(0), 1_010)
+    ledger.saw_alert(AlertSeen(decision(0, layer="model")), 1_020, "a-0")
+    ledger.saw_alert(AlertSeen(decision(9, layer="model")), 1_020, "a-9")
+    summary = ledger.summary()
+    assert (summary["alerts_unfounded"], summary["strays"]) == (1, 1)
+    assert selection_faults(summary) == ["1 alerts are on items that no decision selected"]
 
 
 def test_an_item_both_decided_and_refused_is_doubled() -> None:

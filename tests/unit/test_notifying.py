@@ -16,12 +16,14 @@ import pytest
 from aiosmtpd.controller import Controller
 from kafka import TopicPartition
 from kafka.errors import OffsetOutOfRangeError
+from structlog.testing import capture_logs
 
 from schemas.codec import ce_type_of, encode
 from schemas.decisions import AlertRaised
 from streams.archive.rows import Archived
 from streams.centre import CentreAlert
 from streams.embedded import free_loopback_port
+from streams.logging import MASK, without_personal_data
 from streams.notify import run, sending
 from streams.notify.deadletters import Undelivered, note, now, still_undelivered
 from streams.notify.plan import EmailTarget, NotifyPlan, Receiver, WebhookTarget
@@ -112,8 +114,7 @@ def notified(
     """What became of these alerts, and the offsets that were acknowledged."""
     Centre.alerts_to_come, Centre.acknowledged = alerts, []
     monkeypatch.setattr(run, "CentreClient", Centre)
-    settings: Any = None
-    return Notifier(settings, plan).run(until=lambda _: True), Centre.acknowledged
+    return Notifier(Settings.from_environment({}), plan).run(until=lambda _: True), Centre.acknowledged
 
 
 def test_a_headline_with_a_line_break_is_told_in_one_line(mail: tuple[MailServer, int]) -> None:
@@ -214,6 +215,17 @@ def test_a_healthy_receiver_is_told_while_another_one_is_tried_again(
     plan = plan_of(hook(9, tmp_path / "s", "down"), hook(9, tmp_path / "s"), dead_letters=str(tmp_path / "dead.jsonl"))
     tally, _ = notified(monkeypatch, plan, [came(alert(1), n) for n in range(40)])
     assert (tally.told, tally.failed) == (80, 0)
+
+
+def test_the_log_says_why_somebody_was_not_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    plan = plan_of(hook(free_loopback_port(), tmp_path / "secret"), dead_letters=str(tmp_path / "dead.jsonl"))
+    with capture_logs() as said:
+        notified(monkeypatch, plan, [came(alert(1))])
+    (line,) = [without_personal_data(None, "error", line) for line in said if line["log_level"] == "error"]
+    (kept,) = still_undelivered(tmp_path / "dead.jsonl")
+    assert line["failure"] == kept.why
+    assert MASK not in line.values()
 
 
 def test_a_notifier_that_is_told_to_end_begins_no_more(tmp_path: Path) -> None:

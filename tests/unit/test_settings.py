@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from streams.settings import Settings, SettingsError, settings_page
+from streams.web import WorkerWeb
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -34,6 +36,10 @@ def test_values_are_read_by_the_type_of_their_setting() -> None:
         ("BORDERFLOW_SECURITY_PROTOCOL", "TLS"),
         ("BORDERFLOW_COMMIT_INTERVAL_S", "0"),
         ("BORDERFLOW_STEPS", "screening,smelling"),
+        ("BORDERFLOW_STEPS", ","),
+        ("BORDERFLOW_BROKERS", "host:port"),
+        ("BORDERFLOW_BROKERS", "one:9092,,two:9092"),
+        ("BORDERFLOW_BROKERS", "one:9092,two:70000"),
         ("BORDERFLOW_HEARTBEAT_S", "10"),
         ("BORDERFLOW_TLS_CA_FILE", "/nowhere/ca.pem"),
     ],
@@ -41,6 +47,27 @@ def test_values_are_read_by_the_type_of_their_setting() -> None:
 def test_a_bad_value_is_refused_by_the_name_of_its_variable(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=variable):
         Settings.from_environment({variable: value})
+
+
+def test_brokers_are_names_or_addresses_with_or_without_a_port() -> None:
+    brokers = "kafka-1.customs.example:9092, 10.0.0.2:9093,[::1]:9094,kafka_4"
+    assert Settings.from_environment({"BORDERFLOW_BROKERS": brokers}).brokers == brokers
+
+
+@pytest.mark.parametrize("broken", ["TLS_CA_FILE", "TLS_KEY_FILE", "SASL_PASSWORD_FILE"])
+def test_a_file_of_tls_or_sasl_that_holds_something_else_is_refused_by_its_variable(
+    broken: str, tmp_path: Path
+) -> None:
+    (tmp_path / "junk").write_bytes(b"\xff\xfe junk")
+    (tmp_path / "password").write_text("hush")
+    files = {"SASL_PASSWORD_FILE": str(tmp_path / "password"), broken: str(tmp_path / "junk")}
+    if broken == "TLS_KEY_FILE":
+        files["TLS_CERT_FILE"] = str(tmp_path / "junk")
+    given = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_USERNAME": "worker", **files}
+    settings = Settings.from_environment({f"BORDERFLOW_{name}": value for name, value in given.items()})
+    with pytest.raises(SettingsError, match=f"BORDERFLOW_{broken}: .*junk") as refused:
+        settings.client_options()
+    assert "hush" not in str(refused.value)
 
 
 def test_every_bad_value_is_named_at_once() -> None:
@@ -92,6 +119,17 @@ def test_the_pseudonym_key_is_read_from_its_file_and_never_shown(tmp_path: Path)
     key.write_text("s3cret\n")
     assert Settings(pseudonym_key_file=str(key)).pseudonym_secret() == b"s3cret"
     assert "s3cret" not in repr(Settings(pseudonym_key="s3cret"))
+
+
+def test_the_health_checks_can_be_switched_off() -> None:
+    async def port_of(settings: Settings) -> int | None:
+        pages = WorkerWeb(settings, list)
+        await pages.start()
+        await pages.stop()
+        return pages.port
+
+    assert asyncio.run(port_of(Settings.from_environment({"BORDERFLOW_WEB_HOST": "off"}))) is None
+    assert asyncio.run(port_of(Settings.from_environment({"BORDERFLOW_WEB_PORT": "0"})))
 
 
 def test_sasl_needs_a_user_and_a_password_file(tmp_path: Path) -> None:
