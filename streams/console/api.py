@@ -19,8 +19,9 @@ from streams.console.day import centres_day
 from streams.console.detail import detail_of
 from streams.console.filing import RefusedError
 from streams.console.guard import COOKIE, SESSION, USER, Guard, only
-from streams.console.reading import as_read, without_personal_fields
+from streams.console.reading import UnreadError, as_read, without_personal_fields
 from streams.console.server import Console
+from streams.wire import Record
 
 _LODGED: Final = ("manifests", "express-cargo", "passengers")
 _RESULT_FIELDS: Final = (
@@ -45,7 +46,7 @@ def add_api(app: web.Application, console: Console, guard: Guard) -> None:
     route.add_post("/api/criteria/{criterion}/feedback", api.feedback)
     route.add_get("/api/day", api.day)
     route.add_post("/api/search", api.search)
-    route.add_get("/api/decisions/{partition:\\d+}/{offset:\\d+}", api.decision)
+    route.add_get("/api/decisions/{partition:[0-9]{1,4}}/{offset:[0-9]{1,18}}", api.decision)
     route.add_get("/api/trail", only("supervisor")(api.trail))
 
 
@@ -183,7 +184,7 @@ class Api:
     async def decision(self, request: web.Request) -> web.Response:
         """One decision as it was made, with the item as it was lodged."""
         partition, offset = int(request.match_info["partition"]), int(request.match_info["offset"])
-        record = await self._console.shelf.record("decisions", partition, offset)
+        record = await self._record("decisions", partition, offset)
         decision = as_read(record) if record is not None else None
         if decision is None:
             raise web.HTTPNotFound(text="the record is gone from its topic\n")
@@ -227,9 +228,15 @@ class Api:
         topic = str(origin.get("topic"))
         if topic not in _LODGED:
             return None
-        record = await self._console.shelf.record(topic, origin["partition"], origin["offset"])
+        record = await self._record(topic, origin["partition"], origin["offset"])
         document = as_read(record, origin.get("index", 0)) if record is not None else None
         return document if request[USER].handles else without_personal_fields(document, topic)
+
+    async def _record(self, topic: str, partition: int, offset: int) -> Record | None:
+        try:
+            return await self._console.shelf.record(topic, partition, offset)
+        except UnreadError:
+            raise _refused(RefusedError(503, "unread")) from None
 
     async def _note(self, request: web.Request, what: str, **about: Any) -> None:
         await self._console.note(request[USER].name, request[SESSION].mark, what, **about)

@@ -97,7 +97,6 @@ class Console:
             Following(settings, {"decisions": self.traffic.take}, day_ms, failed=self._broke),
         ]
         await self.desk.start()
-        await self.shelf.start()
         for one in self._followings:
             await one.start()
         self._tasks = [asyncio.create_task(self._tell()), asyncio.create_task(self._sweep())]
@@ -111,7 +110,6 @@ class Console:
         for one in self._followings:
             await one.stop()
         await self.desk.stop()
-        await self.shelf.stop()
         self._trail.close()
 
     async def note(self, user: str, session: str, what: str, **about: Any) -> None:

@@ -17,6 +17,7 @@ from schemas.documents import examples
 from streams.console.accounts import Role, User, hashed
 from streams.console.filing import Desk
 from streams.console.pages import build_application
+from streams.console.reading import UnreadError
 from streams.console.server import Console
 from streams.settings import Settings
 from streams.wire import FetchedRecord
@@ -130,8 +131,12 @@ class ShelfAtHand:
         value = self._values.get(topic.replace("-", "_"))
         return None if value is None else FetchedRecord(topic, partition, offset, 0, b"key", value, [])
 
-    async def stop(self) -> None:
-        """Nothing is connected."""
+
+class ShelfOutOfReach:
+    """Brokers that take too long."""
+
+    async def record(self, topic: str, partition: int, offset: int) -> FetchedRecord | None:
+        raise UnreadError
 
 
 def with_more(value: bytes, *places: str) -> bytes:
@@ -177,6 +182,33 @@ def test_what_no_type_knows_is_shown_to_nobody(
                 assert "010-1234" not in str(answer)
             if topic == "manifests":
                 assert len(shown["lodgement"]["consignments"]) == 1
+
+    at_the_office(tmp_path, act)
+
+
+def test_a_record_that_the_brokers_are_slow_to_give_is_not_called_gone(tmp_path: Path) -> None:
+    raised = alert(1)
+    origin = msgspec.structs.replace(raised.decision.origin, topic="express-cargo")
+    decision = msgspec.structs.replace(raised.decision, origin=origin)
+    raised = msgspec.structs.replace(raised, decision=decision)
+
+    async def act(office: Office) -> None:
+        office.console.cases.raise_alert(raised, encode(raised))
+        kim = await office.visitor("kim")
+        for path in (f"/api/alerts/{raised.alert_id}/lodgement", "/api/decisions/0/0"):
+            office.console.shelf = ShelfOutOfReach()  # type: ignore[assignment]
+            assert (await kim.status(path), await kim.get(path)) == (503, {"error": "unread"})
+        office.console.shelf = ShelfAtHand()  # type: ignore[assignment]
+        assert await kim.get(f"/api/alerts/{raised.alert_id}/lodgement") == {"lodgement": None}
+
+    at_the_office(tmp_path, act)
+
+
+@pytest.mark.parametrize("place", ["0/9223372036854775808", f"0/{'9' * 5000}", "99999/0", "0/%D9%A3", "0/-1"])
+def test_a_place_that_no_log_can_have_is_not_looked_for(tmp_path: Path, place: str) -> None:
+    async def act(office: Office) -> None:
+        office.console.shelf = ShelfOutOfReach()  # type: ignore[assignment]
+        assert await (await office.visitor("ana")).status(f"/api/decisions/{place}") == 404
 
     at_the_office(tmp_path, act)
 
