@@ -18,7 +18,7 @@ from streams.console.cases import Case
 from streams.console.day import centres_day
 from streams.console.detail import detail_of
 from streams.console.filing import RefusedError
-from streams.console.guard import COOKIE, SESSION, USER, Guard, only
+from streams.console.guard import COOKIE, SESSION, USER, Guard, body_of, only
 from streams.console.reading import UnreadError, as_read, without_personal_fields
 from streams.console.server import Console
 from streams.wire import Record
@@ -255,8 +255,8 @@ def _refused(error: RefusedError) -> web.HTTPException:
 
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
-        said = msgspec.json.decode(await request.read() or b"{}")
-    except msgspec.DecodeError:
+        said = msgspec.json.decode(await body_of(request) or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise web.HTTPBadRequest(text="expected JSON\n") from None
     if not isinstance(said, dict):
         raise web.HTTPBadRequest(text="expected a JSON object\n")

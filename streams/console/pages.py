@@ -5,12 +5,13 @@ from __future__ import annotations
 from hashlib import sha256
 from importlib import resources
 from typing import Final
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
 from streams.console.accounts import User
 from streams.console.api import add_api
-from streams.console.guard import COOKIE, SESSION, Guard
+from streams.console.guard import COOKIE, SESSION, Guard, body_of
 from streams.console.server import Console
 from streams.console.sessions import Limiter
 
@@ -70,8 +71,8 @@ def build_application(console: Console) -> web.Application:
     async def login(request: web.Request) -> web.Response:
         if guard.through_proxy:
             raise web.HTTPForbidden(text="people sign in at the proxy\n")
-        said = await request.post()
-        name, password = str(said.get("user", ""))[:64], str(said.get("password", ""))[:1024]
+        said = await _form(request)
+        name, password = said.get("user", "")[:64], said.get("password", "")[:1024]
         keys = f"from {request.remote}", f"as {name}"
         if not all(attempts.allows(key) for key in keys):
             await console.note("", "", "sign-in-limited")
@@ -119,3 +120,11 @@ def build_application(console: Console) -> web.Application:
     app.router.add_post("/logout", logout)
     add_api(app, console, guard)
     return app
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    text = (await body_of(request)).decode(errors="replace")
+    try:
+        return dict(parse_qsl(text, max_num_fields=8))
+    except ValueError:
+        raise web.HTTPBadRequest(text="expected the form of the sign-in page\n") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import resource
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -39,6 +40,12 @@ _SWEEP_S: Final = 30.0
 _KEEP_MS: Final = DAY_MS
 """How long a case is kept after its deadline, or its result, whichever is later."""
 _CURVE_MS: Final = 30 * DAY_MS
+_SILENT_S: Final = 20.0
+"""A connection that makes no whole request for so long is closed."""
+_PROXY_S: Final = 3600.0
+"""The same for one from a proxy: it must be the proxy that closes it."""
+_FILES: Final = 70_000
+"""An address has some 64,000 ports to connect from."""
 
 
 class Console:
@@ -192,6 +199,20 @@ def check_listening(settings: Settings) -> None:
     )
 
 
+def raise_file_limit() -> None:
+    """Let this process hold more connections than one address can open: services often begin with 1,024 files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def runner_of(app: web.Application, settings: Settings) -> web.AppRunner:
+    """What serves the application. A proxy faces the network itself, and keeps its connections."""
+    kept_s = _PROXY_S if settings.console_proxy_header else _SILENT_S
+    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0, keepalive_timeout=kept_s)
+
+
 async def serve(
     settings: Settings,
     stop: asyncio.Event,
@@ -206,11 +227,12 @@ async def serve(
     if settings.console_tls_cert_file:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(settings.console_tls_cert_file, settings.console_tls_key_file)
-    runner = web.AppRunner(build_application(console), access_log=None, handle_signals=False)
+    raise_file_limit()
+    runner = runner_of(build_application(console), settings)
     try:
         await console.start()
         await runner.setup()
-        site = web.TCPSite(runner, settings.console_host, settings.console_port, ssl_context=tls, shutdown_timeout=2)
+        site = web.TCPSite(runner, settings.console_host, settings.console_port, ssl_context=tls)
         await site.start()
         await told(console, int(runner.addresses[0][1]))
         waits = [asyncio.create_task(stop.wait()), asyncio.create_task(console.failed.wait())]

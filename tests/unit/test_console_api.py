@@ -57,6 +57,10 @@ class Visitor:
         assert answer.status == 200, await answer.text()
         return await answer.json()
 
+    async def posted(self, path: str, body: bytes) -> int:
+        """The status of the answer to these bytes."""
+        return (await self._client.post(path, data=body, headers={"X-CSRF-Token": self._csrf})).status
+
 
 class Office:
     """A console that follows nothing, and its visitors."""
@@ -209,6 +213,21 @@ def test_a_place_that_no_log_can_have_is_not_looked_for(tmp_path: Path, place: s
     async def act(office: Office) -> None:
         office.console.shelf = ShelfOutOfReach()  # type: ignore[assignment]
         assert await (await office.visitor("ana")).status(f"/api/decisions/{place}") == 404
+
+    at_the_office(tmp_path, act)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 30_000, b'{"outcome":' * 5_000 + b"1" + b"}" * 5_000, b'{"text":"\xff"}', b"[]", b"text", b"\0"]
+)
+def test_what_is_no_json_object_is_refused_as_such(tmp_path: Path, body: bytes) -> None:
+    raised = alert(1)
+
+    async def act(office: Office) -> None:
+        office.console.cases.raise_alert(raised, encode(raised))
+        kim = await office.visitor("kim")
+        for path in ("/api/search", f"/api/alerts/{raised.alert_id}/result", "/api/criteria/CR-1/feedback"):
+            assert await kim.posted(path, body) == 400
 
     at_the_office(tmp_path, act)
 

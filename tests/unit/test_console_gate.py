@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from streams.console.accounts import Accounts, AccountsError, User, hashed, read_users, write_users
 from streams.console.guard import COOKIE
 from streams.console.pages import build_application
-from streams.console.server import Console, check_listening
+from streams.console.server import Console, check_listening, raise_file_limit, runner_of
 from streams.console.sessions import LONGEST_S, ONE_TIME_S, Limiter, Sessions
 from streams.settings import Settings, SettingsError
 
@@ -134,6 +136,69 @@ def test_every_answer_carries_the_policy_that_lets_in_no_other_site_and_no_inlin
             assert "http" not in policy
 
     visit(tmp_path, look, (KIM,))
+
+
+async def unfinished(port: int, said: bytes) -> bytes:
+    """The first line that the console answers to a request that never ends; nothing when it closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(said)
+    answer = await asyncio.wait_for(reader.readline(), 30)
+    writer.close()
+    return answer
+
+
+def test_a_request_that_never_ends_does_not_keep_its_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.console.server._SILENT_S", 0.1)
+    monkeypatch.setattr("streams.console.guard._BODY_S", 0.1)
+
+    async def run() -> None:
+        settings = Settings(console_trail_file=str(tmp_path / "trail.jsonl"))
+        console = Console(settings, (KIM,))
+        runner = runner_of(build_application(console), settings)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        assert await unfinished(port, b"") == b""
+        assert await unfinished(port, b"POST /login HTTP/1.1\r\nHost: x\r\n") == b""
+        headers = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nuser"
+        assert (await unfinished(port, headers)).startswith(b"HTTP/1.1 408 ")
+        await runner.cleanup()
+        await console.stop()
+
+    asyncio.run(run())
+
+
+def test_a_console_holds_more_connections_than_services_are_given_files_for() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+        raise_file_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 1024
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data; boundary=x", b"--x\r\nfoo"),
+        ("multipart/form-data", b"--x"),
+        ("application/x-www-form-urlencoded; charset=nope", b"user=a&password=b"),
+        ("application/x-www-form-urlencoded", b"user=\xff&password=\xff"),
+        ("application/x-www-form-urlencoded", b"user=%ED%A0%80&password=%ED%A0%80"),
+        ("application/json", b"[" * 30_000),
+    ],
+)
+def test_what_is_no_form_signs_nobody_in(tmp_path: Path, kind: str, body: bytes) -> None:
+    async def post(client: TestClient) -> None:  # type: ignore[type-arg]
+        said = await client.post("/login", data=body, headers={"Content-Type": kind}, allow_redirects=False)
+        assert (said.status, said.headers["Location"]) == (302, "/login?refused=1")
+        many = await client.post("/login", data="&".join(f"a{n}=b" for n in range(99)), allow_redirects=False)
+        assert many.status == 400
+
+    visit(tmp_path, post, (KIM,))
 
 
 def test_a_session_ends_when_idle_and_after_a_shift_and_watching_the_queue_is_not_activity() -> None:
