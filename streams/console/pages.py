@@ -52,7 +52,9 @@ def build_application(console: Console) -> web.Application:
     files = Files()
     guard = Guard(console.settings, console.accounts, console.sessions, lambda: files.answer("login.html"))
     app = web.Application(middlewares=[guard.middleware], client_max_size=64 * 1024)
-    attempts = Limiter(per_s=1 / 15, burst=8)
+    # Guesses at one name from one address; at all names from it; at a name from anywhere, so wide that who guesses from
+    # a few addresses cannot keep its owner out.
+    here, address, everywhere = Limiter(1 / 15, burst=8), Limiter(1 / 5, burst=40), Limiter(1.0, burst=200)
 
     async def home(_request: web.Request) -> web.Response:
         return files.answer("index.html")
@@ -73,8 +75,8 @@ def build_application(console: Console) -> web.Application:
             raise web.HTTPForbidden(text="people sign in at the proxy\n")
         said = await _form(request)
         name, password = said.get("user", "")[:64], said.get("password", "")[:1024]
-        keys = f"from {request.remote}", f"as {name}"
-        if not all(attempts.allows(key) for key in keys):
+        attempts = (here, f"{request.remote} {name}"), (address, str(request.remote)), (everywhere, name)
+        if not all(limit.allows(key) for limit, key in attempts):
             await console.note("", "", "sign-in-limited")
             raise web.HTTPFound("/login?refused=often")
         user = await console.accounts.check(name, password)
@@ -82,21 +84,21 @@ def build_application(console: Console) -> web.Application:
             known = name if console.accounts.find(name) else ""  # what was typed may be a password
             await console.note(known, "", "sign-in-refused")
             raise web.HTTPFound("/login?refused=1")
-        return await enter(user, "signed-in", *keys)
+        return await enter(user, "signed-in", *attempts)
 
     async def one_time(request: web.Request) -> web.Response:
-        key = f"from {request.remote}"
-        if not attempts.allows(key):
+        attempt = address, str(request.remote)
+        if not address.allows(attempt[1]):
             raise web.HTTPFound("/login?refused=often")
         name = console.sessions.redeem(request.match_info["token"])
         user = console.accounts.find(name) if name is not None else None
         if user is None:
             raise web.HTTPFound("/login?refused=used")
-        return await enter(user, "signed-in-once", key)
+        return await enter(user, "signed-in-once", attempt)
 
-    async def enter(user: User, what: str, *attempted: str) -> web.Response:
-        for key in attempted:  # a shift that begins behind one address is not an attack
-            attempts.give_back(key)
+    async def enter(user: User, what: str, *attempts: tuple[Limiter, str]) -> web.Response:
+        for limit, key in attempts:  # a shift that begins behind one address is not an attack
+            limit.give_back(key)
         session = console.sessions.open(user.name, user.password)
         await console.note(user.name, session.mark, what)
         response = web.Response(status=303, headers={"Location": "/"})

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, TCPConnector, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from streams.console.accounts import Accounts, AccountsError, User, hashed, read_users, write_users
@@ -20,6 +20,7 @@ from streams.console.sessions import LONGEST_S, ONE_TIME_S, Limiter, Sessions
 from streams.settings import Settings, SettingsError
 
 PASSWORD = "a password of these tests"  # noqa: S105 - of no use anywhere else
+SECRET = hashed(PASSWORD)
 KIM = User(name="kim", role="officer", control_points=("KRICN-EXP",), password="")
 
 Visit = Callable[[TestClient], Awaitable[None]]  # type: ignore[type-arg]  # aiohttp's client of any request
@@ -94,6 +95,29 @@ def test_who_guesses_passwords_is_slowed_down_and_no_guess_is_written_down(tmp_p
     assert {line["what"] for line in lines} == {"sign-in-refused", "sign-in-limited"}
     assert "guess" not in json.dumps(lines)
     assert PASSWORD not in json.dumps(lines)  # not even when it was typed where the name belongs
+
+
+def test_who_guesses_at_a_name_does_not_keep_its_owner_out_nor_others_at_the_same_address(tmp_path: Path) -> None:
+    kim, lee = (User(name=name, role="officer", control_points=("*",), password=SECRET) for name in ("kim", "lee"))
+
+    async def run() -> None:
+        console = Console(Settings(console_trail_file=str(tmp_path / "trail.jsonl")), (kim, lee))
+        async with TestServer(build_application(console)) as server:
+
+            async def signs_in(name: str, password: str, address: str) -> str:
+                connector = TCPConnector(local_addr=(address, 0))
+                async with ClientSession(connector=connector) as client:
+                    said = {"user": name, "password": password}
+                    answer = await client.post(server.make_url("/login"), data=said, allow_redirects=False)
+                    return answer.headers["Location"]
+
+            guesses = [await signs_in("kim", "a guess", "127.0.0.77") for _ in range(12)]
+            assert guesses[-1] == "/login?refused=often"
+            assert await signs_in("kim", PASSWORD, "127.0.0.5") == "/"
+            assert await signs_in("lee", PASSWORD, "127.0.0.77") == "/"
+        await console.stop()
+
+    asyncio.run(run())
 
 
 def test_another_password_ends_the_sessions_of_the_old_one(tmp_path: Path) -> None:
