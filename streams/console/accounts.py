@@ -9,14 +9,17 @@ import asyncio
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from msgspec import Meta
 
-Role = Literal["officer", "analyst", "supervisor"]
+if TYPE_CHECKING:
+    from streams.console.sessions import Session
+
+Role = Literal["officer", "analyst", "supervisor", "wall"]
 EVERYWHERE = "*"
 LEAST_PASSWORD = 10
 """Characters that a password has at least."""
@@ -72,10 +75,11 @@ class Accounts:
         self._refresh()
         return self._users.get(name)
 
-    def still(self, name: str, password: str) -> User | None:
-        """The user of a session that began when the password's hash was `password`; None when that has changed."""
-        user = self.find(name)
-        return user if user is not None and user.password == password else None
+    def still(self, session: Session) -> User | None:
+        """The user of a session; None when they have another password or role than when it began."""
+        user = self.find(session.user)
+        same = user is not None and (user.password, user.role) == (session.password, session.role)
+        return user if same else None
 
     def all(self) -> tuple[User, ...]:
         """Every user, by name."""

@@ -34,19 +34,21 @@ def add_api(app: web.Application, console: Console, guard: Guard) -> None:
     """Add the routes below /api."""
     api = Api(console, guard)
     acting = only("officer", "supervisor")
+    reading = only("officer", "supervisor", "analyst")
     route = app.router
     route.add_get("/api/me", api.me)
     route.add_get("/api/stream", api.stream)
-    route.add_get("/api/alerts/{alert}", api.alert)
-    route.add_get("/api/alerts/{alert}/lodgement", api.lodgement)
+    route.add_post("/api/ping", api.ping)
+    route.add_get("/api/alerts/{alert}", reading(api.alert))
+    route.add_get("/api/alerts/{alert}/lodgement", reading(api.lodgement))
     route.add_post("/api/alerts/{alert}/claim", acting(api.claim))
     route.add_post("/api/alerts/{alert}/give-up", acting(api.give_up))
     route.add_post("/api/alerts/{alert}/result", acting(api.result))
     route.add_post("/api/alerts/{alert}/undo", acting(api.undo))
-    route.add_post("/api/criteria/{criterion}/feedback", api.feedback)
+    route.add_post("/api/criteria/{criterion}/feedback", reading(api.feedback))
     route.add_get("/api/day", api.day)
-    route.add_post("/api/search", api.search)
-    route.add_get("/api/decisions/{partition:[0-9]{1,4}}/{offset:[0-9]{1,18}}", api.decision)
+    route.add_post("/api/search", reading(api.search))
+    route.add_get("/api/decisions/{partition:[0-9]{1,4}}/{offset:[0-9]{1,18}}", reading(api.decision))
     route.add_get("/api/trail", only("supervisor")(api.trail))
 
 
@@ -83,11 +85,15 @@ class Api:
 
         def still() -> User | None:
             session = self._console.sessions.find(token, active=False)
-            return None if session is None else self._console.accounts.still(session.user, session.password)
+            return None if session is None else self._console.accounts.still(session)
 
         with contextlib.suppress(ConnectionResetError):  # the page left
             await self._console.feed.serve(response, user, after or "", still)
         return response
+
+    async def ping(self, _request: web.Request) -> web.Response:
+        """Keys are pressed or a pointer moves: somebody is there. It is the request that counts (see `Guard`)."""
+        return web.Response(status=204)
 
     async def alert(self, request: web.Request) -> web.Response:
         """One alert in full."""

@@ -110,8 +110,9 @@ class Guard:
             return await handler(request)
         fresh: Session | None = None
         name = self._named_by_proxy(request)
-        session = self._sessions.find(request.cookies.get(COOKIE, ""), active=request.path != "/api/stream")
-        user = self._accounts.still(session.user, session.password) if session is not None else None
+        # Pages ask by themselves; what they post, they post because somebody does something.
+        session = self._sessions.find(request.cookies.get(COOKIE, ""), active=changes)
+        user = self._accounts.still(session) if session is not None else None
         if session is not None and user is None:
             self._sessions.end(session.token)
             session = None
@@ -119,7 +120,7 @@ class Guard:
             user = self._accounts.find(name)
             if user is None:
                 raise web.HTTPForbidden(text="this user may not use the console\n")
-            session = fresh = self._sessions.open(name, user.password)
+            session = fresh = self._sessions.open(name, user.password, user.role)
         if session is None or user is None or (self._proxy_header and name is None):
             return self._unauthorised(request)
         if not self.requests.allows(session.token):

@@ -99,7 +99,7 @@ def build_application(console: Console) -> web.Application:
     async def enter(user: User, what: str, *attempts: tuple[Limiter, str]) -> web.Response:
         for limit, key in attempts:  # a shift that begins behind one address is not an attack
             limit.give_back(key)
-        session = console.sessions.open(user.name, user.password)
+        session = console.sessions.open(user.name, user.password, user.role)
         await console.note(user.name, session.mark, what)
         response = web.Response(status=303, headers={"Location": "/"})
         guard.give_cookie(response, session)

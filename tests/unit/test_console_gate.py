@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
 from aiohttp.test_utils import TestClient, TestServer
+from msgspec import structs
 
 from streams.console.accounts import Accounts, AccountsError, User, hashed, read_users, write_users
 from streams.console.guard import COOKIE
@@ -237,6 +238,63 @@ def test_a_session_ends_when_idle_and_after_a_shift_and_watching_the_queue_is_no
     while sessions.find(token) is not None:
         clock.now += 500
     assert LONGEST_S < clock.now - began <= LONGEST_S + 500
+
+
+def test_a_page_that_asks_by_itself_is_idle_and_one_at_which_somebody_is_is_not(tmp_path: Path) -> None:
+    clock = Clock()
+
+    async def run() -> None:
+        console = Console(Settings(console_trail_file=str(tmp_path / "trail.jsonl")), (KIM,))
+        console.sessions = Sessions(600.0, clock)
+        async with TestClient(TestServer(build_application(console))) as client:
+            session = console.sessions.open("kim")
+            assert (await client.post("/api/ping")).status == 401
+            client.session.cookie_jar.update_cookies({COOKIE: session.token})
+            for _ in range(3):
+                clock.now += 500
+                ping = await client.post("/api/ping", headers={"X-CSRF-Token": session.csrf})
+                assert ping.status == 204
+            assert (await client.post("/api/ping")).status == 403
+            clock.now += 500
+            assert {(await client.get(path)).status for path in ("/api/day", "/api/me")} == {200}
+            clock.now += 101
+            assert (await client.get("/api/day")).status == 401
+        await console.stop()
+
+    asyncio.run(run())
+
+
+def test_a_screen_on_the_wall_stays_signed_in_while_it_shows_something() -> None:
+    clock = Clock()
+    sessions = Sessions(600.0, clock)
+    screen, officer = (sessions.open("w", "", role).token for role in ("wall", "officer"))
+    for _ in range(2 * int(LONGEST_S / 500)):
+        clock.now += 500
+        assert sessions.find(screen, active=False) is not None
+    assert sessions.find(officer) is None
+    clock.now += 601
+    sessions.open("kim")
+    assert len(sessions) == 1
+
+
+def test_a_screen_on_the_wall_opens_nothing_and_another_role_is_another_session(tmp_path: Path) -> None:
+    path = tmp_path / "users.json"
+    screen = User(name="hall", role="wall", control_points=("*",), password=SECRET)
+    write_users(path, (screen,))
+
+    async def look(client: TestClient) -> None:  # type: ignore[type-arg]
+        await client.post("/login", data={"user": "hall", "password": PASSWORD})
+        me = await (await client.get("/api/me")).json()
+        assert (me["role"], me["handles"]) == ("wall", False)
+        assert (await client.get("/api/day")).status == 200
+        for asked in ("/api/alerts/a-1", "/api/alerts/a-1/lodgement", "/api/decisions/0/0", "/api/trail"):
+            assert (await client.get(asked)).status == 403
+        for acted in ("/api/search", "/api/alerts/a-1/claim", "/api/alerts/a-1/result", "/api/criteria/C/feedback"):
+            assert (await client.post(acted, json={}, headers={"X-CSRF-Token": me["csrf"]})).status == 403
+        write_users(path, (structs.replace(screen, role="officer"),))
+        assert (await client.get("/api/me")).status == 401
+
+    visit(tmp_path, look, (), console_users_file=str(path))
 
 
 def test_a_one_time_address_opens_one_session_and_not_for_ever() -> None:
