@@ -66,7 +66,6 @@ class Console:
         self.desk = Desk(settings, self.cases, self._position)
         self.shelf = Shelf(settings)
         self.failed = asyncio.Event()
-        self.skipped = 0
         self._trail = Trail(Path(settings.console_trail_file))
         self._secret = settings.pseudonym_secret()
         self._decode = {
@@ -159,7 +158,8 @@ class Console:
         try:
             return decoded(self._decode[record.topic], record)
         except Undecodable as error:  # its dead letter is the steps' business
-            self.skipped += 1
+            if record.topic == "alerts":
+                self.cases.unread += 1
             log.warning("a record is left out", topic=record.topic, offset=record.offset, reason=error.reason)
             return None
 

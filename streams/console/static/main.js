@@ -95,8 +95,7 @@ class Shell {
     const notice = document.getElementById("notice");
     notice.className = state;
     if (state === "lost") put(notice, t("lost", { time: clock(this.live.lostAt) }));
-    else if (this.live.dropped > 0) put(notice, t("dropped", { count: this.live.dropped }));
-    else put(notice);
+    else put(notice, ["dropped", "unread"].filter((what) => this.live[what] > 0).map((what) => h("p", {}, t(what, { count: this.live[what] }))));
   }
 
   #tick() {
