@@ -140,7 +140,7 @@ class Api:
         user, said = request[USER], await _body(request)
         point = str(said.get("cp", ""))
         if not user.serves(point) or point not in self._console.policy.control_points:
-            raise _refused(RefusedError(422, "field", field="cp"))
+            raise _refused(RefusedError(422, "field", field="cp", why="unknown-code"))
         fields = {
             "event": "CriterionFeedbackGiven",
             "feedback_id": f"fb-{secrets.token_hex(16)}",
@@ -159,7 +159,9 @@ class Api:
             event: CriterionFeedbackGiven = codec_for("casework").decode(msgspec.json.encode(kept))
             await self._console.desk.tell_author(event)
         except Undecodable as error:
-            raise _refused(RefusedError(422, "field", field=error.field, detail=error.detail)) from None
+            raise _refused(
+                RefusedError(422, "field", field=error.field, why=error.reason, detail=error.detail)
+            ) from None
         except RefusedError as error:
             raise _refused(error) from None
         return _json({})

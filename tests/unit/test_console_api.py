@@ -57,6 +57,11 @@ class Visitor:
         assert answer.status == 200, await answer.text()
         return await answer.json()
 
+    async def refused(self, path: str, said: dict[str, Any]) -> Any:
+        answer = await self._client.post(path, json=said, headers={"X-CSRF-Token": self._csrf})
+        assert answer.status == 422, await answer.text()
+        return await answer.json()
+
     async def posted(self, path: str, body: bytes) -> int:
         """The status of the answer to these bytes."""
         return (await self._client.post(path, data=body, headers={"X-CSRF-Token": self._csrf})).status
@@ -228,6 +233,29 @@ def test_what_is_no_json_object_is_refused_as_such(tmp_path: Path, body: bytes) 
         kim = await office.visitor("kim")
         for path in ("/api/search", f"/api/alerts/{raised.alert_id}/result", "/api/criteria/CR-1/feedback"):
             assert await kim.posted(path, body) == 400
+
+    at_the_office(tmp_path, act)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [("quantity", -5, "out-of-bounds"), ("outcome", "lost", "unknown-code"), ("categories", [7], "wrong-type")],
+)
+def test_a_refused_result_says_which_field_and_why_in_words_that_the_page_has(
+    tmp_path: Path, field: str, value: object, why: str
+) -> None:
+    raised = alert(1)
+
+    async def act(office: Office) -> None:
+        office.console.cases.raise_alert(raised, encode(raised))
+        kim, path = await office.visitor("kim"), f"/api/alerts/{raised.alert_id}"
+        await kim.post(f"{path}/claim")
+        said = {"outcome": "seizure", "method": "physical", "categories": ["drugs"], "severity": 1, field: value}
+        told = await kim.refused(f"{path}/result", said)
+        assert (told["field"].partition("[")[0], told["why"]) == (field, why)
+        assert str(value) not in told["detail"]
+        cleared = await kim.refused(f"{path}/result", {"outcome": "clear", "method": "none"})
+        assert (cleared["field"], cleared["why"]) == ("method", "missing-field")
 
     at_the_office(tmp_path, act)
 
