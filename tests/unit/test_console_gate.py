@@ -331,6 +331,20 @@ def test_a_user_who_is_taken_out_of_the_file_is_out_and_the_file_is_its_owner_s_
         hashed("short")
 
 
+def test_a_half_written_file_of_users_changes_nobody_until_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "users.json"
+    write_users(path, (User(name="kim", role="officer", control_points=("*",), password=SECRET),))
+    whole = path.read_bytes()
+    accounts = Accounts(path)
+    for text in (whole[:40], b"", b'{"users": [{"name": 7}]}'):
+        path.write_bytes(text)
+        assert accounts.find("kim") is not None
+        with pytest.raises(AccountsError):
+            Accounts(path)
+    path.write_bytes(whole.replace(b"kim", b"lee"))
+    assert [user.name for user in accounts.all()] == ["lee"]
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "console.example"])  # noqa: S104 - refused
 def test_beyond_this_machine_the_console_wants_tls_or_a_proxy(host: str) -> None:
     with pytest.raises(SettingsError, match="not loopback"):
