@@ -63,6 +63,8 @@ def build_application(console: Console) -> web.Application:
         return files.answer(request.match_info["name"], request)
 
     async def login_page(_request: web.Request) -> web.Response:
+        if guard.through_proxy:  # nobody can sign in here: whom the proxy names is in again
+            raise web.HTTPFound("/")
         return files.answer("login.html")
 
     async def login_file(request: web.Request) -> web.Response:

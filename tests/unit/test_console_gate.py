@@ -58,6 +58,8 @@ def test_the_proxy_is_believed_from_its_own_address_only(tmp_path: Path) -> None
         assert (await client.get("/api/me")).status == 401  # its cookie alone opens nothing
         assert (await client.get("/api/me", headers={"X-User": "nobody"})).status == 403
         assert (await client.post("/login", data={"user": "kim", "password": PASSWORD})).status == 403
+        again = await client.get("/login?refused=ended", headers={"X-User": "kim"})  # where a page goes that was idle
+        assert (again.status, again.url.path) == (200, "/")
 
     async def forged(client: TestClient) -> None:  # type: ignore[type-arg]
         assert (await client.get("/api/me", headers={"X-User": "kim"})).status == 401
