@@ -8,6 +8,7 @@ a key, and an event given as a value is cut down to its type and its id.
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import re
@@ -84,8 +85,10 @@ def configure_logging(level: str = "INFO", *, stream: TextIO | None = None, as_j
 class Sparing(logging.Filter):
     """Lets a library's line through once in `REPEATS_S`; the next one that passes says how many were `repeated`.
 
-    Lines are the same when they differ in numbers only (ports, offsets, waits). A client that tries again has not
-    failed, so its errors about connections are warnings here: what cannot be done at all stops the worker, and says so.
+    Lines are the same when they differ in numbers only (ports, offsets, waits). A traceback always passes, but for that
+    of a connection that could not be taken for want of files: asyncio writes thousands of these a second. A client that
+    tries again has not failed, so its errors about connections are warnings here: what cannot be done at all stops the
+    worker, and says so.
     """
 
     def __init__(self, every_s: float = REPEATS_S, clock: Callable[[], float] = time.monotonic) -> None:
@@ -97,7 +100,9 @@ class Sparing(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether this line is written."""
-        if record.name.partition(".")[0] not in _CHATTY or record.levelno < logging.WARNING or record.exc_info:
+        if record.name.partition(".")[0] not in _CHATTY or record.levelno < logging.WARNING:
+            return True
+        if record.exc_info and not _out_of_files(record):
             return True
         if record.levelno == logging.ERROR and record.name.startswith(("kafka.net", "kafka.conn", "aiokafka.conn")):
             record.levelno, record.levelname = logging.WARNING, "WARNING"
@@ -112,6 +117,11 @@ class Sparing(logging.Filter):
         if withheld := self._withheld.pop(line, 0):
             record.repeated = withheld
         return True
+
+
+def _out_of_files(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 _NUMBERS = re.compile(r"[0-9][0-9.:]*")

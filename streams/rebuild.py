@@ -9,7 +9,7 @@ an answer by time is believed only when the record at that offset has the timest
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Self
 
 from aiokafka import AIOKafkaConsumer
@@ -52,8 +52,7 @@ class LogReader:
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
         )
         await self._consumer.start()
-        # A task of the client's must have begun: its close raises CancelledError when that is cancelled before.
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # its tasks begin: one that is cancelled before it began takes `stop` with it
         return self
 
     async def stop(self) -> None:
@@ -118,7 +117,7 @@ class LogReader:
 
     async def read(
         self, topic: str, partition: int, start: int, upto: int | None = None
-    ) -> AsyncIterator[list[Record]]:
+    ) -> AsyncGenerator[list[Record], None]:
         """Records from offset `start` on, in chunks: those below `upto`, or to the end as it stands now.
 
         With `upto` None the read may run a little past that end, never short of it. A log that ends before `upto` is

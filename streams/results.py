@@ -7,17 +7,18 @@ from typing import Any
 
 import msgspec
 
-from schemas.codec import Undecodable, codec_for
+from schemas.codec import Undecodable, UndecodableReason, codec_for
 from schemas.inspections import InspectionCompleted
 
 
 class ResultRefusedError(ValueError):
-    """A result that cannot be sent; `field` is the one to mend, `detail` says why."""
+    """A result that cannot be sent: `field` is the one to mend, `reason` (a word of the codec) and `detail` say why."""
 
-    def __init__(self, field: str, detail: str) -> None:
+    def __init__(self, field: str, detail: str, reason: UndecodableReason = "missing-field") -> None:
         super().__init__(f"{field}: {detail}")
         self.field = field
         self.detail = detail
+        self.reason = reason
 
 
 def checked_result(fields: Mapping[str, Any]) -> InspectionCompleted:
@@ -28,7 +29,7 @@ def checked_result(fields: Mapping[str, Any]) -> InspectionCompleted:
             msgspec.json.encode({"event": "InspectionCompleted", **given})
         )
     except Undecodable as error:
-        raise ResultRefusedError(error.field, error.detail) from None
+        raise ResultRefusedError(error.field, error.detail, error.reason) from None
     if result.outcome == "not-inspected" and not result.reason:
         raise ResultRefusedError("reason", "needed with this outcome")
     if result.outcome == "passed-on" and not result.passed_to:

@@ -150,7 +150,7 @@ class Settings:
         str, Meta(description="Addresses of that proxy, separated by commas; nobody else is believed.")
     ] = "127.0.0.1,::1"
     console_idle_minutes: Annotated[
-        float, Meta(gt=0, le=720, description="Minutes without a request after which a session ends.")
+        float, Meta(gt=0, le=720, description="Minutes without anybody at the page after which a session ends.")
     ] = 60.0
     console_days: Annotated[
         float, Meta(gt=0, le=90, description="Days of alerts that the console reads at its start.")

@@ -26,7 +26,7 @@ app = App(name="console", help="Serve the border control centre's page.")
 users = App(name="users", help="Who may use the console.")
 app.command(users)
 
-ROLES = ("officer", "analyst", "supervisor")
+ROLES = ("officer", "analyst", "supervisor", "wall")
 
 
 @app.default

@@ -9,14 +9,20 @@ import asyncio
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
+import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from msgspec import Meta
 
-Role = Literal["officer", "analyst", "supervisor"]
+if TYPE_CHECKING:
+    from streams.console.sessions import Session
+
+log = structlog.get_logger("borderflow.console")
+
+Role = Literal["officer", "analyst", "supervisor", "wall"]
 EVERYWHERE = "*"
 LEAST_PASSWORD = 10
 """Characters that a password has at least."""
@@ -60,10 +66,10 @@ class Accounts:
     """The users of one file, or those given (`extra`: the demo's)."""
 
     def __init__(self, path: Path | None, extra: tuple[User, ...] = ()) -> None:
-        """Read the file. Raises `AccountsError`."""
+        """Read the file. Raises `AccountsError`; later a file that cannot be read changes nothing."""
         self._path = path
         self._extra = {user.name: user for user in extra}
-        self._stamp = -1
+        self._stamp: tuple[int, int] | None = None
         self._users: dict[str, User] = {}
         self._refresh()
 
@@ -72,10 +78,11 @@ class Accounts:
         self._refresh()
         return self._users.get(name)
 
-    def still(self, name: str, password: str) -> User | None:
-        """The user of a session that began when the password's hash was `password`; None when that has changed."""
-        user = self.find(name)
-        return user if user is not None and user.password == password else None
+    def still(self, session: Session) -> User | None:
+        """The user of a session; None when they have another password or role than when it began."""
+        user = self.find(session.user)
+        same = user is not None and (user.password, user.role) == (session.password, session.role)
+        return user if same else None
 
     def all(self) -> tuple[User, ...]:
         """Every user, by name."""
@@ -94,12 +101,22 @@ class Accounts:
             self._users = self._extra
             return
         try:
-            stamp = self._path.stat().st_mtime_ns
+            found = self._path.stat()
+            stamp = (found.st_mtime_ns, found.st_size)  # two writings may have one time
         except FileNotFoundError:
-            stamp = 0
-        if stamp != self._stamp:
-            self._users = {**{user.name: user for user in read_users(self._path)}, **self._extra}
-            self._stamp = stamp
+            stamp = (0, 0)
+        if stamp == self._stamp:
+            return
+        began, self._stamp = self._stamp is not None, stamp
+        try:
+            users = read_users(self._path)
+        except (AccountsError, OSError):
+            if not began:
+                raise
+            # Somebody is writing it, or wrote it wrong: it is read again when it changes.
+            log.error("the file of users cannot be read; those it had before stay", file=str(self._path))
+            return
+        self._users = {**{user.name: user for user in users}, **self._extra}
 
 
 def hashed(password: str) -> str:

@@ -18,9 +18,10 @@ from streams.console.cases import Case
 from streams.console.day import centres_day
 from streams.console.detail import detail_of
 from streams.console.filing import RefusedError
-from streams.console.guard import COOKIE, SESSION, USER, Guard, only
-from streams.console.reading import as_read, without_personal_fields
+from streams.console.guard import COOKIE, SESSION, USER, Guard, body_of, only
+from streams.console.reading import UnreadError, as_read, without_personal_fields
 from streams.console.server import Console
+from streams.wire import Record
 
 _LODGED: Final = ("manifests", "express-cargo", "passengers")
 _RESULT_FIELDS: Final = (
@@ -33,19 +34,21 @@ def add_api(app: web.Application, console: Console, guard: Guard) -> None:
     """Add the routes below /api."""
     api = Api(console, guard)
     acting = only("officer", "supervisor")
+    reading = only("officer", "supervisor", "analyst")
     route = app.router
     route.add_get("/api/me", api.me)
     route.add_get("/api/stream", api.stream)
-    route.add_get("/api/alerts/{alert}", api.alert)
-    route.add_get("/api/alerts/{alert}/lodgement", api.lodgement)
+    route.add_post("/api/ping", api.ping)
+    route.add_get("/api/alerts/{alert}", reading(api.alert))
+    route.add_get("/api/alerts/{alert}/lodgement", reading(api.lodgement))
     route.add_post("/api/alerts/{alert}/claim", acting(api.claim))
     route.add_post("/api/alerts/{alert}/give-up", acting(api.give_up))
     route.add_post("/api/alerts/{alert}/result", acting(api.result))
     route.add_post("/api/alerts/{alert}/undo", acting(api.undo))
-    route.add_post("/api/criteria/{criterion}/feedback", api.feedback)
+    route.add_post("/api/criteria/{criterion}/feedback", reading(api.feedback))
     route.add_get("/api/day", api.day)
-    route.add_post("/api/search", api.search)
-    route.add_get("/api/decisions/{partition:\\d+}/{offset:\\d+}", api.decision)
+    route.add_post("/api/search", reading(api.search))
+    route.add_get("/api/decisions/{partition:[0-9]{1,4}}/{offset:[0-9]{1,18}}", reading(api.decision))
     route.add_get("/api/trail", only("supervisor")(api.trail))
 
 
@@ -82,11 +85,15 @@ class Api:
 
         def still() -> User | None:
             session = self._console.sessions.find(token, active=False)
-            return None if session is None else self._console.accounts.still(session.user, session.password)
+            return None if session is None else self._console.accounts.still(session)
 
         with contextlib.suppress(ConnectionResetError):  # the page left
             await self._console.feed.serve(response, user, after or "", still)
         return response
+
+    async def ping(self, _request: web.Request) -> web.Response:
+        """Keys are pressed or a pointer moves: somebody is there. It is the request that counts (see `Guard`)."""
+        return web.Response(status=204)
 
     async def alert(self, request: web.Request) -> web.Response:
         """One alert in full."""
@@ -133,7 +140,7 @@ class Api:
         user, said = request[USER], await _body(request)
         point = str(said.get("cp", ""))
         if not user.serves(point) or point not in self._console.policy.control_points:
-            raise _refused(RefusedError(422, "field", field="cp"))
+            raise _refused(RefusedError(422, "field", field="cp", why="unknown-code"))
         fields = {
             "event": "CriterionFeedbackGiven",
             "feedback_id": f"fb-{secrets.token_hex(16)}",
@@ -152,7 +159,9 @@ class Api:
             event: CriterionFeedbackGiven = codec_for("casework").decode(msgspec.json.encode(kept))
             await self._console.desk.tell_author(event)
         except Undecodable as error:
-            raise _refused(RefusedError(422, "field", field=error.field, detail=error.detail)) from None
+            raise _refused(
+                RefusedError(422, "field", field=error.field, why=error.reason, detail=error.detail)
+            ) from None
         except RefusedError as error:
             raise _refused(error) from None
         return _json({})
@@ -183,7 +192,7 @@ class Api:
     async def decision(self, request: web.Request) -> web.Response:
         """One decision as it was made, with the item as it was lodged."""
         partition, offset = int(request.match_info["partition"]), int(request.match_info["offset"])
-        record = await self._console.shelf.record("decisions", partition, offset)
+        record = await self._record("decisions", partition, offset)
         decision = as_read(record) if record is not None else None
         if decision is None:
             raise web.HTTPNotFound(text="the record is gone from its topic\n")
@@ -227,9 +236,15 @@ class Api:
         topic = str(origin.get("topic"))
         if topic not in _LODGED:
             return None
-        record = await self._console.shelf.record(topic, origin["partition"], origin["offset"])
+        record = await self._record(topic, origin["partition"], origin["offset"])
         document = as_read(record, origin.get("index", 0)) if record is not None else None
         return document if request[USER].handles else without_personal_fields(document, topic)
+
+    async def _record(self, topic: str, partition: int, offset: int) -> Record | None:
+        try:
+            return await self._console.shelf.record(topic, partition, offset)
+        except UnreadError:
+            raise _refused(RefusedError(503, "unread")) from None
 
     async def _note(self, request: web.Request, what: str, **about: Any) -> None:
         await self._console.note(request[USER].name, request[SESSION].mark, what, **about)
@@ -248,8 +263,8 @@ def _refused(error: RefusedError) -> web.HTTPException:
 
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
-        said = msgspec.json.decode(await request.read() or b"{}")
-    except msgspec.DecodeError:
+        said = msgspec.json.decode(await body_of(request) or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise web.HTTPBadRequest(text="expected JSON\n") from None
     if not isinstance(said, dict):
         raise web.HTTPBadRequest(text="expected a JSON object\n")

@@ -87,7 +87,10 @@ class Case:
 
 
 class Cases:
-    """All cases of the horizon. `seq` is the position of the latest change; positions below `purged` are forgotten."""
+    """All cases of the horizon. `seq` is the position of the latest change; positions below `purged` are forgotten.
+
+    `dropped` alerts are no longer held for want of room; `unread` ones could not be read: a newer worker wrote them.
+    """
 
     def __init__(self, policy: Policy, *, simulated: bool = False, capacity: int = 100_000) -> None:
         """`policy` says which results may join an alert; `simulated` is for a world with a calendar of its own."""
@@ -102,6 +105,7 @@ class Cases:
         self.seq = 0
         self.purged = 0
         self.dropped = 0
+        self.unread = 0
 
     def __len__(self) -> int:
         return len(self._by_alert)

@@ -109,7 +109,8 @@ class Feed:
         return live_row(case, self._cases.claim(case, now_ms))
 
     def _beat(self) -> dict[str, Any]:
-        return {"now": int(time.time() * 1000), "ready": self._ready(), "dropped": self._cases.dropped}
+        cases, now_ms = self._cases, int(time.time() * 1000)
+        return {"now": now_ms, "ready": self._ready(), "dropped": cases.dropped, "unread": cases.unread}
 
 
 async def _write(response: web.StreamResponse, event: str, data: dict[str, Any], position: str = "") -> None:

@@ -195,7 +195,7 @@ def _checked(fields: dict[str, Any]) -> InspectionCompleted:
     try:
         return checked_result(fields)
     except ResultRefusedError as error:
-        raise RefusedError(422, "field", field=error.field, detail=error.detail) from None
+        raise RefusedError(422, "field", field=error.field, why=error.reason, detail=error.detail) from None
 
 
 def _id(kind: str, *parts: str) -> str:

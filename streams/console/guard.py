@@ -6,6 +6,7 @@ session's CSRF token besides a cookie that browsers send to this site alone.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -25,6 +26,8 @@ SESSION: Final = web.RequestKey("session", Session)
 USER: Final = web.RequestKey("user", User)
 PUBLIC: Final = ("/login",)
 """Paths, and what is below them, that need no session."""
+_BODY_S: Final = 20.0
+"""A request's body is waited for so long."""
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -107,8 +110,9 @@ class Guard:
             return await handler(request)
         fresh: Session | None = None
         name = self._named_by_proxy(request)
-        session = self._sessions.find(request.cookies.get(COOKIE, ""), active=request.path != "/api/stream")
-        user = self._accounts.still(session.user, session.password) if session is not None else None
+        # Pages ask by themselves; what they post, they post because somebody does something.
+        session = self._sessions.find(request.cookies.get(COOKIE, ""), active=changes)
+        user = self._accounts.still(session) if session is not None else None
         if session is not None and user is None:
             self._sessions.end(session.token)
             session = None
@@ -116,7 +120,7 @@ class Guard:
             user = self._accounts.find(name)
             if user is None:
                 raise web.HTTPForbidden(text="this user may not use the console\n")
-            session = fresh = self._sessions.open(name, user.password)
+            session = fresh = self._sessions.open(name, user.password, user.role)
         if session is None or user is None or (self._proxy_header and name is None):
             return self._unauthorised(request)
         if not self.requests.allows(session.token):
@@ -140,6 +144,15 @@ class Guard:
             page.set_status(401)
             return page
         raise web.HTTPUnauthorized(text="sign in first\n")
+
+
+async def body_of(request: web.Request) -> bytes:
+    """The body, which must not take for ever (408)."""
+    try:
+        async with asyncio.timeout(_BODY_S):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="the request did not end in time\n") from None
 
 
 def _same_origin(request: web.Request) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from hashlib import sha256
 from importlib import resources
 from typing import Final
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
 from streams.console.accounts import User
 from streams.console.api import add_api
-from streams.console.guard import COOKIE, SESSION, Guard
+from streams.console.guard import COOKIE, SESSION, Guard, body_of
 from streams.console.server import Console
 from streams.console.sessions import Limiter
 
@@ -51,7 +52,9 @@ def build_application(console: Console) -> web.Application:
     files = Files()
     guard = Guard(console.settings, console.accounts, console.sessions, lambda: files.answer("login.html"))
     app = web.Application(middlewares=[guard.middleware], client_max_size=64 * 1024)
-    attempts = Limiter(per_s=1 / 15, burst=8)
+    # Guesses at one name from one address; at all names from it; at a name from anywhere, so wide that who guesses from
+    # a few addresses cannot keep its owner out.
+    here, address, everywhere = Limiter(1 / 15, burst=8), Limiter(1 / 5, burst=40), Limiter(1.0, burst=200)
 
     async def home(_request: web.Request) -> web.Response:
         return files.answer("index.html")
@@ -60,6 +63,8 @@ def build_application(console: Console) -> web.Application:
         return files.answer(request.match_info["name"], request)
 
     async def login_page(_request: web.Request) -> web.Response:
+        if guard.through_proxy:  # nobody can sign in here: whom the proxy names is in again
+            raise web.HTTPFound("/")
         return files.answer("login.html")
 
     async def login_file(request: web.Request) -> web.Response:
@@ -70,10 +75,10 @@ def build_application(console: Console) -> web.Application:
     async def login(request: web.Request) -> web.Response:
         if guard.through_proxy:
             raise web.HTTPForbidden(text="people sign in at the proxy\n")
-        said = await request.post()
-        name, password = str(said.get("user", ""))[:64], str(said.get("password", ""))[:1024]
-        keys = f"from {request.remote}", f"as {name}"
-        if not all(attempts.allows(key) for key in keys):
+        said = await _form(request)
+        name, password = said.get("user", "")[:64], said.get("password", "")[:1024]
+        attempts = (here, f"{request.remote} {name}"), (address, str(request.remote)), (everywhere, name)
+        if not all(limit.allows(key) for limit, key in attempts):
             await console.note("", "", "sign-in-limited")
             raise web.HTTPFound("/login?refused=often")
         user = await console.accounts.check(name, password)
@@ -81,22 +86,22 @@ def build_application(console: Console) -> web.Application:
             known = name if console.accounts.find(name) else ""  # what was typed may be a password
             await console.note(known, "", "sign-in-refused")
             raise web.HTTPFound("/login?refused=1")
-        return await enter(user, "signed-in", *keys)
+        return await enter(user, "signed-in", *attempts)
 
     async def one_time(request: web.Request) -> web.Response:
-        key = f"from {request.remote}"
-        if not attempts.allows(key):
+        attempt = address, str(request.remote)
+        if not address.allows(attempt[1]):
             raise web.HTTPFound("/login?refused=often")
         name = console.sessions.redeem(request.match_info["token"])
         user = console.accounts.find(name) if name is not None else None
         if user is None:
             raise web.HTTPFound("/login?refused=used")
-        return await enter(user, "signed-in-once", key)
+        return await enter(user, "signed-in-once", attempt)
 
-    async def enter(user: User, what: str, *attempted: str) -> web.Response:
-        for key in attempted:  # a shift that begins behind one address is not an attack
-            attempts.give_back(key)
-        session = console.sessions.open(user.name, user.password)
+    async def enter(user: User, what: str, *attempts: tuple[Limiter, str]) -> web.Response:
+        for limit, key in attempts:  # a shift that begins behind one address is not an attack
+            limit.give_back(key)
+        session = console.sessions.open(user.name, user.password, user.role)
         await console.note(user.name, session.mark, what)
         response = web.Response(status=303, headers={"Location": "/"})
         guard.give_cookie(response, session)
@@ -119,3 +124,11 @@ def build_application(console: Console) -> web.Application:
     app.router.add_post("/logout", logout)
     add_api(app, console, guard)
     return app
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    text = (await body_of(request)).decode(errors="replace")
+    try:
+        return dict(parse_qsl(text, max_num_fields=8))
+    except ValueError:
+        raise web.HTTPBadRequest(text="expected the form of the sign-in page\n") from None

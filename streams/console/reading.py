@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from aiokafka.errors import KafkaError
 
 from schemas.codec import ManifestEnvelope, Undecodable, codec_for, decode_consignment, encode
 from schemas.personal import personal_fields
@@ -17,34 +19,51 @@ if TYPE_CHECKING:
     from streams.wire import Record
 
 _PATIENCE_S = 8.0
+_READERS = 8
 HIDDEN = "•••"
 """What stands in place of a personal field for who may not see it."""
 
 
+class UnreadError(Exception):
+    """The brokers did not give a record back in time: it may well be there."""
+
+
 class Shelf:
-    """One plain consumer, used by one request at a time."""
+    """Reads each record with a consumer of its own, so that a read that hangs or fails has no part in the next one."""
 
     def __init__(self, settings: Settings) -> None:
-        self._reader = LogReader(settings)
-        self._lock = asyncio.Lock()
-
-    async def start(self) -> None:
-        """Connect. Raises the client's `KafkaError`."""
-        await self._reader.start()
-
-    async def stop(self) -> None:
-        """Disconnect."""
-        await self._reader.stop()
+        self._settings = settings
+        self._readers = asyncio.Semaphore(_READERS)
 
     async def record(self, topic: str, partition: int, offset: int) -> Record | None:
-        """The record at an offset; None when it is gone, retention over, or the brokers take too long."""
+        """The record at an offset; None when it never was, or retention is over. Raises `UnreadError`."""
+        reader = LogReader(self._settings)
         try:
-            async with asyncio.timeout(_PATIENCE_S), self._lock:
-                async for records in self._reader.read(topic, partition, offset, offset + 1):
-                    return next((one for one in records if one.offset == offset), None)
-        except (TimeoutError, LookupError):
+            async with asyncio.timeout(_PATIENCE_S), self._readers:
+                await reader.start()
+                return await _record_at(reader, topic, partition, offset)
+        except LookupError:
             return None
+        except (TimeoutError, KafkaError):
+            raise UnreadError from None
+        finally:
+            await reader.stop()
+
+
+async def _record_at(reader: LogReader, topic: str, partition: int, offset: int) -> Record | None:
+    if partition >= await reader.partitions(topic):
         return None
+    begin, end = await reader.begin(topic, partition), await reader.end(topic, partition)
+    if offset < begin:
+        return None
+    # A consumer that is sent past the end reads all from the beginning, so it never is. The end may be further than
+    # brokers say (see LogReader), never before it.
+    start = min(offset, max(begin, end - 1))
+    async with contextlib.aclosing(reader.read(topic, partition, start)) as chunks:
+        async for records in chunks:
+            if records[-1].offset >= offset:
+                return next((one for one in records if one.offset == offset), None)
+    return None
 
 
 def as_read(record: Record, index: int = 0) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import resource
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -39,6 +40,12 @@ _SWEEP_S: Final = 30.0
 _KEEP_MS: Final = DAY_MS
 """How long a case is kept after its deadline, or its result, whichever is later."""
 _CURVE_MS: Final = 30 * DAY_MS
+_SILENT_S: Final = 20.0
+"""A connection that makes no whole request for so long is closed."""
+_PROXY_S: Final = 3600.0
+"""The same for one from a proxy: it must be the proxy that closes it."""
+_FILES: Final = 70_000
+"""An address has some 64,000 ports to connect from."""
 
 
 class Console:
@@ -59,7 +66,6 @@ class Console:
         self.desk = Desk(settings, self.cases, self._position)
         self.shelf = Shelf(settings)
         self.failed = asyncio.Event()
-        self.skipped = 0
         self._trail = Trail(Path(settings.console_trail_file))
         self._secret = settings.pseudonym_secret()
         self._decode = {
@@ -97,7 +103,6 @@ class Console:
             Following(settings, {"decisions": self.traffic.take}, day_ms, failed=self._broke),
         ]
         await self.desk.start()
-        await self.shelf.start()
         for one in self._followings:
             await one.start()
         self._tasks = [asyncio.create_task(self._tell()), asyncio.create_task(self._sweep())]
@@ -111,7 +116,6 @@ class Console:
         for one in self._followings:
             await one.stop()
         await self.desk.stop()
-        await self.shelf.stop()
         self._trail.close()
 
     async def note(self, user: str, session: str, what: str, **about: Any) -> None:
@@ -154,7 +158,8 @@ class Console:
         try:
             return decoded(self._decode[record.topic], record)
         except Undecodable as error:  # its dead letter is the steps' business
-            self.skipped += 1
+            if record.topic == "alerts":
+                self.cases.unread += 1
             log.warning("a record is left out", topic=record.topic, offset=record.offset, reason=error.reason)
             return None
 
@@ -194,6 +199,20 @@ def check_listening(settings: Settings) -> None:
     )
 
 
+def raise_file_limit() -> None:
+    """Let this process hold more connections than one address can open: services often begin with 1,024 files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def runner_of(app: web.Application, settings: Settings) -> web.AppRunner:
+    """What serves the application. A proxy faces the network itself, and keeps its connections."""
+    kept_s = _PROXY_S if settings.console_proxy_header else _SILENT_S
+    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0, keepalive_timeout=kept_s)
+
+
 async def serve(
     settings: Settings,
     stop: asyncio.Event,
@@ -208,11 +227,12 @@ async def serve(
     if settings.console_tls_cert_file:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(settings.console_tls_cert_file, settings.console_tls_key_file)
-    runner = web.AppRunner(build_application(console), access_log=None, handle_signals=False)
+    raise_file_limit()
+    runner = runner_of(build_application(console), settings)
     try:
         await console.start()
         await runner.setup()
-        site = web.TCPSite(runner, settings.console_host, settings.console_port, ssl_context=tls, shutdown_timeout=2)
+        site = web.TCPSite(runner, settings.console_host, settings.console_port, ssl_context=tls)
         await site.start()
         await told(console, int(runner.addresses[0][1]))
         waits = [asyncio.create_task(stop.wait()), asyncio.create_task(console.failed.wait())]

@@ -5,12 +5,16 @@ In memory: a restart signs everybody out, and nothing that could be stolen lies 
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from streams.console.accounts import Role
 
 LONGEST_S: Final = 12 * 3600.0
 """A session ends after this, however busy it was: a shift and a little more."""
@@ -23,12 +27,13 @@ _BUCKETS: Final = 10_000
 class Session:
     """One signed-in browser. `csrf` must come back with every request that changes something.
 
-    `password` is the hash of the user's password when it began: with another one the session is over.
+    `password` is the hash of the user's password when it began, `role` their role: with others the session is over.
     """
 
     token: str
     user: str
     password: str = field(repr=False)
+    role: Role
     csrf: str
     began: float
     seen: float
@@ -40,7 +45,10 @@ class Session:
 
 
 class Sessions:
-    """Opens, finds and ends sessions. `idle_s` without a request ends one."""
+    """Opens, finds and ends sessions. `idle_s` in which nobody did anything ends one.
+
+    Nobody does anything at a screen on the wall: its session ends when it has shown nothing for so long.
+    """
 
     def __init__(self, idle_s: float, clock: Callable[[], float] = monotonic) -> None:
         self._idle_s = idle_s
@@ -51,11 +59,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, user: str, password: str = "") -> Session:
-        """A new session for a user whose password has this hash."""
+    def open(self, user: str, password: str = "", role: Role = "officer") -> Session:
+        """A new session for a user of this role whose password has this hash."""
         self._sweep()
         now = self._clock()
-        session = Session(secrets.token_urlsafe(32), user, password, secrets.token_urlsafe(32), now, now)
+        session = Session(secrets.token_urlsafe(32), user, password, role, secrets.token_urlsafe(32), now, now)
         self._open[session.token] = session
         return session
 
@@ -65,10 +73,10 @@ class Sessions:
         if session is None:
             return None
         now = self._clock()
-        if now - session.seen > self._idle_s or now - session.began > LONGEST_S:
+        if self._is_over(session, now):
             del self._open[token]
             return None
-        if active:
+        if active or session.role == "wall":
             session.seen = now
         return session
 
@@ -88,8 +96,13 @@ class Sessions:
         return user if user and self._clock() <= until else None
 
     def _sweep(self) -> None:
-        for token in list(self._open):
-            self.find(token, active=False)
+        now = self._clock()
+        for token in [token for token, one in self._open.items() if self._is_over(one, now)]:
+            del self._open[token]
+
+    def _is_over(self, session: Session, now: float) -> bool:
+        longest_s = math.inf if session.role == "wall" else LONGEST_S
+        return now - session.seen > self._idle_s or now - session.began > longest_s
 
 
 class Limiter:

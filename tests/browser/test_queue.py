@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.centre import DESK, Centre, alert
+from tests.browser.centre import DESK, Centre, alert, record
 from tests.browser.conftest import SignIn
 
 if TYPE_CHECKING:
@@ -91,6 +91,15 @@ def test_of_two_officers_the_first_has_the_alert_and_the_second_sees_who(held_ce
     assert sorted(won) == [0, 1]
     loser, winner = (first, "lee") if won[1] else (second, "kim")
     assert winner in loser.inner_text(".next")
+
+
+def test_alerts_that_the_console_cannot_read_are_counted_on_the_page(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    before = page.evaluate("() => window.borderflow.live.unread")
+    newer = record(alert(451), DESK)
+    newer.value = (newer.value or b"").replace(b'"layer":"model"', b'"layer":"a layer of tomorrow"')
+    held_centre.aside(lambda: held_centre.border.lodge("alerts", [newer]))
+    page.wait_for_function(f"() => document.getElementById('notice').textContent.startsWith('{before + 1} alerts')")
 
 
 def test_an_alert_whose_time_runs_out_says_so(held_centre: Centre, sign_in: SignIn) -> None:

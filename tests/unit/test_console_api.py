@@ -17,6 +17,7 @@ from schemas.documents import examples
 from streams.console.accounts import Role, User, hashed
 from streams.console.filing import Desk
 from streams.console.pages import build_application
+from streams.console.reading import UnreadError
 from streams.console.server import Console
 from streams.settings import Settings
 from streams.wire import FetchedRecord
@@ -55,6 +56,15 @@ class Visitor:
         answer = await self._client.post(path, json=said or {}, headers={"X-CSRF-Token": self._csrf})
         assert answer.status == 200, await answer.text()
         return await answer.json()
+
+    async def refused(self, path: str, said: dict[str, Any]) -> Any:
+        answer = await self._client.post(path, json=said, headers={"X-CSRF-Token": self._csrf})
+        assert answer.status == 422, await answer.text()
+        return await answer.json()
+
+    async def posted(self, path: str, body: bytes) -> int:
+        """The status of the answer to these bytes."""
+        return (await self._client.post(path, data=body, headers={"X-CSRF-Token": self._csrf})).status
 
 
 class Office:
@@ -130,8 +140,12 @@ class ShelfAtHand:
         value = self._values.get(topic.replace("-", "_"))
         return None if value is None else FetchedRecord(topic, partition, offset, 0, b"key", value, [])
 
-    async def stop(self) -> None:
-        """Nothing is connected."""
+
+class ShelfOutOfReach:
+    """Brokers that take too long."""
+
+    async def record(self, topic: str, partition: int, offset: int) -> FetchedRecord | None:
+        raise UnreadError
 
 
 def with_more(value: bytes, *places: str) -> bytes:
@@ -177,6 +191,71 @@ def test_what_no_type_knows_is_shown_to_nobody(
                 assert "010-1234" not in str(answer)
             if topic == "manifests":
                 assert len(shown["lodgement"]["consignments"]) == 1
+
+    at_the_office(tmp_path, act)
+
+
+def test_a_record_that_the_brokers_are_slow_to_give_is_not_called_gone(tmp_path: Path) -> None:
+    raised = alert(1)
+    origin = msgspec.structs.replace(raised.decision.origin, topic="express-cargo")
+    decision = msgspec.structs.replace(raised.decision, origin=origin)
+    raised = msgspec.structs.replace(raised, decision=decision)
+
+    async def act(office: Office) -> None:
+        office.console.cases.raise_alert(raised, encode(raised))
+        kim = await office.visitor("kim")
+        for path in (f"/api/alerts/{raised.alert_id}/lodgement", "/api/decisions/0/0"):
+            office.console.shelf = ShelfOutOfReach()  # type: ignore[assignment]
+            assert (await kim.status(path), await kim.get(path)) == (503, {"error": "unread"})
+        office.console.shelf = ShelfAtHand()  # type: ignore[assignment]
+        assert await kim.get(f"/api/alerts/{raised.alert_id}/lodgement") == {"lodgement": None}
+
+    at_the_office(tmp_path, act)
+
+
+@pytest.mark.parametrize("place", ["0/9223372036854775808", f"0/{'9' * 5000}", "99999/0", "0/%D9%A3", "0/-1"])
+def test_a_place_that_no_log_can_have_is_not_looked_for(tmp_path: Path, place: str) -> None:
+    async def act(office: Office) -> None:
+        office.console.shelf = ShelfOutOfReach()  # type: ignore[assignment]
+        assert await (await office.visitor("ana")).status(f"/api/decisions/{place}") == 404
+
+    at_the_office(tmp_path, act)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 30_000, b'{"outcome":' * 5_000 + b"1" + b"}" * 5_000, b'{"text":"\xff"}', b"[]", b"text", b"\0"]
+)
+def test_what_is_no_json_object_is_refused_as_such(tmp_path: Path, body: bytes) -> None:
+    raised = alert(1)
+
+    async def act(office: Office) -> None:
+        office.console.cases.raise_alert(raised, encode(raised))
+        kim = await office.visitor("kim")
+        for path in ("/api/search", f"/api/alerts/{raised.alert_id}/result", "/api/criteria/CR-1/feedback"):
+            assert await kim.posted(path, body) == 400
+
+    at_the_office(tmp_path, act)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [("quantity", -5, "out-of-bounds"), ("outcome", "lost", "unknown-code"), ("categories", [7], "wrong-type")],
+)
+def test_a_refused_result_says_which_field_and_why_in_words_that_the_page_has(
+    tmp_path: Path, field: str, value: object, why: str
+) -> None:
+    raised = alert(1)
+
+    async def act(office: Office) -> None:
+        office.console.cases.raise_alert(raised, encode(raised))
+        kim, path = await office.visitor("kim"), f"/api/alerts/{raised.alert_id}"
+        await kim.post(f"{path}/claim")
+        said = {"outcome": "seizure", "method": "physical", "categories": ["drugs"], "severity": 1, field: value}
+        told = await kim.refused(f"{path}/result", said)
+        assert (told["field"].partition("[")[0], told["why"]) == (field, why)
+        assert str(value) not in told["detail"]
+        cleared = await kim.refused(f"{path}/result", {"outcome": "clear", "method": "none"})
+        assert (cleared["field"], cleared["why"]) == ("method", "missing-field")
 
     at_the_office(tmp_path, act)
 

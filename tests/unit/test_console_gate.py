@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession, TCPConnector, web
 from aiohttp.test_utils import TestClient, TestServer
+from msgspec import structs
 
 from streams.console.accounts import Accounts, AccountsError, User, hashed, read_users, write_users
 from streams.console.guard import COOKIE
 from streams.console.pages import build_application
-from streams.console.server import Console, check_listening
+from streams.console.server import Console, check_listening, raise_file_limit, runner_of
 from streams.console.sessions import LONGEST_S, ONE_TIME_S, Limiter, Sessions
 from streams.settings import Settings, SettingsError
 
 PASSWORD = "a password of these tests"  # noqa: S105 - of no use anywhere else
+SECRET = hashed(PASSWORD)
 KIM = User(name="kim", role="officer", control_points=("KRICN-EXP",), password="")
 
 Visit = Callable[[TestClient], Awaitable[None]]  # type: ignore[type-arg]  # aiohttp's client of any request
@@ -54,6 +58,8 @@ def test_the_proxy_is_believed_from_its_own_address_only(tmp_path: Path) -> None
         assert (await client.get("/api/me")).status == 401  # its cookie alone opens nothing
         assert (await client.get("/api/me", headers={"X-User": "nobody"})).status == 403
         assert (await client.post("/login", data={"user": "kim", "password": PASSWORD})).status == 403
+        again = await client.get("/login?refused=ended", headers={"X-User": "kim"})  # where a page goes that was idle
+        assert (again.status, again.url.path) == (200, "/")
 
     async def forged(client: TestClient) -> None:  # type: ignore[type-arg]
         assert (await client.get("/api/me", headers={"X-User": "kim"})).status == 401
@@ -92,6 +98,29 @@ def test_who_guesses_passwords_is_slowed_down_and_no_guess_is_written_down(tmp_p
     assert {line["what"] for line in lines} == {"sign-in-refused", "sign-in-limited"}
     assert "guess" not in json.dumps(lines)
     assert PASSWORD not in json.dumps(lines)  # not even when it was typed where the name belongs
+
+
+def test_who_guesses_at_a_name_does_not_keep_its_owner_out_nor_others_at_the_same_address(tmp_path: Path) -> None:
+    kim, lee = (User(name=name, role="officer", control_points=("*",), password=SECRET) for name in ("kim", "lee"))
+
+    async def run() -> None:
+        console = Console(Settings(console_trail_file=str(tmp_path / "trail.jsonl")), (kim, lee))
+        async with TestServer(build_application(console)) as server:
+
+            async def signs_in(name: str, password: str, address: str) -> str:
+                connector = TCPConnector(local_addr=(address, 0))
+                async with ClientSession(connector=connector) as client:
+                    said = {"user": name, "password": password}
+                    answer = await client.post(server.make_url("/login"), data=said, allow_redirects=False)
+                    return answer.headers["Location"]
+
+            guesses = [await signs_in("kim", "a guess", "127.0.0.77") for _ in range(12)]
+            assert guesses[-1] == "/login?refused=often"
+            assert await signs_in("kim", PASSWORD, "127.0.0.5") == "/"
+            assert await signs_in("lee", PASSWORD, "127.0.0.77") == "/"
+        await console.stop()
+
+    asyncio.run(run())
 
 
 def test_another_password_ends_the_sessions_of_the_old_one(tmp_path: Path) -> None:
@@ -136,6 +165,69 @@ def test_every_answer_carries_the_policy_that_lets_in_no_other_site_and_no_inlin
     visit(tmp_path, look, (KIM,))
 
 
+async def unfinished(port: int, said: bytes) -> bytes:
+    """The first line that the console answers to a request that never ends; nothing when it closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(said)
+    answer = await asyncio.wait_for(reader.readline(), 30)
+    writer.close()
+    return answer
+
+
+def test_a_request_that_never_ends_does_not_keep_its_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.console.server._SILENT_S", 0.1)
+    monkeypatch.setattr("streams.console.guard._BODY_S", 0.1)
+
+    async def run() -> None:
+        settings = Settings(console_trail_file=str(tmp_path / "trail.jsonl"))
+        console = Console(settings, (KIM,))
+        runner = runner_of(build_application(console), settings)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        assert await unfinished(port, b"") == b""
+        assert await unfinished(port, b"POST /login HTTP/1.1\r\nHost: x\r\n") == b""
+        headers = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nuser"
+        assert (await unfinished(port, headers)).startswith(b"HTTP/1.1 408 ")
+        await runner.cleanup()
+        await console.stop()
+
+    asyncio.run(run())
+
+
+def test_a_console_holds_more_connections_than_services_are_given_files_for() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+        raise_file_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 1024
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data; boundary=x", b"--x\r\nfoo"),
+        ("multipart/form-data", b"--x"),
+        ("application/x-www-form-urlencoded; charset=nope", b"user=a&password=b"),
+        ("application/x-www-form-urlencoded", b"user=\xff&password=\xff"),
+        ("application/x-www-form-urlencoded", b"user=%ED%A0%80&password=%ED%A0%80"),
+        ("application/json", b"[" * 30_000),
+    ],
+)
+def test_what_is_no_form_signs_nobody_in(tmp_path: Path, kind: str, body: bytes) -> None:
+    async def post(client: TestClient) -> None:  # type: ignore[type-arg]
+        said = await client.post("/login", data=body, headers={"Content-Type": kind}, allow_redirects=False)
+        assert (said.status, said.headers["Location"]) == (302, "/login?refused=1")
+        many = await client.post("/login", data="&".join(f"a{n}=b" for n in range(99)), allow_redirects=False)
+        assert many.status == 400
+
+    visit(tmp_path, post, (KIM,))
+
+
 def test_a_session_ends_when_idle_and_after_a_shift_and_watching_the_queue_is_not_activity() -> None:
     clock = Clock()
     sessions = Sessions(600.0, clock)
@@ -148,6 +240,63 @@ def test_a_session_ends_when_idle_and_after_a_shift_and_watching_the_queue_is_no
     while sessions.find(token) is not None:
         clock.now += 500
     assert LONGEST_S < clock.now - began <= LONGEST_S + 500
+
+
+def test_a_page_that_asks_by_itself_is_idle_and_one_at_which_somebody_is_is_not(tmp_path: Path) -> None:
+    clock = Clock()
+
+    async def run() -> None:
+        console = Console(Settings(console_trail_file=str(tmp_path / "trail.jsonl")), (KIM,))
+        console.sessions = Sessions(600.0, clock)
+        async with TestClient(TestServer(build_application(console))) as client:
+            session = console.sessions.open("kim")
+            assert (await client.post("/api/ping")).status == 401
+            client.session.cookie_jar.update_cookies({COOKIE: session.token})
+            for _ in range(3):
+                clock.now += 500
+                ping = await client.post("/api/ping", headers={"X-CSRF-Token": session.csrf})
+                assert ping.status == 204
+            assert (await client.post("/api/ping")).status == 403
+            clock.now += 500
+            assert {(await client.get(path)).status for path in ("/api/day", "/api/me")} == {200}
+            clock.now += 101
+            assert (await client.get("/api/day")).status == 401
+        await console.stop()
+
+    asyncio.run(run())
+
+
+def test_a_screen_on_the_wall_stays_signed_in_while_it_shows_something() -> None:
+    clock = Clock()
+    sessions = Sessions(600.0, clock)
+    screen, officer = (sessions.open("w", "", role).token for role in ("wall", "officer"))
+    for _ in range(2 * int(LONGEST_S / 500)):
+        clock.now += 500
+        assert sessions.find(screen, active=False) is not None
+    assert sessions.find(officer) is None
+    clock.now += 601
+    sessions.open("kim")
+    assert len(sessions) == 1
+
+
+def test_a_screen_on_the_wall_opens_nothing_and_another_role_is_another_session(tmp_path: Path) -> None:
+    path = tmp_path / "users.json"
+    screen = User(name="hall", role="wall", control_points=("*",), password=SECRET)
+    write_users(path, (screen,))
+
+    async def look(client: TestClient) -> None:  # type: ignore[type-arg]
+        await client.post("/login", data={"user": "hall", "password": PASSWORD})
+        me = await (await client.get("/api/me")).json()
+        assert (me["role"], me["handles"]) == ("wall", False)
+        assert (await client.get("/api/day")).status == 200
+        for asked in ("/api/alerts/a-1", "/api/alerts/a-1/lodgement", "/api/decisions/0/0", "/api/trail"):
+            assert (await client.get(asked)).status == 403
+        for acted in ("/api/search", "/api/alerts/a-1/claim", "/api/alerts/a-1/result", "/api/criteria/C/feedback"):
+            assert (await client.post(acted, json={}, headers={"X-CSRF-Token": me["csrf"]})).status == 403
+        write_users(path, (structs.replace(screen, role="officer"),))
+        assert (await client.get("/api/me")).status == 401
+
+    visit(tmp_path, look, (), console_users_file=str(path))
 
 
 def test_a_one_time_address_opens_one_session_and_not_for_ever() -> None:
@@ -182,6 +331,20 @@ def test_a_user_who_is_taken_out_of_the_file_is_out_and_the_file_is_its_owner_s_
     assert accounts.find("kim") is None
     with pytest.raises(AccountsError, match="at least"):
         hashed("short")
+
+
+def test_a_half_written_file_of_users_changes_nobody_until_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "users.json"
+    write_users(path, (User(name="kim", role="officer", control_points=("*",), password=SECRET),))
+    whole = path.read_bytes()
+    accounts = Accounts(path)
+    for text in (whole[:40], b"", b'{"users": [{"name": 7}]}'):
+        path.write_bytes(text)
+        assert accounts.find("kim") is not None
+        with pytest.raises(AccountsError):
+            Accounts(path)
+    path.write_bytes(whole.replace(b"kim", b"lee"))
+    assert [user.name for user in accounts.all()] == ["lee"]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "console.example"])  # noqa: S104 - refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -103,6 +104,17 @@ def test_our_own_lines_and_tracebacks_are_never_withheld() -> None:
     crash = record("aiokafka", logging.ERROR, "the same")
     crash.exc_info = (ValueError, ValueError("x"), None)
     assert all(sparing.filter(crash) for _ in range(3))
+
+
+def test_connections_that_cannot_be_taken_for_want_of_files_do_not_fill_the_disk() -> None:
+    sparing = Sparing(clock=lambda: 0.0)
+    refused = OSError(errno.EMFILE, "Too many open files")
+    written = []
+    for number in range(1000):
+        line = record("asyncio", logging.ERROR, f"socket.accept() out of system resource\nsocket: <socket fd={number}>")
+        line.exc_info = (OSError, refused, None)
+        written.append(sparing.filter(line))
+    assert (written[0], sum(written)) == (True, 1)
 
 
 def test_a_lost_connection_is_a_warning_because_clients_try_again() -> None:

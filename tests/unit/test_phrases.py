@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
-from agents.risk import layers, reason_words
+from agents import quality, refusals
+from agents.reevaluation import refusal_of
+from agents.risk import indicators, layers, reason_words
 from agents.risk.alerts import NOTHING_STANDS_OUT
 from agents.risk.reasons import put_into_words
 from agents.risk.usual import UsualValue
+from agents.standing import Standing
 from schemas.decisions import Reason
 from schemas.items import CriterionHit, ItemFiltered, PriorRecord, RiskHit, TravellerFacts
+from streams.console.accounts import Role
+from streams.console.api import _RESULT_FIELDS
 from tests.border import parcel
 
-I18N = Path(__file__).parents[2] / "streams" / "console" / "static" / "i18n"
+CONSOLE = Path(__file__).parents[2] / "streams" / "console"
+I18N = CONSOLE / "static" / "i18n"
 LANGUAGES = sorted(path.stem for path in I18N.glob("??.json") if path.stem != "en")
 ENGLISH_WORD = re.compile(r"(?<![\w-])[A-Za-z][a-z]{2,}(?![\w-])")
 """A word in small letters that is no part of a code."""
@@ -106,6 +113,32 @@ def reasons() -> Iterator[Reason]:
         told = {"criterion_id": "C-1", "version": 2, "action": action, "weight": 1.0}
         yield layers.criterion_reason(msgspec.convert(told, CriterionHit))
     yield NOTHING_STANDS_OUT
+
+
+REFUSALS = re.compile(r"RefusedError\(\s*\d+, \"([a-z-]+)\"")
+SLUGS = re.compile(r"refusals\.([A-Z_]+)")
+
+
+def codes() -> Iterator[str]:
+    """Every key of the catalogue that a code of the loop, or of the console itself, asks for."""
+    yield from (f"quality.{code}" for code in quality.MEANINGS)
+    yield from (f"indicator.{code}" for code in indicators.MEANINGS)
+    yield from (f"role.{role}" for role in get_args(Role))
+    yield from (f"field.{name}" for name in (*_RESULT_FIELDS, "cp", "verdict"))
+    yield from (f"refused.{why}" for why in ("missing-field", "wrong-type", "out-of-bounds", "unknown-code"))
+    judged = inspect.getsource(refusal_of) + inspect.getsource(Standing.refusal)
+    slugs = {getattr(refusals, name) for name in SLUGS.findall(judged)}
+    assert len(slugs) == 6
+    yield from (f"error.{slug}" for slug in slugs - {refusals.ALREADY_RESOLVED})  # that is "already-filed"
+    said = {code for file in CONSOLE.glob("*.py") for code in REFUSALS.findall(file.read_text())}
+    assert {"claimed", "field", "too-late", "unread"} < said
+    yield from (f"error.{code}" for code in said)
+
+
+@pytest.mark.parametrize("language", ["en", *LANGUAGES])
+def test_every_code_that_the_page_may_show_has_words_in_every_language(language: str) -> None:
+    words = msgspec.json.decode((I18N / f"{language}.json").read_bytes(), type=dict[str, str])
+    assert [code for code in codes() if code not in words] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

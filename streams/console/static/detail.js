@@ -249,7 +249,12 @@ export class Detail {
       if (!event.target.open || raw.textContent) return;
       raw.textContent = t("reading");
       const answer = await ask(`/api/alerts/${encodeURIComponent(shown.row.id)}/lodgement`).catch((error) => { this.page.shell.say(error); return null; });
-      raw.textContent = answer?.lodgement ? JSON.stringify(answer.lodgement, null, 2) : t("lodged.gone");
+      if (!answer) { // it said why: opened again, it asks again
+        raw.textContent = "";
+        event.target.open = false;
+        return;
+      }
+      raw.textContent = answer.lodgement ? JSON.stringify(answer.lodgement, null, 2) : t("lodged.gone");
     } }, h("summary", {}, t("lodged")), raw);
     return section("item", facts(rows), shown.names ? null : h("p", { class: "small" }, t("names.hidden")), lodged);
   }

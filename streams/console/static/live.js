@@ -10,7 +10,8 @@ export class Live extends EventTarget {
   state = "connecting"; // connecting, live, catching-up, lost
   skew = 0; // the console's clock minus this one's
   lostAt = 0;
-  dropped = 0;
+  dropped = 0; // alerts that the console no longer holds
+  unread = 0; // alerts that it could not read
   #position = "";
   #source = null;
   #tries = 0;
@@ -56,10 +57,12 @@ export class Live extends EventTarget {
   #beat(told, position) {
     if (position) this.#position = position;
     this.skew = told.now - Date.now();
-    this.dropped = told.dropped;
+    const less = told.dropped !== this.dropped || told.unread !== this.unread;
+    [this.dropped, this.unread] = [told.dropped, told.unread];
     this.#tries = 0;
     this.#heard();
     this.#become(told.ready ? "live" : "catching-up");
+    if (less) this.dispatchEvent(new Event("state"));
   }
 
   #heard() {

@@ -1,7 +1,7 @@
 // The page: the bar with its places, what stands above all of them (connection, notices), and who shows what.
 import { ask, me, signIn } from "./api.js";
 import { h, put } from "./dom.js";
-import { clock, language, speak, t, zoneName } from "./i18n.js";
+import { clock, language, named, speak, t, zoneName } from "./i18n.js";
 import { Live } from "./live.js";
 import { QueuePage } from "./queue.js";
 import { DayPage } from "./day.js";
@@ -95,8 +95,7 @@ class Shell {
     const notice = document.getElementById("notice");
     notice.className = state;
     if (state === "lost") put(notice, t("lost", { time: clock(this.live.lostAt) }));
-    else if (this.live.dropped > 0) put(notice, t("dropped", { count: this.live.dropped }));
-    else put(notice);
+    else put(notice, ["dropped", "unread"].filter((what) => this.live[what] > 0).map((what) => h("p", {}, t(what, { count: this.live[what] }))));
   }
 
   #tick() {
@@ -144,6 +143,10 @@ class Shell {
     if (error.status === 401) return;
     const about = error.about ?? {};
     const key = `error.${about.error ?? "unknown"}`;
+    if (about.field) {
+      about.detail = named("refused", about.why) || about.detail;
+      about.field = named("field", about.field.replace(/\[.*/, "")) || about.field;
+    }
     this.toast(t(key) === key ? t("error.unknown", { code: about.error ?? error.status ?? "?" }) : t(key, { ...about, by: about.by || t("somebody") }), "bad");
   }
 }
