@@ -121,8 +121,6 @@ class Archiver:
         `beat` is called between polls (compaction, retention). Raises `ArchiveError`, `OSError` or the client's
         `KafkaError`; what was not written then is read again at the next start.
         """
-        for path in remove_remains(self._root):
-            log.warning("removed what a crash left", file=str(path))
         consumer = KafkaConsumer(
             **self._settings.consumer_options(),
             client_id=f"{self._settings.group}-archive",
@@ -135,6 +133,9 @@ class Archiver:
         )
         try:
             self._assign(consumer)
+            # Only now: the brokers have what follows the whole chunks.
+            for path in remove_remains(self._root):
+                log.warning("removed what a crash left", file=str(path))
             ends = consumer.end_offsets([TopicPartition(*place) for place in self._waiting]) if once else {}
             quiet_since = looked = self._clock()
             while not stop():

@@ -185,14 +185,14 @@ def summary(root: Path) -> list[dict[str, object]]:
         parts = [
             part
             for partition in catalogue.partitions(topic)
-            for chunk in catalogue.chunks(topic, partition)
+            for chunk in catalogue.whole(topic, partition)
             for part in chunk.parts
         ]
         facts = [chunk_facts(root / part.path, part) for part in parts]
         sealed = {one.sealed != UNPROTECTED for one in facts}
         protection = "none needed"
         if holds_personal_data(topic):
-            protection = "sealed" if sealed == {True} else "UNPROTECTED" if sealed == {False} else "partly UNPROTECTED"
+            protection = "sealed" if sealed <= {True} else "UNPROTECTED" if sealed == {False} else "partly UNPROTECTED"
         rows.append({
             "topic": topic,
             "partitions": len(catalogue.partitions(topic)),
@@ -200,8 +200,8 @@ def summary(root: Path) -> list[dict[str, object]]:
             "expired": sum(one.taken_out for one in facts),
             "files": len(parts),
             "bytes": sum((root / part.path).stat().st_size for part in parts),
-            "from": min(part.date for part in parts),
-            "to": max(part.date for part in parts),
+            "from": min((part.date for part in parts), default=""),
+            "to": max((part.date for part in parts), default=""),
             "persons": protection,
         })  # fmt: skip
     return rows

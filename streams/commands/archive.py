@@ -137,25 +137,26 @@ def tidy(*, folder: Folder = None, keep_for: Annotated[KeepDays, Parameter(name=
 
 @app.command
 def status(*, folder: Folder = None, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
-    """Say what is archived. Exit code 1 when offsets are missing between files; each gap is named."""
+    """Say what is archived. Exit code 1 when files are missing, or offsets between them; each is named."""
     root = folder_of(Settings.from_environment(), folder)
     try:
         rows, catalogue = summary(root), Catalogue.of(root)
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
-    gaps = [str(gap) for gap in catalogue.gaps()]
+    gaps, torn = [str(gap) for gap in catalogue.gaps()], [str(one) for one in catalogue.torn]
     if as_json:
-        print(json.dumps({"topics": rows, "gaps": gaps, "policies": PolicyShelf(root).versions()}))  # noqa: T201
-        return int(bool(gaps))
+        policies = PolicyShelf(root).versions()
+        print(json.dumps({"topics": rows, "gaps": gaps, "torn": torn, "policies": policies}))  # noqa: T201
+        return int(bool(gaps or torn))
     table = Table(box=None)
     for name in rows[0] if rows else ("topic",):
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
     _console().print(table)
-    for gap in gaps:
-        _console().print(f"[red]{gap}[/]")
-    return int(bool(gaps))
+    for said in (*torn, *gaps):
+        _console().print(said, style="red", markup=False, highlight=False)
+    return int(bool(gaps or torn))
 
 
 @app.command

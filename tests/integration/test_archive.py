@@ -101,3 +101,16 @@ def test_a_disk_without_room_stops_the_archive_loudly_and_loses_nothing(at: Bord
     assert any("MiB are free" in str(line.get("error")) for line in said) or "MiB are free" in at.log("archive")
     at.run("archive", "--dir", str(root), "--once")
     assert archived(root, "express-cargo") == plain(at.read("express-cargo"))
+
+
+def test_a_file_that_was_lost_stops_the_archive_and_nothing_more_is_removed(at: Border, tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    at.lodge("express-cargo", [parcel_record(parcel(n), n % PARTITIONS) for n in (950_000, 950_001)])
+    at.run("archive", "--dir", str(root), "--once")
+    chunk = Catalogue.of(root).chunks("express-cargo", 0)[-1]
+    assert len(chunk.parts) > 1
+    (root / chunk.parts[0].path).unlink()
+    left = sorted(root.rglob("*.parquet"))
+    assert at.archive(root, "--once").wait(30) == 1
+    assert f"of offsets {chunk.first} to {chunk.last} of express-cargo[0] are missing" in at.log("archive")
+    assert sorted(root.rglob("*.parquet")) == left

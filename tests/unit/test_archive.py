@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -22,6 +23,7 @@ from streams.archive.reading import ArchiveReader, chunk_facts
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, keep_days, remove_superseded, retire
 from streams.archive.views import connect
+from streams.cli import main
 from streams.policies import built_in_policy
 from tests.archive_files import DAY_MS, KEY, example_records, parcels, read, write
 from tests.integration.border import parcel
@@ -184,13 +186,65 @@ def test_a_chunk_counts_only_when_all_its_dates_are_there(tmp_path: Path) -> Non
     write(tmp_path, parcels(6, first=10, spread_ms=DAY_MS // 2))
     chunk = Catalogue.of(tmp_path).chunks("express-cargo", 0)[1]
     assert len(chunk.parts) > 2
-    (tmp_path / chunk.parts[1].path).unlink()
+    (tmp_path / chunk.parts[-1].path).unlink()
     assert Catalogue.of(tmp_path).end("express-cargo", 0) == 10
     (tmp_path / (chunk.parts[0].path + ".writing")).write_bytes(b"half a file")
     assert len(remove_remains(tmp_path)) == len(chunk.parts)
     assert len(list(tmp_path.rglob("*.parquet*"))) == 1
     write(tmp_path, parcels(6, first=10, spread_ms=DAY_MS // 2))
     assert [one.offset for one in read(tmp_path, "express-cargo")] == list(range(16))
+
+
+@pytest.mark.parametrize(("chunk", "lost"), [(0, 0), (0, 1), (0, -1), (1, -1), (2, 0), (2, 1)])
+def test_a_lost_file_is_named_and_nothing_of_its_chunk_is_removed(
+    chunk: int, lost: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, parcels(18, spread_ms=DAY_MS // 2), size=6)
+    write(tmp_path, parcels(4, partition=1))
+    torn = Catalogue.of(tmp_path).chunks("express-cargo", 0)[chunk]
+    file = tmp_path / torn.parts[lost].path
+    file.unlink()
+    assert remove_remains(tmp_path) == []
+    catalogue = Catalogue.of(tmp_path)
+    with pytest.raises(ArchiveError, match=rf"{file.name} of the \d files of offsets {torn.first} to .* are missing"):
+        list(ArchiveReader(catalogue).records("express-cargo", 0))
+    with pytest.raises(ArchiveError, match=file.name):
+        connect(catalogue, "SELECT * FROM express_cargo")
+    with pytest.raises(ArchiveError, match=file.name):
+        compact(tmp_path, None)
+    assert connect(catalogue, "decisions")
+    assert len(read(tmp_path, "express-cargo", 1)) == 4
+    with pytest.raises(SystemExit) as ended:
+        main(["archive", "status", "--dir", str(tmp_path)])
+    assert ended.value.code == 1
+    assert file.name in capsys.readouterr().out
+
+
+def test_two_chunks_at_the_end_without_their_last_files_are_no_crash(tmp_path: Path) -> None:
+    write(tmp_path, parcels(12, spread_ms=DAY_MS // 2), size=6)
+    for chunk in Catalogue.of(tmp_path).chunks("express-cargo", 0):
+        (tmp_path / chunk.parts[-1].path).unlink()
+    assert remove_remains(tmp_path) == []
+    assert len(Catalogue.of(tmp_path).torn) == 2
+    assert Catalogue.of(tmp_path).partitions("express-cargo") == [0]
+
+
+def test_a_file_that_lies_in_two_folders_is_named(tmp_path: Path) -> None:
+    write(tmp_path, parcels(6, spread_ms=DAY_MS // 2))
+    shutil.copytree(tmp_path / "topic=express-cargo/date=2026-03-02", tmp_path / "topic=express-cargo/date=2026-02-01")
+    with pytest.raises(ArchiveError, match=r"1of4\.parquet: a file of its chunk lies in two folders"):
+        read(tmp_path, "express-cargo")
+
+
+def test_a_removal_of_compacted_files_that_was_killed_is_finished(tmp_path: Path) -> None:
+    records = parcels(12, spread_ms=DAY_MS // 2)
+    write(tmp_path, records, size=6)
+    small = Catalogue.of(tmp_path).chunks("express-cargo", 0)[0].parts
+    compact(tmp_path, None, fewest=2)
+    (tmp_path / small[0].path).unlink()
+    assert read(tmp_path, "express-cargo") == records
+    assert len(remove_remains(tmp_path)) == len(small) - 1
+    assert read(tmp_path, "express-cargo") == records
 
 
 @pytest.mark.parametrize("key", [None, KEY], ids=["unprotected", "sealed"])
