@@ -32,6 +32,10 @@ class ArchiveError(Exception):
     """The archive cannot be written or read as asked; the message names the file or folder and the place in it."""
 
 
+class NotReachedError(ArchiveError):
+    """A log is not archived as far as is asked."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Part:
     """One file: the records of one chunk that bear one date. `number` counts from 1 to `of`."""

@@ -43,7 +43,10 @@ so it needs no group to share them; it commits offsets to the group `<group>-arc
   record). Nothing that was not written was committed: start it again. Records wait in memory for `--every`
   seconds at most, 128 MiB at most.
 - **Compaction and retention** run every hour beside it. Small chunks are put together, by topic, partition and date.
-  Retention empties a file and leaves it in place, so it stays known that there were records.
+  Retention empties a file and leaves it in place, so it stays known that there were records. Nothing is taken out of
+  `labelled-examples`, `criteria` and `risk-information`, whatever days are given: they are folded from their first
+  record on, and what they say of persons goes with the archive's key. A fold that meets records that an earlier version
+  took out is refused.
 
 ## Layout
 

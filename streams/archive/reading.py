@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from streams.archive.layout import ArchiveError, Catalogue, Chunk, Part
-from streams.archive.rows import Archived, digest
+from streams.archive.rows import Archived, digest, kept_for_ever
 from streams.archive.sealing import ArchiveKey, Seal
 from streams.archive.writing import FORMAT, METADATA, ChunkFacts, digest_secret
 
@@ -38,7 +38,8 @@ class ArchiveReader:
         Chunks of which all records bear a date after `before` are passed over.
 
         Raises `ArchiveError` that names the file and the place: for a gap between files, a file that was cut or
-        altered, one of a later format, and a seal that does not open.
+        altered, one of a later format, a seal that does not open, and records that retention took out of a log that is
+        kept for ever: what is folded from the rest would be wrong and look right.
         """
         reached: int | None = None
         for chunk in self.catalogue.chunks(topic, partition):
@@ -73,6 +74,11 @@ class ArchiveReader:
 
     def _of_file(self, file: pq.ParquetFile, part: Part, path: Path) -> Iterator[Archived]:
         facts = _facts_of(file, part, path)
+        if facts.taken_out and kept_for_ever(part.topic):
+            raise ArchiveError(
+                f"{path}: retention took {facts.taken_out} records out of it, and {part.topic} is folded from its "
+                "first record on: what follows from it cannot be told; put the file back from a backup"
+            )
         seal = Seal.of_file(facts.sealed, self.key, part.topic, part.partition, path)
         known = not facts.digests or (self.key is not None and self.key.key_id == facts.digests)
         secret = (digest_secret(self.key) if facts.digests else b"") if known else None

@@ -19,7 +19,7 @@ import pyarrow as pa
 from streams.archive.columns import schema_of
 from streams.archive.layout import ArchiveError, Catalogue, Chunk, Part
 from streams.archive.reading import chunk_facts, opened
-from streams.archive.rows import holds_personal_data
+from streams.archive.rows import holds_personal_data, kept_for_ever
 from streams.archive.sealing import UNPROTECTED, ArchiveKey, Seal
 from streams.archive.writing import ChunkFacts, date_of, write_part
 
@@ -78,9 +78,14 @@ def retire(root: Path, days: Mapping[str, int], now: datetime | None = None) -> 
 
 
 def keep_days(topics: tuple[str, ...], every: int, personal: int) -> dict[str, int]:
-    """Days by topic from the two figures people give, 0 for no end: for all, and for records about persons."""
+    """Days by topic from the two figures people give, 0 for no end: for all, and for records about persons.
+
+    Logs that are kept for ever have no end whatever is given.
+    """
     days = {}
     for topic in topics:
+        if kept_for_ever(topic):
+            continue
         given = [one for one in (every, personal if holds_personal_data(topic) else 0) if one]
         if given:
             days[topic] = min(given)

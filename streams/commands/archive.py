@@ -37,7 +37,11 @@ _STOPS = "the archive stops; nothing that is not in a file was acknowledged"
 WIDE = 300
 """Columns of a table that no terminal bounds."""
 KeepDays = Annotated[
-    int, Parameter(help="Take out records whose date is older than so many days; 0: never.", validator=Number(gte=0))
+    int,
+    Parameter(
+        help="Take out records whose date is older than so many days, but for logs that are kept for ever; 0: never.",
+        validator=Number(gte=0),
+    ),
 ]
 KeepPersonalDays = Annotated[
     int, Parameter(help="The same for topics with personal data; 0: as --keep-days.", validator=Number(gte=0))

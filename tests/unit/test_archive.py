@@ -16,6 +16,7 @@ from schemas.codec import encode
 from schemas.personal import personal_fields
 from schemas.registry import declarations
 from streams.archive.columns import columns_of
+from streams.archive.consuming import archived_topics
 from streams.archive.envelope import EARLIEST_MS, LATEST_MS
 from streams.archive.layout import ArchiveError, Catalogue, Part, remove_remains
 from streams.archive.policies import PolicyShelf
@@ -281,6 +282,19 @@ def test_retention_takes_records_out_and_remembers_that_they_were_there(tmp_path
     assert [one.offset for one in read(tmp_path, "express-cargo", key=KEY)] == [5, 6, 7, 8, 9]
     assert Catalogue.of(tmp_path).gaps() == []
     assert Catalogue.of(tmp_path).end("express-cargo", 0) == 10
+
+
+@pytest.mark.parametrize("topic", ["labelled-examples", "criteria", "risk-information"])
+def test_nothing_is_taken_out_of_what_every_worker_folds_from_its_beginning(topic: str, tmp_path: Path) -> None:
+    write(tmp_path, example_records(topic), KEY)
+    days = keep_days(archived_topics(), 5, 5)
+    assert set(archived_topics()) - set(days) == {"labelled-examples", "criteria", "risk-information"}
+    assert retire(tmp_path, days) == 0
+    assert retire(tmp_path, {topic: 5}) > 0  # as earlier versions did
+    for size in (1, 2):
+        with pytest.raises(ArchiveError, match=r"\.parquet: retention took \d records out of it"):
+            read(tmp_path, topic, key=KEY)
+        compact(tmp_path, KEY, fewest=size)
 
 
 def test_a_file_of_a_later_format_is_refused_by_name(tmp_path: Path) -> None:
