@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -80,6 +80,23 @@ def test_a_redelivered_record_is_shown_once_and_kept_twice(tmp_path: Path) -> No
     db = connect(Catalogue.of(tmp_path))
     for view, count in (("raw_decisions", 2), ("decisions", 1), ("raw_express_cargo", 4), ("express_cargo", 3)):
         assert db.table(view).aggregate("count(*)").fetchall() == [(count,)]
+
+
+def test_the_path_of_an_archive_is_no_pattern_and_says_nothing_of_its_records(tmp_path: Path) -> None:
+    above = tmp_path / "date=2001-01-01" / "lane=none"
+    for name in ("it's[1]*?", "it's1-x"):
+        write(above / name, example_records("decisions"))
+    db = connect(Catalogue.of(above / "it's[1]*?"), "decisions raw_decisions")
+    assert db.execute("SELECT count(*), bool_or(lane = 'none'), min(date) FROM decisions").fetchall() == [
+        (3, False, date(2026, 3, 2))
+    ]
+    assert db.execute("SELECT DISTINCT topic FROM raw_decisions").fetchall() == [("decisions",)]
+
+
+def test_a_question_by_date_reads_the_files_of_that_date_alone(archive: Path) -> None:
+    db = connect(Catalogue.of(archive), "decisions")
+    told = db.execute("EXPLAIN ANALYZE SELECT count(*) FROM decisions WHERE date > '2026-03-03'").fetchall()[0][1]
+    assert "Total Files Read: 1" in told
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,20 @@ def test_a_policy_simulated_against_itself_selects_what_it_selected(history: Pat
     assert first["shared"] > 0.8 * first["selected"], "only thresholds may follow another order of records"
 
 
+@pytest.mark.parametrize("command", ["simulate", "replay"])
+def test_a_folder_that_is_named_like_a_pattern_is_read_for_itself(command: str, history: Path, tmp_path: Path) -> None:
+    for name in ("run1", "run[1]"):
+        days = ["--since", "2025-01-10"] if name == "run1" else []
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--dir", str(history), "--out", str(tmp_path / name), *days])
+        assert ended.value.code == 0
+    found = json.loads((tmp_path / "run[1]" / "report.json").read_text())
+    (items,) = ask(history, "SELECT count(*) FROM decisions")
+    assert (found["items"] if command == "simulate" else found["whole"]["items"]) == items
+    if command == "simulate":
+        assert {one["items"] for one in found["candidates"]} == {items}
+
+
 @pytest.mark.parametrize("name", [name for name in NAMED if not NAMED[name].needs_subject])
 def test_a_question_of_the_last_days_reads_no_file_of_earlier_ones_and_says_the_same(history: Path, name: str) -> None:
     catalogue, text = Catalogue.of(history), NAMED[name].text
