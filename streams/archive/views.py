@@ -106,6 +106,14 @@ def connect(
     return db
 
 
+def confine(db: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """From now on `db` reads files below `root` alone, whatever it is asked, and no setting can be changed."""
+    folders = ", ".join(_quoted(folder) for folder in (str(root), exactly(root)))
+    db.execute(f"SET allowed_directories = [{folders}]")
+    db.execute("SET enable_external_access = false")
+    db.execute("SET lock_configuration = true")
+
+
 def exactly(path: str | Path) -> str:
     """A path so that DuckDB reads that file and takes nothing in it for a pattern."""
     return re.sub(r"([*?[])", r"[\1]", str(path))
