@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.codec import encode
+from schemas.documents import examples
 from schemas.personal import personal_fields
 from schemas.registry import declarations
 from streams.archive.columns import columns_of
@@ -84,6 +86,32 @@ def test_a_time_that_a_zone_carries_out_of_the_calendar_spoils_no_question(tmp_p
     assert read(tmp_path, "express-cargo", key=KEY) == records
     rows = connect(Catalogue.of(tmp_path)).execute("SELECT lodged_at, eta FROM express_cargo").fetchall()
     assert sorted(row == (None, None) for row in rows) == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    ["²", "9" * 30, "9" * 19, "-1", "1.5", "", "٣"],
+    ids=["power", "long", "too-long", "negative", "part", "none", "arabic"],
+)
+def test_a_dead_letter_with_an_odd_number_stops_nothing(attempt: str, tmp_path: Path) -> None:
+    plain = example_records("criteria")[0]
+    headers = [("dlq-attempt", attempt.encode()), ("dlq-offset", b"7")]
+    records = [replace(plain, topic="criteria-dlq", offset=n, headers=headers if n == 1 else []) for n in range(3)]
+    write(tmp_path, records)
+    assert read(tmp_path, "criteria-dlq") == records
+    rows = connect(Catalogue.of(tmp_path)).execute("SELECT attempt, source_offset FROM criteria_dlq").fetchall()
+    assert sorted(rows, key=str) == [(None, 7), (None, None)]
+
+
+def test_a_number_that_no_column_holds_stops_nothing(tmp_path: Path) -> None:
+    value = examples("casework", 1)["criterion-feedback.json"]
+    huge = re.sub(rb'("criterion_version": ?)\d+', rb"\g<1>" + b"9" * 30, value)
+    records = [replace(one, topic="casework", value=value, headers=[]) for one in parcels(3)]
+    records[1] = replace(records[1], value=huge)
+    write(tmp_path, records, KEY)
+    assert read(tmp_path, "casework", key=KEY) == records
+    rows = connect(Catalogue.of(tmp_path)).execute("SELECT criterion_version > 0, unreadable FROM casework").fetchall()
+    assert sorted(rows, key=str) == [(None, "out-of-bounds"), (True, None), (True, None)]
 
 
 def test_files_from_before_a_column_was_added_are_read_on(tmp_path: Path) -> None:
