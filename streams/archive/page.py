@@ -42,6 +42,8 @@ so it needs no group to share them; it commits offsets to the group `<group>-arc
   brokers are away, or when they deleted records before they were archived (`--accept-gaps` goes on; the gap stays on
   record). Nothing that was not written was committed: start it again. Records wait in memory for `--every`
   seconds at most, 128 MiB at most.
+- **An archive is of one cluster.** It stops, too, when the record that it archived last of a partition is not the one
+  that stands there now: brokers or topics were made anew, or lost what they had acknowledged. Begin a new folder.
 - **Compaction and retention** run every hour beside it. Small chunks are put together, by topic, partition and date.
   Retention empties a file and leaves it in place, so it stays known that there were records. Nothing is taken out of
   `labelled-examples`, `criteria` and `risk-information`, whatever days are given: they are folded from their first

@@ -80,8 +80,7 @@ class ArchiveReader:
                 "first record on: what follows from it cannot be told; put the file back from a backup"
             )
         seal = Seal.of_file(facts.sealed, self.key, part.topic, part.partition, path)
-        known = not facts.digests or (self.key is not None and self.key.key_id == facts.digests)
-        secret = (digest_secret(self.key) if facts.digests else b"") if known else None
+        secret = _secret_of(facts, self.key)
         before, found = part.first - 1, 0
         there = [name for name in _COLUMNS if name in file.schema_arrow.names]
         batches = file.iter_batches(_BATCH, columns=there)
@@ -106,6 +105,34 @@ def chunk_facts(path: Path, part: Part) -> ChunkFacts:
     """The metadata of a file, checked against its name. Raises `ArchiveError`."""
     with opened(path) as file:
         return _facts_of(file, part, path)
+
+
+def last_digest(root: Path, chunk: Chunk, key: ArchiveKey | None) -> tuple[bytes, bytes] | None:
+    """The digest of the record at a chunk's last offset, and the secret that it was made with.
+
+    None where retention took the record out, or another key made the digest. Raises `ArchiveError`.
+    """
+    for part in chunk.parts:
+        path = root / part.path
+        with opened(path) as file:
+            facts = _facts_of(file, part, path)
+            secret = _secret_of(facts, key)
+            if secret is None or not facts.records:
+                continue
+            try:
+                rows = file.read_row_group(file.num_row_groups - 1, columns=["offset", "digest"])
+            except (pa.ArrowException, OSError) as error:
+                raise ArchiveError(f"{path}: damaged: {_short(error)}") from None
+        if rows.column("offset")[-1].as_py() == chunk.last:
+            return rows.column("digest")[-1].as_py(), secret
+    return None
+
+
+def _secret_of(facts: ChunkFacts, key: ArchiveKey | None) -> bytes | None:
+    """What the digests of a file were made with, None where that key is not at hand."""
+    if not facts.digests:
+        return b""
+    return digest_secret(key) if key is not None and key.key_id == facts.digests else None
 
 
 def _facts_of(file: pq.ParquetFile, part: Part, path: Path) -> ChunkFacts:
