@@ -27,6 +27,7 @@ This page is written from the code (`python -m streams.archive.page`); a test co
 
     borderflow archive                     # until Ctrl-C; --once: what is there now
     borderflow archive status              # records, files, dates; exit code 1 when files or offsets are missing
+    borderflow archive status --check      # reads every file to its end, too: by checksums, without the key
     borderflow archive tidy --keep-days 3650 --keep-personal-days 180
     borderflow archive keep-policy FILE    # so that what this policy decided can be recomputed
 
@@ -59,8 +60,9 @@ A chunk is a run of offsets of one partition (`00003`, first, last); its records
 time (UTC). It counts when all its parts are there. Files are written under a temporary name, synced, and renamed. The
 metadata entry `borderflow.chunk` says the same again as JSON, with the missing offsets (compaction on the brokers), the
 marks by which redeliveries are told, how it is sealed, and what retention took out. Pages carry checksums. A compacted
-chunk covers the small ones within its run; those are removed in the next round. Tools that read the files themselves
-should read them through `streams.archive.layout.Catalogue`, or stop the archiver and tidy up twice.
+chunk covers the small ones within its run; those are removed in the next round, after it was read and counted. Tools
+that read the files themselves should read them through `streams.archive.layout.Catalogue`, or stop the archiver and
+tidy up twice.
 
 A crash leaves the first parts of the newest chunk, or parts of what whole chunks hold as well; they are removed at the
 next start. A chunk that lost a file otherwise is *torn*: `archive status` names the file, what reads that partition is

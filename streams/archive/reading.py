@@ -107,6 +107,22 @@ def chunk_facts(path: Path, part: Part) -> ChunkFacts:
         return _facts_of(file, part, path)
 
 
+def check_part(root: Path, part: Part) -> ChunkFacts:
+    """Read every page of a file, by its checksums and without any key, and count. Raises `ArchiveError`."""
+    path = root / part.path
+    found = 0
+    with opened(path) as file:
+        facts = _facts_of(file, part, path)
+        try:
+            for batch in file.iter_batches(_BATCH):
+                found += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise ArchiveError(f"{path}: damaged after {found} records: {_short(error)}") from None
+    if found != facts.records:
+        raise ArchiveError(f"{path}: holds {found} records and says {facts.records}")
+    return facts
+
+
 def last_digest(root: Path, chunk: Chunk, key: ArchiveKey | None) -> tuple[bytes, bytes] | None:
     """The digest of the record at a chunk's last offset, and the secret that it was made with.
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from streams.archive.columns import schema_of
 from streams.archive.layout import ArchiveError, Catalogue, Chunk, Part
-from streams.archive.reading import chunk_facts, opened
+from streams.archive.reading import check_part, chunk_facts, opened
 from streams.archive.rows import holds_personal_data, kept_for_ever
 from streams.archive.sealing import UNPROTECTED, ArchiveKey, Seal
 from streams.archive.writing import ChunkFacts, date_of, write_part
@@ -31,8 +31,20 @@ _FEWEST: Final = 4
 
 
 def remove_superseded(root: Path) -> int:
-    """Remove files whose records were compacted into others in an earlier round; how many."""
-    superseded = Catalogue.of(root).superseded
+    """Remove files whose records were compacted into others in an earlier round; how many.
+
+    The others are read first. Raises `ArchiveError` that names one which cannot be read, or lacks records.
+    """
+    catalogue = Catalogue.of(root)
+    superseded = catalogue.superseded
+    replacing = {
+        chunk
+        for part in superseded
+        for chunk in catalogue.chunks(part.topic, part.partition)
+        if chunk.first <= part.first <= chunk.last
+    }
+    for chunk in sorted(replacing):
+        _check_compacted(root, chunk)
     for part in superseded:
         (root / part.path).unlink(missing_ok=True)
     return len(superseded)
@@ -148,6 +160,20 @@ def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> None:
         write_part(root, part, table, made)
 
 
+def _check_compacted(root: Path, chunk: Chunk) -> None:
+    try:
+        facts = [check_part(root, part) for part in chunk.parts]
+    except ArchiveError as error:
+        raise ArchiveError(f"{error}; what it was compacted from is kept: remove it, and that counts again") from None
+    held = sum(one.records + one.taken_out for one in facts)
+    missing = sum(last - first + 1 for first, last in facts[0].missing)
+    if held + missing != chunk.last - chunk.first + 1:
+        raise ArchiveError(
+            f"{root / chunk.parts[0].path}: {held} records are in the files of offsets {chunk.first} to {chunk.last}, "
+            f"and {missing} are known to be missing; what it was compacted from is kept"
+        )
+
+
 def _any_records(root: Path, parts: list[Part]) -> bool:
     said = [chunk_facts(root / part.path, part) for part in parts]
     return any(one.records or one.taken_out for one in said)
@@ -180,6 +206,19 @@ def _resealed(path: Path, part: Part, said: ChunkFacts, key: ArchiveKey | None, 
     table = table.set_column(place, schema.field("sealed"), pa.array(sealed, pa.binary()))
     clear = schema.get_field_index("value")
     return table.set_column(clear, schema.field("value"), pa.nulls(table.num_rows, pa.binary()))
+
+
+def damaged(root: Path) -> list[str]:
+    """What is wrong with each file that counts and cannot be read to its end, or holds other than it says."""
+    catalogue, found = Catalogue.of(root), []
+    for place in catalogue.places:
+        for chunk in catalogue.whole(*place):
+            for part in chunk.parts:
+                try:
+                    check_part(root, part)
+                except ArchiveError as error:
+                    found.append(str(error))
+    return found
 
 
 def summary(root: Path) -> list[dict[str, object]]:

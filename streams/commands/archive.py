@@ -22,7 +22,7 @@ from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.sealing import ArchiveKey
-from streams.archive.tidying import compact, keep_days, retire, summary
+from streams.archive.tidying import compact, damaged, keep_days, retire, summary
 from streams.commands import CommandRefusedError, loud_stop
 from streams.logging import configure_logging
 from streams.policies import BUILT_IN, built_in_policy, load_policy
@@ -140,10 +140,19 @@ def tidy(*, folder: Folder = None, keep_for: Annotated[KeepDays, Parameter(name=
 
 
 @app.command
-def status(*, folder: Folder = None, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
-    """Say what is archived. Exit code 1 when files are missing, or offsets between them; each is named."""
+def status(
+    *,
+    folder: Folder = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    check: Annotated[bool, Parameter(negative=(), help="Read every file to its end, by its checksums.")] = False,
+) -> int:
+    """Say what is archived. Exit code 1 when files are missing or damaged, or offsets between them; each is named."""
     root = folder_of(Settings.from_environment(), folder)
     try:
+        if check and (broken := damaged(root)):
+            for said in broken:
+                _console().print(said, style="red", markup=False, highlight=False)
+            return 1
         rows, catalogue = summary(root), Catalogue.of(root)
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None

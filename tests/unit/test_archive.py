@@ -24,8 +24,9 @@ from streams.archive.layout import ArchiveError, Catalogue, Part, remove_remains
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader, chunk_facts
 from streams.archive.sealing import ArchiveKey
-from streams.archive.tidying import compact, keep_days, remove_superseded, retire
+from streams.archive.tidying import compact, damaged, keep_days, remove_superseded, retire
 from streams.archive.views import connect
+from streams.archive.writing import write_part
 from streams.cli import main
 from streams.policies import built_in_policy
 from tests.archive_files import DAY_MS, KEY, example_records, parcels, read, write
@@ -287,6 +288,50 @@ def test_compaction_changes_files_and_no_record(key: ArchiveKey | None, tmp_path
     assert remove_superseded(tmp_path) == before
     assert read(tmp_path, "express-cargo", key=key) == records
     assert compact(tmp_path, key) == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_what_was_compacted_is_kept_until_the_compacted_file_was_read(damage: str, tmp_path: Path) -> None:
+    records = parcels(60)
+    write(tmp_path, records, KEY, size=5)
+    compact(tmp_path, KEY)
+    file = tmp_path / Catalogue.of(tmp_path).chunks("express-cargo", 0)[0].parts[0].path
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 1
+    file.write_bytes(data[:-200] if damage == "cut" else data)
+    with pytest.raises(ArchiveError, match=rf"{file.name}: .*; what it was compacted from is kept"):
+        compact(tmp_path, KEY)
+    file.unlink()
+    assert read(tmp_path, "express-cargo", key=KEY) == records
+
+
+def test_what_was_compacted_is_kept_when_the_compacted_file_lacks_records(tmp_path: Path) -> None:
+    records = parcels(60)
+    write(tmp_path, records, size=5)
+    compact(tmp_path, None)
+    (part,) = Catalogue.of(tmp_path).chunks("express-cargo", 0)[0].parts
+    said = msgspec.structs.replace(chunk_facts(tmp_path / part.path, part), records=59)
+    write_part(tmp_path, part, pq.read_table(tmp_path / part.path, partitioning=None).slice(1), said)
+    with pytest.raises(ArchiveError, match="59 records are in the files of offsets 0 to 59"):
+        remove_superseded(tmp_path)
+    assert len(list(tmp_path.rglob("*.parquet"))) == 13
+
+
+def test_every_damaged_file_is_found_by_reading_all_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, parcels(2000), KEY, size=500)
+    write(tmp_path, example_records("decisions"), KEY)
+    assert damaged(tmp_path) == []
+    files = Catalogue.of(tmp_path).files("express-cargo")
+    for file in files[1:3]:
+        data = bytearray(file.read_bytes())
+        data[len(data) // 3] ^= 1
+        file.write_bytes(data)
+    for options, code in ((), 0), (("--check",), 1):
+        with pytest.raises(SystemExit) as ended:
+            main(["archive", "status", "--dir", str(tmp_path), *options])
+        assert ended.value.code == code
+    said = capsys.readouterr().out
+    assert [file for file in files if f"{file}: damaged after" in said] == files[1:3]
 
 
 def test_a_compaction_that_was_killed_leaves_the_small_files_in_force(tmp_path: Path) -> None:
