@@ -86,8 +86,8 @@ def archive(
 ) -> int:
     """Archive all topics until SIGTERM or Ctrl-C; everything taken until then is written.
 
-    Exit code 1 when it had to stop: no room, records deleted too early, brokers away. Nothing is lost by that while
-    the brokers keep the records; start it again.
+    Exit code 1 when it had to stop: no room, records deleted too early, a file of the archive lost, another cluster's
+    brokers, brokers away. Nothing is lost by that while the brokers keep the records; start it again.
     """
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
