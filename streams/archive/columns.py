@@ -5,14 +5,18 @@ What is about a person is in no column; it stands sealed in `sealed` with the re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
 from schemas.registry import DEAD_LETTER_SUFFIX
 from streams.archive.envelope import ENVELOPE, Column
 from streams.archive.topic_columns import COLUMNS, DEAD_LETTER
+
+_WHOLE: Final = re.compile("[0-9]{1,18}")
+"""What a column of whole numbers holds for certain."""
 
 
 def columns_of(topic: str) -> tuple[Column, ...]:
@@ -45,7 +49,7 @@ def dead_letter_row(headers: Iterable[tuple[str, bytes | None]]) -> list[Any]:
     for column in DEAD_LETTER:
         text = said.get(str(column.path), "")
         if column.type == pa.int64():
-            row.append(int(text) if text.isdigit() else None)
+            row.append(int(text) if _WHOLE.fullmatch(text) else None)
         else:
             row.append(text or None)
     return row

@@ -30,9 +30,9 @@ from schemas.registry import dead_letter_topics, declarations
 from streams.archive.columns import columns_of
 from streams.archive.layout import ArchiveError, Catalogue, remove_remains
 from streams.archive.policies import PolicyShelf
-from streams.archive.reading import chunk_facts
+from streams.archive.reading import chunk_facts, last_digest
 from streams.archive.redeliveries import Marks
-from streams.archive.rows import Row, RowReader
+from streams.archive.rows import Row, RowReader, digest
 from streams.archive.sealing import ArchiveKey
 from streams.archive.writing import write_chunk
 from streams.settings import Settings
@@ -59,10 +59,14 @@ class Pace:
 
 @dataclass(slots=True)
 class Waiting:
-    """Records of one partition that are not in a file yet: rows of all offsets from `first` on."""
+    """Records of one partition that are not in a file yet: rows of all offsets from `first` on.
+
+    `last` is the digest, and its secret, of the archived record before them.
+    """
 
     first: int
     reader: RowReader
+    last: tuple[bytes, bytes] | None = None
     rows: list[Row] = field(default_factory=list)
     bytes: int = 0
     since: float = 0.0
@@ -121,8 +125,6 @@ class Archiver:
         `beat` is called between polls (compaction, retention). Raises `ArchiveError`, `OSError` or the client's
         `KafkaError`; what was not written then is read again at the next start.
         """
-        for path in remove_remains(self._root):
-            log.warning("removed what a crash left", file=str(path))
         consumer = KafkaConsumer(
             **self._settings.consumer_options(),
             client_id=f"{self._settings.group}-archive",
@@ -135,6 +137,9 @@ class Archiver:
         )
         try:
             self._assign(consumer)
+            # Only now: the brokers have what follows the whole chunks.
+            for path in remove_remains(self._root):
+                log.warning("removed what a crash left", file=str(path))
             ends = consumer.end_offsets([TopicPartition(*place) for place in self._waiting]) if once else {}
             quiet_since = looked = self._clock()
             while not stop():
@@ -175,16 +180,18 @@ class Archiver:
         for place in fresh:
             at = TopicPartition(*place)
             end, begin = catalogue.end(*place), begins[at]
-            self._waiting[place] = Waiting(
-                begin if end is None else end, RowReader(place[0], self._marks(catalogue, place))
-            )
+            reader = RowReader(place[0], self._marks(catalogue, place))
+            waiting = self._waiting[place] = Waiting(begin if end is None else end, reader)
+            if end is not None and begin < end:
+                waiting.last = last_digest(self._root, catalogue.chunks(*place)[-1], self._key)
             if end is not None and begin > end:
                 offsets = f"offsets {end} to {begin - 1} of {place[0]}[{place[1]}]"
                 lost = f"{self._root}: {offsets} were deleted from the brokers before they were archived"
                 if not self._accept_gaps:
                     raise ArchiveError(f"{lost}; go on without them by --accept-gaps")
                 log.error("a gap is accepted", gap=lost)
-            consumer.seek(at, begin if end is None else max(begin, end))
+            # From the last archived record on, to see that the log is the one it was.
+            consumer.seek(at, waiting.first - 1 if waiting.last is not None else max(begin, waiting.first))
         for place, waiting in self._waiting.items():  # assigning anew forgets where the others stood
             if place not in fresh:
                 consumer.seek(
@@ -213,6 +220,9 @@ class Archiver:
             if not waiting.rows:
                 waiting.since = self._clock()
             for record in records:
+                if record.offset < waiting.first:
+                    self._recognise(record, waiting)
+                    continue
                 row = waiting.reader.read(record)
                 waiting.rows.append(row)
                 waiting.bytes += len(record.value or b"") + 200
@@ -220,6 +230,17 @@ class Archiver:
                     self._note_policy(row)
             count += len(records)
         return count
+
+    def _recognise(self, record: Any, waiting: Waiting) -> None:
+        """Raise `ArchiveError` when a log does not have the record that was archived last."""
+        assert waiting.last is not None  # noqa: S101 - else nothing before `first` is asked for
+        kept, secret = waiting.last
+        if digest(record.timestamp, record.key, record.headers, record.value, secret) != kept:
+            raise ArchiveError(
+                f"{self._root}: the record at offset {record.offset} of {record.topic}[{record.partition}] is not the "
+                "one that was archived: is this the archive of another cluster, or was the topic made anew? "
+                "Then begin a new folder"
+            )
 
     def _note_policy(self, row: Row) -> None:
         version = row.values[_POLICY]

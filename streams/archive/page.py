@@ -26,14 +26,15 @@ This page is written from the code (`python -m streams.archive.page`); a test co
 ## Running it
 
     borderflow archive                     # until Ctrl-C; --once: what is there now
-    borderflow archive status              # records, files, dates, gaps; exit code 1 when there are gaps
+    borderflow archive status              # records, files, dates; exit code 1 when files or offsets are missing
+    borderflow archive status --check      # reads every file to its end, too: by checksums, without the key
     borderflow archive tidy --keep-days 3650 --keep-personal-days 180
     borderflow archive keep-policy FILE    # so that what this policy decided can be recomputed
 
 One process writes one folder (`BORDERFLOW_ARCHIVE_DIR`, or `--dir`); a second one is refused. It takes all partitions,
 so it needs no group to share them; it commits offsets to the group `<group>-archive`, so that lag can be watched.
 
-- **Exactly once.** What is archived is what the files say. At start incomplete chunks are removed and each partition is
+- **Exactly once.** What is archived is what the files say. At start what a crash left is removed, and each partition is
   read on from the end of its files. A kill at any moment loses nothing and doubles nothing.
 - **Redelivery.** Between steps a record may be delivered twice (docs/adr/0003-the-log-is-the-state.md). Both are kept;
   the views show the first.
@@ -42,8 +43,13 @@ so it needs no group to share them; it commits offsets to the group `<group>-arc
   brokers are away, or when they deleted records before they were archived (`--accept-gaps` goes on; the gap stays on
   record). Nothing that was not written was committed: start it again. Records wait in memory for `--every`
   seconds at most, 128 MiB at most.
+- **An archive is of one cluster.** It stops, too, when the record that it archived last of a partition is not the one
+  that stands there now: brokers or topics were made anew, or lost what they had acknowledged. Begin a new folder.
 - **Compaction and retention** run every hour beside it. Small chunks are put together, by topic, partition and date.
-  Retention empties a file and leaves it in place, so it stays known that there were records.
+  Retention empties a file and leaves it in place, so it stays known that there were records. Nothing is taken out of
+  `labelled-examples`, `criteria` and `risk-information`, whatever days are given: they are folded from their first
+  record on, and what they say of persons goes with the archive's key. A fold that meets records that an earlier version
+  took out is refused.
 
 ## Layout
 
@@ -54,8 +60,14 @@ A chunk is a run of offsets of one partition (`00003`, first, last); its records
 time (UTC). It counts when all its parts are there. Files are written under a temporary name, synced, and renamed. The
 metadata entry `borderflow.chunk` says the same again as JSON, with the missing offsets (compaction on the brokers), the
 marks by which redeliveries are told, how it is sealed, and what retention took out. Pages carry checksums. A compacted
-chunk covers the small ones within its run; those are removed in the next round. Tools that read the files themselves
-should read them through `streams.archive.layout.Catalogue`, or stop the archiver and tidy up twice.
+chunk covers the small ones within its run; those are removed in the next round, after it was read and counted. Tools
+that read the files themselves should read them through `streams.archive.layout.Catalogue`, or stop the archiver and
+tidy up twice.
+
+A crash leaves the first parts of the newest chunk, or parts of what whole chunks hold as well; they are removed at the
+next start. A chunk that lost a file otherwise is *torn*: `archive status` names the file, what reads that partition is
+refused, the archiver does not start, and nothing is removed. Put the file back, from a backup say. Without one, move
+the rest of its chunk out of the archive: that makes a gap, or, at the end, lets the archiver read these offsets again.
 
 ## Records about persons
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from streams.archive.layout import ArchiveError, Catalogue, Chunk, Part
-from streams.archive.rows import Archived, digest
+from streams.archive.rows import Archived, digest, kept_for_ever
 from streams.archive.sealing import ArchiveKey, Seal
 from streams.archive.writing import FORMAT, METADATA, ChunkFacts, digest_secret
 
@@ -38,7 +38,8 @@ class ArchiveReader:
         Chunks of which all records bear a date after `before` are passed over.
 
         Raises `ArchiveError` that names the file and the place: for a gap between files, a file that was cut or
-        altered, one of a later format, and a seal that does not open.
+        altered, one of a later format, a seal that does not open, and records that retention took out of a log that is
+        kept for ever: what is folded from the rest would be wrong and look right.
         """
         reached: int | None = None
         for chunk in self.catalogue.chunks(topic, partition):
@@ -73,9 +74,13 @@ class ArchiveReader:
 
     def _of_file(self, file: pq.ParquetFile, part: Part, path: Path) -> Iterator[Archived]:
         facts = _facts_of(file, part, path)
+        if facts.taken_out and kept_for_ever(part.topic):
+            raise ArchiveError(
+                f"{path}: retention took {facts.taken_out} records out of it, and {part.topic} is folded from its "
+                "first record on: what follows from it cannot be told; put the file back from a backup"
+            )
         seal = Seal.of_file(facts.sealed, self.key, part.topic, part.partition, path)
-        known = not facts.digests or (self.key is not None and self.key.key_id == facts.digests)
-        secret = (digest_secret(self.key) if facts.digests else b"") if known else None
+        secret = _secret_of(facts, self.key)
         before, found = part.first - 1, 0
         there = [name for name in _COLUMNS if name in file.schema_arrow.names]
         batches = file.iter_batches(_BATCH, columns=there)
@@ -100,6 +105,50 @@ def chunk_facts(path: Path, part: Part) -> ChunkFacts:
     """The metadata of a file, checked against its name. Raises `ArchiveError`."""
     with opened(path) as file:
         return _facts_of(file, part, path)
+
+
+def check_part(root: Path, part: Part) -> ChunkFacts:
+    """Read every page of a file, by its checksums and without any key, and count. Raises `ArchiveError`."""
+    path = root / part.path
+    found = 0
+    with opened(path) as file:
+        facts = _facts_of(file, part, path)
+        try:
+            for batch in file.iter_batches(_BATCH):
+                found += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise ArchiveError(f"{path}: damaged after {found} records: {_short(error)}") from None
+    if found != facts.records:
+        raise ArchiveError(f"{path}: holds {found} records and says {facts.records}")
+    return facts
+
+
+def last_digest(root: Path, chunk: Chunk, key: ArchiveKey | None) -> tuple[bytes, bytes] | None:
+    """The digest of the record at a chunk's last offset, and the secret that it was made with.
+
+    None where retention took the record out, or another key made the digest. Raises `ArchiveError`.
+    """
+    for part in chunk.parts:
+        path = root / part.path
+        with opened(path) as file:
+            facts = _facts_of(file, part, path)
+            secret = _secret_of(facts, key)
+            if secret is None or not facts.records:
+                continue
+            try:
+                rows = file.read_row_group(file.num_row_groups - 1, columns=["offset", "digest"])
+            except (pa.ArrowException, OSError) as error:
+                raise ArchiveError(f"{path}: damaged: {_short(error)}") from None
+        if rows.column("offset")[-1].as_py() == chunk.last:
+            return rows.column("digest")[-1].as_py(), secret
+    return None
+
+
+def _secret_of(facts: ChunkFacts, key: ArchiveKey | None) -> bytes | None:
+    """What the digests of a file were made with, None where that key is not at hand."""
+    if not facts.digests:
+        return b""
+    return digest_secret(key) if key is not None and key.key_id == facts.digests else None
 
 
 def _facts_of(file: pq.ParquetFile, part: Part, path: Path) -> ChunkFacts:

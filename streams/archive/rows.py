@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from schemas.codec import Undecodable, codec_for
-from schemas.registry import DEAD_LETTER_SUFFIX, declaration
+from schemas.registry import DEAD_LETTER_SUFFIX, declaration, declarations
 from streams.archive.columns import Extractor, dead_letter_row
 from streams.archive.redeliveries import Marks
 from streams.wire import Given, Record, header
@@ -43,6 +43,11 @@ class Row:
 def holds_personal_data(topic: str) -> bool:
     """Whether records of a topic are sealed: as it is declared; a dead letter is as its source."""
     return declaration(topic.removesuffix(DEAD_LETTER_SUFFIX)).personal.holds
+
+
+def kept_for_ever(topic: str) -> bool:
+    """Whether a topic is a log that is folded from its first record on, so that nothing may be taken out of it."""
+    return topic in declarations() and declaration(topic).retention_ms < 0
 
 
 class RowReader:

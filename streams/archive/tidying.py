@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from streams.archive.columns import schema_of
 from streams.archive.layout import ArchiveError, Catalogue, Chunk, Part
-from streams.archive.reading import chunk_facts, opened
-from streams.archive.rows import holds_personal_data
+from streams.archive.reading import check_part, chunk_facts, opened
+from streams.archive.rows import holds_personal_data, kept_for_ever
 from streams.archive.sealing import UNPROTECTED, ArchiveKey, Seal
 from streams.archive.writing import ChunkFacts, date_of, write_part
 
@@ -31,8 +31,20 @@ _FEWEST: Final = 4
 
 
 def remove_superseded(root: Path) -> int:
-    """Remove files whose records were compacted into others in an earlier round; how many."""
-    superseded = Catalogue.of(root).superseded
+    """Remove files whose records were compacted into others in an earlier round; how many.
+
+    The others are read first. Raises `ArchiveError` that names one which cannot be read, or lacks records.
+    """
+    catalogue = Catalogue.of(root)
+    superseded = catalogue.superseded
+    replacing = {
+        chunk
+        for part in superseded
+        for chunk in catalogue.chunks(part.topic, part.partition)
+        if chunk.first <= part.first <= chunk.last
+    }
+    for chunk in sorted(replacing):
+        _check_compacted(root, chunk)
     for part in superseded:
         (root / part.path).unlink(missing_ok=True)
     return len(superseded)
@@ -78,9 +90,14 @@ def retire(root: Path, days: Mapping[str, int], now: datetime | None = None) -> 
 
 
 def keep_days(topics: tuple[str, ...], every: int, personal: int) -> dict[str, int]:
-    """Days by topic from the two figures people give, 0 for no end: for all, and for records about persons."""
+    """Days by topic from the two figures people give, 0 for no end: for all, and for records about persons.
+
+    Logs that are kept for ever have no end whatever is given.
+    """
     days = {}
     for topic in topics:
+        if kept_for_ever(topic):
+            continue
         given = [one for one in (every, personal if holds_personal_data(topic) else 0) if one]
         if given:
             days[topic] = min(given)
@@ -143,6 +160,20 @@ def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> None:
         write_part(root, part, table, made)
 
 
+def _check_compacted(root: Path, chunk: Chunk) -> None:
+    try:
+        facts = [check_part(root, part) for part in chunk.parts]
+    except ArchiveError as error:
+        raise ArchiveError(f"{error}; what it was compacted from is kept: remove it, and that counts again") from None
+    held = sum(one.records + one.taken_out for one in facts)
+    missing = sum(last - first + 1 for first, last in facts[0].missing)
+    if held + missing != chunk.last - chunk.first + 1:
+        raise ArchiveError(
+            f"{root / chunk.parts[0].path}: {held} records are in the files of offsets {chunk.first} to {chunk.last}, "
+            f"and {missing} are known to be missing; what it was compacted from is kept"
+        )
+
+
 def _any_records(root: Path, parts: list[Part]) -> bool:
     said = [chunk_facts(root / part.path, part) for part in parts]
     return any(one.records or one.taken_out for one in said)
@@ -177,6 +208,19 @@ def _resealed(path: Path, part: Part, said: ChunkFacts, key: ArchiveKey | None, 
     return table.set_column(clear, schema.field("value"), pa.nulls(table.num_rows, pa.binary()))
 
 
+def damaged(root: Path) -> list[str]:
+    """What is wrong with each file that counts and cannot be read to its end, or holds other than it says."""
+    catalogue, found = Catalogue.of(root), []
+    for place in catalogue.places:
+        for chunk in catalogue.whole(*place):
+            for part in chunk.parts:
+                try:
+                    check_part(root, part)
+                except ArchiveError as error:
+                    found.append(str(error))
+    return found
+
+
 def summary(root: Path) -> list[dict[str, object]]:
     """One row by topic: partitions, records, files, bytes, dates, protection. For `borderflow archive status`."""
     catalogue = Catalogue.of(root)
@@ -185,14 +229,14 @@ def summary(root: Path) -> list[dict[str, object]]:
         parts = [
             part
             for partition in catalogue.partitions(topic)
-            for chunk in catalogue.chunks(topic, partition)
+            for chunk in catalogue.whole(topic, partition)
             for part in chunk.parts
         ]
         facts = [chunk_facts(root / part.path, part) for part in parts]
         sealed = {one.sealed != UNPROTECTED for one in facts}
         protection = "none needed"
         if holds_personal_data(topic):
-            protection = "sealed" if sealed == {True} else "UNPROTECTED" if sealed == {False} else "partly UNPROTECTED"
+            protection = "sealed" if sealed <= {True} else "UNPROTECTED" if sealed == {False} else "partly UNPROTECTED"
         rows.append({
             "topic": topic,
             "partitions": len(catalogue.partitions(topic)),
@@ -200,8 +244,8 @@ def summary(root: Path) -> list[dict[str, object]]:
             "expired": sum(one.taken_out for one in facts),
             "files": len(parts),
             "bytes": sum((root / part.path).stat().st_size for part in parts),
-            "from": min(part.date for part in parts),
-            "to": max(part.date for part in parts),
+            "from": min((part.date for part in parts), default=""),
+            "to": max((part.date for part in parts), default=""),
             "persons": protection,
         })  # fmt: skip
     return rows

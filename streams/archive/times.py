@@ -14,16 +14,16 @@ _AGO: Final = re.compile(r"^(\d+)([smhd])$")
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """The time that `text` means; without a zone it is UTC. Raises `ValueError` that quotes it."""
-    if ago := _AGO.match(text):
-        return now - timedelta(**{_SPANS[ago[2]]: int(ago[1])})
+    """The time that `text` means, in UTC; without a zone it is UTC. Raises `ValueError` that quotes it."""
     try:
+        if ago := _AGO.match(text):
+            return now - timedelta(**{_SPANS[ago[2]]: int(ago[1])})
         read = datetime.fromisoformat(text)
-    except ValueError:
+        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise ValueError(
-            f"{text!r} is no time; write 2026-03-02T12:00Z, 2026-03-02, or how long ago: 24h, 7d"
+            f"{text[:40]!r} is no time; write 2026-03-02T12:00Z, 2026-03-02, or how long ago: 24h, 7d"
         ) from None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def milliseconds(at: datetime) -> int:

@@ -7,6 +7,7 @@ and dates that a question needs.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -53,6 +54,7 @@ JOINS: Final = {
     ),
 }
 """Views over views, with what they are."""
+_DATE: Final = r"regexp_extract(filename, '/date=([0-9-]+)/[^/]+$', 1)::DATE AS date"
 
 
 def view_name(topic: str) -> str:
@@ -104,20 +106,38 @@ def connect(
     return db
 
 
+def confine(db: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """From now on `db` reads files below `root` alone, whatever it is asked, and no setting can be changed."""
+    folders = ", ".join(_quoted(folder) for folder in (str(root), exactly(root)))
+    db.execute(f"SET allowed_directories = [{folders}]")
+    db.execute("SET enable_external_access = false")
+    db.execute("SET lock_configuration = true")
+
+
+def exactly(path: str | Path) -> str:
+    """A path so that DuckDB reads that file and takes nothing in it for a pattern."""
+    return re.sub(r"([*?[])", r"[\1]", str(path))
+
+
+def listed(files: Iterable[str | Path]) -> str:
+    """Files as a list in DuckDB's SQL."""
+    return "[" + ", ".join(_quoted(exactly(file)) for file in files) + "]"
+
+
 def _view(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, topic: str, begin: str) -> None:
     name = view_name(topic)
     files = catalogue.files(topic, begin)
     wanted = schema_of(topic)
     if files:
-        listed = ", ".join(_quoted(str(file)) for file in files)
-        source = (
-            f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{'date': DATE}}, union_by_name = true)"
-        )
+        # No Hive partitions: folders above the archive may be named like some. DuckDB passes over files by `date` all
+        # the same, as it is a function of their names.
+        source = f"read_parquet({listed(files)}, filename = true, hive_partitioning = false, union_by_name = true)"
         described = db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608 - our own names and paths
         there = {row[0] for row in described}
         # A column that is newer than every file is empty, not unknown.
         newer = [f"NULL::{_sql_type(field.type)} AS {field.name}" for field in wanted if field.name not in there]
-        select = f"SELECT {', '.join(['*', *newer])} FROM {source}"  # noqa: S608 - our own names and paths
+        columns = ", ".join(["* EXCLUDE (filename)", *newer, f"'{topic}' AS topic", _DATE])
+        select = f"SELECT {columns} FROM {source}"  # noqa: S608 - our own names and paths
     else:  # names of our own, too
         empty = [f'NULL::{_sql_type(field.type)} AS "{field.name}"' for field in wanted]
         select = f"SELECT {', '.join(empty)}, '{topic}' AS topic, NULL::DATE AS date WHERE false"

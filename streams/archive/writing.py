@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from streams.archive.columns import columns_of, schema_of
+from streams.archive.columns import schema_of
 from streams.archive.envelope import EARLIEST_MS, ENVELOPE, LATEST_MS, TIME
 from streams.archive.layout import TEMPORARY, Part
 from streams.archive.rows import Row, digest, holds_personal_data
@@ -113,7 +113,18 @@ def digest_secret(key: ArchiveKey | None) -> bytes:
 
 
 def table_of(topic: str, rows: Sequence[Row], seal: Seal | None, secret: bytes) -> pa.Table:
-    """The rows as an Arrow table, values sealed where there is a seal."""
+    """The rows as an Arrow table, values sealed where there is a seal.
+
+    A row of which a column cannot hold what its event says, a number of thirty digits say, is archived as unreadable:
+    one record must not stop all others.
+    """
+    schema = schema_of(topic)
+    fields = list(schema)[len(ENVELOPE) :]
+    try:
+        columns = _columns(rows, fields)
+    except (OverflowError, pa.ArrowException):
+        rows = [row if _fits(row, fields) else _unreadable(row) for row in rows]
+        columns = _columns(rows, fields)
     envelope: dict[str, list[Any]] = {name: [] for name, _, _ in ENVELOPE}
     for row in rows:
         record = row.record
@@ -133,11 +144,25 @@ def table_of(topic: str, rows: Sequence[Row], seal: Seal | None, secret: bytes) 
         envelope["value"].append(None if seal is not None else value)
         envelope["sealed"].append(None if seal is None or value is None else seal.close(record.offset, value))
         envelope["digest"].append(digest(record.timestamp, record.key, headers, value, secret))
-    schema = schema_of(topic)
-    columns = list(envelope.values())
-    columns += [[row.values[place] for row in rows] for place in range(len(columns_of(topic)))]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    arrays = [pa.array(envelope[name], kind) for name, kind, _ in ENVELOPE] + columns
     return pa.Table.from_arrays([_readable(array) for array in arrays], schema=schema)
+
+
+def _columns(rows: Sequence[Row], fields: Sequence[pa.Field]) -> list[pa.Array]:
+    """The columns beside the envelope's."""
+    return [pa.array([row.values[place] for row in rows], field.type) for place, field in enumerate(fields)]
+
+
+def _fits(row: Row, fields: Sequence[pa.Field]) -> bool:
+    try:
+        _columns([row], fields)
+    except (OverflowError, pa.ArrowException):
+        return False
+    return True
+
+
+def _unreadable(row: Row) -> Row:
+    return Row(row.record, row.first, "out-of-bounds", [None] * len(row.values))
 
 
 def _readable(array: pa.Array) -> pa.Array:

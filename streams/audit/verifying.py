@@ -100,10 +100,10 @@ async def check_records(chain: Chain, done: Checked, reader: LogReader, now_ms: 
 
 def check_archive(chain: Chain, done: Checked, reader: ArchiveReader, now_ms: int, lag_ms: int) -> None:
     """Compare a whole chain with the records in the archive; one sealed longer than `lag_ms` ago must be there."""
-    comparison = Comparison(chain.entries, _in_archive(chain, reader, now_ms - lag_ms))
-    done.tally = comparison.tally
     start = next((one.offset for one in chain.entries()), 0)
     try:
+        comparison = Comparison(chain.entries, _in_archive(chain, reader, now_ms - lag_ms))
+        done.tally = comparison.tally
         for record in reader.records(chain.topic, chain.partition, start):
             if not comparison.take(record):
                 break

@@ -22,7 +22,7 @@ from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.sealing import ArchiveKey
-from streams.archive.tidying import compact, keep_days, retire, summary
+from streams.archive.tidying import compact, damaged, keep_days, retire, summary
 from streams.commands import CommandRefusedError, loud_stop
 from streams.logging import configure_logging
 from streams.policies import BUILT_IN, built_in_policy, load_policy
@@ -37,7 +37,11 @@ _STOPS = "the archive stops; nothing that is not in a file was acknowledged"
 WIDE = 300
 """Columns of a table that no terminal bounds."""
 KeepDays = Annotated[
-    int, Parameter(help="Take out records whose date is older than so many days; 0: never.", validator=Number(gte=0))
+    int,
+    Parameter(
+        help="Take out records whose date is older than so many days, but for logs that are kept for ever; 0: never.",
+        validator=Number(gte=0),
+    ),
 ]
 KeepPersonalDays = Annotated[
     int, Parameter(help="The same for topics with personal data; 0: as --keep-days.", validator=Number(gte=0))
@@ -82,8 +86,8 @@ def archive(
 ) -> int:
     """Archive all topics until SIGTERM or Ctrl-C; everything taken until then is written.
 
-    Exit code 1 when it had to stop: no room, records deleted too early, brokers away. Nothing is lost by that while
-    the brokers keep the records; start it again.
+    Exit code 1 when it had to stop: no room, records deleted too early, a file of the archive lost, another cluster's
+    brokers, brokers away. Nothing is lost by that while the brokers keep the records; start it again.
     """
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
@@ -136,26 +140,36 @@ def tidy(*, folder: Folder = None, keep_for: Annotated[KeepDays, Parameter(name=
 
 
 @app.command
-def status(*, folder: Folder = None, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
-    """Say what is archived. Exit code 1 when offsets are missing between files; each gap is named."""
+def status(
+    *,
+    folder: Folder = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    check: Annotated[bool, Parameter(negative=(), help="Read every file to its end, by its checksums.")] = False,
+) -> int:
+    """Say what is archived. Exit code 1 when files are missing or damaged, or offsets between them; each is named."""
     root = folder_of(Settings.from_environment(), folder)
     try:
+        if check and (broken := damaged(root)):
+            for said in broken:
+                _console().print(said, style="red", markup=False, highlight=False)
+            return 1
         rows, catalogue = summary(root), Catalogue.of(root)
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
-    gaps = [str(gap) for gap in catalogue.gaps()]
+    gaps, torn = [str(gap) for gap in catalogue.gaps()], [str(one) for one in catalogue.torn]
     if as_json:
-        print(json.dumps({"topics": rows, "gaps": gaps, "policies": PolicyShelf(root).versions()}))  # noqa: T201
-        return int(bool(gaps))
+        policies = PolicyShelf(root).versions()
+        print(json.dumps({"topics": rows, "gaps": gaps, "torn": torn, "policies": policies}))  # noqa: T201
+        return int(bool(gaps or torn))
     table = Table(box=None)
     for name in rows[0] if rows else ("topic",):
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
     _console().print(table)
-    for gap in gaps:
-        _console().print(f"[red]{gap}[/]")
-    return int(bool(gaps))
+    for said in (*torn, *gaps):
+        _console().print(said, style="red", markup=False, highlight=False)
+    return int(bool(gaps or torn))
 
 
 @app.command

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 import tempfile
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import duckdb
+import orjson
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.questions import NAMED
 from streams.archive.times import EARLIEST, LATEST, moment
-from streams.archive.views import connect
+from streams.archive.views import confine, connect
 from streams.commands import CommandRefusedError
 from streams.settings import Settings
 
@@ -31,6 +34,8 @@ WIDE = 2000
 """Columns of a table that no terminal bounds: nothing in it is cut."""
 SHOWN = 200
 """The most rows that are drawn as a table."""
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+"""What a terminal may take for an order; texts of lodgers stand in columns. A line break is none."""
 
 
 @app.default
@@ -52,12 +57,12 @@ def query(
     memory: Annotated[str, Parameter(help="The most memory to use.")] = "2GB",
     threads: Annotated[int, Parameter(help="The most threads to use.")] = 2,
 ) -> None:
-    """Ask. Views and columns are listed in docs/archive.md; --since and --until are $since and $until in SQL.
+    """Ask. Views and columns are listed in docs/archive.md; --since, --until and --subject are $since and so on in SQL.
 
     Parameters
     ----------
     sql
-        A SELECT statement in DuckDB's SQL.
+        One SELECT statement in DuckDB's SQL. It reads the archive and nothing else.
     """
     text, values = _question(sql, named, since, until, subject)
     if format_ == "parquet" and output is None:
@@ -67,12 +72,18 @@ def query(
         with tempfile.TemporaryDirectory(prefix="borderflow-query-") as spill:
             begin = values["since"] if named is not None else None  # these ask for what was lodged since then
             db = connect(Catalogue.of(root), text, since=begin, memory=memory, threads=threads, spill=Path(spill))
+            confine(db, root)
             answer: pa.Table = db.sql(text, params=values).to_arrow_table()
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
     except duckdb.Error as error:
-        raise CommandRefusedError(" ".join(str(error).split())[:600]) from None
-    _write(answer, format_, output)
+        raise CommandRefusedError(_in_one_line(error)) from None
+    try:
+        _write(answer, format_, output)
+    except OSError as error:
+        if output is None:
+            raise
+        raise CommandRefusedError(f"--output: {output}: {error.strerror or error}") from None
 
 
 def _question(
@@ -92,25 +103,45 @@ def _question(
         }
     except ValueError as error:
         raise CommandRefusedError(f"--since, --until: {error}") from None
+    if subject is not None:
+        values["subject"] = subject
     if sql is not None:
-        if subject is not None:
-            values["subject"] = subject
-        return sql, {name: value for name, value in values.items() if f"${name}" in sql}
+        asked = _asked_for(sql)
+        for name, given in (("since", since), ("until", until), ("subject", subject)):
+            if given is not None and name not in asked:
+                raise CommandRefusedError(f"--{name}: has no effect, as the statement does not say ${name}")
+        return sql, {name: value for name, value in values.items() if name in asked}
     question = NAMED[named or ""]
     if question.needs_subject != (subject is not None):
         raise CommandRefusedError("--subject: subject-history needs it, and only that question does")
-    if subject is not None:
-        values["subject"] = subject
     return question.text, values
 
 
+def _asked_for(sql: str) -> set[str]:
+    """The names after `$` in a statement. Raises `CommandRefusedError` for all but one SELECT."""
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise CommandRefusedError(_in_one_line(error)) from None
+    if [one.type for one in statements] != [duckdb.StatementType.SELECT]:
+        raise CommandRefusedError("give one SELECT statement, and nothing beside it")
+    return set(statements[0].named_parameters)
+
+
+def _in_one_line(error: duckdb.Error) -> str:
+    return " ".join(str(error).split())[:600]
+
+
 def _write(answer: pa.Table, format_: Format, output: Path | None) -> None:
+    twice = [name for name, count in Counter(answer.column_names).items() if count > 1]
+    if twice and format_ in ("json", "parquet"):
+        raise CommandRefusedError(f"--format {format_}: several columns are named {twice[0]}; name them apart by AS")
     if format_ == "parquet":
         pq.write_table(answer, output, compression="zstd")
     elif format_ == "csv":
         _out(_csv(answer), output)
     elif format_ == "json":
-        rows = [json.dumps(row, default=_plain, ensure_ascii=False) for row in answer.to_pylist()]
+        rows = [_json(row) for row in answer.to_pylist()]
         _out("[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n", output)
     elif output is not None:
         with open(output, "w", encoding="utf-8") as file:
@@ -129,8 +160,7 @@ def _csv(answer: pa.Table) -> str:
     flat = answer
     for place, field in enumerate(answer.schema):
         if pa.types.is_nested(field.type) or pa.types.is_binary(field.type):
-            texts = [None if value is None else json.dumps(value, default=_plain, ensure_ascii=False)
-                     for value in answer.column(place).to_pylist()]  # fmt: skip
+            texts = [None if value is None else _json(value) for value in answer.column(place).to_pylist()]
             flat = flat.set_column(place, field.name, pa.array(texts, pa.string()))
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(flat, sink)
@@ -140,10 +170,10 @@ def _csv(answer: pa.Table) -> str:
 def _draw(answer: pa.Table, console: Console) -> None:
     table = Table(box=None)
     for name in answer.column_names:
-        table.add_column(name, overflow="fold")
-    for row in answer.slice(0, SHOWN).to_pylist():
-        table.add_row(*(_cell(value) for value in row.values()))
-    console.print(table, markup=False, highlight=False)
+        table.add_column(Text(name), overflow="fold")
+    for row in zip(*(column.to_pylist() for column in answer.slice(0, SHOWN).columns), strict=True):
+        table.add_row(*(Text(_cell(value)) for value in row))
+    console.print(table, highlight=False)
     if answer.num_rows > SHOWN:
         console.print(f"{answer.num_rows - SHOWN:,} rows more: ask for --format csv, json or parquet", highlight=False)
 
@@ -155,7 +185,12 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
-    return str(_plain(value)) if isinstance(value, bytes) else str(value)
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _plain(value))
+
+
+def _json(value: Any) -> str:
+    """JSON of a value; numbers that are none are null."""
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
 
 
 def _plain(value: Any) -> str:

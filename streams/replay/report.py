@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from streams.archive.layout import Catalogue
-from streams.archive.views import connect
+from streams.archive.views import connect, exactly
 from streams.replay.run import Manifest
 from streams.reports import page, plots
 from streams.simulate.run import software
@@ -83,7 +83,7 @@ def compare(catalogue: Catalogue, folder: Path, manifest: Manifest, command: str
     """Read the replay's files back and count them against the archive's decisions."""
     db = connect(catalogue, "outcomes", spill=folder / "spill")
     try:
-        files = [str(folder / part.name) for part in manifest.parts]
+        files = [exactly(folder / part.name) for part in manifest.parts]
         if files:
             db.execute(_AGAIN, [files])
         else:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from schemas.codec import Undecodable, codec_for
-from streams.archive.layout import ArchiveError
+from streams.archive.layout import ArchiveError, NotReachedError
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.wire import header, sent_ms
@@ -66,7 +66,7 @@ class Shelf(Generic[B]):
         while self._reached < version:
             record = next(self._records, None)
             if record is None:
-                raise ArchiveError(
+                raise NotReachedError(
                     f"{self._reader.catalogue.root}: {self._topic}[0] is archived up to offset {self._reached - 1}, "
                     f"and version {version} is asked for"
                 )

@@ -24,7 +24,7 @@ from schemas.codec import Undecodable, codec_for, encode
 from schemas.decisions import SelectionDecided
 from schemas.items import ItemFiltered
 from schemas.marks import Upstream
-from streams.archive.layout import ArchiveError
+from streams.archive.layout import ArchiveError, NotReachedError
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.replay.findings import Difference, Findings, differing_fields
@@ -144,7 +144,7 @@ class PartitionCheck:
             return None
         try:
             brain = self._shelf.at(version)
-        except ArchiveError:
+        except NotReachedError:
             return None  # a version that the log never had
         appraisal = brain.appraise(filtered)
         if not isfinite(appraisal.log_odds):

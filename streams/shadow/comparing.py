@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from agents.standing import Said, Standing
+from streams.archive.views import listed
 from streams.commands import CommandRefusedError
 from streams.shadow.folder import CANDIDATE, LIVE, ShadowFolder
 from streams.shadow.following import RESULTS
@@ -67,7 +68,7 @@ def compare(folder: ShadowFolder, command: str) -> Simulated:
     # A file of an earlier version does not say what a result corrects: its columns are empty then.
     reported = ds.dataset(results, schema=RESULTS, format="parquet").to_table() if results else RESULTS.empty_table()
     db.register("said", standing(reported))
-    db.execute(_VIEWS.format(live=f"read_parquet({live})"))
+    db.execute(_VIEWS.format(live=f"read_parquet({listed(live)})"))
     with tempfile.TemporaryDirectory(prefix="borderflow-shadow-") as held:
         both = Path(held)
         for name, files, others in ((CANDIDATE, chosen, live), (LIVE, live, chosen)):
@@ -75,8 +76,8 @@ def compare(folder: ShadowFolder, command: str) -> Simulated:
             db.execute(
                 f"""
                 COPY (
-                    SELECT * FROM read_parquet({files})
-                    WHERE decision_id IN (SELECT decision_id FROM read_parquet({others}))
+                    SELECT * FROM read_parquet({listed(files)})
+                    WHERE decision_id IN (SELECT decision_id FROM read_parquet({listed(others)}))
                     QUALIFY row_number() OVER (PARTITION BY decision_id) = 1
                 ) TO '{target}' (FORMAT parquet)
                 """  # noqa: S608 - our own paths

@@ -10,6 +10,7 @@ from typing import Any, Final
 import duckdb
 import numpy as np
 
+from streams.archive.views import exactly
 from streams.simulate.candidates import Candidate
 from streams.simulate.choices import files_of
 from streams.simulate.estimate import Estimate, Figure, Sample, estimate, rate_interval
@@ -64,7 +65,7 @@ class Record:
                    coalesce(l.seized, false) AS seized, coalesce(l.selected, false) AS selected_then
             FROM {source} c LEFT JOIN logged l USING (decision_id)
             """,  # noqa: S608 - a name of our own
-            {"files": files} if files else {},
+            {"files": [exactly(file) for file in files]} if files else {},
         )
         columns = db.execute(
             "SELECT certain, chance, sure, rate, drawn, inspected, seized, control_point, stream FROM chosen"

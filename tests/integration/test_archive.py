@@ -71,8 +71,9 @@ def test_a_record_that_no_client_can_parse_is_archived_without_its_content(at: B
     unparsed = [parcel_record(parcel(n), 0) for n in range(800_000, 800_003)]
     unparsed[1].headers = encoded([("seal", b"x")]).replace(b"seal", "s\xe4al".encode("latin-1"))
     at.lodge("express-cargo", unparsed)
-    at.lodge("express-cargo", [parcel_record(parcel(800_003), 0)])
     root = tmp_path / "archive"
+    at.run("archive", "--dir", str(root), "--once")
+    at.lodge("express-cargo", [parcel_record(parcel(800_003), 0)])
     at.run("archive", "--dir", str(root), "--once")
     kept = archived(root, "express-cargo")
     last = max(offset for partition, offset in kept if partition == 0)
@@ -101,3 +102,35 @@ def test_a_disk_without_room_stops_the_archive_loudly_and_loses_nothing(at: Bord
     assert any("MiB are free" in str(line.get("error")) for line in said) or "MiB are free" in at.log("archive")
     at.run("archive", "--dir", str(root), "--once")
     assert archived(root, "express-cargo") == plain(at.read("express-cargo"))
+
+
+def test_a_file_that_was_lost_stops_the_archive_and_nothing_more_is_removed(at: Border, tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    at.lodge("express-cargo", [parcel_record(parcel(n), n % PARTITIONS) for n in (950_000, 950_001)])
+    at.run("archive", "--dir", str(root), "--once")
+    chunk = Catalogue.of(root).chunks("express-cargo", 0)[-1]
+    assert len(chunk.parts) > 1
+    (root / chunk.parts[0].path).unlink()
+    left = sorted(root.rglob("*.parquet"))
+    assert at.archive(root, "--once").wait(30) == 1
+    assert f"of offsets {chunk.first} to {chunk.last} of express-cargo[0] are missing" in at.log("archive")
+    assert sorted(root.rglob("*.parquet")) == left
+
+
+def test_the_archive_of_other_brokers_is_refused_and_nothing_is_added_to_it(tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    with border(tmp_path / "first") as first:
+        first.run("topics", "create")
+        first.lodge("express-cargo", [parcel_record(parcel(n), 0) for n in range(5)])
+        first.run("archive", "--dir", str(root), "--once")
+        first.run("archive", "--dir", str(root), "--once")
+        first.lodge("express-cargo", [parcel_record(parcel(n), 0) for n in range(5, 8)])
+        first.run("archive", "--dir", str(root), "--once")
+        kept = archived(root, "express-cargo")
+        assert kept == plain(first.read("express-cargo"))
+    with border(tmp_path / "second") as second:
+        second.run("topics", "create")
+        second.lodge("express-cargo", [parcel_record(parcel(n), 0) for n in range(100, 112)])
+        assert second.archive(root, "--once").wait(30) == 1
+        assert "the record at offset 7 of express-cargo[0] is not the one that was archived" in second.log("archive")
+    assert archived(root, "express-cargo") == kept

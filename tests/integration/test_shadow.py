@@ -64,7 +64,7 @@ def test_shadows_choose_beside_the_workers_and_change_nothing(at: Border, tmp_pa
     wider = tmp_path / "wider.yaml"
     policy = with_setting(DRAWN, "capacity_share", 0.2)
     wider.write_bytes(msgspec.yaml.encode(policy))
-    root = tmp_path / "shadows"
+    root = tmp_path / "it's [1]"
     for name, options in (("same", ()), ("wider", ("--policy", str(wider)))):
         at.run("shadow", "start", name, "--detach", "--dir", str(root), "--cpu", "1", *options)
     same, wide = ShadowFolder(root, "same"), ShadowFolder(root, "wider")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -12,16 +14,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.codec import encode
+from schemas.documents import examples
 from schemas.personal import personal_fields
 from schemas.registry import declarations
 from streams.archive.columns import columns_of
+from streams.archive.consuming import archived_topics
 from streams.archive.envelope import EARLIEST_MS, LATEST_MS
 from streams.archive.layout import ArchiveError, Catalogue, Part, remove_remains
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader, chunk_facts
 from streams.archive.sealing import ArchiveKey
-from streams.archive.tidying import compact, keep_days, remove_superseded, retire
+from streams.archive.tidying import compact, damaged, keep_days, remove_superseded, retire
 from streams.archive.views import connect
+from streams.archive.writing import write_part
+from streams.cli import main
 from streams.policies import built_in_policy
 from tests.archive_files import DAY_MS, KEY, example_records, parcels, read, write
 from tests.integration.border import parcel
@@ -81,6 +87,32 @@ def test_a_time_that_a_zone_carries_out_of_the_calendar_spoils_no_question(tmp_p
     assert read(tmp_path, "express-cargo", key=KEY) == records
     rows = connect(Catalogue.of(tmp_path)).execute("SELECT lodged_at, eta FROM express_cargo").fetchall()
     assert sorted(row == (None, None) for row in rows) == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    ["²", "9" * 30, "9" * 19, "-1", "1.5", "", "٣"],
+    ids=["power", "long", "too-long", "negative", "part", "none", "arabic"],
+)
+def test_a_dead_letter_with_an_odd_number_stops_nothing(attempt: str, tmp_path: Path) -> None:
+    plain = example_records("criteria")[0]
+    headers = [("dlq-attempt", attempt.encode()), ("dlq-offset", b"7")]
+    records = [replace(plain, topic="criteria-dlq", offset=n, headers=headers if n == 1 else []) for n in range(3)]
+    write(tmp_path, records)
+    assert read(tmp_path, "criteria-dlq") == records
+    rows = connect(Catalogue.of(tmp_path)).execute("SELECT attempt, source_offset FROM criteria_dlq").fetchall()
+    assert sorted(rows, key=str) == [(None, 7), (None, None)]
+
+
+def test_a_number_that_no_column_holds_stops_nothing(tmp_path: Path) -> None:
+    value = examples("casework", 1)["criterion-feedback.json"]
+    huge = re.sub(rb'("criterion_version": ?)\d+', rb"\g<1>" + b"9" * 30, value)
+    records = [replace(one, topic="casework", value=value, headers=[]) for one in parcels(3)]
+    records[1] = replace(records[1], value=huge)
+    write(tmp_path, records, KEY)
+    assert read(tmp_path, "casework", key=KEY) == records
+    rows = connect(Catalogue.of(tmp_path)).execute("SELECT criterion_version > 0, unreadable FROM casework").fetchall()
+    assert sorted(rows, key=str) == [(None, "out-of-bounds"), (True, None), (True, None)]
 
 
 def test_files_from_before_a_column_was_added_are_read_on(tmp_path: Path) -> None:
@@ -184,13 +216,65 @@ def test_a_chunk_counts_only_when_all_its_dates_are_there(tmp_path: Path) -> Non
     write(tmp_path, parcels(6, first=10, spread_ms=DAY_MS // 2))
     chunk = Catalogue.of(tmp_path).chunks("express-cargo", 0)[1]
     assert len(chunk.parts) > 2
-    (tmp_path / chunk.parts[1].path).unlink()
+    (tmp_path / chunk.parts[-1].path).unlink()
     assert Catalogue.of(tmp_path).end("express-cargo", 0) == 10
     (tmp_path / (chunk.parts[0].path + ".writing")).write_bytes(b"half a file")
     assert len(remove_remains(tmp_path)) == len(chunk.parts)
     assert len(list(tmp_path.rglob("*.parquet*"))) == 1
     write(tmp_path, parcels(6, first=10, spread_ms=DAY_MS // 2))
     assert [one.offset for one in read(tmp_path, "express-cargo")] == list(range(16))
+
+
+@pytest.mark.parametrize(("chunk", "lost"), [(0, 0), (0, 1), (0, -1), (1, -1), (2, 0), (2, 1)])
+def test_a_lost_file_is_named_and_nothing_of_its_chunk_is_removed(
+    chunk: int, lost: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, parcels(18, spread_ms=DAY_MS // 2), size=6)
+    write(tmp_path, parcels(4, partition=1))
+    torn = Catalogue.of(tmp_path).chunks("express-cargo", 0)[chunk]
+    file = tmp_path / torn.parts[lost].path
+    file.unlink()
+    assert remove_remains(tmp_path) == []
+    catalogue = Catalogue.of(tmp_path)
+    with pytest.raises(ArchiveError, match=rf"{file.name} of the \d files of offsets {torn.first} to .* are missing"):
+        list(ArchiveReader(catalogue).records("express-cargo", 0))
+    with pytest.raises(ArchiveError, match=file.name):
+        connect(catalogue, "SELECT * FROM express_cargo")
+    with pytest.raises(ArchiveError, match=file.name):
+        compact(tmp_path, None)
+    assert connect(catalogue, "decisions")
+    assert len(read(tmp_path, "express-cargo", 1)) == 4
+    with pytest.raises(SystemExit) as ended:
+        main(["archive", "status", "--dir", str(tmp_path)])
+    assert ended.value.code == 1
+    assert file.name in capsys.readouterr().out
+
+
+def test_two_chunks_at_the_end_without_their_last_files_are_no_crash(tmp_path: Path) -> None:
+    write(tmp_path, parcels(12, spread_ms=DAY_MS // 2), size=6)
+    for chunk in Catalogue.of(tmp_path).chunks("express-cargo", 0):
+        (tmp_path / chunk.parts[-1].path).unlink()
+    assert remove_remains(tmp_path) == []
+    assert len(Catalogue.of(tmp_path).torn) == 2
+    assert Catalogue.of(tmp_path).partitions("express-cargo") == [0]
+
+
+def test_a_file_that_lies_in_two_folders_is_named(tmp_path: Path) -> None:
+    write(tmp_path, parcels(6, spread_ms=DAY_MS // 2))
+    shutil.copytree(tmp_path / "topic=express-cargo/date=2026-03-02", tmp_path / "topic=express-cargo/date=2026-02-01")
+    with pytest.raises(ArchiveError, match=r"1of4\.parquet: a file of its chunk lies in two folders"):
+        read(tmp_path, "express-cargo")
+
+
+def test_a_removal_of_compacted_files_that_was_killed_is_finished(tmp_path: Path) -> None:
+    records = parcels(12, spread_ms=DAY_MS // 2)
+    write(tmp_path, records, size=6)
+    small = Catalogue.of(tmp_path).chunks("express-cargo", 0)[0].parts
+    compact(tmp_path, None, fewest=2)
+    (tmp_path / small[0].path).unlink()
+    assert read(tmp_path, "express-cargo") == records
+    assert len(remove_remains(tmp_path)) == len(small) - 1
+    assert read(tmp_path, "express-cargo") == records
 
 
 @pytest.mark.parametrize("key", [None, KEY], ids=["unprotected", "sealed"])
@@ -204,6 +288,50 @@ def test_compaction_changes_files_and_no_record(key: ArchiveKey | None, tmp_path
     assert remove_superseded(tmp_path) == before
     assert read(tmp_path, "express-cargo", key=key) == records
     assert compact(tmp_path, key) == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_what_was_compacted_is_kept_until_the_compacted_file_was_read(damage: str, tmp_path: Path) -> None:
+    records = parcels(60)
+    write(tmp_path, records, KEY, size=5)
+    compact(tmp_path, KEY)
+    file = tmp_path / Catalogue.of(tmp_path).chunks("express-cargo", 0)[0].parts[0].path
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 1
+    file.write_bytes(data[:-200] if damage == "cut" else data)
+    with pytest.raises(ArchiveError, match=rf"{file.name}: .*; what it was compacted from is kept"):
+        compact(tmp_path, KEY)
+    file.unlink()
+    assert read(tmp_path, "express-cargo", key=KEY) == records
+
+
+def test_what_was_compacted_is_kept_when_the_compacted_file_lacks_records(tmp_path: Path) -> None:
+    records = parcels(60)
+    write(tmp_path, records, size=5)
+    compact(tmp_path, None)
+    (part,) = Catalogue.of(tmp_path).chunks("express-cargo", 0)[0].parts
+    said = msgspec.structs.replace(chunk_facts(tmp_path / part.path, part), records=59)
+    write_part(tmp_path, part, pq.read_table(tmp_path / part.path, partitioning=None).slice(1), said)
+    with pytest.raises(ArchiveError, match="59 records are in the files of offsets 0 to 59"):
+        remove_superseded(tmp_path)
+    assert len(list(tmp_path.rglob("*.parquet"))) == 13
+
+
+def test_every_damaged_file_is_found_by_reading_all_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, parcels(2000), KEY, size=500)
+    write(tmp_path, example_records("decisions"), KEY)
+    assert damaged(tmp_path) == []
+    files = Catalogue.of(tmp_path).files("express-cargo")
+    for file in files[1:3]:
+        data = bytearray(file.read_bytes())
+        data[len(data) // 3] ^= 1
+        file.write_bytes(data)
+    for options, code in ((), 0), (("--check",), 1):
+        with pytest.raises(SystemExit) as ended:
+            main(["archive", "status", "--dir", str(tmp_path), *options])
+        assert ended.value.code == code
+    said = capsys.readouterr().out
+    assert [file for file in files if f"{file}: damaged after" in said] == files[1:3]
 
 
 def test_a_compaction_that_was_killed_leaves_the_small_files_in_force(tmp_path: Path) -> None:
@@ -227,6 +355,19 @@ def test_retention_takes_records_out_and_remembers_that_they_were_there(tmp_path
     assert [one.offset for one in read(tmp_path, "express-cargo", key=KEY)] == [5, 6, 7, 8, 9]
     assert Catalogue.of(tmp_path).gaps() == []
     assert Catalogue.of(tmp_path).end("express-cargo", 0) == 10
+
+
+@pytest.mark.parametrize("topic", ["labelled-examples", "criteria", "risk-information"])
+def test_nothing_is_taken_out_of_what_every_worker_folds_from_its_beginning(topic: str, tmp_path: Path) -> None:
+    write(tmp_path, example_records(topic), KEY)
+    days = keep_days(archived_topics(), 5, 5)
+    assert set(archived_topics()) - set(days) == {"labelled-examples", "criteria", "risk-information"}
+    assert retire(tmp_path, days) == 0
+    assert retire(tmp_path, {topic: 5}) > 0  # as earlier versions did
+    for size in (1, 2):
+        with pytest.raises(ArchiveError, match=r"\.parquet: retention took \d records out of it"):
+            read(tmp_path, topic, key=KEY)
+        compact(tmp_path, KEY, fewest=size)
 
 
 def test_a_file_of_a_later_format_is_refused_by_name(tmp_path: Path) -> None:

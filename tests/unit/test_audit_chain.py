@@ -266,6 +266,17 @@ def test_what_the_archive_retired_is_counted_and_not_called_a_drop(tmp_path: Pat
     assert (done.finding, done.tally.expired, done.tally.compared) == (None, 25, 15)
 
 
+def test_a_file_that_the_archive_lost_is_a_finding(tmp_path: Path) -> None:
+    records = parcels(20, spread_ms=86_400_000)
+    write(tmp_path / "archive", records, KEY)
+    chain_of(tmp_path / "audit", records)
+    Catalogue.of(tmp_path / "archive").files("express-cargo")[3].unlink()
+    finding = from_archive(tmp_path / "audit", tmp_path / "archive").finding
+    assert finding is not None
+    assert finding.what == "unreadable"
+    assert "4of20.parquet of the 20 files of offsets 0 to 19" in finding.detail
+
+
 def test_what_the_archive_has_not_taken_yet_may_wait_for_an_hour(tmp_path: Path) -> None:
     write(tmp_path / "archive", RECORDS[:150], KEY)
     chain_of(tmp_path / "audit", RECORDS)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -71,6 +71,39 @@ def test_answers_come_as_csv_json_parquet_and_table(
     assert rows[0]["decision_id"] in ask(archive, capsys, sql)
 
 
+@pytest.mark.parametrize("format_", ["table", "csv"])
+def test_columns_of_one_name_are_told_one_by_one(
+    format_: str, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ask(archive, capsys, "SELECT 11 AS a, 22 AS b, 33 AS a", "--format", format_)
+    assert [line.replace('"', "").replace(",", " ").split() for line in said.splitlines()] == [
+        ["a", "b", "a"], ["11", "22", "33"],
+    ]  # fmt: skip
+
+
+def test_a_table_gives_a_terminal_no_orders(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = ask(
+        archive,
+        capsys,
+        r"SELECT e'a\x1b[31m' || chr(155) || e'b\tc\x07' AS a, ':smile: [red]x' AS b, e'\x1b[31m'::BLOB AS c",
+    )
+    assert said.splitlines()[1].split() == ["a�[31m�b�c�", ":smile:", "[red]x", "�[31m"]
+
+
+def test_numbers_that_are_none_are_null_in_json(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = ask(archive, capsys, "SELECT 'nan'::DOUBLE AS a, ['inf'::DOUBLE] AS b, DATE '2026-03-02' AS c, 1.5 AS d",
+               "--format", "json")  # fmt: skip
+    assert json.loads(said, parse_constant=pytest.fail) == [{"a": None, "b": [None], "c": "2026-03-02", "d": "1.5"}]
+
+
+def test_a_question_is_answered_where_the_path_of_the_archive_is_odd(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "it's [1]*"
+    write(root, example_records("decisions"))
+    assert json.loads(ask(root, capsys, "SELECT count(*) AS n FROM decisions", "--format", "json")) == [{"n": 3}]
+
+
 def test_a_redelivered_record_is_shown_once_and_kept_twice(tmp_path: Path) -> None:
     once = example_records("decisions")[:1]
     again = [replace(one, offset=1) for one in once]
@@ -82,6 +115,23 @@ def test_a_redelivered_record_is_shown_once_and_kept_twice(tmp_path: Path) -> No
         assert db.table(view).aggregate("count(*)").fetchall() == [(count,)]
 
 
+def test_the_path_of_an_archive_is_no_pattern_and_says_nothing_of_its_records(tmp_path: Path) -> None:
+    above = tmp_path / "date=2001-01-01" / "lane=none"
+    for name in ("it's[1]*?", "it's1-x"):
+        write(above / name, example_records("decisions"))
+    db = connect(Catalogue.of(above / "it's[1]*?"), "decisions raw_decisions")
+    assert db.execute("SELECT count(*), bool_or(lane = 'none'), min(date) FROM decisions").fetchall() == [
+        (3, False, date(2026, 3, 2))
+    ]
+    assert db.execute("SELECT DISTINCT topic FROM raw_decisions").fetchall() == [("decisions",)]
+
+
+def test_a_question_by_date_reads_the_files_of_that_date_alone(archive: Path) -> None:
+    db = connect(Catalogue.of(archive), "decisions")
+    told = db.execute("EXPLAIN ANALYZE SELECT count(*) FROM decisions WHERE date > '2026-03-03'").fetchall()[0][1]
+    assert "Total Files Read: 1" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -90,6 +140,22 @@ def test_a_redelivered_record_is_shown_once_and_kept_twice(tmp_path: Path) -> No
         (["--named", "subject-history"], "--subject"),
         (["SELECT 1", "--named", "top-reasons"], "not both"),
         (["SELECT 1", "--since", "yesterday"], "'yesterday' is no time"),
+        (["SELECT 1", "--since", "99999999999d"], "'99999999999d' is no time"),
+        (["SELECT 1 -- $since", "--since", "7d"], "--since: has no effect"),
+        (["SELECT $since", "--since", "7d", "--until", "1d"], "--until: has no effect"),
+        (["SELECT 1", "--subject", "c:0"], "--subject: has no effect"),
+        ([""], "one SELECT statement"),
+        (["SELECT 1; SELECT 2"], "one SELECT statement"),
+        (["COPY (SELECT 1) TO 'here.csv'"], "one SELECT statement"),
+        (["EXPLAIN ANALYZE SELECT 1"], "one SELECT statement"),
+        (["SET enable_external_access = true"], "one SELECT statement"),
+        (["SELEC 1"], "syntax error"),
+        (["SELECT * FROM read_csv('/etc/hostname')"], "disabled by configuration"),
+        (["SELECT * FROM '/etc/hostname'"], "/etc/hostname"),
+        (["SELECT 1 AS a, 2 AS a", "--format", "json"], "several columns are named a"),
+        (["SELECT 1 AS a, 2 AS a", "--format", "parquet", "--output", "a"], "several columns are named a"),
+        (["SELECT 1", "--format", "parquet", "--output", "/nowhere/a"], "--output: /nowhere/a: "),
+        (["SELECT 1", "--format", "csv", "--output", "/nowhere/a"], "--output: /nowhere/a: No such file"),
         (["SELECT 1", "--format", "parquet"], "--output"),
     ],
 )
@@ -109,3 +175,6 @@ def test_times_are_absolute_or_so_long_ago() -> None:
     assert moment("7d", now) == datetime(2026, 3, 2, 12, tzinfo=UTC)
     assert moment("2026-03-02", now) == datetime(2026, 3, 2, tzinfo=UTC)
     assert moment("2026-03-02T09:00+09:00", now) == datetime(2026, 3, 2, tzinfo=UTC)
+    for text in ("99999999999d", "9" * 5000 + "s", "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00"):
+        with pytest.raises(ValueError, match="is no time"):
+            moment(text, now)

@@ -12,13 +12,17 @@ import duckdb
 import pytest
 
 from load.bench.history import make_history
+from schemas.codec import codec_for
 from streams.archive.layout import Catalogue
 from streams.archive.questions import NAMED
-from streams.archive.times import LATEST
+from streams.archive.times import EARLIEST, LATEST
 from streams.archive.views import connect
 from streams.cli import main
 from streams.policies import built_in_policy
+from streams.simulate.assessing import Record
 from streams.simulate.candidates import Candidate, swept
+from streams.simulate.choices import ChoiceFiles
+from tests.archive_files import example_records
 
 CRITERIA = """
 - criterion_id: CR-BROAD
@@ -95,6 +99,26 @@ def test_a_policy_simulated_against_itself_selects_what_it_selected(history: Pat
     first, last = json.loads((tmp_path / "report.json").read_text())["candidates"]
     assert {**first, "name": ""} == {**last, "name": ""}
     assert first["shared"] > 0.8 * first["selected"], "only thresholds may follow another order of records"
+
+
+def test_a_replay_whose_folder_is_named_like_a_pattern_reports_on_itself(history: Path, tmp_path: Path) -> None:
+    for name, days in (("run1", ["--since", "2025-01-10"]), ("run[1]", [])):
+        with pytest.raises(SystemExit) as ended:
+            main(["replay", "--dir", str(history), "--out", str(tmp_path / name), *days])
+        assert ended.value.code == 0
+    found = json.loads((tmp_path / "run[1]" / "report.json").read_text())
+    assert found["whole"]["items"] == ask(history, "SELECT count(*) FROM decisions")[0]
+
+
+def test_choices_in_a_folder_that_is_named_like_a_pattern_are_assessed(history: Path, tmp_path: Path) -> None:
+    decode = codec_for("decisions").decode
+    for name, count in (("1", 2), ("[1]", 1)):
+        files = ChoiceFiles(tmp_path / name)
+        for one in example_records("decisions")[:count]:
+            files.add("any", decode(one.value))
+        files.close()
+    record = Record(connect(Catalogue.of(history), "outcomes"), EARLIEST, LATEST)
+    assert record.assess(Candidate("any", built_in_policy()), tmp_path / "[1]").items == 1
 
 
 @pytest.mark.parametrize("name", [name for name in NAMED if not NAMED[name].needs_subject])

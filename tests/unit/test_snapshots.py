@@ -13,6 +13,7 @@ from load.bench.history import KEY, make_history
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.archive.sealing import ArchiveKey
+from streams.archive.tidying import retire
 from streams.archive.writing import METADATA
 from streams.cli import main
 from streams.replay.snapshots import Snapshots
@@ -115,6 +116,23 @@ def test_a_truncated_file_is_named_and_the_rest_still_read(root: Path, capsys: p
     assert "0 differ" in capsys.readouterr().out
     assert run("replay", "--dir", str(root), "--out", str(root / "out")) == 2
     assert f"{file}: cannot be read as Parquet ({file.stat().st_size} bytes)" in capsys.readouterr().err
+
+
+def test_lessons_that_retention_took_out_are_named_by_all_that_folds_them(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Catalogue.of(root).files("labelled-examples")[0]
+    assert retire(root, {"labelled-examples": 0}) > 0  # as earlier versions did
+    commands = (
+        ("replay", "--verify", "--decisions-only"),
+        ("replay", "--out", str(root / "out")),
+        ("simulate", "--policy", "default", "--out", str(root / "out")),
+        ("simulate", "--policy", "default", "--model", "10", "--out", str(root / "out")),
+        ("archive", "snapshot"),
+    )
+    for command in commands:
+        assert run(*command, "--dir", str(root)) == 2
+        assert f"{first}: retention took" in capsys.readouterr().err
 
 
 def test_a_gap_in_offsets_is_named_and_the_rest_still_read(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
