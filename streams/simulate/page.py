@@ -86,7 +86,8 @@ def _comparison(found: Simulated) -> str:
     audit = recorded.audit_rate
     said = (
         f"The audit sample, drawn by chance from all traffic: {recorded.audit_inspected:,} inspected, "
-        f"{recorded.audit_seizures:,} seizures, {_ranged(audit, '.2%')} of all items."
+        f"{recorded.audit_seizures:,} seizures; with each weighted by one over its probability, worth "
+        f"{recorded.audit_effective:,.0f} equal draws, {_ranged(audit, '.2%')} of all items."
     )
     meaning = (
         "Selected then: by the policy that ran, too. Known: selected items whose outcome is recorded, and the seizures "
