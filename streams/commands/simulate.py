@@ -24,7 +24,6 @@ from streams.commands.criteria import criteria as criteria_topic
 from streams.commands.replay import chosen_policy, progress_over, records_of, refusing, span_of, warm_from
 from streams.settings import Settings
 from streams.simulate.candidates import Candidate, swept
-from streams.simulate.estimate import Figure
 from streams.simulate.findings import Simulated
 from streams.simulate.run import Question, simulate
 
@@ -119,21 +118,16 @@ def say(found: Simulated) -> None:
     for one in found.candidates:
         table.add_row(
             one.name, f"{one.coverage:.2%}", f"{one.selected:,}", f"{one.known:,}", f"{one.seizures_known:,}",
-            f"{one.unknown_share:.1%}", ranged(one.estimate.seizure_rate, ".1%"),
+            f"{one.unknown_share:.1%}", one.estimate.seizure_rate.said(".1%"),
         )  # fmt: skip
     console.print(table)
     console.print("known: selected items whose outcome is recorded, and the seizures among them", style="dim")
     if found.criteria:
         hits = Table("criterion", "hits a day", "share", "cap", "most at", "expected hit rate", box=None)
         for each in found.criteria:
-            rate = "no hits" if each.hit_rate is None else ranged(each.hit_rate.seizure_rate, ".1%")
+            rate = "no hits" if each.hit_rate is None else each.hit_rate.seizure_rate.said(".1%")
             hits.add_row(each.criterion_id, f"{each.hits_per_day:,.1f}", f"{each.share:.2%}", f"{each.cap:.2%}",
                          f"{each.worst} {each.worst_share:.1%}", rate)  # fmt: skip
         console.print(hits)
     for caution in found.cautions:
         console.print(f"- {caution}", markup=False)
-
-
-def ranged(figure: Figure, form: str) -> str:
-    """An estimate with its limits."""
-    return f"{format(figure.value, form)} ({format(figure.low, form)} to {format(figure.high, form)})"

@@ -47,13 +47,12 @@ class Record:
             FROM logged WHERE audited AND inspected AND rate > 0.0
         """)
         policies = self._db.execute("SELECT DISTINCT policy_version FROM logged ORDER BY 1").fetchall()
-        rate = seized / speaks_for if audit else 0.0
-        effective = speaks_for**2 / squares if audit else 0.0
+        rate, effective = (seized / speaks_for, speaks_for**2 / squares) if audit else (None, 0.0)
         return Recorded(
             policies=tuple(one for (one,) in policies), items=items, selected=selected,
             coverage=selected / items if items else 0.0, inspected=inspected, seizures=seizures,
             seizure_rate=seizures / inspected if inspected else None, audit_inspected=audit, audit_seizures=found,
-            audit_rate=Figure(rate, *rate_interval(rate, effective)), audit_effective=effective,
+            audit_rate=Figure(rate, *rate_interval(rate or 0.0, effective)), audit_effective=effective,
         )  # fmt: skip
 
     def assess(self, candidate: Candidate, folder: Path) -> Assessed:

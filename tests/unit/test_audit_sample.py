@@ -54,5 +54,5 @@ def test_without_a_drawn_item_there_is_no_rate(outcomes: duckdb.DuckDBPyConnecti
     outcomes.unregister("outcomes")
     outcomes.execute("ALTER TABLE few RENAME TO outcomes")
     figure = Record(outcomes, SPAN["since"], SPAN["until"]).recorded().audit_rate
-    assert (figure.low, figure.high) == (0.0, 1.0)
+    assert (figure.value, figure.low, figure.high) == (None, 0.0, 1.0)
     assert outcomes.execute(TREND, SPAN).fetchall() == [(0, None)]
