@@ -199,11 +199,11 @@ def _replay(
             manifest = run.run(noticed=lambda count: noticed("lodgements", count), speed=factor, sink=sink)
         if run.was_complete:
             grown = f"; {run.newer:,} records came since: name a new folder for them" if run.newer else ""
-            told.print(f"the replay in {out} is complete already, nothing was done{grown}")
+            told.print(f"the replay in {out} is complete already, nothing was done{grown}", markup=False)
         found = compare(reader.catalogue, out, manifest, shlex.join(["borderflow", *sys.argv[1:]]))
         files = write_report(found, out)
     for caution in found.cautions:
-        told.print(caution)
+        told.print(caution, markup=False)
     if as_json:
         sys.stdout.write(msgspec.json.encode(manifest).decode() + "\n")
     else:
@@ -211,10 +211,10 @@ def _replay(
         line = f"{manifest.items:,} lodgements, {manifest.decided:,} decisions in {len(manifest.parts)} files in {out}"
         refused = ", ".join(f"{reason} {count}" for reason, count in manifest.refused.items())
         console = Console(highlight=False)
-        console.print(line + (f"; refused: {refused}" if refused else ""))
+        console.print(line + (f"; refused: {refused}" if refused else ""), markup=False)
         if whole.items:
             console.print(f"{whole.items - whole.other_lane:,} of {whole.items:,} in the lane that was recorded")
-        console.print(f"report: {', '.join(str(file) for file in files)}")
+        console.print(f"report: {', '.join(str(file) for file in files)}", markup=False)
     return 0
 
 

@@ -35,8 +35,8 @@ SELECT origin_topic, origin_partition, max(origin_offset) FROM (
 @dataclass(frozen=True, slots=True)
 class Traces:
     """`named`: decisions that an alert, a result or a lesson names and that are not archived. `filtering_ms`,
-    `selection_ms`: when the latest record was sent that shows the step at work. `screened`: by partition of
-    lodgements, the highest offset that something after screening came from."""
+    `selection_ms`: when the latest record of the step was sent. `screened`: by partition of lodgements, the highest
+    offset that something after screening came from."""
 
     named: frozenset[str]
     filtering_ms: int
@@ -48,12 +48,11 @@ def traces(catalogue: Catalogue, memory: str, spill: Path) -> Traces:
     """Look through the columns of an archive for what was decided."""
     db = connect(catalogue, _TRACES, memory=memory, spill=spill)
     try:
-        sent = {name: _latest(db.execute(_SENT + name).fetchone()) for name in _TRACES.split()}
-        selection = max(sent[name] for name in ("decisions", "alerts", "labelled_examples"))
+        sent = {name: _latest(db.execute(_SENT + name).fetchone()) for name in ("filtered", "decisions", "alerts")}
         return Traces(
             named=frozenset(name for (name,) in db.execute(_NAMED).fetchall()),
-            filtering_ms=max(selection, sent["filtered"]),
-            selection_ms=selection,
+            filtering_ms=sent["filtered"],
+            selection_ms=max(sent["decisions"], sent["alerts"]),
             screened={(topic, partition): at for topic, partition, at in db.execute(_ORIGINS).fetchall()},
         )
     finally:
