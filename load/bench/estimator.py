@@ -83,7 +83,8 @@ def one_world(seed: int, count: int, items: int, days: int, warm_days: int) -> l
                    "unknown_share": assessed.estimate.unknown_share, "draws": assessed.estimate.draws}  # fmt: skip
             for method in METHODS:
                 figure = getattr(assessed.estimate, method)
-                row |= {method: figure.value, f"{method}_low": figure.low, f"{method}_high": figure.high,
+                value = figure.low if figure.value is None else figure.value
+                row |= {method: value, f"{method}_low": figure.low, f"{method}_high": figure.high,
                         f"{method}_covers": figure.low - 1e-9 <= rate <= figure.high + 1e-9}  # fmt: skip
             rows.append(row)
     return rows

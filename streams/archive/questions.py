@@ -29,16 +29,20 @@ NAMED: Final = {
         """,
     ),
     "seizure-rate-trend": Question(
-        "For each day and stream: the seizure rate of what was inspected, and that of the audit sample.",
+        "For each day and stream: the seizure rate of what was inspected, and that of all items as the audit sample "
+        "tells it, each drawn item weighted by one over its probability.",
         """
         SELECT CAST(lodged_at AS DATE) AS day, stream, count(*) AS items,
                count(*) FILTER (inspected) AS inspected, count(*) FILTER (seized) AS seizures,
                count(*) FILTER (seized) / nullif(count(*) FILTER (inspected), 0) AS seizure_rate,
-               count(*) FILTER (inspected AND list_contains(layers, 'exploration')) AS audited,
-               count(*) FILTER (seized AND list_contains(layers, 'exploration'))
-                   / nullif(count(*) FILTER (inspected AND list_contains(layers, 'exploration')), 0)
+               count(*) FILTER (inspected AND speaks_for > 0) AS audited,
+               coalesce(sum(speaks_for) FILTER (seized), 0.0) / sum(speaks_for) FILTER (inspected)
                    AS audit_seizure_rate
-        FROM outcomes WHERE lodged_at >= $since AND lodged_at < $until
+        FROM (
+            SELECT *, CASE WHEN list_contains(layers, 'exploration') THEN 1 / nullif(exploration_rate, 0) END
+                AS speaks_for
+            FROM outcomes WHERE lodged_at >= $since AND lodged_at < $until
+        )
         GROUP BY day, stream ORDER BY day, stream
         """,
     ),

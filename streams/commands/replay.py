@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
+import duckdb
 import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -31,12 +32,14 @@ from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.replay.beside import Beside
 from streams.replay.engine import LODGEMENTS, Engine
 from streams.replay.findings import Findings
-from streams.replay.run import Plan, Replay
+from streams.replay.run import Plan, Replay, key_id, only_replay
 from streams.replay.topics import TopicSink
 from streams.replay.verify import verify
 from streams.settings import Settings
 
 app = App(name="replay", help="Decide history again, or check every recorded decision.")
+
+_LONGEST_DAYS: Final = 36_500
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for other programs.")]
 
@@ -147,16 +150,14 @@ def replay(
     if processes is None:
         in_two = factor is None and to == "files" and len(os.sched_getaffinity(0)) > 1
         processes = 2 if in_two else 1
-    try:
-        with archive_of(source, settings, folder) as reader:
-            if check:
-                return _verify(reader, settings, since_ms, until_ms, decisions_only, as_json)
-            return _replay(
-                reader, settings, since_ms, until_ms, int(warm_days * 86_400_000), policy, factor, out,
-                prefix if to == "topics" else None, processes, as_json,
-            )  # fmt: skip
-    except ArchiveError as error:
-        raise CommandRefusedError(str(error)) from None
+    warm_ms = warm_from(since_ms, warm_days)
+    with refusing(out), archive_of(source, settings, folder) as reader:
+        if check:
+            return _verify(reader, settings, since_ms, until_ms, decisions_only, as_json)
+        return _replay(
+            reader, settings, since_ms, until_ms, warm_ms, policy, factor, out, prefix if to == "topics" else None,
+            processes, as_json,
+        )  # fmt: skip
 
 
 def _verify(
@@ -178,24 +179,31 @@ def _replay(
     reader: ArchiveReader, settings: Settings, since_ms: int, until_ms: int, warm_ms: int, policy: str | None,
     factor: float | None, out: Path, prefix: str | None, processes: int, as_json: bool,
 ) -> int:  # fmt: skip
-    chosen = chosen_policy(reader, policy)
+    chosen, key = chosen_policy(reader, policy), settings.pseudonym_secret()
     partitions = max(reader.catalogue.partitions("screened"), default=0) + 1
-    plan = Plan(since_ms=since_ms, until_ms=until_ms, warm_ms=max(0, since_ms - warm_ms),
-                policy=chosen.policy_version, partitions=partitions)  # fmt: skip
-    with ExitStack() as held:
-        sink: TopicSink | None = None
-        if prefix is not None:
-            sink = TopicSink(settings, prefix, partitions)
-            held.callback(sink.close)
-        noticed = held.enter_context(progress_over({"lodgements": records_of(reader, *LODGEMENTS)}))
-        engine = Engine if processes == 1 else Beside
-        run = Replay(reader, out, plan, lambda: engine(chosen, settings.pseudonym_secret(), partitions, since_ms))
-        held.callback(run.close)
-        manifest = run.run(noticed=lambda count: noticed("lodgements", count), speed=factor, sink=sink)
+    plan = Plan(since_ms=since_ms, until_ms=until_ms, warm_ms=warm_ms, policy=chosen.policy_version,
+                partitions=partitions, pseudonyms=key_id(key), sink=prefix or "")  # fmt: skip
     from streams.replay.report import compare, write_report
 
-    found = compare(reader.catalogue, out, manifest, shlex.join(["borderflow", *sys.argv[1:]]))
-    files = write_report(found, out)
+    told = Console(stderr=True, highlight=False)
+    with only_replay(out):
+        with ExitStack() as held:
+            engine = Engine if processes == 1 else Beside
+            run = Replay(reader, out, plan, lambda: engine(chosen, key, partitions))
+            held.callback(run.close)
+            sink: TopicSink | None = None
+            if prefix is not None and not run.was_complete:
+                sink = TopicSink(settings, prefix, partitions)
+                held.callback(sink.close)
+            noticed = held.enter_context(progress_over({"lodgements": records_of(reader, *LODGEMENTS)}))
+            manifest = run.run(noticed=lambda count: noticed("lodgements", count), speed=factor, sink=sink)
+        if run.was_complete:
+            grown = f"; {run.newer:,} records came since: name a new folder for them" if run.newer else ""
+            told.print(f"the replay in {out} is complete already, nothing was done{grown}", markup=False)
+        found = compare(reader.catalogue, out, manifest, shlex.join(["borderflow", *sys.argv[1:]]))
+        files = write_report(found, out)
+    for caution in found.cautions:
+        told.print(caution, markup=False)
     if as_json:
         sys.stdout.write(msgspec.json.encode(manifest).decode() + "\n")
     else:
@@ -203,11 +211,31 @@ def _replay(
         line = f"{manifest.items:,} lodgements, {manifest.decided:,} decisions in {len(manifest.parts)} files in {out}"
         refused = ", ".join(f"{reason} {count}" for reason, count in manifest.refused.items())
         console = Console(highlight=False)
-        console.print(line + (f"; refused: {refused}" if refused else ""))
+        console.print(line + (f"; refused: {refused}" if refused else ""), markup=False)
         if whole.items:
             console.print(f"{whole.items - whole.other_lane:,} of {whole.items:,} in the lane that was recorded")
-        console.print(f"report: {', '.join(str(file) for file in files)}")
+        console.print(f"report: {', '.join(str(file) for file in files)}", markup=False)
     return 0
+
+
+def warm_from(since_ms: int, days: float) -> int:
+    """From when lodgements are decided to have states. Raises `CommandRefusedError`."""
+    if not 0 <= days <= _LONGEST_DAYS:  # nor is it `nan`
+        raise CommandRefusedError(f"--warm-days: {days:g} is not between 0 and {_LONGEST_DAYS:,}")
+    return max(0, since_ms - int(days * 86_400_000))
+
+
+@contextmanager
+def refusing(folder: Path) -> Iterator[None]:
+    """Around work on an archive: what is wrong with its files, or with room in `folder`, is refused in one line."""
+    try:
+        yield
+    except ArchiveError as error:
+        raise CommandRefusedError(str(error)) from None
+    except duckdb.Error as error:
+        raise CommandRefusedError(" ".join(str(error).split())) from None
+    except OSError as error:
+        raise CommandRefusedError(f"{error.filename or folder}: {error.strerror or error}") from None
 
 
 def chosen_policy(reader: ArchiveReader, asked: str | None, option: str = "--policy") -> Policy:

@@ -16,15 +16,14 @@ from rich.table import Table
 
 from agents.risk.policy import Policy, PolicyRefusedError
 from schemas.knowledge import CriterionPublished
-from streams.archive.layout import ArchiveError, Catalogue
+from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.commands import CommandRefusedError
 from streams.commands.archive import archive_key, folder_of
 from streams.commands.criteria import criteria as criteria_topic
-from streams.commands.replay import chosen_policy, progress_over, records_of, span_of
+from streams.commands.replay import chosen_policy, progress_over, records_of, refusing, span_of, warm_from
 from streams.settings import Settings
 from streams.simulate.candidates import Candidate, swept
-from streams.simulate.estimate import Figure
 from streams.simulate.findings import Simulated
 from streams.simulate.run import Question, simulate
 
@@ -39,7 +38,8 @@ def simulate_(
     ] = "current",
     criteria: Annotated[Path | None, Parameter(help="Criteria to try with the candidate, as for publication.")] = None,
     model: Annotated[
-        int | None, Parameter(help="Score with the models of this version; as they learnt unless given.")
+        int | None,
+        Parameter(help="Score with the models of this version; as they learnt unless given.", validator=Number(gte=0)),
     ] = None,
     since: Annotated[str | None, Parameter(help="Lodged at or after: a time, or how long ago (24h, 7d).")] = None,
     until: Annotated[str | None, Parameter(help="Lodged before.")] = None,
@@ -48,9 +48,7 @@ def simulate_(
     ] = "current",
     sweep: Annotated[str | None, Parameter(help="Try several values of one setting: capacity=0.01,0.02,0.05")] = None,
     out: Annotated[Path, Parameter(help="Folder for report.html and report.json.")] = Path("simulation"),
-    warm_days: Annotated[
-        float, Parameter(help="Days before --since that are decided to have states.", validator=Number(gte=0))
-    ] = 36.0,
+    warm_days: Annotated[float, Parameter(help="Days before --since that are decided to have states.")] = 36.0,
     folder: Annotated[
         Path | None, Parameter(name="--dir", help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
     ] = None,
@@ -64,13 +62,13 @@ def simulate_(
     """
     settings = Settings.from_environment()
     since_ms, until_ms = span_of(since, until)
-    try:
+    warm_ms = warm_from(since_ms, warm_days)
+    with refusing(Path(tempfile.gettempdir())):
         reader = ArchiveReader(Catalogue.of(folder_of(settings, folder)), archive_key(settings))
         tried = tuple(criteria_topic.read_file(criteria)) if criteria is not None else ()
         candidates, setting = _candidates(reader, policy, baseline, tried, sweep)
         question = Question(
-            candidates=candidates, since_ms=since_ms, until_ms=until_ms,
-            warm_ms=max(0, since_ms - int(warm_days * 86_400_000)), model=model, swept=setting,
+            candidates=candidates, since_ms=since_ms, until_ms=until_ms, warm_ms=warm_ms, model=model, swept=setting,
             command=shlex.join(["borderflow", *sys.argv[1:]]),
         )  # fmt: skip
         with (
@@ -78,11 +76,10 @@ def simulate_(
             progress_over({"items": records_of(reader, "screened")}) as noticed,
         ):
             found = simulate(reader, question, Path(held), noticed=lambda count: noticed("items", count))
-    except ArchiveError as error:
-        raise CommandRefusedError(str(error)) from None
     from streams.simulate.page import write_report
 
-    files = write_report(found, out)
+    with refusing(out):
+        files = write_report(found, out)
     if as_json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return
@@ -121,21 +118,16 @@ def say(found: Simulated) -> None:
     for one in found.candidates:
         table.add_row(
             one.name, f"{one.coverage:.2%}", f"{one.selected:,}", f"{one.known:,}", f"{one.seizures_known:,}",
-            f"{one.unknown_share:.1%}", ranged(one.estimate.seizure_rate, ".1%"),
+            f"{one.unknown_share:.1%}", one.estimate.seizure_rate.said(".1%"),
         )  # fmt: skip
     console.print(table)
     console.print("known: selected items whose outcome is recorded, and the seizures among them", style="dim")
     if found.criteria:
         hits = Table("criterion", "hits a day", "share", "cap", "most at", "expected hit rate", box=None)
         for each in found.criteria:
-            rate = "no hits" if each.hit_rate is None else ranged(each.hit_rate.seizure_rate, ".1%")
+            rate = "no hits" if each.hit_rate is None else each.hit_rate.seizure_rate.said(".1%")
             hits.add_row(each.criterion_id, f"{each.hits_per_day:,.1f}", f"{each.share:.2%}", f"{each.cap:.2%}",
                          f"{each.worst} {each.worst_share:.1%}", rate)  # fmt: skip
         console.print(hits)
     for caution in found.cautions:
         console.print(f"- {caution}", markup=False)
-
-
-def ranged(figure: Figure, form: str) -> str:
-    """An estimate with its limits."""
-    return f"{format(figure.value, form)} ({format(figure.low, form)} to {format(figure.high, form)})"

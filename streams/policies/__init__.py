@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from agents.risk.policy import Policy, PolicyRefusedError, read_policy
 
 BUILT_IN = ("default", "demo", "cdd")
+
+
+class _OnceEach(yaml.SafeLoader):
+    """YAML lets the last of two equal keys win; whoever wrote both meant something else."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set[str]()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise PolicyRefusedError(f"line {key.start_mark.line + 1}: `{key.value}` stands there a second time")
+            seen.add(key.value)
+        return node
 
 
 def built_in_policy(name: str = "default") -> Policy:
@@ -32,6 +48,8 @@ def load_policy(path: str | Path = "") -> Policy:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as problem:
         raise PolicyRefusedError(f"{path}: {problem.strerror}") from None
+    except UnicodeDecodeError:
+        raise PolicyRefusedError(f"{path}: is not text in UTF-8") from None
     try:
         return parse_policy(text)
     except PolicyRefusedError as problem:
@@ -41,7 +59,7 @@ def load_policy(path: str | Path = "") -> Policy:
 def parse_policy(text: str) -> Policy:
     """A policy from YAML text. Raises `PolicyRefusedError`."""
     try:
-        settings = yaml.safe_load(text)
+        settings = yaml.load(text, Loader=_OnceEach)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as problem:
         raise PolicyRefusedError(f"not YAML: {problem}") from None
     return read_policy(settings)

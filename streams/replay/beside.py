@@ -33,9 +33,10 @@ AHEAD: Final = 8
 
 
 class _Items(msgspec.Struct, tag="items", array_like=True, gc=False):
-    """Filtered items by partition: (partition, [(offset, timestamp, item)])."""
+    """Filtered items by partition, `_Filtered` as JSON: times keep their offsets from UTC, as they do on a topic."""
 
-    by_partition: list[tuple[int, list[tuple[int, int, ItemFiltered]]]]
+    filtered: bytes
+    kept: bool
 
 
 class _Lesson(msgspec.Struct, tag="lesson", array_like=True, gc=False):
@@ -62,18 +63,20 @@ class _Lines(msgspec.Struct, tag="lines", array_like=True, gc=False):
     refused: dict[str, int]
 
 
+_Filtered = list[tuple[int, list[tuple[int, int, ItemFiltered]]]]
+"""(partition, [(offset, timestamp, item)])"""
+
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
 class Beside:
     """An engine like `streams.replay.engine.Engine` on two processes."""
 
-    def __init__(self, policy: Policy, pseudonym_key: bytes, partitions: int, since_ms: int = 0) -> None:
+    def __init__(self, policy: Policy, pseudonym_key: bytes, partitions: int) -> None:
         self._front = Front(policy, pseudonym_key, partitions)
-        self._since_ms = since_ms
         context = get_context("spawn")
         self._pipe, there = context.Pipe()
-        self._process = context.Process(target=_serve, args=(there, policy, since_ms), daemon=True)
+        self._process = context.Process(target=_serve, args=(there, policy), daemon=True)
         self._process.start()
         there.close()
         self._replies: SimpleQueue[bytes | None] = SimpleQueue()
@@ -90,14 +93,11 @@ class Beside:
             told = _Lesson(offset, key) if event is None else _Lesson(offset, key, ce_type_of(kind), encode(event))
             self._send(told)
 
-    def decide(self, arrivals: Sequence[Arrival[Any]]) -> list[Written]:
+    def decide(self, arrivals: Sequence[Arrival[Any]], kept: bool) -> list[Written]:
         filtered, others = self._front.decide(arrivals)
-        self._send(
-            _Items(
-                [(held[0].partition, [(one.offset, one.timestamp_ms, one.event) for one in held]) for held in filtered]
-            )
-        )
-        self._owed.append(written(others, self._since_ms))
+        items = [(held[0].partition, [(one.offset, one.timestamp_ms, one.event) for one in held]) for held in filtered]
+        self._send(_Items(msgspec.json.encode(items), kept))
+        self._owed.append(written(others if kept else ()))
         return self._came(AHEAD)
 
     def finish(self) -> list[Written]:
@@ -165,13 +165,13 @@ def _receive(pipe: Connection, replies: SimpleQueue[bytes | None]) -> None:
         replies.put(None)
 
 
-def _serve(pipe: Connection, policy: Policy, since_ms: int) -> None:
+def _serve(pipe: Connection, policy: Policy) -> None:
     """The process beside: it ends when the other does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     look_rarely()
     choosing = Choosing(policy, Brain(Profiles()))
     lesson_of = codec_for("labelled-examples").decode
-    reader = msgspec.msgpack.Decoder(_Items | _Lesson | _States)
+    reader, items_of = msgspec.msgpack.Decoder(_Items | _Lesson | _States), msgspec.json.Decoder(_Filtered)
     while True:
         try:
             message = reader.decode(pipe.recv_bytes())
@@ -183,9 +183,10 @@ def _serve(pipe: Connection, policy: Policy, since_ms: int) -> None:
         elif isinstance(message, _Items):
             filtered = [
                 [Arrival(item, "filtered", partition, offset, at_ms, at_ms) for offset, at_ms, item in items]
-                for partition, items in message.by_partition
+                for partition, items in items_of.decode(message.filtered)
             ]
-            lines, records, decided, _ = written(choosing.decide(filtered), since_ms)
+            outputs = choosing.decide(filtered)
+            lines, records, decided, _ = written(outputs if message.kept else ())
             pipe.send_bytes(_encoder.encode(_Lines(lines, records, decided, choosing.refused)))
         elif message.pickled:
             choosing.restore(pickle.loads(message.pickled))  # noqa: S301 - from our own process

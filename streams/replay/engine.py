@@ -44,14 +44,13 @@ class Written(NamedTuple):
     outputs: Sequence[Output] = ()
 
 
-def written(outputs: Sequence[Output], since_ms: int) -> Written:
-    """Outputs from `since_ms` on, as they are written."""
-    kept = [one for one in outputs if one.at_ms >= since_ms]
+def written(outputs: Sequence[Output]) -> Written:
+    """Outputs as they are written."""
     lines = []
-    for one in kept:
+    for one in outputs:
         head = msgspec.json.encode({"topic": one.topic, "key": one.key, "ce_id": one.ce_id, "at_ms": one.at_ms})
         lines.append(head[:-1] + b',"value":' + encode(one.event) + b"}\n")
-    return Written(b"".join(lines), len(lines), sum(one.topic == "decisions" for one in kept), kept)
+    return Written(b"".join(lines), len(lines), sum(one.topic == "decisions" for one in outputs), outputs)
 
 
 class Decider(Protocol):
@@ -60,8 +59,11 @@ class Decider(Protocol):
     def learn(self, topic: str, offset: int, key: str, event: Any) -> None:
         """Fold one record of a knowledge topic."""
 
-    def decide(self, arrivals: Sequence[Arrival[Any]]) -> list[Written]:
-        """Decide lodgements in order; what has been written by now, of these or of earlier ones, in order."""
+    def decide(self, arrivals: Sequence[Arrival[Any]], kept: bool) -> list[Written]:
+        """Decide lodgements in order; what has been written by now, of these or of earlier ones, in order.
+
+        Of lodgements that are not `kept` nothing is written: they fill the states.
+        """
 
     def finish(self) -> list[Written]:
         """What was still to come of the lodgements so far."""
@@ -184,19 +186,19 @@ class Choosing:
 
 
 class Engine:
-    """The three steps in this process. Outputs from `since_ms` on are written."""
+    """The three steps in this process."""
 
-    def __init__(self, policy: Policy, pseudonym_key: bytes, partitions: int, since_ms: int = 0) -> None:
+    def __init__(self, policy: Policy, pseudonym_key: bytes, partitions: int) -> None:
         self._front = Front(policy, pseudonym_key, partitions)
         self._choosing = Choosing(policy, self._front.brain)
-        self._since_ms = since_ms
 
     def learn(self, topic: str, offset: int, key: str, event: Any) -> None:
         self._front.learn(topic, offset, key, event)
 
-    def decide(self, arrivals: Sequence[Arrival[Any]]) -> list[Written]:
+    def decide(self, arrivals: Sequence[Arrival[Any]], kept: bool) -> list[Written]:
         filtered, others = self._front.decide(arrivals)
-        return [written([*others, *self._choosing.decide(filtered)], self._since_ms)]
+        outputs = [*others, *self._choosing.decide(filtered)]
+        return [written(outputs)] if kept else []
 
     def finish(self) -> list[Written]:
         return []

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from schemas.codec import Undecodable, codec_for
+from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
-from streams.archive.rows import Archived
+from streams.archive.rows import Archived, digest
 from streams.archive.writing import date_of
 from streams.replay.engine import KNOWLEDGE, LODGEMENTS
-from streams.wire import header
+from streams.wire import header, sent_ms
 
 Place = tuple[str, int]
 
@@ -30,25 +32,31 @@ def happened(
     since_ms: int,
     until_ms: int,
     topics: Sequence[str] = (*KNOWLEDGE, *LODGEMENTS),
+    ends: Mapping[str, int] | None = None,
 ) -> Iterator[Happened]:
-    """Records from `positions` on (0 where there is none), in the order of `topics` within a millisecond.
+    """Records from `positions` on (0 where there is none) to `ends`, in the order of `topics` within a millisecond.
 
-    The order is a function of the archive alone: partitions keep theirs, and are merged by timestamp. Items
-    before `since_ms` are passed over, knowledge is not. Raises `ArchiveError`.
+    `ends` are as `ends_of` gives them; None for all there is. The order is a function of the archive alone: partitions
+    keep theirs, and are merged by `happened_ms`. Items before `since_ms` are passed over, knowledge is not.
+
+    Raises `ArchiveError`.
     """
     heap: list[tuple[int, int, int, int, Archived, Iterator[Archived]]] = []
 
     def push(rank: int, source: Iterator[Archived]) -> None:
         lodged = topics[rank] not in KNOWLEDGE
         for record in source:
-            if record.timestamp >= until_ms or (lodged and record.timestamp < since_ms):
+            at_ms = happened_ms(record)
+            if at_ms >= until_ms or (lodged and at_ms < since_ms):
                 continue
-            heapq.heappush(heap, (record.timestamp, rank, record.partition, record.offset, record, source))
+            heapq.heappush(heap, (at_ms, rank, record.partition, record.offset, record, source))
             return
 
     for rank, topic in enumerate(topics):
         for partition in reader.catalogue.partitions(topic):
-            push(rank, reader.records(topic, partition, positions.get((topic, partition), 0), before=date_of(until_ms)))
+            start = positions.get((topic, partition), 0)
+            upto = None if ends is None else ends.get(f"{topic}/{partition}", 0)
+            push(rank, reader.records(topic, partition, start, upto, before=date_of(until_ms)))
     decoders = {topic: codec_for(topic).decode for topic in topics}
     while heap:
         _, rank, _, _, record, source = heapq.heappop(heap)
@@ -57,6 +65,14 @@ def happened(
         except Undecodable as why:
             yield Happened(record, None, why.reason)
         push(rank, source)
+
+
+def happened_ms(record: Archived) -> int:
+    """When a record came about: its timestamp; of knowledge, never after it was sent.
+
+    A lesson bears the time that the inspector's clock said. One that is ahead would hold back all that follow it.
+    """
+    return min(record.timestamp, sent_ms(record)) if record.topic in KNOWLEDGE else record.timestamp
 
 
 def positions_from(reader: ArchiveReader, topics: Sequence[str], since_ms: int) -> dict[Place, int]:
@@ -69,3 +85,23 @@ def positions_from(reader: ArchiveReader, topics: Sequence[str], since_ms: int) 
         for chunk in reversed(reader.catalogue.chunks(topic, partition))
         if any(part.date >= begin for part in chunk.parts)
     }
+
+
+def ends_of(catalogue: Catalogue) -> dict[str, int]:
+    """By `topic/partition` of lodgements and knowledge, the offset after the last one archived."""
+    return {
+        f"{topic}/{partition}": catalogue.end(topic, partition) or 0
+        for topic in (*KNOWLEDGE, *LODGEMENTS)
+        for partition in catalogue.partitions(topic)
+    }
+
+
+def beginning(reader: ArchiveReader, places: Iterable[str]) -> str:
+    """What tells archives apart: a digest of the first record of each `topic/partition`. Raises `ArchiveError`."""
+    told = sha256()
+    for place in places:
+        topic, _, partition = place.partition("/")
+        first = next(reader.records(topic, int(partition)), None)
+        whole = b"" if first is None else digest(first.timestamp, first.key, first.headers, first.value, b"")
+        told.update(f"{place} {-1 if first is None else first.offset} {whole.hex()}\n".encode())
+    return told.hexdigest()

@@ -16,20 +16,22 @@ from streams.simulate.run import software
 
 _AGAIN: Final = """
 CREATE TABLE again AS
-SELECT value->>'$.decision_id' AS decision_id, value->>'$.lane' AS lane, (value->>'$.selected')::BOOLEAN AS selected,
-       value->>'$.control_point' AS control_point, epoch_ms(at_ms)::DATE AS day
+SELECT value->>'$.decision_id' AS decision_id, value->>'$.subject' AS subject, value->>'$.lane' AS lane,
+       (value->>'$.selected')::BOOLEAN AS selected, value->>'$.control_point' AS control_point,
+       epoch_ms(at_ms)::DATE AS day
 FROM read_json(?, format = 'newline_delimited', maximum_object_size = 268435456,
                columns = {topic: 'VARCHAR', at_ms: 'BIGINT', value: 'JSON'})
 WHERE topic = 'decisions'
 """
 _SIDE_BY_SIDE: Final = """
 CREATE TABLE side_by_side AS
-SELECT a.*, d.lane AS lane_then, d.selected AS selected_then, d.inspected, d.seized
+SELECT a.*, d.subject AS subject_then, d.lane AS lane_then, d.selected AS selected_then, d.inspected, d.seized
 FROM again a LEFT JOIN outcomes d USING (decision_id)
 """
 _COUNTS: Final = """
-       count(*) AS items, count_if(selected) AS selected, count_if(selected_then) AS selected_then,
-       count_if(selected AND selected_then) AS selected_both, count_if(lane IS DISTINCT FROM lane_then) AS other_lane
+       count(*) AS items, count(*) FILTER (selected) AS selected, count(*) FILTER (selected_then) AS selected_then,
+       count(*) FILTER (selected AND selected_then) AS selected_both,
+       count(*) FILTER (lane IS DISTINCT FROM lane_then) AS other_lane
 FROM side_by_side
 """
 LANES: Final = ("green", "blue", "yellow", "red")
@@ -39,6 +41,10 @@ NOTE: Final = (
     "recorded decisions were right is what borderflow replay --verify proves.",
     "Found then: seizures recorded for items that the replay selects, too. Items that were not inspected then have no "
     "outcome; borderflow simulate estimates what they would have been.",
+)
+OTHER_KEY: Final = (
+    "No subject is the one that was recorded: this replay had another pseudonym key, so no profile and no window of a "
+    "subject was met by whom it was met then. Is BORDERFLOW_PSEUDONYM_KEY the key that was used then?"
 )
 
 
@@ -77,6 +83,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     lanes: list[Moved]
     by_day: list[Counted]
     by_control_point: list[Counted]
+    cautions: list[str] = []
 
 
 def compare(catalogue: Catalogue, folder: Path, manifest: Manifest, command: str) -> Replayed:
@@ -88,21 +95,23 @@ def compare(catalogue: Catalogue, folder: Path, manifest: Manifest, command: str
             db.execute(_AGAIN, [files])
         else:
             db.execute(
-                "CREATE TABLE again "
-                "(decision_id VARCHAR, lane VARCHAR, selected BOOLEAN, control_point VARCHAR, day DATE)"
+                "CREATE TABLE again (decision_id VARCHAR, subject VARCHAR, lane VARCHAR, selected BOOLEAN, "
+                "control_point VARCHAR, day DATE)"
             )
         db.execute(_SIDE_BY_SIDE)
-        first, last, unrecorded, seizures, kept = db.execute(
-            "SELECT min(day)::VARCHAR, max(day)::VARCHAR, count_if(lane_then IS NULL), count_if(seized), "
-            "count_if(seized AND selected) FROM side_by_side"
+        first, last, unrecorded, seizures, kept, same = db.execute(
+            "SELECT min(day)::VARCHAR, max(day)::VARCHAR, count(*) FILTER (lane_then IS NULL), "
+            "count(*) FILTER (seized), count(*) FILTER (seized AND selected), "
+            "count(*) FILTER (subject = subject_then) FROM side_by_side"
         ).fetchall()[0]
         lanes = db.execute("SELECT lane_then, lane, count(*) FROM side_by_side GROUP BY ALL ORDER BY ALL").fetchall()
         whole = next(iter(_counted(db, "'all'")), Counted("all", 0, 0, 0, 0, 0))
+        cautions = [OTHER_KEY] if whole.items > unrecorded and not same else []
         return Replayed(
             command=command, archive=str(catalogue.root), first=first, last=last, manifest=manifest,
             software=software(), whole=whole, unrecorded=unrecorded, seizures_then=seizures, seizures_kept=kept,
             lanes=[Moved(*row) for row in lanes], by_day=_counted(db, "day::VARCHAR"),
-            by_control_point=_counted(db, "control_point"),
+            by_control_point=_counted(db, "control_point"), cautions=cautions,
         )  # fmt: skip
     finally:
         db.close()
@@ -132,7 +141,7 @@ def report(found: Replayed) -> str:
             (_share(whole.selected, whole.items), f"coverage; recorded {_share(whole.selected_then, whole.items)}"),
             (f"{found.seizures_kept:,} of {found.seizures_then:,}", "seizures found then are selected again"),
         )),
-        page.section("Read this first", page.points(NOTE)),
+        page.section("Read this first", page.points((*found.cautions, *NOTE))),
         page.section("Lanes", _lanes(found)),
     ]  # fmt: skip
     if found.by_day:

@@ -6,18 +6,21 @@ their sha256. A replay that was stopped goes on after the last part in the manif
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import pickle
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
 import msgspec
 
+from agents.identity import subject_key
 from agents.step import Arrival, Output
 from schemas.codec import Undecodable, codec_for
 from streams.archive.layout import ArchiveError
@@ -25,7 +28,7 @@ from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.collector import look_rarely
 from streams.replay.engine import KNOWLEDGE, Decider, Written
-from streams.replay.history import Place, happened
+from streams.replay.history import Place, beginning, ends_of, happened, happened_ms
 from streams.wire import Decode, header, sent_ms
 
 BATCH: Final = 500
@@ -35,7 +38,9 @@ MANIFEST: Final = "replay.json"
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What is replayed; two replays of one plan over one archive write the same bytes. Times in ms of event time.
 
-    Lodgements from `warm_ms` on are decided so that states are as they would be; outputs are written from `since_ms`.
+    Lodgements whose records bear a time from `warm_ms` on are decided so that states are as they would be; what follows
+    from those from `since_ms` to before `until_ms` is written. `pseudonyms` is the `key_id` of the pseudonym key,
+    `sink` the prefix of the topics that outputs are sent to, empty for files alone.
     """
 
     since_ms: int
@@ -43,6 +48,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warm_ms: int
     policy: str
     partitions: int
+    pseudonyms: str = ""
+    sink: str = ""
     part_records: int = 100_000
     """Lodgements to a part; after each the states are written, which takes some seconds where there is much of them."""
 
@@ -56,10 +63,16 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, kw_only=True):
-    """What a replay has written, and what it is a replay of. `checkpoint` is the sha256 of that file."""
+    """What a replay has written, and what it is a replay of. `checkpoint` is the sha256 of that file.
+
+    `archive` and `ends` (by topic/partition) are the archive's beginning and ends when the replay began: it goes on to
+    these ends, however the archive grows. `items` are the lodgements that what is written follows from.
+    """
 
     plan: Plan
     made_with: str
+    archive: str
+    ends: dict[str, int]
     parts: list[Part] = msgspec.field(default_factory=list)
     checkpoint: str = ""
     complete: bool = False
@@ -75,6 +88,23 @@ class Sink(Protocol):
         """Deliver outputs; they are there when this returns."""
 
 
+def key_id(pseudonym_key: bytes) -> str:
+    """Tells pseudonym keys apart without telling anything of them."""
+    return subject_key("key", "borderflow replay", pseudonym_key)
+
+
+@contextmanager
+def only_replay(folder: Path) -> Iterator[None]:
+    """Hold a replay's folder. Raises `ArchiveError` when another process does."""
+    _make(folder)
+    with open(folder / ".lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArchiveError(f"{folder}: another replay is writing here") from None
+        yield
+
+
 def software() -> str:
     """What a checkpoint is bound to: it is never read by another version."""
     return f"borderflow {version('borderflow')}, Python {platform.python_version()}"
@@ -87,8 +117,9 @@ class Replay:
         self._reader = reader
         self._folder = folder
         self._plan = plan
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         self.manifest = self._resumed()
+        self.was_complete = self.manifest.complete
         self._positions: dict[Place, int] = {}
         self._part: BinaryIO | None = None
         self._digest, self._count, self._lodged = hashlib.sha256(), 0, 0
@@ -104,15 +135,16 @@ class Replay:
         sink: Sink | None = None,
     ) -> Manifest:
         """Go on to the end. `speed` is event seconds a second, None for as fast as it goes. Raises `ArchiveError`."""
-        plan, batch = self._plan, list[Arrival[Any]]()
-        if self.manifest.complete:
+        plan, batch, kept = self._plan, list[Arrival[Any]](), False
+        if self.was_complete:
             return self.manifest
         look_rarely()
         began: tuple[float, int] | None = None
-        for one in happened(self._reader, self._positions, plan.warm_ms, plan.until_ms):
+        for one in happened(self._reader, self._positions, plan.warm_ms, plan.until_ms, ends=self.manifest.ends):
             record = one.record
-            if batch and (record.topic in KNOWLEDGE or len(batch) >= BATCH):
-                self._decide(batch, sink)
+            other = record.topic in KNOWLEDGE or kept != (record.timestamp >= plan.since_ms)
+            if batch and (other or len(batch) >= BATCH):
+                self._decide(batch, kept, sink)
                 batch = []
                 if self._lodged >= plan.part_records:
                     self._write_part(sink)
@@ -123,7 +155,8 @@ class Replay:
                         record.topic, record.offset, (record.key or b"").decode(errors="replace"), one.event
                     )
                 continue
-            if speed is not None and record.timestamp >= plan.since_ms:
+            kept = record.timestamp >= plan.since_ms
+            if speed is not None and kept:
                 began = began or (time.monotonic(), record.timestamp)
                 ahead = (record.timestamp - began[1]) / 1000 / speed - (time.monotonic() - began[0])
                 if ahead > 0:
@@ -135,7 +168,7 @@ class Replay:
             batch.append(
                 Arrival(one.event, record.topic, record.partition, record.offset, record.timestamp, sent_ms(record))
             )
-        self._decide(batch, sink)
+        self._decide(batch, kept, sink)
         self.manifest.complete, self.manifest.checkpoint = True, ""
         self._write_part(sink)
         (self._folder / "checkpoint").unlink(missing_ok=True)
@@ -147,10 +180,10 @@ class Replay:
         if self._part is not None:
             self._part.close()
 
-    def _decide(self, batch: list[Arrival[Any]], sink: Sink | None) -> None:
+    def _decide(self, batch: list[Arrival[Any]], kept: bool, sink: Sink | None) -> None:
         self._lodged += len(batch)
-        self.manifest.items += len(batch)
-        self._take(self._engine.decide(batch), sink)
+        self.manifest.items += len(batch) * kept
+        self._take(self._engine.decide(batch, kept), sink)
 
     def _take(self, made: list[Written], sink: Sink | None) -> None:
         for one in made:
@@ -158,7 +191,7 @@ class Replay:
             if not one.records:
                 continue
             if self._part is None:
-                self._part = open(self._folder / (self._next + ".writing"), "wb")  # noqa: SIM115 - until the part ends
+                self._part = self._opened(self._next + ".writing")
             self._part.write(one.lines)
             self._digest.update(one.lines)
             self._count += one.records
@@ -188,24 +221,34 @@ class Replay:
         self._write(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
 
     def _write(self, name: str, data: bytes) -> str:
-        temporary = self._folder / (name + ".writing")
-        with open(temporary, "wb") as file:
+        with self._opened(name + ".writing") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, self._folder / name)
+        os.replace(file.name, self._folder / name)
         return hashlib.sha256(data).hexdigest()
+
+    def _opened(self, name: str) -> BinaryIO:
+        return open(self._folder / name, "wb", opener=_for_the_owner)
 
     def _resumed(self) -> Manifest:
         file = self._folder / MANIFEST
         if not file.exists():
-            return Manifest(plan=self._plan, made_with=software())
+            ends = ends_of(self._reader.catalogue)
+            return Manifest(plan=self._plan, made_with=software(), archive=beginning(self._reader, ends), ends=ends)
         try:
             manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
         except msgspec.DecodeError as error:
             raise ArchiveError(f"{file}: is no manifest of a replay: {error}") from None
         if manifest.plan != self._plan:
-            raise ArchiveError(f"{file}: another replay is in this folder (other times or policy); name a new one")
+            raise ArchiveError(
+                f"{file}: another replay is in this folder (of other times, another policy, pseudonym key or prefix); "
+                "name a new one"
+            )
+        ends = ends_of(self._reader.catalogue)
+        shorter = any(ends.get(place, 0) < end for place, end in manifest.ends.items())
+        if shorter or manifest.archive != beginning(self._reader, manifest.ends):
+            raise ArchiveError(f"{file}: is a replay of another archive (its records are others); name a new folder")
         if manifest.made_with != software():
             raise ArchiveError(f"{file}: begun with {manifest.made_with}, this is {software()}; name a new folder")
         for part in manifest.parts:
@@ -213,6 +256,11 @@ class Replay:
             if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != part.sha256:
                 raise ArchiveError(f"{path}: is not what the manifest says (sha256); name a new folder")
         return manifest
+
+    @property
+    def newer(self) -> int:
+        """Offsets of lodgements and knowledge that were archived after this replay began."""
+        return sum(ends_of(self._reader.catalogue).values()) - sum(self.manifest.ends.values())
 
     def _restore(self) -> None:
         """Take on the states of the checkpoint, and fold the knowledge that came before it."""
@@ -225,7 +273,7 @@ class Replay:
         for topic in KNOWLEDGE:
             decode = codec_for(topic).decode
             for record in self._reader.records(topic, 0, 0, self._positions.get((topic, 0), 0)):
-                if record.timestamp < self._plan.until_ms:
+                if happened_ms(record) < self._plan.until_ms:
                     self._learn(record, decode)
 
     def _learn(self, record: Archived, decode: Decode) -> None:
@@ -234,3 +282,12 @@ class Replay:
         except Undecodable:
             return  # every worker skipped it alike
         self._engine.learn(record.topic, record.offset, (record.key or b"").decode(errors="replace"), event)
+
+
+def _make(folder: Path) -> None:
+    """Make a replay's folder, for its owner alone: alerts have names."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

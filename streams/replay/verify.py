@@ -14,6 +14,7 @@ from streams.archive.views import connect
 from streams.collector import look_rarely
 from streams.replay.expected import Index
 from streams.replay.findings import Findings
+from streams.replay.on_their_way import traces
 from streams.replay.verify_chain import check_filtering, check_screening
 from streams.replay.verify_selection import check_selection
 
@@ -40,20 +41,24 @@ def verify(
         return shelf.get(version)
 
     found = []
-    if pseudonym_key is not None:
-        with tempfile.TemporaryDirectory(prefix="borderflow-verify-") as folder:
+    with tempfile.TemporaryDirectory(prefix="borderflow-verify-") as folder:
+        left = traces(reader.catalogue, memory, Path(folder))
+        if pseudonym_key is not None:
             db = connect(reader.catalogue, "raw_screened raw_filtered decisions", memory=memory, spill=Path(folder))
             index = Index(db, reader, lambda count: noticed("index", count))
             index.build("screened")
             index.build("filtered")
             found.append(
-                check_screening(reader, index, policy_of, pseudonym_key, lambda count: noticed("screening", count))
+                check_screening(
+                    reader, index, policy_of, pseudonym_key, left, lambda count: noticed("screening", count)
+                )
             )
-            found.append(check_filtering(reader, index, policy_of, lambda count: noticed("filtering", count)))
+            found.append(check_filtering(reader, index, policy_of, left, lambda count: noticed("filtering", count)))
             db.close()
     found.append(
         check_selection(
-            reader, policy_of, since_ms=since_ms, until_ms=until_ms, noticed=lambda count: noticed("selection", count)
+            reader, policy_of, left, since_ms=since_ms, until_ms=until_ms,
+            noticed=lambda count: noticed("selection", count),
         )
-    )
+    )  # fmt: skip
     return found

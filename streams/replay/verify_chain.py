@@ -24,13 +24,17 @@ from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.replay.expected import Expected, Index, value_digest
 from streams.replay.findings import Difference, Findings
+from streams.replay.on_their_way import LATE_MS, Traces
 from streams.replay.shelf import Shelf
 from streams.replay.verify_selection import PolicyOf, in_order
 from streams.wire import header, sent_ms
 
 
 class _InputCheck:
-    """One partition of a step's input. `decide` is (record, event, policy, versions) -> what the step says."""
+    """One partition of a step's input. `decide` is (record, event, policy, versions) -> what the step says.
+
+    `was_taken` tells of an input after the last with a recorded output whether the step has passed it all the same.
+    """
 
     def __init__(
         self,
@@ -44,8 +48,10 @@ class _InputCheck:
         policy: str | None,
         findings: Findings,
         noticed: Callable[[int], None],
+        was_taken: Callable[[Archived], bool],
     ) -> None:
         self._reader, self._topic, self._partition, self._output = reader, topic, partition, output
+        self._was_taken = was_taken
         self._expected, self._decide, self._findings, self._noticed = expected, decide, findings, noticed
         self._versions = blank
         self._policy = policy
@@ -70,9 +76,9 @@ class _InputCheck:
                 self._policy = next((one.policy for one in recorded if one.policy is not None), self._policy)
             yield self._versions
             outcome = self._decide(record, event, self._policy, self._versions)
-            self._compare(recorded, outcome, last=head is None)
+            self._compare(recorded, outcome, on_its_way=head is None and not self._was_taken(record))
 
-    def _compare(self, recorded: list[Expected], outcome: Outcome, *, last: bool) -> None:
+    def _compare(self, recorded: list[Expected], outcome: Outcome, *, on_its_way: bool) -> None:
         made = {output.ce_id: output for output in outcome.outputs if output.topic == self._output}
         for one in recorded:
             self._findings.checked += 1
@@ -84,7 +90,7 @@ class _InputCheck:
             elif one.altered:
                 self._note("altered", one)
         for ce_id in made:
-            if last and not recorded:
+            if on_its_way and not recorded:
                 self._findings.in_flight += 1
             else:
                 self._findings.note(
@@ -121,8 +127,9 @@ class _ScreeningSteps:
 
 
 def check_screening(
-    reader: ArchiveReader, index: Index, policy_of: PolicyOf, pseudonym_key: bytes, noticed: Callable[[int], None]
-) -> Findings:
+    reader: ArchiveReader, index: Index, policy_of: PolicyOf, pseudonym_key: bytes, traces: Traces,
+    noticed: Callable[[int], None],
+) -> Findings:  # fmt: skip
     """Recompute recorded screened items from recorded lodgements. Raises `ArchiveError`."""
     findings = Findings("screening")
     brains = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()))
@@ -151,6 +158,7 @@ def check_screening(
                     index.first_policy,
                     findings,
                     noticed,
+                    lambda record: record.offset <= traces.screened.get((record.topic, record.partition), -1),
                 ).run()
             )
     in_order(checks)
@@ -158,7 +166,7 @@ def check_screening(
 
 
 def check_filtering(
-    reader: ArchiveReader, index: Index, policy_of: PolicyOf, noticed: Callable[[int], None]
+    reader: ArchiveReader, index: Index, policy_of: PolicyOf, traces: Traces, noticed: Callable[[int], None]
 ) -> Findings:
     """Recompute recorded filtered items from recorded screened ones. Raises `ArchiveError`."""
     findings = Findings("filtering")
@@ -169,7 +177,17 @@ def check_filtering(
         expected = index.of_filtered(partition)
         checks.append(
             _InputCheck(
-                reader, "screened", partition, "filtered", expected, decide, (0,), index.first_policy, findings, noticed
+                reader,
+                "screened",
+                partition,
+                "filtered",
+                expected,
+                decide,
+                (0,),
+                index.first_policy,
+                findings,
+                noticed,
+                lambda record: sent_ms(record) < traces.filtering_ms - LATE_MS,
             ).run()
         )
     in_order(checks)

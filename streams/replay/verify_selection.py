@@ -28,9 +28,10 @@ from streams.archive.layout import ArchiveError, NotReachedError
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.replay.findings import Difference, Findings, differing_fields
+from streams.replay.on_their_way import LATE_MS, Traces
 from streams.replay.shelf import Shelf
 from streams.replay.snapshots import Snapshots
-from streams.wire import header, text_header
+from streams.wire import header, sent_ms, text_header
 
 TRIED: Final = 50
 """Differences for which neighbouring versions are tried: an altered version must not lead the rest astray."""
@@ -60,10 +61,12 @@ class PartitionCheck:
         shelf: Shelf[Brain],
         policy_of: PolicyOf,
         findings: Findings,
+        traces: Traces,
         since_ms: int,
         until_ms: int,
         noticed: Callable[[int], None],
     ) -> None:
+        self._traces = traces
         self._reader = reader
         self._partition = partition
         self._shelf = shelf
@@ -91,12 +94,7 @@ class PartitionCheck:
             recorded = self._match(filtered)
             self._noticed(1)
             if recorded is None:
-                if not self._peek(0):
-                    self._findings.in_flight += 1
-                elif self._is_missing(filtered):
-                    ce_id = _decision_id(filtered)
-                    self._findings.note(Difference(kind="missing", topic="decisions", partition=self._partition,
-                                                   offset=-1, ce_id=ce_id))  # fmt: skip
+                self._note_undecided(record, filtered)
                 continue
             event = recorded.event
             at_ms = milliseconds(filtered.item.lodged_at)
@@ -113,6 +111,25 @@ class PartitionCheck:
         while left := self._peek(0):
             self._ahead.popleft()
             self._findings.note(self._difference("unexpected", left))
+
+    def _note_undecided(self, record: Archived, filtered: ItemFiltered) -> None:
+        """Note an item without a decision: one that is on its way at the archive's end, or a decision that is missing.
+
+        Nothing is to be said of what selection drops or refuses, nor of what came before the archive's decisions do.
+        """
+        if not record.first or (self._state is not None and not self._is_due(filtered)):
+            return
+        ce_id = _decision_id(filtered)
+        if self._peek(0) is None:
+            late = sent_ms(record) < self._traces.selection_ms - LATE_MS
+            if not late and ce_id not in self._traces.named:
+                self._findings.in_flight += 1
+                return
+        elif self._state is None:
+            return
+        self._findings.note(
+            Difference(kind="missing", topic="decisions", partition=self._partition, offset=-1, ce_id=ce_id)
+        )
 
     # -- one decision
 
@@ -248,7 +265,7 @@ class PartitionCheck:
         head = self._peek(0)
         if head is not None and head.ce_id == wanted:
             return self._ahead.popleft()
-        if not self._is_missing(filtered):
+        if not self._is_due(filtered):
             return None
         for place in range(1, _AHEAD):
             found = self._peek(place)
@@ -260,8 +277,8 @@ class PartitionCheck:
                 return self._ahead.popleft()
         return None
 
-    def _is_missing(self, filtered: ItemFiltered) -> bool:
-        """Whether a worker would have decided it: it is no redelivery, and the policy takes it."""
+    def _is_due(self, filtered: ItemFiltered) -> bool:
+        """Whether a worker would decide it: it is no redelivery, and the policy takes it."""
         if self._state is None or self._policy is None:
             return False
         item = filtered.item
@@ -278,6 +295,7 @@ class PartitionCheck:
 def check_selection(
     reader: ArchiveReader,
     policy_of: PolicyOf,
+    traces: Traces,
     *,
     since_ms: int = 0,
     until_ms: int = 1 << 62,
@@ -297,7 +315,7 @@ def check_selection(
     shelf = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()), snapshot)
     partitions = sorted({*reader.catalogue.partitions("filtered"), *reader.catalogue.partitions("decisions")})
     checks = [
-        PartitionCheck(reader, partition, shelf, policy_of, findings, since_ms, until_ms, noticed).run()
+        PartitionCheck(reader, partition, shelf, policy_of, findings, traces, since_ms, until_ms, noticed).run()
         for partition in partitions
     ]
     in_order(checks)

@@ -37,18 +37,23 @@ class Record:
 
     def recorded(self) -> Recorded:
         """What the policies that ran did."""
-        row = self._one("""
-            SELECT count(*), count(*) FILTER (selected), count(*) FILTER (inspected), count(*) FILTER (seized),
-                   count(*) FILTER (audited AND inspected), count(*) FILTER (audited AND seized) FROM logged
+        items, selected, inspected, seizures = self._one("""
+            SELECT count(*), count(*) FILTER (selected), count(*) FILTER (inspected), count(*) FILTER (seized)
+            FROM logged
         """)
-        items, selected, inspected, seizures, audit, found = row
+        # A draw with probability e speaks for 1/e items: control points, and cold starts, draw with others.
+        audit, found, speaks_for, seized, squares = self._one("""
+            SELECT count(*), count(*) FILTER (seized), coalesce(sum(1 / rate), 0.0),
+                   coalesce(sum(1 / rate) FILTER (seized), 0.0), coalesce(sum(1 / rate ** 2), 0.0)
+            FROM logged WHERE audited AND inspected AND rate > 0.0
+        """)
         policies = self._db.execute("SELECT DISTINCT policy_version FROM logged ORDER BY 1").fetchall()
-        rate = found / audit if audit else 0.0
+        rate, effective = (seized / speaks_for, speaks_for**2 / squares) if audit else (None, 0.0)
         return Recorded(
             policies=tuple(one for (one,) in policies), items=items, selected=selected,
             coverage=selected / items if items else 0.0, inspected=inspected, seizures=seizures,
             seizure_rate=seizures / inspected if inspected else None, audit_inspected=audit, audit_seizures=found,
-            audit_rate=Figure(rate, *rate_interval(rate, audit)),
+            audit_rate=Figure(rate, *rate_interval(rate or 0.0, effective)), audit_effective=effective,
         )  # fmt: skip
 
     def assess(self, candidate: Candidate, folder: Path) -> Assessed:

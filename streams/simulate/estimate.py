@@ -59,15 +59,21 @@ class Sample:
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """An estimate with the limits of its 95% interval."""
+    """An estimate with the limits of its 95% interval. Without a value where nothing tells what it might be."""
 
-    value: float
+    value: float | None
     low: float
     high: float
 
     def times(self, factor: float) -> Figure:
         """The same in other units."""
-        return Figure(self.value * factor, self.low * factor, self.high * factor)
+        value = None if self.value is None else self.value * factor
+        return Figure(value, self.low * factor, self.high * factor)
+
+    def said(self, form: str) -> str:
+        """In words, each number in this format."""
+        value = "not known" if self.value is None else format(self.value, form)
+        return f"{value} ({format(self.low, form)} to {format(self.high, form)})"
 
 
 class Stratum(msgspec.Struct, frozen=True):
@@ -122,7 +128,7 @@ def estimate(sample: Sample) -> Estimate:
     looked = sample.inspected & (sample.sure | sample.drawn)
     weight = np.where(sample.sure, 1.0, np.divide(1.0, sample.rate, where=sample.rate > 0.0, out=np.zeros(len(audit))))
     by_chance = ~sample.sure & supported
-    fallback = _rate(weight[looked & ~sample.sure], sample.seized[looked & ~sample.sure], 0.0)
+    fallback = _rate(weight[looked & ~sample.sure], sample.seized[looked & ~sample.sure], None)
     strata = [
         _counted("shared", sample.certain & sample.sure, np.ones(len(audit)), sample, looked, weight, fallback),
         _counted("new", sample.certain & by_chance, np.ones(len(audit)), sample, looked, weight, fallback),
@@ -150,14 +156,15 @@ def estimate(sample: Sample) -> Estimate:
     )
 
 
-def _rate(weights: Numbers, seized: Flags, otherwise: float) -> float:
+def _rate(weights: Numbers, seized: Flags, otherwise: float | None) -> float | None:
     total = float(weights.sum())
     return float(weights[seized].sum()) / total if total else otherwise
 
 
 def _counted(
-    name: str, where: Flags, size: Numbers, sample: Sample, looked: Flags, weight: Numbers, fallback: float
-) -> Stratum:
+    name: str, where: Flags, size: Numbers, sample: Sample, looked: Flags, weight: Numbers,
+    fallback: float | None,
+) -> Stratum:  # fmt: skip
     """A stratum of known size: `size` is what each of its items counts."""
     seen = where & looked
     weights, seized = (size * weight)[seen], sample.seized[seen]
@@ -167,20 +174,22 @@ def _counted(
     fraction = float(size[seen].sum()) / items if items else 1.0
     fraction = 1.0 if int(seen.sum()) == int(where.sum()) else fraction
     rate = _rate(weights, seized, fallback)
-    low, high = rate_interval(rate, effective, fraction)
+    low, high = rate_interval(rate or 0.0, effective, fraction)
     if items:  # what was seen stays as it was, whatever the rest turns out to be
         least = float(size[seen & sample.seized].sum()) / items
         most = 1.0 - float(size[seen & ~sample.seized].sum()) / items
         low, high = max(low, least), min(high, most)
-        rate = min(max(rate, low), high)
+        rate = None if rate is None else min(max(rate, low), high)
     return Stratum(name, items, int(seen.sum()), int(seized.sum()), effective, Figure(rate, low, high))
 
 
 def _together(parts: list[Figure], most: float) -> Figure:
-    value = sum(part.value for part in parts)
-    below = sqrt(sum((part.value - part.low) ** 2 for part in parts))
-    above = sqrt(sum((part.high - part.value) ** 2 for part in parts))
-    return Figure(value, max(0.0, value - below), min(most, value + above))
+    values = [part.low if part.value is None else part.value for part in parts]  # of what is not known, the least
+    total = sum(values)
+    below = sqrt(sum((value - part.low) ** 2 for value, part in zip(values, parts, strict=True)))
+    above = sqrt(sum((part.high - value) ** 2 for value, part in zip(values, parts, strict=True)))
+    known = all(part.value is not None or part.low == part.high for part in parts)
+    return Figure(total if known else None, max(0.0, total - below), min(most, total + above))
 
 
 def _weighted(
@@ -199,7 +208,7 @@ def _weighted(
     found = sample.seized[looked].astype(np.float64)
     base = float((share * inverse).sum()) if normalise else selected
     if base <= 0.0:
-        return Figure(0.0, 0.0, 1.0)
+        return Figure(None, 0.0, 1.0)
     rate = float((share * inverse * found).sum()) / base
     error: Any = share * (found - rate) if normalise else share * found
     spread = sqrt(float((error**2 * inverse * (inverse - 1.0)).sum())) / base

@@ -44,7 +44,8 @@ class Assessed(msgspec.Struct, kw_only=True):
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """What the policies that ran did: no estimate in it."""
+    """What the policies that ran did. `audit_rate` is the seizure rate of all items as the audit sample tells it, each
+    drawn item weighted by one over its probability; `audit_effective` is how many equal draws the sample is worth."""
 
     policies: tuple[str, ...]
     items: int
@@ -56,6 +57,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     audit_inspected: int
     audit_seizures: int
     audit_rate: Figure
+    audit_effective: float
 
 
 class Overlap(msgspec.Struct, frozen=True):

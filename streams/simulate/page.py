@@ -75,7 +75,7 @@ def _comparison(found: Simulated) -> str:
         made = one.estimate
         rows.append((
             one.name, f"{one.coverage:.2%}", one.selected, one.shared, one.known, one.seizures_known,
-            f"{one.unknown_share:.1%}", _ranged(made.seizures, ",.0f"), _ranged(made.seizure_rate, ".1%"),
+            f"{one.unknown_share:.1%}", made.seizures.said(",.0f"), made.seizure_rate.said(".1%"),
         ))  # fmt: skip
     recorded = found.recorded
     rows.append((
@@ -86,7 +86,8 @@ def _comparison(found: Simulated) -> str:
     audit = recorded.audit_rate
     said = (
         f"The audit sample, drawn by chance from all traffic: {recorded.audit_inspected:,} inspected, "
-        f"{recorded.audit_seizures:,} seizures, {_ranged(audit, '.2%')} of all items."
+        f"{recorded.audit_seizures:,} seizures; with each weighted by one over its probability, worth "
+        f"{recorded.audit_effective:,.0f} equal draws, {audit.said('.2%')} of all items."
     )
     meaning = (
         "Selected then: by the policy that ran, too. Known: selected items whose outcome is recorded, and the seizures "
@@ -101,8 +102,8 @@ def _rates(found: Simulated) -> str:
     for place, one in enumerate(found.candidates[::-1]):
         rate = one.estimate.seizure_rate
         color = plots.OWN if one is found.candidates[0] else plots.OTHER
-        left.errorbar(rate.value, place, xerr=[[rate.value - rate.low], [rate.high - rate.value]], fmt="o", color=color,
-                      capsize=3)  # fmt: skip
+        at, below, above, mark = _bar(rate)
+        left.errorbar(at, place, xerr=[[below], [above]], fmt=mark, color=color, capsize=3)
         right.barh(place, one.known, color=plots.KNOWN, height=0.6, label="outcome known" if place == 0 else None)
         right.barh(place, one.selected - one.known, left=one.known, color=plots.UNKNOWN, height=0.6,
                    label="outcome unknown" if place == 0 else None)  # fmt: skip
@@ -121,11 +122,11 @@ def _frontier(found: Simulated) -> str:
     made, (axes, rates) = plots.figure(2, 3.8)
     for one, color in [*((one, plots.OWN) for one in swept), (base, plots.OTHER)]:
         for panel, figure in ((axes, one.estimate.seizures), (rates, one.estimate.seizure_rate)):
-            panel.errorbar(one.coverage, figure.value, yerr=[[figure.value - figure.low], [figure.high - figure.value]],
-                           fmt="o", mfc="white", color=color, capsize=3)  # fmt: skip
+            at, below, above, mark = _bar(figure)
+            panel.errorbar(one.coverage, at, yerr=[[below], [above]], fmt=mark, mfc="white", color=color, capsize=3)
         axes.plot(one.coverage, one.seizures_known, "o", color=color, markersize=4)
         label = one.name if one.value is None else f"{one.value:g}"
-        axes.annotate(label, (one.coverage, one.estimate.seizures.value), textcoords="offset points",
+        axes.annotate(label, (one.coverage, _bar(one.estimate.seizures)[0]), textcoords="offset points",
                       xytext=(6, 5), fontsize=8, color=color)  # fmt: skip
     axes.plot([o.coverage for o in swept], [o.estimate.seizures.value for o in swept], color=plots.OWN, linewidth=1)
     rates.plot(
@@ -174,7 +175,7 @@ def _by_control_point(first: Assessed, base: Assessed) -> str:
     rows = [
         (one.name, one.items, one.selected, f"{one.selected / one.items:.2%}",
          then[one.name].selected if one.name in then else 0, one.known, one.seizures,
-         "-" if one.estimate is None else _ranged(one.estimate, ".1%"))
+         "-" if one.estimate is None else one.estimate.said(".1%"))
         for one in first.by_control_point
     ]  # fmt: skip
     head = ("control point", "items", "selected", "coverage", f"selected by {base.name}", "outcome known",
@@ -189,7 +190,7 @@ def _criteria(found: Simulated) -> str:
         rows.append((
             one.criterion_id, one.version, one.action, one.hits, f"{one.hits_per_day:,.1f}", f"{one.share:.2%}",
             f"{one.cap:.2%}", f"{one.worst} ({one.worst_share:.2%})", one.capped, one.selected_already, one.known,
-            one.seizures, None if rate is None else _ranged(rate.seizure_rate, ".1%"),
+            one.seizures, None if rate is None else rate.seizure_rate.said(".1%"),
         ))  # fmt: skip
     head = ("criterion", "version", "action", "hits", "hits a day", "share of items", "cap", "most at", "over its cap",
             "selected then", "outcome known", "seizures known", "expected hit rate")  # fmt: skip
@@ -225,15 +226,15 @@ def _strata(one: Assessed) -> str:
         "audit, inspected anyway": "its own draw, on items inspected then", "never decided": "no draw reached them",
     }  # fmt: skip
     rows = [(f"{each.name}: {words.get(each.name, '')}", f"{each.items:,.1f}", each.observed, each.seizures,
-             f"{each.effective:,.1f}", _ranged(each.rate, ".1%")) for each in one.estimate.strata]  # fmt: skip
+             f"{each.effective:,.1f}", each.rate.said(".1%")) for each in one.estimate.strata]  # fmt: skip
     head = (f"group of {one.name}", "items", "outcomes", "seizures", "worth so many draws", "seizure rate")
     return page.table(head, rows)
 
 
 def _plain(found: Simulated) -> str:
     rows = [
-        (one.name, _ranged(one.estimate.seizure_rate, ".1%"), _ranged(one.estimate.horvitz_thompson, ".1%"),
-         _ranged(one.estimate.self_normalised, ".1%"))
+        (one.name, one.estimate.seizure_rate.said(".1%"), one.estimate.horvitz_thompson.said(".1%"),
+         one.estimate.self_normalised.said(".1%"))
         for one in found.candidates
     ]  # fmt: skip
     head = ("policy", "seizure rate by groups (used above)", "inverse propensity, normal interval",
@@ -256,5 +257,9 @@ def _span(made: Estimate) -> str:
     return f"{figure.low:.1%} to {figure.high:.1%}"
 
 
-def _ranged(figure: Figure, form: str) -> str:
-    return f"{format(figure.value, form)} ({format(figure.low, form)} to {format(figure.high, form)})"
+def _bar(figure: Figure) -> tuple[float, float, float, str]:
+    """Where an interval's bar stands, how far it reaches below and above, and its mark: none without a value."""
+    if figure.value is None:
+        middle = (figure.low + figure.high) / 2
+        return middle, middle - figure.low, figure.high - middle, "none"
+    return figure.value, figure.value - figure.low, figure.high - figure.value, "o"

@@ -159,7 +159,7 @@ def cautions(question: Question, found: Simulated) -> list[str]:
             "is wide. A longer span or a larger exploration share would narrow it; nothing else would."
         )
     if found.recorded.audit_inspected == 0:
-        said.append("No item of the audit sample has an outcome in this span: what is not shared is unknown.")
+        said.append("No item of the audit sample has an outcome in this span: what is not shared is not known.")
     if not of_same_draws(question.candidates):
         said.append("The candidates draw their audit samples with different keys.")
     if question.model is not None:

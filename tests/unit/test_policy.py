@@ -91,6 +91,16 @@ def test_file_that_cannot_be_read_or_is_no_yaml_is_refused_by_its_name(tmp_path:
     broken.write_text("- a list")
     with pytest.raises(PolicyRefusedError, match=r"broken\.yaml"):
         load_policy(broken)
+    broken.write_bytes(b"version: caf\xe9")
+    with pytest.raises(PolicyRefusedError, match=r"broken\.yaml.*UTF-8"):
+        load_policy(broken)
+
+
+def test_a_setting_that_stands_there_twice_is_refused_wherever_it_stands() -> None:
+    with pytest.raises(PolicyRefusedError, match="line 4: `capacity_share` stands there a second time"):
+        parse_policy(ONE + "capacity_share: 0.02\ncapacity_share: 0.05\n")
+    with pytest.raises(PolicyRefusedError, match="line 5: `surge` stands there a second time"):
+        parse_policy(ONE + "layers:\n  surge: 0.1\n  surge: 0.2\n")
 
 
 def test_version_changes_with_any_setting_and_not_with_the_order_of_the_file() -> None:

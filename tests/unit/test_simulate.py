@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 
 from load.bench.history import make_history
@@ -22,6 +23,9 @@ from streams.policies import built_in_policy
 from streams.simulate.assessing import Record
 from streams.simulate.candidates import Candidate, swept
 from streams.simulate.choices import ChoiceFiles
+from streams.simulate.estimate import Figure
+from streams.simulate.findings import Simulated
+from streams.simulate.page import report
 from tests.archive_files import example_records
 
 CRITERIA = """
@@ -154,6 +158,18 @@ def test_the_report_is_one_file_that_asks_nothing_of_a_network(answer: tuple[Any
     assert data["recorded"]["policies"][0] in page
 
 
+def test_a_report_shows_what_is_not_known_as_that(answer: tuple[Any, str]) -> None:
+    found = msgspec.convert(answer[0], Simulated)
+    unknown = msgspec.structs.replace(
+        found.candidates[0].estimate, seizures=Figure(None, 0, 9), seizure_rate=Figure(None, 0, 0.9)
+    )
+    for one in found.candidates:
+        one.estimate = unknown
+    shown = report(found, "of nothing")
+    assert "not known (0.0% to 90.0%)" in shown
+    assert shown.count("<svg") >= 4
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -164,6 +180,7 @@ def test_the_report_is_one_file_that_asks_nothing_of_a_network(answer: tuple[Any
         (["--policy", "absent.yaml"], "--policy: absent.yaml"),
         (["--since", "2030-01-01"], "no item of that time is archived"),
         (["--model", "100000"], "--model: version 100000 is not archived"),
+        (["--model", "-1"], "--model"),
     ],
 )
 def test_wrong_questions_are_refused_by_name(

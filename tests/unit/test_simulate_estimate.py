@@ -30,7 +30,18 @@ def test_without_a_draw_among_the_new_ones_anything_is_possible() -> None:
     yes = np.ones(10, np.bool_)
     found = estimate(sample(10, certain=yes, rate=np.full(10, 0.01)))
     assert (found.seizure_rate.low, found.seizure_rate.high) == (0.0, 1.0)
+    assert found.seizure_rate.value is None, "the lower limit is no estimate"
+    assert found.seizure_rate.said(".1%") == "not known (0.0% to 100.0%)"
     assert found.unknown_share == 1.0
+
+
+def test_a_draw_elsewhere_says_what_new_ones_may_be() -> None:
+    drawn = np.arange(20) >= 10
+    found = estimate(
+        sample(20, certain=~drawn, rate=np.full(20, 0.01), drawn=drawn, inspected=drawn, seized=np.arange(20) >= 18)
+    )
+    assert found.seizure_rate.value == pytest.approx(0.2)
+    assert (found.seizure_rate.low, found.seizure_rate.high) == (0.0, 1.0)
 
 
 def test_a_selection_of_no_items_has_no_rate() -> None:

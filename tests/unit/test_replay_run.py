@@ -1,0 +1,252 @@
+"""A replay into files: one folder is one replay, of one archive, by one process, with whatever times lodgers wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import stat
+import subprocess
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from load.bench.history import KEY, make_history
+from load.children import COMMAND
+from streams.archive.layout import ArchiveError, Catalogue
+from streams.archive.policies import PolicyShelf
+from streams.archive.reading import ArchiveReader
+from streams.archive.rows import Archived
+from streams.archive.times import LATEST, milliseconds
+from streams.cli import main
+from streams.policies import built_in_policy
+from streams.replay.beside import Beside
+from streams.replay.engine import Engine
+from streams.replay.history import happened
+from streams.replay.run import Plan, Replay, key_id, only_replay
+from streams.wire import cloud_event
+from tests.archive_files import DAY_MS, NOON_MS, example_records, parcels, write
+
+POLICY = built_in_policy()
+SECOND = 1000
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three days of 100 items."""
+    root = tmp_path_factory.mktemp("replayed") / "archive"
+    make_history(root, items=300, days=3)
+    return root
+
+
+def lodged(root: Path, records: Iterable[Archived]) -> Path:
+    """An archive of lodgements alone."""
+    PolicyShelf(root).keep(POLICY)
+    write(root, list(records))
+    return root
+
+
+def plan(**changes: Any) -> Plan:
+    settings = {"since_ms": 0, "until_ms": milliseconds(LATEST), "warm_ms": 0, "policy": POLICY.policy_version,
+                "partitions": 1, "pseudonyms": key_id(KEY), **changes}  # fmt: skip
+    return Plan(**settings)
+
+
+def replayed(root: Path, out: Path, engine: type[Engine | Beside] = Engine, **changes: Any) -> Replay:
+    reader = ArchiveReader(Catalogue.of(root))
+    return Replay(reader, out, plan(**changes), lambda: engine(POLICY, KEY, 1))
+
+
+def decided(out: Path) -> list[str]:
+    lines = [json.loads(line) for part in sorted(out.glob("part-*")) for line in part.open()]
+    return [line["ce_id"] for line in lines if line["topic"] == "decisions"]
+
+
+def command(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["replay", *arguments])
+    return int(ended.value.code or 0)
+
+
+def test_two_processes_write_the_bytes_of_one_whatever_offset_a_time_has(tmp_path: Path) -> None:
+    def elsewhere(one: Archived) -> Archived:
+        told = json.loads(one.value or b"")
+        told["lodged_at"] = told["lodged_at"].replace("12:00", "21:00").replace("Z", "+09:00")
+        told["eta"] = "9999-12-31T23:59:59-14:00" if one.offset == 3 else told["eta"].replace("Z", "+00:00")
+        return replace(one, value=json.dumps(told).encode())
+
+    root = lodged(tmp_path / "archive", map(elsewhere, parcels(20)))
+    for name, engine in (("one", Engine), ("two", Beside)):
+        with closing(replayed(root, tmp_path / name, engine)) as run:
+            assert run.run().decided == 20
+    assert b"+09:00" in (tmp_path / "one" / "part-000000.jsonl").read_bytes()
+    one, two = ((tmp_path / name / "part-000000.jsonl").read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+def test_a_folder_is_the_replay_of_one_archive_one_key_and_one_destination(tmp_path: Path) -> None:
+    root = lodged(tmp_path / "archive", parcels(20))
+    other = lodged(tmp_path / "other", parcels(20, first=1))
+    shorter = lodged(tmp_path / "shorter", parcels(10))
+    replayed(root, tmp_path / "out").run()
+    for archive, changes, said in (
+        (root, {"pseudonyms": key_id(b"another")}, "another replay is in this folder"),
+        (root, {"sink": "replay-"}, "another replay is in this folder"),
+        (other, {}, "is a replay of another archive"),
+        (shorter, {}, "is a replay of another archive"),
+    ):
+        with pytest.raises(ArchiveError, match=said):
+            replayed(archive, tmp_path / "out", **changes)
+    again = replayed(root, tmp_path / "out")
+    assert (again.was_complete, again.newer) == (True, 0)
+
+
+def test_a_replay_that_was_stopped_goes_on_to_where_the_archive_ended_then(tmp_path: Path) -> None:
+    root = lodged(tmp_path / "archive", parcels(600))
+    whole = replayed(root, tmp_path / "whole").run()
+
+    class PowerCutError(Exception):
+        pass
+
+    def cut(count: int) -> None:
+        seen.append(count)
+        if len(seen) == 550:
+            raise PowerCutError
+
+    seen: list[int] = []
+    with pytest.raises(PowerCutError):
+        replayed(root, tmp_path / "cut", part_records=100).run(noticed=cut)
+    write(root, parcels(200, first=600))
+    rest = replayed(root, tmp_path / "cut", part_records=100)
+    assert rest.run().complete
+    assert decided(tmp_path / "cut") == decided(tmp_path / "whole")
+    assert rest.newer == 200
+    assert replayed(root, tmp_path / "whole").run().ends == whole.ends == {"express-cargo/0": 600}
+
+
+def test_every_item_is_in_one_of_two_replays_that_adjoin(tmp_path: Path) -> None:
+    """Lodged at noon by their own clocks, and sent ten minutes later: around the border between two replays."""
+    late = [replace(one, timestamp=one.timestamp + 600 * SECOND) for one in parcels(40, spread_ms=60 * SECOND)]
+    root = lodged(tmp_path / "archive", late)
+    border = NOON_MS + 20 * 60 * SECOND
+    first = replayed(root, tmp_path / "first", until_ms=border).run()
+    second = replayed(root, tmp_path / "second", since_ms=border).run()
+    together = decided(tmp_path / "first") + decided(tmp_path / "second")
+    assert len(together) == len(set(together)) == 40
+    assert (first.items, second.items) == (10, 30), "what only fills the states is not counted"
+
+
+def test_a_lesson_of_a_clock_that_is_ahead_holds_back_no_other(tmp_path: Path) -> None:
+    (example, *_) = example_records("labelled-examples")
+
+    def lesson(offset: int, at_ms: int, sent: str) -> Archived:
+        headers = cloud_event(f"l-{offset}", "OutcomeLearned.v1", b"/test", f"2026-03-02T{sent}:00Z".encode())
+        return replace(example, offset=offset, timestamp=at_ms, headers=headers)
+
+    lessons = [
+        lesson(0, NOON_MS, "12:00"),
+        lesson(1, NOON_MS + 30 * DAY_MS, "12:05"),
+        lesson(2, NOON_MS + 600 * SECOND, "12:10"),
+    ]
+    root = lodged(tmp_path / "archive", parcels(20, spread_ms=60 * SECOND))
+    write(root, lessons)
+    taken = [one.record for one in happened(ArchiveReader(Catalogue.of(root)), {}, 0, NOON_MS + DAY_MS)]
+    before = {one.offset: taken[place - 1].offset for place, one in enumerate(taken) if one.topic != "express-cargo"}
+    assert before == {0: before[0], 1: 4, 2: 9}, "each lesson comes when it was sent"
+
+
+def test_two_replays_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    refused = pytest.raises(ArchiveError, match="another replay is writing here")
+    with only_replay(tmp_path / "out"), refused, only_replay(tmp_path / "out"):
+        pass
+    with only_replay(tmp_path / "out"):
+        pass
+
+
+def test_what_a_replay_writes_is_for_its_owner_alone(history: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert command("--dir", str(history), "--out", str(out), "--processes", "1") == 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o700
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in out.iterdir()}
+    assert {modes["part-000000.jsonl"], modes["replay.json"]} == {0o600}
+
+
+def test_a_replay_of_what_nobody_inspected_yet_has_a_report(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    first_day = lodged(tmp_path / "first-day", parcels(20))
+    for number, (root, more) in enumerate(
+        ((tmp_path / "empty", ()), (first_day, ()), (first_day, ("--since", "2030-01-01"))),
+    ):
+        out = tmp_path / f"out-{number}"
+        arguments = ("--dir", str(root), "--out", str(out), "--policy", "default", "--processes", "1", *more)
+        assert command(*arguments) == 0
+        said = json.loads((out / "report.json").read_bytes())
+        assert (said["seizures_then"], said["seizures_kept"], said["whole"]["selected_then"]) == (0, 0, 0)
+
+
+def test_a_replay_with_another_pseudonym_key_says_so(
+    history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, wrong in ((KEY.decode(), False), ("another", True)):
+        monkeypatch.setenv("BORDERFLOW_PSEUDONYM_KEY", key)
+        assert command("--dir", str(history), "--out", str(tmp_path / key), "--processes", "1") == 0
+        said = " ".join(capsys.readouterr().err.split())
+        assert ("Is BORDERFLOW_PSEUDONYM_KEY the key that was used then?" in said) is wrong
+        assert ("the key that was used then?" in (tmp_path / key / "report.html").read_text()) is wrong
+
+
+def test_a_complete_replay_says_that_nothing_was_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = lodged(tmp_path / "archive", parcels(20))
+    arguments = ("--dir", str(root), "--out", str(tmp_path / "out"), "--policy", "default", "--processes", "1")
+    assert command(*arguments) == 0
+    assert "complete already" not in capsys.readouterr().err
+    write(root, parcels(5, first=20))
+    assert command(*arguments) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is complete already, nothing was done; 5 records came since: name a new folder for them" in said
+
+
+@pytest.mark.parametrize("days", ["nan", "inf", "-1"])
+def test_days_that_are_none_are_refused(days: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for group in ("replay", "simulate"):
+        with pytest.raises(SystemExit) as ended:
+            main([group, f"--warm-days={days}", "--dir", str(tmp_path)])
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == f"borderflow: --warm-days: {days} is not between 0 and 36,500\n"
+
+
+@pytest.mark.parametrize("group", ["replay", "simulate"])
+def test_a_damaged_file_is_named_in_one_line(
+    group: str, history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader = ArchiveReader(Catalogue.of(history))
+    for topic, partition in reader.catalogue.places:
+        write(tmp_path / "archive", list(reader.records(topic, partition)))
+    file = next((tmp_path / "archive" / "topic=decisions").rglob("*.parquet"))
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(SystemExit) as ended:
+        main([group, "--dir", str(tmp_path / "archive"), "--out", str(tmp_path / "out"), "--policy", "default"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("borderflow: ")
+    assert said.count("\n") == 1
+    assert file.name in said
+
+
+def test_a_full_disk_ends_a_replay_in_one_line(tmp_path: Path) -> None:
+    root = lodged(tmp_path / "archive", parcels(200))
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    arguments = ["replay", "--dir", str(root), "--out", str(tmp_path / "out"), "--policy", "default"]
+    done = subprocess.run(
+        [*COMMAND, *arguments, "--processes", "1"], env={**os.environ}, preexec_fn=limit, capture_output=True,
+        text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == f"borderflow: {tmp_path / 'out'}: File too large\n"
