@@ -119,8 +119,10 @@ export class ResultForm {
     const id = `missing-${name}`;
     input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-describedby", id);
-    (input.closest(".field") ?? this.fields).append(h("p", { class: "missing", id, role: "alert" }, t(`missing.${name}`)));
+    const place = input.closest(".field");
+    place.append(h("p", { class: "missing", id, role: "alert" }, t(`missing.${name}`)));
     input.focus();
+    place.scrollIntoView({ block: "nearest" });
   }
 }
 
