@@ -218,7 +218,7 @@ def test_a_link_to_an_alert_leads_there_after_the_sign_in(held_centre: Centre, s
 
 def test_typing_is_heard_of_before_the_session_ends_under_it(held_centre: Centre, sign_in: SignIn) -> None:
     page = sign_in("kim")
-    with page.expect_request("**/api/me"):
+    with page.expect_request("**/api/ping"):
         page.focus(".head input")
         page.keyboard.type("x")
 

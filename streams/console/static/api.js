@@ -18,11 +18,11 @@ export function ended() {
   location.assign(`/login?refused=ended${location.hash}`);
 }
 
-// Somebody is there: typing alone is no request, and the session would end under it.
+// Somebody is there: typing alone is no request, and the session would end under them.
 export function present() {
   if (Date.now() - presentAt < PRESENT_MS) return;
   presentAt = Date.now();
-  ask("/api/me").catch(() => { /* the next request says why */ });
+  ask("/api/ping", {}).catch(() => { /* the next request says why */ });
 }
 
 export class Refused extends Error {
@@ -58,5 +58,5 @@ export async function ask(path, body) {
     try { about = JSON.parse(text); } catch { about = { error: `http-${answer.status}` }; }
     throw new Refused(answer.status, about, Number(answer.headers.get("Retry-After")));
   }
-  return JSON.parse(text);
+  return text ? JSON.parse(text) : null;
 }

@@ -40,8 +40,9 @@ class Shell {
     this.live.addEventListener("fresh", (event) => this.#news(event.detail));
     this.live.start();
     addEventListener("hashchange", () => this.#go());
-    addEventListener("keydown", (event) => { present(); this.#key(event); });
-    addEventListener("pointerdown", () => { present(); this.#quietUntil = 0; });
+    addEventListener("keydown", (event) => this.#key(event));
+    addEventListener("pointerdown", () => { this.#quietUntil = 0; });
+    for (const act of ["keydown", "pointerdown", "pointermove", "wheel"]) addEventListener(act, present, { passive: true });
     setInterval(() => this.#tick(), 1000);
     this.#build();
   }
@@ -135,7 +136,7 @@ class Shell {
   }
 
   #news(rows) {
-    if (!me.handles) return;
+    if (me.role === "analyst") return;
     for (const row of rows) if (row.p === 1) this.#urgent.add(row.id);
     this.#announce();
   }
