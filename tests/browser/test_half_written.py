@@ -249,6 +249,13 @@ def test_a_report_is_shown_to_nobody_else_and_gone_after_the_sign_out(held_centr
     assert NOTE not in page.evaluate(kept)
 
 
+def test_a_page_that_the_browser_kept_whole_is_asked_for_anew(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    with page.expect_navigation():
+        page.evaluate("() => { dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })); }")
+    page.wait_for_selector(".dot.live")
+
+
 def test_who_signs_in_in_another_tab_takes_this_one_over(held_centre: Centre, sign_in: SignIn) -> None:
     mine = alert(40_091)
     page = sign_in("kim")

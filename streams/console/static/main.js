@@ -40,6 +40,7 @@ class Shell {
     this.live.addEventListener("fresh", (event) => this.#news(event.detail));
     this.live.start();
     addEventListener("hashchange", () => this.#go());
+    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); }); // Back may be somebody else's
     addEventListener("keydown", (event) => this.#key(event));
     addEventListener("pointerdown", () => { this.#quietUntil = 0; });
     for (const act of ["keydown", "pointerdown", "pointermove", "wheel"]) addEventListener(act, present, { passive: true });
