@@ -83,8 +83,10 @@ export class Detail {
       if (asked === this.#asked && id === this.#id) this.#redraw(() => this.#show(shown));
     } catch (error) {
       if (asked !== this.#asked || id !== this.#id) return;
-      if (error.status === 404 || error.status === 403) put(this.element, this.#back(), h("p", { class: "empty" }, t(error.status === 403 ? "detail.other" : "detail.gone")));
-      else {
+      if (error.status === 404 || error.status === 403) {
+        this.#leave(id);
+        this.#redraw(() => put(this.element, this.#back(), h("p", { class: "empty" }, t(error.status === 403 ? "detail.other" : "detail.gone"))));
+      } else {
         if (!quiet) this.page.shell.say(error);
         this.#again = setTimeout(() => this.#read(true), 1000 * (error.retry_s || 5));
       }
@@ -101,7 +103,7 @@ export class Detail {
 
   focus() {
     this.element.focus({ preventScroll: true });
-    (this.next.querySelector("button, input, select") ?? this.element).focus({ preventScroll: true });
+    (this.element.querySelector(".next button, .next input, .next select") ?? this.element).focus({ preventScroll: true });
   }
 
   // The focus stays in here when what had it goes away. But who was writing finds no button under their hands.
