@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import msgspec
 import pytest
 
+from schemas.casework import AlertClaimed
 from schemas.decisions import Reason
 from schemas.items import CriterionHit
 from schemas.knowledge import CriterionPublished
@@ -203,13 +204,20 @@ def test_no_page_has_a_barrier_that_axe_finds(
 
     axe = Axe()
     rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
-    raised = alert(31_000 + width)
-    held_centre.raise_alerts([raised])
+    raised, theirs = alert(31_000 + width, minutes_left=16), alert(31_010 + width, minutes_left=15.5)
+    held_centre.raise_alerts([raised, theirs])
+    at = datetime.now(UTC)
+    claim = AlertClaimed(
+        claim_id=f"cl-{theirs.alert_id}", decision_id=theirs.decision.decision_id, control_point=DESK, officer="lee",
+        claimed_at=at, until=at + timedelta(hours=1),
+    )  # fmt: skip
+    held_centre.publish("casework", [claim])
     # The page's own policy lets nobody's script in, so the examiner is let in by the browser.
     page = sign_in("sup", width=width, bypass_csp=True)
     page.evaluate("(theme) => localStorage.setItem('theme', theme)", theme)
     page.reload()
     wait_for(page, raised.alert_id)
+    page.wait_for_selector(".row.theirs")
     found: dict[str, Any] = {}
 
     def examine(name: str) -> None:
@@ -218,6 +226,9 @@ def test_no_page_has_a_barrier_that_axe_finds(
             found[f"{name}: {one['id']}"] = [node["target"] for node in one["nodes"]][:3]
 
     examine("queue")
+    page.click(".filters summary")
+    examine("filters")
+    page.click(".filters summary")
     open_alert(page, raised.alert_id)
     page.keyboard.press("c")
     page.wait_for_selector(".outcomes")

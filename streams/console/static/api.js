@@ -1,5 +1,9 @@
 // Requests to the console. A session that ended leads to the sign-in page, from wherever it is noticed.
+const PATIENCE_MS = 20_000;
+const PRESENT_MS = 60_000;
 let csrf = "";
+let presentAt = 0;
+let leaving = false;
 export let me = null;
 
 export async function signIn() {
@@ -9,28 +13,41 @@ export async function signIn() {
 }
 
 export function ended() {
-  location.assign("/login?refused=ended");
+  if (leaving) return;
+  leaving = true;
+  location.assign(`/login?refused=ended${location.hash}`);
+}
+
+// Somebody is there: typing alone is no request, and the session would end under them.
+export function present() {
+  if (Date.now() - presentAt < PRESENT_MS) return;
+  presentAt = Date.now();
+  ask("/api/ping", {}).catch(() => { /* the next request says why */ });
 }
 
 export class Refused extends Error {
-  constructor(status, about) {
+  constructor(status, about, retry_s = 0) {
     super(about.error ?? String(status));
     this.status = status;
+    this.retry_s = retry_s;
     this.about = about;
   }
 }
 
 export async function ask(path, body) {
-  const options = body === undefined ? {} : {
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const options = body === undefined ? { signal } : {
+    signal,
     method: "POST",
     headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
     body: JSON.stringify(body),
   };
-  let answer;
+  let answer, text;
   try {
     answer = await fetch(path, options);
+    text = await answer.text();
   } catch {
-    throw new Refused(0, { error: "offline" });
+    throw new Refused(0, { error: body === undefined ? "offline" : "unsure" });
   }
   if (answer.status === 401) {
     ended();
@@ -38,8 +55,8 @@ export async function ask(path, body) {
   }
   if (!answer.ok) {
     let about = {};
-    try { about = JSON.parse(await answer.text()); } catch { about = { error: `http-${answer.status}` }; }
-    throw new Refused(answer.status, about);
+    try { about = JSON.parse(text); } catch { about = { error: `http-${answer.status}` }; }
+    throw new Refused(answer.status, about, Number(answer.headers.get("Retry-After")));
   }
-  return answer.json();
+  return text ? JSON.parse(text) : null;
 }

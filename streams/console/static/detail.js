@@ -1,9 +1,17 @@
 // One alert: what to do next, why, the item, what is known, and where the decision came from.
 import { ask, me } from "./api.js";
-import { append, h, put } from "./dom.js";
+import { append, around, h, lodged, put } from "./dom.js";
+import { draftOf, dropDraft, keepDraft } from "./drafts.js";
 import { ResultForm } from "./form.js";
 import { clock, left, number, percent, t, told, when, word } from "./i18n.js";
-import { headline, held, stateOf, timeOf, chipsOf, why } from "./queue.js";
+import { away, chipsOf, headline, held, stateOf, timeOf, why } from "./queue.js";
+
+const PAUSE_MS = 150;
+const RENEW_MS = 30 * 60_000;
+const RENEW_EVERY_MS = 60_000;
+
+// What a change must touch for an alert to be read again.
+const stand = (row) => JSON.stringify([row.s, row.by, row.out, row.outAt, row.to]);
 
 export function reasonText(one) {
   const [name, said] = told(one.code, one.text);
@@ -13,86 +21,126 @@ export function reasonText(one) {
 export class Detail {
   #id = "";
   #shown = null;
-  #busy = false;
+  #busy = new Set(); // alerts with an action under way
   #asked = 0;
+  #openedAt = 0;
+  #soon = 0;
+  #again = 0;
+  #renewedAt = 0;
 
   constructor(page) {
     this.page = page;
     this.live = page.live;
     this.element = h("article", { class: "detail", tabindex: -1, "aria-label": t("detail") });
+    this.next = h("section", { class: "next", "aria-label": t("next") });
     this.close();
   }
 
-  close() {
-    this.#id = "";
+  #leave(id) {
+    clearTimeout(this.#soon);
+    clearTimeout(this.#again);
+    this.#again = 0;
+    this.#id = id;
     this.#shown = null;
     this.form = null;
+    this.stepShown = "";
+    this.#mark();
+  }
+
+  #mark() {
+    this.element.classList.toggle("busy", this.#busy.has(this.#id));
+  }
+
+  close() {
+    this.#leave("");
     put(this.element, h("div", { class: "nothing" }, h("p", {}, t("detail.none")), me?.handles ? h("button", { type: "button", class: "primary", onclick: () => this.page.next() }, t("next.take"), h("kbd", { "aria-hidden": "true" }, "N")) : null));
   }
 
-  async open(id) {
-    if (id !== this.#id) {
-      this.#id = id;
-      this.form = null;
-      this.#shown = null;
-      put(this.element, h("p", { class: "empty" }, t("reading")));
-      this.element.scrollTop = 0;
-    }
-    await this.#read();
+  // At once; but who holds J down passes by: only where they stop is read, and recorded.
+  open(id) {
+    const now = performance.now();
+    const passing = now - this.#openedAt < PAUSE_MS;
+    this.#openedAt = now;
+    this.#leave(id);
+    put(this.element, h("p", { class: "empty" }, t("reading")));
+    this.element.scrollTop = 0;
+    if (passing) this.#soon = setTimeout(() => this.#read(), PAUSE_MS);
+    else this.#read();
   }
 
-  async #read() {
+  // The connection is back: what could not be read is read now.
+  again() {
+    if (this.#again) this.#read(true);
+  }
+
+  async #read(quiet = false) {
+    clearTimeout(this.#again);
+    this.#again = 0;
     const asked = ++this.#asked;
     const id = this.#id;
     try {
       const shown = await ask(`/api/alerts/${encodeURIComponent(id)}`);
-      if (asked === this.#asked && id === this.#id) this.#show(shown);
+      if (asked === this.#asked && id === this.#id) this.#redraw(() => this.#show(shown));
     } catch (error) {
-      if (id !== this.#id) return;
-      if (error.status === 404 || error.status === 403) put(this.element, this.#back(), h("p", { class: "empty" }, t(error.status === 403 ? "detail.other" : "detail.gone")));
-      else this.page.shell.say(error);
+      if (asked !== this.#asked || id !== this.#id) return;
+      if (error.status === 404 || error.status === 403) {
+        this.#leave(id);
+        this.#redraw(() => put(this.element, this.#back(), h("p", { class: "empty" }, t(error.status === 403 ? "detail.other" : "detail.gone"))));
+      } else {
+        if (!quiet) this.page.shell.say(error);
+        this.#again = setTimeout(() => this.#read(true), 1000 * (error.retry_s || 5));
+      }
     }
   }
 
   // Somebody changed something: what is shown here is read again, what the officer is writing stays.
   changed(rows) {
     const row = rows.find((one) => one.id === this.#id);
-    if (!row || !this.#shown || this.#busy) return;
-    const before = JSON.stringify([this.#shown.row.s, this.#shown.row.by, this.#shown.row.out, this.#shown.row.outAt, this.#shown.row.to]);
-    if (before !== JSON.stringify([row.s, row.by, row.out, row.outAt, row.to])) this.#read();
+    if (!row || !this.#shown || this.#busy.has(this.#id)) return;
+    if (stand(this.#shown.row) !== stand(row)) this.#read();
+    else this.#shown.row.until = row.until;
   }
 
   focus() {
     this.element.focus({ preventScroll: true });
-    (this.next?.querySelector("button, input, select") ?? this.element).focus({ preventScroll: true });
+    (this.element.querySelector(".next button, .next input, .next select") ?? this.element).focus({ preventScroll: true });
+  }
+
+  // The focus stays in here when what had it goes away. But who was writing finds no button under their hands.
+  #redraw(draw, own = false) {
+    const active = document.activeElement;
+    const within = this.element.contains(active) && active !== this.element;
+    draw();
+    if (!within || active.isConnected) return;
+    if (own || !active.matches("input, select, textarea")) return this.focus();
+    this.page.shell.pause();
+    this.element.focus({ preventScroll: true });
   }
 
   #show(shown) {
     const first = this.#shown === null;
-    const within = this.element.contains(document.activeElement) && document.activeElement !== this.element;
     this.#shown = shown;
-    const { alert, row } = shown;
+    const { alert, row, result } = shown;
     const top = this.element.scrollTop;
-    this.next = h("section", { class: "next", "aria-label": t("next") });
+    if (result?.officer === me.user && draftOf(row.id)?.at <= row.outAt) dropDraft(row.id); // filed, though no answer came
     this.time = h("span", { class: "time" });
-    put(this.element,
+    around(this.element, this.next, [
       this.#back(),
       h("header", {},
         h("div", { class: "line" }, h("span", { class: `priority p${row.p}`, "aria-label": t("priority", { p: row.p }) }, row.p), h("h2", {}, headline(row)), this.time),
+        h("p", { class: "lead what" }, whatOf(alert.filtered.item)),
         h("p", { class: "lead" }, why(row)),
-        h("p", { class: "chips" }, chipsOf(row, stateOf(row, this.live.now()), ""), h("span", { class: "chip" }, word("layer", row.ly)), row.cat.map((one) => h("span", { class: "chip hot" }, word("category", one))), h("span", { class: "chip", title: me.points[row.cp]?.title }, row.cp), copyable(row.ref))),
-      this.next,
+        h("p", { class: "chips" }, chipsOf(row, stateOf(row, this.live.now()), ""), h("span", { class: "chip" }, word("layer", row.ly)), row.cat.map((one) => h("span", { class: "chip hot" }, word("category", one))), h("span", { class: "chip", title: me.points[row.cp]?.title }, row.cp), copyable(row.ref)))], [
       this.#reasons(alert.decision),
       this.#item(alert, shown),
       this.#criteria(shown.criteria, { ...row, decision: alert.decision.decision_id }),
       this.#known(alert, shown),
       this.#related(shown.related),
       this.#story(shown),
-      this.#lineage(alert.decision, row));
+      this.#lineage(alert.decision, row)]);
     this.element.scrollTop = first ? 0 : top;
     this.#nextStep();
     this.tick();
-    if (within && !first) this.focus();
   }
 
   #back() {
@@ -108,7 +156,7 @@ export class Detail {
     this.time.className = `time ${kind}`;
     put(this.time, state === "done" ? text : [h("small", {}, state === "expired" ? t("time.late") : t("time.left")), " ", text]);
     const step = this.#step(now);
-    if (step !== this.stepShown) this.#nextStep();
+    if (step !== this.stepShown) this.#redraw(() => this.#nextStep());
     else if (this.count) {
       const seconds = Math.ceil((this.#shown.undo_until - now) / 1000);
       this.count.textContent = t("undo.left", { seconds: Math.max(0, seconds) });
@@ -121,6 +169,7 @@ export class Detail {
     const { row, undo_until } = this.#shown;
     if (row.s === "filed") return undo_until > now ? "undo" : "filed";
     const by = held(row, now);
+    if (row.out === "passed-on" && undo_until > now && by !== me.user) return "undo";
     const late = row.due < now ? "-late" : "";
     if (!me.handles) return `watch${late}`;
     if (!by) return `claim${late}`;
@@ -129,24 +178,32 @@ export class Detail {
 
   #nextStep() {
     const now = this.live.now();
-    const step = (this.stepShown = this.#step(now));
+    const step = this.#step(now);
+    const lost = this.stepShown.startsWith("file") && !step.startsWith("file") && step !== "undo";
+    this.stepShown = step;
     const { row, result } = this.#shown;
+    if (lost) this.page.shell.toast(t("claim.over"), "bad");
     this.count = null;
     this.next.className = `next ${step}`;
     const expired = step.endsWith("-late") ? h("p", { class: "expired", role: "status" }, h("strong", {}, t("expired.title")), " ", t("expired.what", { time: when(row.due) })) : null;
     const button = (label, key, act, kind = "primary") => h("button", { type: "button", class: kind, onclick: act }, label, key ? h("kbd", { "aria-hidden": "true" }, key) : null);
     const passed = row.to ? h("p", { class: "say" }, t("passed.say", { to: row.to, by: row.toBy || t("somebody") })) : null;
     if (step.startsWith("claim")) {
-      put(this.next, expired, passed, h("p", { class: "say" }, t("claim.say")), button(t("claim"), "C", () => this.claim()));
+      put(this.next, expired, passed, away(row) ? null : h("p", { class: "say" }, t("claim.say")), button(t("claim"), "C", () => this.claim(), away(row) ? "plain" : "primary"));
     } else if (step.startsWith("theirs")) {
       put(this.next, expired, passed, h("p", { class: "say taken" }, t("theirs.say", { by: row.by, time: clock(row.until) })), button(t("next.take"), "N", () => this.page.next()), me.role === "supervisor" ? button(t("release.claim"), "", () => this.giveUp(), "plain") : null);
     } else if (step.startsWith("watch")) {
       put(this.next, expired, h("p", { class: "say" }, row.by ? t("watch.by", { by: row.by }) : t("watch.say")));
     } else if (step.startsWith("file")) {
-      this.form ??= new ResultForm(this.#shown, (said) => this.file(said), () => this.giveUp());
-      put(this.next, expired, this.form.element);
+      this.form ??= new ResultForm(row, draftOf(row.id), { keep: (draft) => this.#keep(draft), file: (said) => this.file(said), giveUp: () => this.giveUp() });
+      // A form that is there stays where it is: taken out and put back it would lose the focus in mid-word.
+      if (this.form.element.parentNode !== this.next) put(this.next, this.form.element);
+      this.next.querySelector(".expired")?.remove();
+      if (expired) this.next.prepend(expired);
     } else {
-      const said = [h("strong", {}, word("outcome", result.outcome)), " · ", result.method && result.method !== "none" ? word("method", result.method) : null, result.reason ? ` · ${word("released", result.reason)}` : null, result.passed_to ? ` → ${result.passed_to}` : null, " · ", result.officer];
+      const said = [h("strong", {}, word("outcome", result.outcome)), " · ", result.method && result.method !== "none" ? word("method", result.method) : null, result.reason ? ` · ${word("released", result.reason)}` : null, result.passed_to ? ` → ${result.passed_to}` : null,
+        result.categories?.length ? ` · ${result.categories.map((one) => word("category", one)).join(", ")}` : null,
+        result.quantity != null ? ` · ${number(result.quantity, 6)} ${word("unit", result.quantity_unit)}` : null, " · ", result.officer];
       put(this.next, h("p", { class: "say done" }, "✓ ", t("filed.say", { time: clock(row.outAt) }), " ", said), result.note ? h("p", { class: "note" }, result.note) : null);
       const actions = h("div", { class: "actions" }, button(t("next.take"), "N", () => this.page.next()));
       if (step === "undo") {
@@ -158,28 +215,42 @@ export class Detail {
   }
 
   async #do(path, body, done) {
-    if (this.#busy) return;
-    this.#busy = true;
     const id = this.#id;
-    this.element.classList.add("busy");
+    if (this.#busy.has(id)) return;
+    this.#busy.add(id);
+    this.#asked += 1; // an answer that is under way is of before
+    this.#mark();
     const shown = await this.page.act(`/api/alerts/${encodeURIComponent(id)}/${path}`, body);
-    this.element.classList.remove("busy");
-    this.#busy = false;
+    this.#busy.delete(id);
+    this.#mark();
+    if (shown) done?.(shown);
     if (id !== this.#id) return;
     if (shown) {
-      done?.(shown);
-      this.#show(shown);
-    } else await this.#read(); // somebody else was first: show how it stands
+      this.form = null;
+      this.stepShown = "";
+      this.#redraw(() => this.#show(shown), true);
+    } else await this.#read(true); // somebody else was first: show how it stands
   }
 
-  claim() { return this.#do("claim", {}, () => { this.form = null; }); }
-  giveUp() { return this.#do("give-up", {}, () => { this.form = null; }); }
-  undo() { return this.#do("undo", {}, () => { this.form = null; this.page.shell.toast(t("undone")); }); }
+  claim() { return this.#do("claim", {}); }
+  giveUp() { return this.#do("give-up", {}); }
+  undo() { return this.#do("undo", {}, () => this.page.shell.toast(t("undone"))); }
   file(said) {
     return this.#do("result", said, (shown) => {
-      this.form = null;
+      dropDraft(shown.row.id);
       this.page.shell.toast(t("filed.toast", { outcome: word("outcome", shown.result?.outcome) }));
     });
+  }
+
+  // Who writes on keeps the claim.
+  async #keep(draft) {
+    const { row } = this.#shown;
+    const now = this.live.now();
+    keepDraft(row.id, { ...draft, at: now });
+    if (row.until - now > RENEW_MS || now - this.#renewedAt < RENEW_EVERY_MS) return;
+    this.#renewedAt = now;
+    const shown = await this.page.act(`/api/alerts/${encodeURIComponent(row.id)}/claim`, {});
+    if (shown) row.until = shown.row.until;
   }
 
   key(event) {
@@ -218,24 +289,25 @@ export class Detail {
     const seen = alert.filtered.monitored;
     const rows = [];
     const add = (label, value) => { if (value !== undefined && value !== null && value !== "" && value !== false) rows.push([label, value]); };
+    const wrote = (label, text) => { if (text) rows.push([label, lodged(text)]); };
     if (cargo) {
       const goods = cargo.goods;
-      add("item.goods", `${goods.description || "—"} (HS ${goods.hs6})`);
+      add("item.goods", [lodged(goods.description || "—"), ` (HS ${goods.hs6})`, goods.lines > 1 ? h("small", {}, " ", t("item.lines", { count: number(goods.lines) })) : null]);
       add("item.mass", `${number(goods.gross_mass_kg, 2)} kg${goods.packages ? ` · ${t("item.packages", { count: number(goods.packages) })}` : ""}`);
       add("item.value", goods.declared_value && goods.currency ? `${number(goods.declared_value, 2)} ${goods.currency} (${number(goods.value_usd)} USD)` : `${number(goods.value_usd)} USD`);
       add("item.origin", `${goods.origin ?? "ZZ"}${cargo.departure ? ` · ${t("item.departure")} ${cargo.departure}${cargo.port_of_loading ? ` (${cargo.port_of_loading})` : ""}` : ""}`);
-      add("item.consignee", cargo.consignee_name);
-      add("item.address", cargo.consignee_address);
-      add("item.shipper", cargo.shipper_name);
-      add("item.carrier", `${cargo.carrier} · ${word("mode", cargo.mode)}${cargo.conveyance ? ` · ${cargo.conveyance}` : ""}`);
-      add("item.bill", cargo.bill);
-      add("item.containers", cargo.containers?.join(", "));
-      add("item.platform", cargo.platform);
+      wrote("item.consignee", cargo.consignee_name);
+      wrote("item.address", cargo.consignee_address);
+      wrote("item.shipper", cargo.shipper_name);
+      add("item.carrier", [lodged(cargo.carrier), ` · ${word("mode", cargo.mode)}`, cargo.conveyance ? [" · ", lodged(cargo.conveyance)] : null]);
+      wrote("item.bill", cargo.bill);
+      wrote("item.containers", cargo.containers?.join(", "));
+      wrote("item.platform", cargo.platform);
     } else if (traveller) {
-      add("item.name", traveller.name);
+      wrote("item.name", traveller.name);
       add("item.nationality", `${traveller.nationality} · ${t("item.born", { year: traveller.birth_year })}`);
       add("item.document", `${word("document", traveller.document_kind)} ${traveller.document_issuer}${traveller.document_days_left !== undefined ? ` · ${t("item.valid", { days: number(traveller.document_days_left) })}` : ""}`);
-      add("item.journey", `${traveller.journey} · ${traveller.embarkation} → ${traveller.disembarkation}`);
+      add("item.journey", [lodged(traveller.journey), ` · ${traveller.embarkation} → ${traveller.disembarkation}`, traveller.crew ? ` · ${t("item.crew")}` : null]);
       add("item.itinerary", traveller.itinerary?.join(" → "));
       add("item.booking", [traveller.payment ? word("payment", traveller.payment) : "", traveller.booked_hours_ahead !== undefined ? t("item.booked", { hours: number(traveller.booked_hours_ahead) }) : "", traveller.one_way ? t("item.oneway") : "", traveller.party_size ? t("item.party", { count: traveller.party_size }) : ""].filter(Boolean).join(" · "));
       add("item.bags", traveller.bags ? `${traveller.bags}${traveller.bag_mass_kg ? ` · ${number(traveller.bag_mass_kg, 1)} kg` : ""}` : "");
@@ -245,18 +317,18 @@ export class Detail {
     add("item.quality", item.quality?.map((one) => word("quality", one)).join(", "));
     add("item.indicators", alert.filtered.indicators?.map((one) => word("indicator", one)).join(", "));
     const raw = h("pre", { class: "raw", tabindex: 0 });
-    const lodged = h("details", { class: "raw", ontoggle: async (event) => {
+    const whole = h("details", { class: "raw", ontoggle: async (event) => {
       if (!event.target.open || raw.textContent) return;
-      raw.textContent = t("reading");
+      put(raw, t("reading"));
       const answer = await ask(`/api/alerts/${encodeURIComponent(shown.row.id)}/lodgement`).catch((error) => { this.page.shell.say(error); return null; });
       if (!answer) { // it said why: opened again, it asks again
-        raw.textContent = "";
+        put(raw);
         event.target.open = false;
         return;
       }
-      raw.textContent = answer.lodgement ? JSON.stringify(answer.lodgement, null, 2) : t("lodged.gone");
+      put(raw, answer.lodgement ? JSON.stringify(answer.lodgement, null, 2) : t("lodged.gone"));
     } }, h("summary", {}, t("lodged")), raw);
-    return section("item", facts(rows), shown.names ? null : h("p", { class: "small" }, t("names.hidden")), lodged);
+    return section("item", facts(rows), shown.names ? null : h("p", { class: "small" }, t("names.hidden")), whole);
   }
 
   #criteria(criteria, row) {
@@ -304,6 +376,12 @@ export class Detail {
     const text = rows.map(([label, value]) => `${t(label)}: ${value}`).join("\n");
     return section("lineage", facts(rows, true), h("button", { type: "button", class: "plain", onclick: (event) => copy(text, event.currentTarget) }, t("copy.all")));
   }
+}
+
+// What to fetch, in one line: the goods and their bill, or the traveller and the flight.
+function whatOf({ cargo, traveller }) {
+  const [what, from] = cargo ? [cargo.goods.description, cargo.bill] : [traveller?.name, traveller?.journey];
+  return [what, from].filter(Boolean).map((one, place) => [place ? " · " : null, lodged(one)]);
 }
 
 export function criterion(one, row, page) {

@@ -1,6 +1,11 @@
 // Elements from plain values. Text goes in as text nodes only: nothing that officers, carriers or couriers wrote is
 // ever read as HTML (and the page's Trusted Types policy refuses innerHTML altogether).
+// Marks that turn the reading direction would let a lodger show officers other text than was lodged: they are shown.
 const SVG = "http://www.w3.org/2000/svg";
+
+const TURNS = /[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/g;
+
+export const plain = (text) => String(text).replace(TURNS, (mark) => `[U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
 
 export function h(tag, props = {}, ...children) {
   return fill(document.createElement(tag), props, children);
@@ -25,7 +30,7 @@ function fill(element, props, children) {
 export function append(element, children) {
   for (const child of children.flat(Infinity)) {
     if (child === undefined || child === null || child === false) continue;
-    element.append(child instanceof Node ? child : document.createTextNode(String(child)));
+    element.append(child instanceof Node ? child : document.createTextNode(plain(child)));
   }
 }
 
@@ -35,4 +40,16 @@ export function put(element, ...children) {
   return element;
 }
 
-export const clear = (element) => element.replaceChildren();
+// Everything in an element but `kept`, which stays where it is, and so does the focus in it.
+export function around(element, kept, before, after) {
+  if (kept.parentNode !== element) element.append(kept);
+  for (const child of [...element.childNodes]) if (child !== kept) child.remove();
+  const [above, below] = [document.createDocumentFragment(), document.createDocumentFragment()];
+  append(above, before);
+  append(below, after);
+  kept.before(above);
+  kept.after(below);
+}
+
+// What others wrote, in a line with words of ours: its letters may run the other way, ours stay where they are.
+export const lodged = (text) => h("bdi", {}, text);

@@ -13,6 +13,7 @@ export class Live extends EventTarget {
   dropped = 0; // alerts that the console no longer holds
   unread = 0; // alerts that it could not read
   #position = "";
+  #anew = false; // the parts that come now are everything anew: none of them is news
   #source = null;
   #tries = 0;
   #watch = 0;
@@ -45,13 +46,19 @@ export class Live extends EventTarget {
 
   #take(event) {
     const told = JSON.parse(event.data);
-    if (told.reset) this.rows.clear();
+    if (told.reset) {
+      this.rows.clear();
+      this.#anew = true;
+    }
+    const fresh = this.#anew || !told.ready ? [] : told.rows.filter((row) => row.s === "open" && !this.rows.has(row.id));
+    this.#anew &&= told.more;
     for (const row of told.rows) {
       if (row.s === "gone") this.rows.delete(row.id);
       else this.rows.set(row.id, row);
     }
     this.#beat(told, event.lastEventId);
     this.dispatchEvent(new CustomEvent("rows", { detail: told.rows }));
+    if (fresh.length) this.dispatchEvent(new CustomEvent("fresh", { detail: fresh }));
   }
 
   #beat(told, position) {
@@ -74,7 +81,7 @@ export class Live extends EventTarget {
     clearTimeout(this.#watch);
     this.#source?.close();
     this.#source = null;
-    if (this.state !== "lost") this.lostAt = Date.now();
+    if (this.state !== "lost") this.lostAt = this.now();
     this.#become("lost");
     try {
       if ((await fetch("/api/me", { signal: AbortSignal.timeout(4000) })).status === 401) return ended();

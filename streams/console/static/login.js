@@ -10,6 +10,8 @@ const words = {
     used: "This address was used already, or is too old.", ended: "Your session ended. Sign in again.",
   },
 };
+// The alert that an address named, or that was open when the session ended: the page goes there after the sign-in.
+try { if (location.hash) sessionStorage.setItem("return-to", location.hash); } catch { /* private window */ }
 let chosen = null;
 try { chosen = localStorage.getItem("language"); } catch { /* private window */ }
 const language = chosen ?? (navigator.language.startsWith("ko") ? "ko" : "en");

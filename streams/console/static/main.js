@@ -1,12 +1,16 @@
 // The page: the bar with its places, what stands above all of them (connection, notices), and who shows what.
-import { ask, me, signIn } from "./api.js";
+import { ask, me, present, signIn } from "./api.js";
 import { h, put } from "./dom.js";
-import { clock, language, named, speak, t, zoneName } from "./i18n.js";
+import { forgetDrafts, openDrafts } from "./drafts.js";
+import { clock, language, named, number, speak, t, zoneName } from "./i18n.js";
 import { Live } from "./live.js";
-import { QueuePage } from "./queue.js";
+import { QueuePage, headline, urgent } from "./queue.js";
 import { DayPage } from "./day.js";
 import { SearchPage } from "./search.js";
 import { TrailPage } from "./trail.js";
+
+const QUIET_MS = 2000;
+const URGENT_EVERY_MS = 30_000;
 
 const kept = {
   get: (name, otherwise) => { try { return localStorage.getItem(name) ?? otherwise; } catch { return otherwise; } },
@@ -18,20 +22,46 @@ class Shell {
   shortcuts = kept.get("shortcuts", "on") === "on";
   #pages = {};
   #place = "";
+  #built = null;
+  #tabs = new BroadcastChannel("borderflow");
+  #quietUntil = 0; // until then keys are no shortcuts
+  #urgent = new Set(); // new alerts of priority 1 that are not announced yet
+  #told = 0;
 
   async start() {
     this.theme(kept.get("theme", "auto"));
     await speak(kept.get("language", navigator.language.startsWith("ko") ? "ko" : "en"));
     await signIn();
+    openDrafts(me.user);
+    this.#tabs.onmessage = ({ data }) => { if (data !== me.user) { forgetDrafts(); location.reload(); } };
+    this.#tabs.postMessage(me.user);
+    this.#return();
     this.live.addEventListener("state", () => this.#connection());
+    this.live.addEventListener("fresh", (event) => this.#news(event.detail));
     this.live.start();
     addEventListener("hashchange", () => this.#go());
+    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); }); // Back may be somebody else's
     addEventListener("keydown", (event) => this.#key(event));
+    addEventListener("pointerdown", () => { this.#quietUntil = 0; });
+    for (const act of ["keydown", "pointerdown", "pointermove", "wheel"]) addEventListener(act, present, { passive: true });
     setInterval(() => this.#tick(), 1000);
     this.#build();
   }
 
+  // To the alert that the sign-in was on the way to.
+  #return() {
+    try {
+      const hash = sessionStorage.getItem("return-to");
+      sessionStorage.removeItem("return-to");
+      if (hash && !location.hash) history.replaceState(null, "", hash);
+    } catch { /* a private window forgets */ }
+  }
+
   #build() {
+    this.#pages[this.#place]?.hide?.();
+    this.#built?.abort(); // the pages before this one listen no more
+    this.#built = new AbortController();
+    this.built = this.#built.signal;
     this.#pages = { queue: new QueuePage(this), day: new DayPage(this), search: new SearchPage(this) };
     if (me.role === "supervisor") this.#pages.trail = new TrailPage(this);
     this.#bar();
@@ -52,7 +82,7 @@ class Shell {
         this.#select("menu.theme", { auto: t("theme.auto"), light: t("theme.light"), dark: t("theme.dark"), wall: t("theme.wall") }, document.documentElement.dataset.theme, (value) => { kept.set("theme", value); this.theme(value); }),
         this.#select("menu.shortcuts", { on: t("menu.on"), off: t("menu.off") }, this.shortcuts ? "on" : "off", (value) => { kept.set("shortcuts", value); this.shortcuts = value === "on"; document.documentElement.dataset.keys = value; }),
         h("button", { type: "button", class: "plain", onclick: () => this.help() }, t("menu.help")),
-        me.proxy ? null : h("button", { type: "button", class: "plain", onclick: async () => { await ask("/logout", {}); location.assign("/login"); } }, t("menu.out"))));
+        me.proxy ? null : h("button", { type: "button", class: "plain", onclick: () => this.#out() }, t("menu.out"))));
     document.documentElement.dataset.keys = this.shortcuts ? "on" : "off";
     put(document.getElementById("bar"),
       h("a", { href: "#main", class: "skip", onclick: (event) => { event.preventDefault(); document.getElementById("main").focus(); } }, t("skip")),
@@ -66,6 +96,13 @@ class Shell {
   #select(label, choices, chosen, change) {
     return h("label", { class: "pair" }, h("span", {}, t(label)),
       h("select", { onchange: (event) => change(event.target.value) }, Object.entries(choices).map(([value, text]) => h("option", { value, selected: value === chosen }, text))));
+  }
+
+  async #out() {
+    forgetDrafts();
+    try { await ask("/logout", {}); } catch (error) { return this.say(error); }
+    this.#tabs.postMessage("");
+    location.assign("/login");
   }
 
   theme(name) {
@@ -83,9 +120,36 @@ class Shell {
         if (link.dataset.place === name) link.setAttribute("aria-current", "page");
         else link.removeAttribute("aria-current");
       }
-      document.title = `${t(`place.${name}`)} · borderflow`;
+      this.#title();
     }
-    this.#pages[name].show(rest.map(decodeURIComponent));
+    let about = [];
+    try { about = rest.map(decodeURIComponent); } catch { /* no address of ours */ }
+    this.#pages[name].show(about);
+  }
+
+  // -- alerts of priority 1 that nobody is on: how many in the title, and new ones said on every place
+
+  #title() {
+    const now = this.live.now();
+    let count = 0;
+    for (const row of this.live.rows.values()) if (urgent(row, now)) count += 1;
+    document.title = `${count ? `(${count}) ` : ""}${t(`place.${this.#place}`)} · borderflow`;
+  }
+
+  #news(rows) {
+    if (me.role === "analyst") return;
+    for (const row of rows) if (row.p === 1) this.#urgent.add(row.id);
+    this.#announce();
+  }
+
+  #announce() {
+    const now = this.live.now();
+    if (!this.#urgent.size || now - this.#told < URGENT_EVERY_MS) return;
+    const rows = [...this.#urgent].map((id) => this.live.rows.get(id)).filter((row) => row && urgent(row, now));
+    this.#urgent.clear();
+    if (!rows.length) return;
+    this.#told = now;
+    this.toast(rows.length === 1 ? t("urgent.one", { headline: headline(rows[0]) }) : t("urgent.many", { count: number(rows.length) }), "bad");
   }
 
   #connection() {
@@ -100,20 +164,25 @@ class Shell {
 
   #tick() {
     this.clock.textContent = clock(this.live.now());
+    this.#title();
+    this.#announce();
     this.#pages[this.#place]?.tick?.();
   }
 
   #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const field = event.target.closest?.("input:not([type=radio]):not([type=checkbox]), textarea, select");
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    const report = event.target.closest?.(".result");
     if (event.key === "Escape") {
       if (document.querySelector("dialog[open]")) return;
       this.menu.open = false;
-      if (field) field.blur();
+      if (field || report) event.target.blur();
       else this.#pages[this.#place]?.escape?.();
       return;
     }
     if (field || !this.shortcuts || document.querySelector("dialog[open]")) return;
+    if (performance.now() < this.#quietUntil) return this.pause();
+    if (report && !/^[1-5]$/.test(event.key)) return;
     const places = { q: "queue", d: "day", s: "search", t: "trail" };
     if (event.key === "?") return this.help();
     if (this.#pages[this.#place]?.key?.(event)) return event.preventDefault();
@@ -121,6 +190,11 @@ class Shell {
       event.preventDefault();
       location.hash = places[event.key];
     }
+  }
+
+  // A field went away under somebody's hands: what they type on is no shortcut, until they stop for a moment.
+  pause() {
+    this.#quietUntil = performance.now() + QUIET_MS;
   }
 
   help() {
@@ -134,8 +208,10 @@ class Shell {
   }
 
   toast(text, kind = "good") {
+    const toasts = document.getElementById("toasts");
+    for (const shown of toasts.children) if (shown.textContent === text) return;
     const toast = h("p", { class: `toast ${kind}` }, text);
-    document.getElementById("toasts").append(toast);
+    toasts.append(toast);
     setTimeout(() => toast.remove(), kind === "bad" ? 9000 : 4500);
   }
 

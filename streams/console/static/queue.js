@@ -1,15 +1,17 @@
 // The queue: what there is to do, the most urgent first, and beside it the alert that was opened.
 import { ask, me } from "./api.js";
 import { Detail } from "./detail.js";
-import { h, put } from "./dom.js";
-import { left, number, t, told, word } from "./i18n.js";
+import { h, plain, put } from "./dom.js";
+import { has, left, number, t, told, word } from "./i18n.js";
 
 const SPARE = 6;
 const LANES = ["red", "yellow", "blue"];
 
+const goodsOf = (row) => { const chapter = `chapter.${row.h4.slice(0, 2)}`; return has(chapter) ? `${t(chapter)} (${row.h4})` : `HS ${row.h4}`; };
+
 // One line that says what to do with what. Written from the row's fields, so that it is in the officer's language.
 export function headline(row) {
-  const about = { lane: word("task", row.ln), h4: row.h4, from: row.from, kg: number(row.kg, 1), usd: number(row.usd) };
+  const about = { lane: word("task", row.ln), goods: row.h4 && goodsOf(row), from: row.from, kg: number(row.kg, 1), usd: number(row.usd) };
   const kind = row.st === "passengers" ? "traveller" : row.st === "express-cargo" ? "parcel" : "consignment";
   return t(`headline.${kind}`, about);
 }
@@ -24,6 +26,11 @@ export function stateOf(row, now) {
 export function held(row, now) {
   return row.by && row.until > now ? row.by : "";
 }
+
+// Whether an alert was passed on to where this officer does not serve.
+export const away = (row) => Boolean(row.to) && !me.points[row.to]?.mine;
+
+export const urgent = (row, now) => row.p === 1 && stateOf(row, now) === "open" && !held(row, now) && !away(row);
 
 export class QueuePage {
   #rows = [];
@@ -40,8 +47,11 @@ export class QueuePage {
     this.live.addEventListener("rows", (event) => {
       this.#soon();
       this.detail.changed(event.detail);
-    });
-    this.live.addEventListener("state", () => this.#soon());
+    }, { signal: shell.built });
+    this.live.addEventListener("state", () => {
+      this.#soon();
+      if (this.live.state === "live") this.detail.again();
+    }, { signal: shell.built });
   }
 
   #build() {
@@ -108,19 +118,26 @@ export class QueuePage {
       if (filter.ly && row.ly !== filter.ly) continue;
       if (filter.cat && !row.cat.includes(filter.cat)) continue;
       if (filter.cp && row.cp !== filter.cp && row.to !== filter.cp) continue;
-      if (filter.text && !`${row.ref} ${why(row)} ${row.h4 ?? ""} ${row.from ?? ""} ${row.by ?? ""}`.toLowerCase().includes(filter.text)) continue;
+      if (filter.text && !`${row.ref} ${why(row)} ${row.h4 ? goodsOf(row) : ""} ${row.from ?? ""} ${row.by ?? ""}`.toLowerCase().includes(filter.text)) continue;
       rows.push(row);
     }
     if (filter.tab === "done") rows.sort((a, b) => b.outAt - a.outAt);
     else if (filter.tab === "expired") rows.sort((a, b) => b.due - a.due);
-    else rows.sort((a, b) => a.p - b.p || a.due - b.due || (a.id < b.id ? -1 : 1));
+    else rows.sort((a, b) => away(a) - away(b) || a.p - b.p || a.due - b.due || (a.id < b.id ? -1 : 1));
     this.#keepPlace(() => { this.#rows = rows; });
     this.#tabs(counts);
     this.#choices(seen);
     const none = rows.length === 0;
     this.empty.hidden = !none;
     this.list.hidden = none;
-    if (none) put(this.empty, this.live.state === "catching-up" || this.live.state === "connecting" ? t("empty.reading") : t(`empty.${filter.tab}`));
+    const hidden = counts[filter.tab];
+    const reading = this.live.state === "catching-up" || this.live.state === "connecting";
+    const signature = JSON.stringify([none, reading, hidden, filter.tab]);
+    if (this.empty.dataset.signature === signature) return; // its button stays under the finger
+    this.empty.dataset.signature = signature;
+    if (reading) put(this.empty, t("empty.reading"));
+    else if (hidden) put(this.empty, t("empty.hidden", { count: number(hidden) }), " ", h("button", { type: "button", class: "plain", onclick: () => this.#forget() }, t("filter.none")));
+    else put(this.empty, t(`empty.${filter.tab}`));
   }
 
   // The row under the officer's eye stays there when others come in above it.
@@ -210,9 +227,9 @@ export class QueuePage {
   }
 
   #blank() {
-    const parts = { title: h("b", {}), ...Object.fromEntries(["priority", "time", "why", "chips"].map((name) => [name, h("span", { class: name })])) };
+    const parts = { title: h("b", {}), ...Object.fromEntries(["priority", "time", "ref", "why", "chips"].map((name) => [name, h("span", { class: name })])) };
     const line = h("div", { class: "row", role: "option", onclick: () => { location.hash = `queue/${line.dataset.id}`; this.list.focus({ preventScroll: true }); } },
-      parts.priority, h("span", { class: "what" }, h("span", {}, parts.title, parts.time), h("span", {}, parts.why, parts.chips)));
+      parts.priority, h("span", { class: "what" }, h("span", {}, parts.title, parts.time), h("span", {}, parts.ref, parts.why, parts.chips)));
     line.parts = parts;
     return line;
   }
@@ -237,8 +254,9 @@ export class QueuePage {
       line.className = `row p${row.p} ${state} ${by ? (by === me.user ? "mine" : "theirs") : ""}`;
       priority.textContent = row.p;
       priority.setAttribute("aria-label", t("priority", { p: row.p }));
-      title.textContent = headline(row);
-      line.parts.why.textContent = why(row);
+      title.textContent = plain(headline(row));
+      line.parts.ref.textContent = plain(row.st === "passengers" ? row.ref : row.ref.slice(row.ref.lastIndexOf("/") + 1));
+      line.parts.why.textContent = plain(why(row));
       put(chips, chipsOf(row, state, by));
     }
     const [text, kind] = timeOf(row, state, now);
@@ -285,7 +303,7 @@ export class QueuePage {
 
   next() {
     const now = this.live.now();
-    const free = this.#rows.find((row) => row.id !== this.#at && stateOf(row, now) === "open" && !held(row, now));
+    const free = this.#rows.find((row) => row.id !== this.#at && stateOf(row, now) === "open" && !held(row, now) && !away(row));
     if (free) {
       this.#reveal(this.#rows.indexOf(free));
       location.hash = `queue/${free.id}`;
@@ -307,18 +325,22 @@ export class QueuePage {
     location.hash = "queue";
   }
 
-  async #open(alert) {
+  #open(alert) {
     this.#at = alert;
     this.element.classList.add("reading");
     this.#paint();
-    await this.detail.open(alert);
+    this.detail.open(alert);
+    if (!this.list.checkVisibility()) this.detail.element.focus({ preventScroll: true }); // narrow: it stands alone
   }
 
   #close() {
+    const focused = document.activeElement;
+    const left = this.#at && (focused === document.body || this.detail.element.contains(focused));
     this.#at = "";
     this.element.classList.remove("reading");
     this.detail.close();
     this.#paint();
+    if (left) this.list.focus({ preventScroll: true });
   }
 
   hide() {}
@@ -344,7 +366,8 @@ export function chipsOf(row, state, by) {
   const chips = [];
   if (by) chips.push(h("span", { class: "chip claim" }, by === me.user ? t("claimed.you") : by));
   else if (state === "done") chips.push(h("span", { class: "chip" }, row.outBy));
-  if (row.to) chips.push(h("span", { class: "chip" }, t("from", { cp: row.cp })));
+  if (away(row)) chips.push(h("span", { class: "chip" }, `→ ${row.to}`));
+  else if (row.to && row.to !== row.cp) chips.push(h("span", { class: "chip" }, t("from", { cp: row.cp })));
   chips.push(h("span", { class: `chip lane ${row.ln}` }, word("lane", row.ln)));
   return chips;
 }

@@ -1,0 +1,347 @@
+"""A half-written report outlasts what happens around it, goes out as it was meant, and is shown to nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.casework import AlertClaimed
+from schemas.decisions import AlertRaised
+from tests.browser.centre import DESK, PASSWORD, Centre, alert
+from tests.browser.conftest import SignIn
+from tests.browser.test_queue import open_alert, wait_for
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.broker]
+
+NOTE = "400 g under the false bottom"
+HELD_BY = "([id, who]) => (window.borderflow.live.rows.get(id).by ?? '') === who"
+
+
+def claimed_by(page: Page, alert_id: str, who: str) -> None:
+    """Return once the page holds the alert as claimed by `who`; nobody is ''."""
+    page.wait_for_function(HELD_BY, arg=[alert_id, who])
+
+
+def write(page: Page, centre: Centre, raised: AlertRaised, *others: AlertRaised) -> None:
+    """Raise alerts, claim the first, and write half a report on it."""
+    centre.raise_alerts([raised, *others])
+    wait_for(page, raised.alert_id, *(one.alert_id for one in others))
+    open_alert(page, raised.alert_id)
+    page.keyboard.press("c")
+    page.wait_for_selector(".outcomes")
+    page.keyboard.press("3")
+    page.click(".ticks label:has-text('Drugs')")
+    page.fill("#quantity", "0,4")
+    page.fill("#note", NOTE)
+
+
+def assert_as_written(page: Page) -> None:
+    """The form is there, and what was written is in it."""
+    page.wait_for_selector("#note")
+    assert page.input_value("#note") == NOTE
+    assert page.input_value("#quantity") == "0,4"
+    assert page.is_checked(".outcome.seizure input")
+    assert page.is_checked(".ticks label:has-text('Drugs') input")
+
+
+def enter(page: Page, user: str) -> None:
+    """Sign in on the sign-in page that is shown."""
+    page.fill("#user", user)
+    page.fill("#password", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_selector(".dot.live")
+
+
+def claim_until(centre: Centre, raised: AlertRaised, **left: float) -> None:
+    """Kim's claim on an alert, for so long, as any console may have sent it."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    made = AlertClaimed(
+        claim_id=f"cl-{raised.alert_id}", decision_id=raised.decision.decision_id, control_point=DESK,
+        officer="kim", claimed_at=now, until=now + timedelta(**left),
+    )  # fmt: skip
+    centre.publish("casework", [made])
+
+
+# -- typing is typing
+
+
+def test_what_is_typed_as_the_deadline_passes_stays_in_the_note_and_is_no_shortcut(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    mine, other = alert(40_001, minutes_left=0.2), alert(40_002, minutes_left=4, layer="mandatory")
+    page = sign_in("kim")
+    write(page, held_centre, mine, other)
+    page.click("#note")
+    page.keyboard.press("End")
+    page.wait_for_selector(".next.file-late .expired")
+    page.keyboard.type(", no c")
+    assert page.input_value("#note") == f"{NOTE}, no c"
+    assert mine.alert_id in page.url
+    claimed_by(page, other.alert_id, "")
+
+
+def test_what_is_typed_as_a_claim_is_taken_away_claims_nothing_and_the_report_is_there_when_it_is_claimed_again(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    mine = alert(40_011)
+    page, supervisor = sign_in("kim"), sign_in("sup")
+    write(page, held_centre, mine)
+    wait_for(supervisor, mine.alert_id)
+    open_alert(supervisor, mine.alert_id)
+    supervisor.click("text=Take the claim away")
+    page.wait_for_selector(".next.claim")
+    page.keyboard.type(" of cocaine")
+    assert "Your claim on this alert is over" in page.inner_text("#toasts")
+    claimed_by(page, mine.alert_id, "")
+    assert page.locator(".next.claim").count() == 1
+    page.click(".next .primary")
+    assert_as_written(page)
+
+
+def test_letters_in_the_report_move_nothing_and_give_nothing_back(held_centre: Centre, sign_in: SignIn) -> None:
+    mine, other = alert(40_021), alert(40_022)
+    page = sign_in("kim")
+    write(page, held_centre, mine, other)
+    page.focus(".ticks input")
+    page.keyboard.type("jkngqds")
+    assert_as_written(page)
+    assert mine.alert_id in page.url
+    page.keyboard.press("Escape")  # out of the report; from there keys are keys
+    page.keyboard.press("g")
+    page.wait_for_selector(".next.claim")
+    page.keyboard.press("c")
+    assert_as_written(page)
+
+
+# -- what a report outlasts
+
+
+def test_a_half_written_report_outlasts_other_places_other_alerts_another_language_and_a_reload(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    mine, other = alert(40_031), alert(40_032)
+    page = sign_in("kim")
+    write(page, held_centre, mine, other)
+    page.click("[data-place=day]")
+    page.wait_for_selector(".tiles")
+    open_alert(page, other.alert_id)
+    page.wait_for_selector(".next.claim")
+    open_alert(page, mine.alert_id)
+    assert_as_written(page)
+    for language in ("ko", "en"):
+        page.click(".menu summary")
+        page.select_option(".menu select >> nth=0", language)
+        page.wait_for_selector(f"html[lang={language}] #note")
+    assert_as_written(page)
+    page.reload()
+    assert_as_written(page)
+    page.click("button.primary.seizure")
+    page.wait_for_selector(".next.undo")
+    page.click(".next .undo")
+    page.wait_for_selector(".next.claim")
+    page.keyboard.press("c")
+    page.wait_for_selector(".outcomes")
+    assert page.locator("#note").count() == 0  # what was filed is no draft any more
+
+
+def test_a_claim_that_ran_out_leaves_the_report_for_when_it_is_claimed_again(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    mine = alert(40_041)
+    page = sign_in("kim")
+    held_centre.raise_alerts([mine])
+    wait_for(page, mine.alert_id)
+    claim_until(held_centre, mine, seconds=4)
+    open_alert(page, mine.alert_id)
+    page.wait_for_selector(".outcomes")
+    page.route("**/claim", lambda route: route.abort())  # else the first key renews it
+    page.keyboard.press("1")
+    page.fill("#note", NOTE)
+    page.wait_for_selector(".next.claim")
+    page.unroute("**/claim")
+    page.click(".next .primary")
+    page.wait_for_selector("#note")
+    assert page.input_value("#note") == NOTE
+
+
+def test_who_writes_on_keeps_the_claim(held_centre: Centre, sign_in: SignIn) -> None:
+    mine = alert(40_051)
+    page = sign_in("kim")
+    held_centre.raise_alerts([mine])
+    wait_for(page, mine.alert_id)
+    claim_until(held_centre, mine, minutes=20)
+    open_alert(page, mine.alert_id)
+    page.wait_for_selector(".outcomes")
+    page.keyboard.press("1")
+    page.focus("#note")
+    page.keyboard.type("x")
+    left = "([id, ms]) => { const live = window.borderflow.live; return live.rows.get(id).until - live.now() > ms; }"
+    page.wait_for_function(left, arg=[mine.alert_id, 50 * 60_000])
+    page.keyboard.type("y")
+    assert page.input_value("#note") == "xy"
+
+
+def test_a_report_outlasts_the_session_and_the_sign_in_comes_back_to_it(held_centre: Centre, sign_in: SignIn) -> None:
+    mine = alert(40_061)
+    page = sign_in("kim")
+    write(page, held_centre, mine)
+    page.context.clear_cookies()
+    page.click("button.primary.seizure")
+    page.wait_for_url("**/login?refused=ended**")
+    enter(page, "kim")
+    assert mine.alert_id in page.url
+    assert_as_written(page)
+
+
+def test_a_link_to_an_alert_leads_there_after_the_sign_in(held_centre: Centre, sign_in: SignIn) -> None:
+    mine = alert(40_071)
+    page = sign_in("kim")
+    held_centre.raise_alerts([mine])
+    wait_for(page, mine.alert_id)
+    page.context.clear_cookies()
+    page.goto("about:blank")
+    page.goto(f"{held_centre.url}/#queue/{mine.alert_id}")
+    page.fill("#user", "kim")
+    page.fill("#password", "not the password")
+    page.click("button[type=submit]")
+    page.wait_for_selector("#refused:not([hidden])")
+    enter(page, "kim")
+    page.wait_for_selector(".detail .next")
+    assert mine.alert_id in page.url
+
+
+def test_typing_is_heard_of_before_the_session_ends_under_it(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    with page.expect_request("**/api/ping"):
+        page.focus(".head input")
+        page.keyboard.type("x")
+
+
+# -- nobody else's
+
+
+def test_a_report_is_shown_to_nobody_else_and_gone_after_the_sign_out(held_centre: Centre, sign_in: SignIn) -> None:
+    mine = alert(40_081)
+    page = sign_in("kim")
+    write(page, held_centre, mine)
+    kept = "() => JSON.stringify({...sessionStorage, ...localStorage})"
+    assert NOTE in page.evaluate(kept)
+    page.goto(f"{held_centre.url}/login")  # the session goes on, another signs in over it
+    enter(page, "lee")
+    assert NOTE not in page.evaluate(kept)
+    page.goto(f"{held_centre.url}/login")
+    enter(page, "kim")
+    open_alert(page, mine.alert_id)
+    page.wait_for_selector(".outcomes")
+    assert page.locator("#note").count() == 0
+    page.keyboard.press("1")
+    page.fill("#note", NOTE)
+    assert NOTE in page.evaluate(kept)
+    page.click(".menu summary")
+    page.click("text=Sign out")
+    page.wait_for_url("**/login")
+    assert NOTE not in page.evaluate(kept)
+
+
+def test_a_page_that_the_browser_kept_whole_is_asked_for_anew(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    with page.expect_navigation():
+        page.evaluate("() => { dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })); }")
+    page.wait_for_selector(".dot.live")
+
+
+def test_who_signs_in_in_another_tab_takes_this_one_over(held_centre: Centre, sign_in: SignIn) -> None:
+    mine = alert(40_091)
+    page = sign_in("kim")
+    write(page, held_centre, mine)
+    tab = page.context.new_page()
+    tab.goto(f"{held_centre.url}/login")
+    enter(tab, "lee")
+    page.wait_for_selector(".menu summary:has-text('lee')")
+    page.wait_for_selector(".next.theirs")
+    assert NOTE not in page.evaluate("() => JSON.stringify({...sessionStorage})")
+    tab.click(".menu summary")
+    tab.click("text=Sign out")
+    page.wait_for_selector("#password")
+
+
+# -- as it was meant
+
+
+@pytest.fixture(scope="module")
+def modules(browser: Browser, held_centre: Centre) -> Iterator[Page]:
+    """A signed-in page whose modules a test can ask."""
+    page = browser.new_context().new_page()
+    page.goto(f"{held_centre.url}/login")
+    enter(page, "kim")
+    yield page
+    page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("2.5", 2.5), ("2,5", 2.5), (" 12 ", 12), ("1.234", 1.234), ("0,125", 0.125), ("1234,5", 1234.5),
+        ("\uff12\uff0e\uff15", 2.5), ("1,234", None), ("1,234.5", None), ("1.2.5", None), ("12-", None), ("-5", None),
+        ("1e3", None), ("2 500", None), ("", None), (".", None),
+    ],
+)  # fmt: skip
+def test_a_quantity_is_read_one_way_or_refused(modules: Page, typed: str, read: float | None) -> None:
+    told = "(typed) => import('/static/form.js').then(({ quantityOf }) => String(quantityOf(typed)))"
+    assert modules.evaluate(told, typed) == ("NaN" if read is None else f"{read:g}")
+
+
+def test_a_decimal_comma_is_filed_and_confirmed_as_it_was_meant_and_what_is_no_number_does_not_go_out(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    mine = alert(40_101)
+    page = sign_in("kim")
+    write(page, held_centre, mine)
+    page.fill("#quantity", "1,234")
+    page.click("button.primary.seizure")
+    assert "Write one number" in page.inner_text(".missing")
+    assert page.evaluate("() => document.activeElement.id") == "quantity"
+    page.fill("#quantity", "2,5")
+    page.select_option("#unit", "KGM")
+    page.click("button.primary.seizure")
+    page.wait_for_selector(".next.undo")
+    assert "Drugs · 2.5 kilograms" in page.inner_text(".next .done")
+    (result,) = [one for one in held_centre.results() if one.decision_id == mine.decision.decision_id]
+    assert (result.quantity, result.quantity_unit) == (2.5, "KGM")
+
+
+def test_an_answer_that_is_lost_is_not_told_as_nothing_sent_and_the_page_finds_the_result(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    mine = alert(40_111)
+    page = sign_in("kim")
+    write(page, held_centre, mine)
+    page.route("**/result", lambda route: (route.fetch(), route.abort("connectionreset")))
+    page.click("button.primary.seizure")
+    page.wait_for_selector(".toast.bad")
+    assert "not known whether it arrived" in page.inner_text("#toasts")
+    page.wait_for_selector(".next.undo")
+    assert NOTE not in page.evaluate("() => JSON.stringify({...sessionStorage})")
+
+
+def test_a_request_without_an_answer_leaves_other_alerts_their_buttons(held_centre: Centre, sign_in: SignIn) -> None:
+    stalled, other = alert(40_121), alert(40_122)
+    page = sign_in("kim")
+    held_centre.raise_alerts([stalled, other])
+    wait_for(page, stalled.alert_id, other.alert_id)
+    open_alert(page, stalled.alert_id)
+    page.wait_for_selector(".next.claim")
+    page.route(f"**/{stalled.alert_id}/claim", lambda route: None)  # never answered
+    page.keyboard.press("c")
+    page.wait_for_selector(".detail.busy")
+    open_alert(page, other.alert_id)
+    page.wait_for_selector(".next.claim")
+    assert page.locator(".detail.busy").count() == 0
+    page.keyboard.press("c")
+    page.wait_for_selector(".outcomes")

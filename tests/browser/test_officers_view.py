@@ -1,0 +1,301 @@
+"""What the page shows officers, and what it keeps from misleading them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from agents.risk.codelists import CHAPTERS
+from schemas.decisions import AlertRaised
+from schemas.items import TravellerFacts
+from tests.border import parcel
+from tests.browser.cable import Cable
+from tests.browser.centre import Centre, alert
+from tests.browser.conftest import SignIn
+from tests.browser.test_queue import open_alert, wait_for
+from tests.integration.harbour import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.broker]
+
+TURNED = "Teddy bears \u202e(517158 SH) sgurd"
+HELD_DOWN = """() => {
+  for (let n = 0; n < 9; n += 1) document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "j", bubbles: true }));
+}"""
+
+
+def goods_alert(number: int, *, minutes_left: float = 200, carrier: str = "KE", **goods: Any) -> AlertRaised:
+    """An alert on a parcel with these goods."""
+    made = parcel(number, at=datetime.now(UTC).replace(microsecond=0), due_after=timedelta(minutes=minutes_left))
+    assert made.item.cargo is not None
+    facts = msgspec.structs.replace(made.item.cargo.goods, **goods)
+    cargo = msgspec.structs.replace(made.item.cargo, goods=facts, carrier=carrier)
+    return alert(number, filtered=msgspec.structs.replace(made, item=msgspec.structs.replace(made.item, cargo=cargo)))
+
+
+def traveller_alert(number: int) -> AlertRaised:
+    """An alert on one of a flight's crew."""
+    made = parcel(number, at=datetime.now(UTC).replace(microsecond=0))
+    facts = TravellerFacts(
+        document=f"t:{number:032x}", name="KIM MINSU", document_issuer="KR", document_kind="passport", nationality="KR",
+        birth_year=1980, carrier="KE", mode="air", journey="KE932", embarkation="THBKK", disembarkation="KRICN",
+        crew=True,
+    )  # fmt: skip
+    item = msgspec.structs.replace(
+        made.item, item_id=f"passengers/KE932/P{number}", stream="passengers", cargo=None, traveller=facts,
+        subject=facts.document,
+    )  # fmt: skip
+    return alert(number, filtered=msgspec.structs.replace(made, item=item))
+
+
+def shown(page: Page, centre: Centre, raised: AlertRaised) -> str:
+    """The text of an alert that was just raised."""
+    centre.raise_alerts([raised])
+    wait_for(page, raised.alert_id)
+    open_alert(page, raised.alert_id)
+    return page.inner_text(".detail")
+
+
+def views_of(centre: Centre, user: str) -> list[str]:
+    """The decisions whose alerts a user looked at, as the trail has it."""
+    return [line["decision"] for line in centre.trail if (line["what"], line["user"]) == ("alert-viewed", user)]
+
+
+# -- what it is
+
+
+def test_marks_that_turn_the_reading_direction_are_shown_and_each_lodged_text_stands_alone(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    page = sign_in("kim")
+    told = shown(page, held_centre, goods_alert(50_001, description=TURNED, carrier="\u202eEK"))
+    assert "Teddy bears [U+202E](517158 SH) sgurd (HS 851712)" in told
+    assert "[U+202E]EK" in told
+    assert page.evaluate("() => !/[\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]/.test(document.body.innerText)")
+    alone = page.locator(".item bdi").all_inner_texts()
+    assert {"Teddy bears [U+202E](517158 SH) sgurd", "A CONSIGNEE", "A SHIPPER", "[U+202E]EK"} <= set(alone)
+
+
+def test_one_line_of_many_is_called_so_and_a_crew_member_too(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    assert "the main line of 14" in shown(page, held_centre, goods_alert(50_011, description="Teddy bears", lines=14))
+    assert "the main line" not in shown(page, held_centre, goods_alert(50_012, description="Teddy bears"))
+    assert "KE932 · THBKK → KRICN · crew" in shown(page, held_centre, traveller_alert(50_013))
+
+
+def test_a_row_says_what_to_fetch_and_names_nobody_and_the_goods_stand_above_the_claim_on_a_telephone(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    raised, traveller = goods_alert(50_021, description="Teddy bears", hs6="950300"), traveller_alert(50_022)
+    page = sign_in("kim", width=360, height=740)
+    held_centre.raise_alerts([raised, traveller])
+    wait_for(page, raised.alert_id, traveller.alert_id)
+    page.fill(".head input", "toys")
+    row = page.inner_text(f"#row-{raised.alert_id}")
+    assert "Toys, games, sport (9503)" in row
+    assert "W50021" in row
+    page.fill(".head input", "KE932/P50022")
+    row = page.inner_text(f"#row-{traveller.alert_id}")
+    assert "KE932/P50022" in row
+    assert "KIM MINSU" not in row
+    for one, what in ((raised, "Teddy bears · W50021"), (traveller, "KIM MINSU · KE932")):
+        open_alert(page, one.alert_id)
+        page.wait_for_selector(".next.claim")
+        line = page.locator(".lead.what")
+        assert line.inner_text() == what
+        above, button = line.bounding_box(), page.locator(".next .primary").bounding_box()
+        assert above is not None
+        assert button is not None
+        assert above["y"] < button["y"] < 740
+
+
+def test_every_chapter_has_a_name_in_both_catalogues() -> None:
+    for language in ("en", "ko"):
+        words = msgspec.json.decode((ROOT / f"streams/console/static/i18n/{language}.json").read_bytes())
+        assert {key.partition(".")[2] for key in words if key.startswith("chapter.")} == CHAPTERS
+
+
+# -- where it went
+
+
+def test_a_passing_on_is_offered_to_points_of_the_stream_and_undone_within_the_minute(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    raised = alert(50_031, minutes_left=30)
+    page = sign_in("kim")
+    shown(page, held_centre, raised)
+    page.keyboard.press("c")
+    page.wait_for_selector(".outcomes")
+    page.keyboard.press("5")
+    offered = page.locator("#passed_to option").evaluate_all("(all) => all.map((one) => one.value)")
+    assert sorted(offered) == ["", "KRINC-EXP", "KRPTK-EXP"]
+    page.select_option("#passed_to", "KRPTK-EXP")
+    page.click("button.primary.passed-on")
+    page.wait_for_selector(".next.undo")
+    assert "→ KRPTK-EXP" in page.inner_text(".next")
+    page.fill(".head input", "W50031")
+    row = page.locator(f"#row-{raised.alert_id}")
+    row.locator(".chip:has-text('→ KRPTK-EXP')").wait_for()
+    assert "from KRICN-EXP" not in row.inner_text()
+    page.evaluate("() => { location.hash = 'queue'; }")
+    page.wait_for_selector(".detail .nothing")
+    page.click(".detail .primary")  # the next alert: not what has gone elsewhere
+    assert page.locator(".detail .nothing").count() == 1
+    open_alert(page, raised.alert_id)
+    page.wait_for_selector(".next.undo")
+    page.keyboard.press("u")
+    page.wait_for_selector(".next.claim")
+    assert "Undone" in page.inner_text(".story")
+
+
+# -- what is there, and what is not
+
+
+def test_filters_that_hide_everything_say_so_and_can_be_cleared(held_centre: Centre, sign_in: SignIn) -> None:
+    raised = alert(50_041)
+    page = sign_in("kim")
+    held_centre.raise_alerts([raised])
+    wait_for(page, raised.alert_id)
+    page.fill(".head input", "zzzz")
+    page.wait_for_selector(".left > .empty")
+    assert "hidden by your filters" in page.inner_text(".left > .empty")
+    page.click(".left > .empty button")
+    page.wait_for_selector(".row")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 740), (360, 560)])
+def test_the_filters_are_all_within_the_page(held_centre: Centre, sign_in: SignIn, width: int, height: int) -> None:
+    raised = alert(50_050 + width)
+    page = sign_in("sup", width=width, height=height)
+    held_centre.raise_alerts([raised])
+    wait_for(page, raised.alert_id)
+    page.click(".filters summary")
+    box = page.locator(".choices").bounding_box()
+    assert box is not None
+    for place in range(5):
+        one = page.locator(".choices select").nth(place)
+        one.scroll_into_view_if_needed()
+        inner = one.bounding_box()
+        assert inner is not None
+        assert box["x"] <= inner["x"]
+        assert inner["x"] + inner["width"] <= box["x"] + box["width"]
+    assert box["y"] + box["height"] <= height
+
+
+def test_an_alert_that_was_opened_without_a_connection_is_read_when_it_is_back(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    raised = alert(50_061)
+    cable = Cable(int(held_centre.url.rpartition(":")[2]))
+    try:
+        page = sign_in("kim", url=cable.url)
+        held_centre.raise_alerts([raised])
+        wait_for(page, raised.alert_id)
+        cable.cut()
+        page.wait_for_selector(".dot.lost")
+        page.evaluate("(id) => { location.hash = `queue/${id}`; }", raised.alert_id)
+        page.wait_for_selector(".toast.bad")
+        cable.mend()
+        page.wait_for_selector(".next.claim")
+    finally:
+        cable.close()
+
+
+def test_who_holds_j_down_reads_where_they_stop_and_no_toast_is_shown_twice(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    page = sign_in("lee")
+    raised = [alert(50_070 + number) for number in range(10)]
+    held_centre.raise_alerts(raised)
+    wait_for(page, *(one.alert_id for one in raised))
+    page.fill(".head input", "W5007")
+    page.keyboard.press("Escape")
+    before = views_of(held_centre, "lee")
+    page.evaluate(HELD_DOWN)
+    page.wait_for_selector(".next.claim")
+    assert len(views_of(held_centre, "lee")) - len(before) <= 2
+    page.route("**/claim", lambda route: route.fulfill(status=429, headers={"Retry-After": "1"}))
+    for _ in range(3):
+        page.keyboard.press("c")
+        page.wait_for_selector(".detail:not(.busy)")
+    page.wait_for_selector(".toast.bad")
+    assert page.locator(".toast.bad").count() == 1
+
+
+def test_a_page_that_changed_its_language_looks_at_an_alert_once(held_centre: Centre, sign_in: SignIn) -> None:
+    raised = alert(50_081)
+    page, other = sign_in("kim"), sign_in("lee")
+    shown(page, held_centre, raised)
+    for language in ("ko", "en", "ko", "en"):
+        page.click(".menu summary")
+        page.select_option(".menu select >> nth=0", language)
+        page.wait_for_selector(f"html[lang={language}] .next.claim")
+    before = views_of(held_centre, "kim").count(raised.decision.decision_id)
+    wait_for(other, raised.alert_id)
+    open_alert(other, raised.alert_id)
+    other.keyboard.press("c")
+    page.wait_for_selector(".next.theirs")
+    page.evaluate("() => fetch('/api/me')")
+    assert views_of(held_centre, "kim").count(raised.decision.decision_id) - before == 1
+
+
+def clock_of(text: str) -> datetime:
+    """The time of day that a text names."""
+    found = re.search(r"\d\d:\d\d:\d\d", text)
+    assert found is not None
+    return datetime.strptime(found[0], "%H:%M:%S")  # noqa: DTZ007 - only compared with another of its kind
+
+
+def test_an_address_that_is_none_does_no_harm_and_the_clock_is_the_console_s(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    cable = Cable(int(held_centre.url.rpartition(":")[2]))
+    try:
+        page = sign_in("kim", url=cable.url)
+        page.evaluate("() => { location.hash = 'queue/%E0%A4%A'; }")  # an error on the page fails the test
+        page.wait_for_selector(".detail .nothing")
+        page.add_init_script("{ const real = Date.now; Date.now = () => real() + 3 * 3_600_000; }")
+        page.reload()
+        page.wait_for_selector(".dot.live")
+        page.wait_for_selector(".clock:not(:empty)")
+        cable.cut()
+        page.wait_for_selector("#notice.lost")
+        since, now = (clock_of(page.inner_text(place)) for place in ("#notice", ".clock"))
+        assert now - since < timedelta(minutes=1)
+    finally:
+        cable.close()
+
+
+def test_on_a_telephone_the_focus_follows_into_an_alert_and_back(held_centre: Centre, sign_in: SignIn) -> None:
+    raised = alert(50_091)
+    page = sign_in("kim", width=360, height=740)
+    held_centre.raise_alerts([raised])
+    wait_for(page, raised.alert_id)
+    page.focus("#list")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector(".detail .next")
+    focused = "() => document.activeElement.id || document.activeElement.className.split(' ')[0]"
+    assert page.evaluate(focused) == "detail"
+    page.click(".back")
+    page.wait_for_selector(".row")
+    assert page.evaluate(focused) == "list"
+
+
+def test_a_new_alert_of_priority_1_is_in_the_title_and_said_on_every_place(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    page = sign_in("kim")
+    page.click("[data-place=day]")
+    page.wait_for_selector(".tiles")
+    raised = alert(50_101, minutes_left=20, layer="mandatory")
+    assert raised.priority == 1
+    held_centre.raise_alerts([raised, alert(50_102)])
+    page.wait_for_selector("#toasts[aria-live] .toast:has-text('Priority 1: Inspect parcel from CN')")
+    page.wait_for_function("() => /^\\(\\d+\\) Day · borderflow$/.test(document.title)")
+    assert page.locator(".toast").count() == 1
