@@ -85,7 +85,8 @@ export class Detail {
       if (asked !== this.#asked || id !== this.#id) return;
       if (error.status === 404 || error.status === 403) {
         this.#leave(id);
-        this.#redraw(() => put(this.element, this.#back(), h("p", { class: "empty" }, t(error.status === 403 ? "detail.other" : "detail.gone"))));
+        const said = error.status === 404 ? "detail.gone" : me.role === "wall" ? "error.http-403" : "detail.other";
+        this.#redraw(() => put(this.element, this.#back(), h("p", { class: "empty" }, t(said))));
       } else {
         if (!quiet) this.page.shell.say(error);
         this.#again = setTimeout(() => this.#read(true), 1000 * (error.retry_s || 5));
