@@ -51,7 +51,11 @@ class LogReader:
             max_partition_fetch_bytes=self._settings.fetch_bytes,
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
         )
-        await self._consumer.start()
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await self.stop()
+            raise
         await asyncio.sleep(0)  # its tasks begin: one that is cancelled before it began takes `stop` with it
         return self
 
@@ -159,5 +163,7 @@ async def _settled(consumer: AIOKafkaConsumer) -> None:
     for ever, or raises `CancelledError`.
     """
     fetcher = consumer._fetcher
+    if fetcher is None:  # it never started
+        return
     while fetcher._pending_tasks and not fetcher._fetch_task.done():  # noqa: ASYNC110 - aiokafka has no event for it
         await asyncio.sleep(0.01)

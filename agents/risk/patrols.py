@@ -18,7 +18,7 @@ from agents.risk.standings import FadingTally
 LOOKS: Final = 400.0
 """Latest such looks over which their share of finds is kept."""
 FINDS_AT_FIRST: Final = 0.02
-CHANCE_FINDS: Final = 0.008
+CHANCE_FINDS: Final = 0.005
 """Share of finds that lead nowhere: of what is illicit by itself, and not because its flow has turned."""
 _LESSONS: Final = 1000.0
 _LOWEST, _WIDTH, _BINS = -6.0, 0.5, 17

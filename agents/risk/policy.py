@@ -120,7 +120,7 @@ class SurgeRule(Section, frozen=True, kw_only=True):
             description="A busy flow at which nobody looked for a month, in multiples of the share of finds in the "
             "latest looks at such flows.",
         ),
-    ] = 6.0
+    ] = 4.0
     patrol_days: Annotated[
         float, Meta(gt=0, le=30, description="Days after a look in which a flow regains 63% of what it is worth.")
     ] = 15.0

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from schemas.marks import Upstream
+from streams.deadletter import SUFFIX
 
 BY_UPSTREAM: Final = ("screened", "filtered", "decisions", "alerts", "labelled-examples")
 """Topics whose producer emits in upstream order, so that the highest upstream tells what came before."""
@@ -43,5 +44,12 @@ class Marks:
         return True
 
     def kept(self) -> dict[str, list[int]]:
-        """The marks as they are written down."""
-        return {place: list(at) for place, at in sorted(self._marks.items())}
+        """The marks as they are written down.
+
+        Not those of letters that were sent again: each is a partition of its own, and they would never be fewer.
+        """
+        return {place: list(at) for place, at in sorted(self._marks.items()) if not _of_letters(place)}
+
+
+def _of_letters(place: str) -> bool:
+    return place.partition("/")[0].endswith(SUFFIX)

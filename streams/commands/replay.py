@@ -198,7 +198,8 @@ def _replay(
             noticed = held.enter_context(progress_over({"lodgements": records_of(reader, *LODGEMENTS)}))
             manifest = run.run(noticed=lambda count: noticed("lodgements", count), speed=factor, sink=sink)
         if run.was_complete:
-            grown = f"; {run.newer:,} records came since: name a new folder for them" if run.newer else ""
+            more = run.grown and until_ms == milliseconds(LATEST)
+            grown = "; the archive has grown since: what came is for a new folder" if more else ""
             told.print(f"the replay in {out} is complete already, nothing was done{grown}", markup=False)
         found = compare(reader.catalogue, out, manifest, shlex.join(["borderflow", *sys.argv[1:]]))
         files = write_report(found, out)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from schemas.codec import Undecodable, codec_for
@@ -96,12 +95,14 @@ def ends_of(catalogue: Catalogue) -> dict[str, int]:
     }
 
 
-def beginning(reader: ArchiveReader, places: Iterable[str]) -> str:
-    """What tells archives apart: a digest of the first record of each `topic/partition`. Raises `ArchiveError`."""
-    told = sha256()
-    for place in places:
+def lasts(reader: ArchiveReader, ends: Mapping[str, int]) -> dict[str, str]:
+    """What tells archives apart: by `topic/partition` a digest of the record before its end, where it is still there.
+
+    Retention takes out the oldest first. Raises `ArchiveError`.
+    """
+    found = {}
+    for place, end in ends.items():
         topic, _, partition = place.partition("/")
-        first = next(reader.records(topic, int(partition)), None)
-        whole = b"" if first is None else digest(first.timestamp, first.key, first.headers, first.value, b"")
-        told.update(f"{place} {-1 if first is None else first.offset} {whole.hex()}\n".encode())
-    return told.hexdigest()
+        for one in reader.records(topic, int(partition), max(0, end - 1), end):
+            found[place] = digest(one.timestamp, one.key, one.headers, one.value, b"").hex()
+    return found

@@ -15,8 +15,10 @@ from streams.archive.views import connect
 
 LATE_MS: Final = 3_600_000
 """Of a record that was sent so long before a step's last trace, what the step says of it is missing."""
+SETTLED_MS: Final = 600_000
+"""The same when another topic shows that it was said: each topic is archived at its own pace, a minute apart or so."""
 
-_TRACES: Final = "decisions alerts inspection_results labelled_examples filtered"
+_TRACES: Final = "decisions alerts inspection_results labelled_examples filtered screened"
 _NAMED: Final = """
 SELECT decision_id FROM (
     SELECT decision_id FROM alerts UNION SELECT decision_id FROM inspection_results
@@ -35,24 +37,45 @@ SELECT origin_topic, origin_partition, max(origin_offset) FROM (
 @dataclass(frozen=True, slots=True)
 class Traces:
     """`named`: decisions that an alert, a result or a lesson names and that are not archived. `filtering_ms`,
-    `selection_ms`: when the latest record of the step was sent. `screened`: by partition of lodgements, the highest
-    offset that something after screening came from."""
+    `selection_ms`: when the latest archived record of the step was sent. `screened`: by partition of lodgements, the
+    highest offset that something after screening came from."""
 
     named: frozenset[str]
+    screening_ms: int
     filtering_ms: int
     selection_ms: int
     screened: dict[tuple[str, int], int]
+
+    def is_decided(self, decision_id: str, sent_ms: int) -> bool:
+        """Whether the decision on a filtered item that was sent then should be in the archive."""
+        shown = decision_id in self.named and self._should_be(sent_ms, self.selection_ms)
+        return shown or sent_ms < self.selection_ms - LATE_MS
+
+    def is_filtered(self, sent_ms: int) -> bool:
+        """The same of a screened item."""
+        return sent_ms < self.filtering_ms - LATE_MS
+
+    def is_screened(self, topic: str, partition: int, offset: int, sent_ms: int) -> bool:
+        """The same of a lodgement: something came of it, or of one after it."""
+        return offset <= self.screened.get((topic, partition), -1) and self._should_be(sent_ms, self.screening_ms)
+
+    def _should_be(self, sent_ms: int, step_ms: int) -> bool:
+        """Whether what is known to have been said of a record should be in the archive: that of later records is."""
+        latest = max(self.screening_ms, self.filtering_ms, self.selection_ms)
+        return sent_ms < step_ms - SETTLED_MS or sent_ms < latest - LATE_MS
 
 
 def traces(catalogue: Catalogue, memory: str, spill: Path) -> Traces:
     """Look through the columns of an archive for what was decided."""
     db = connect(catalogue, _TRACES, memory=memory, spill=spill)
     try:
-        sent = {name: _latest(db.execute(_SENT + name).fetchone()) for name in ("filtered", "decisions", "alerts")}
+        steps = ("screened", "filtered", "decisions", "alerts")
+        sent = {name: _latest(db.execute(_SENT + name).fetchone()) for name in steps}
         return Traces(
             named=frozenset(name for (name,) in db.execute(_NAMED).fetchall()),
-            filtering_ms=sent["filtered"],
-            selection_ms=max(sent["decisions"], sent["alerts"]),
+            screening_ms=sent["screened"] or sent["filtered"],
+            filtering_ms=sent["filtered"] or sent["decisions"],
+            selection_ms=sent["decisions"] or sent["alerts"],
             screened={(topic, partition): at for topic, partition, at in db.execute(_ORIGINS).fetchall()},
         )
     finally:

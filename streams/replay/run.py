@@ -28,7 +28,7 @@ from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.collector import look_rarely
 from streams.replay.engine import KNOWLEDGE, Decider, Written
-from streams.replay.history import Place, beginning, ends_of, happened, happened_ms
+from streams.replay.history import Place, ends_of, happened, happened_ms, lasts
 from streams.wire import Decode, header, sent_ms
 
 BATCH: Final = 500
@@ -65,14 +65,15 @@ class Part(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, kw_only=True):
     """What a replay has written, and what it is a replay of. `checkpoint` is the sha256 of that file.
 
-    `archive` and `ends` (by topic/partition) are the archive's beginning and ends when the replay began: it goes on to
-    these ends, however the archive grows. `items` are the lodgements that what is written follows from.
+    `ends` are the archive's ends (by topic/partition) when the replay began, to which it goes on however the archive
+    grows; `archive` tells it from others (`streams.replay.history.lasts`). `items` are the lodgements that what is
+    written follows from.
     """
 
     plan: Plan
     made_with: str
-    archive: str
-    ends: dict[str, int]
+    archive: dict[str, str] = msgspec.field(default_factory=dict)
+    ends: dict[str, int] = msgspec.field(default_factory=dict)
     parts: list[Part] = msgspec.field(default_factory=list)
     checkpoint: str = ""
     complete: bool = False
@@ -235,22 +236,23 @@ class Replay:
         file = self._folder / MANIFEST
         if not file.exists():
             ends = ends_of(self._reader.catalogue)
-            return Manifest(plan=self._plan, made_with=software(), archive=beginning(self._reader, ends), ends=ends)
+            return Manifest(plan=self._plan, made_with=software(), archive=lasts(self._reader, ends), ends=ends)
         try:
             manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
         except msgspec.DecodeError as error:
             raise ArchiveError(f"{file}: is no manifest of a replay: {error}") from None
+        if manifest.made_with != software():
+            raise ArchiveError(f"{file}: begun with {manifest.made_with}, this is {software()}; name a new folder")
         if manifest.plan != self._plan:
             raise ArchiveError(
                 f"{file}: another replay is in this folder (of other times, another policy, pseudonym key or prefix); "
                 "name a new one"
             )
         ends = ends_of(self._reader.catalogue)
-        shorter = any(ends.get(place, 0) < end for place, end in manifest.ends.items())
-        if shorter or manifest.archive != beginning(self._reader, manifest.ends):
+        held = lasts(self._reader, manifest.ends)
+        others = any(held.get(place, said) != said for place, said in manifest.archive.items())
+        if others or any(ends.get(place, 0) < end for place, end in manifest.ends.items()):
             raise ArchiveError(f"{file}: is a replay of another archive (its records are others); name a new folder")
-        if manifest.made_with != software():
-            raise ArchiveError(f"{file}: begun with {manifest.made_with}, this is {software()}; name a new folder")
         for part in manifest.parts:
             path = self._folder / part.name
             if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != part.sha256:
@@ -258,9 +260,9 @@ class Replay:
         return manifest
 
     @property
-    def newer(self) -> int:
-        """Offsets of lodgements and knowledge that were archived after this replay began."""
-        return sum(ends_of(self._reader.catalogue).values()) - sum(self.manifest.ends.values())
+    def grown(self) -> bool:
+        """Whether more was archived after this replay began."""
+        return ends_of(self._reader.catalogue) != self.manifest.ends
 
     def _restore(self) -> None:
         """Take on the states of the checkpoint, and fold the knowledge that came before it."""

@@ -24,7 +24,7 @@ from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.replay.expected import Expected, Index, value_digest
 from streams.replay.findings import Difference, Findings
-from streams.replay.on_their_way import LATE_MS, Traces
+from streams.replay.on_their_way import Traces
 from streams.replay.shelf import Shelf
 from streams.replay.verify_selection import PolicyOf, in_order
 from streams.wire import header, sent_ms
@@ -158,7 +158,7 @@ def check_screening(
                     index.first_policy,
                     findings,
                     noticed,
-                    lambda record: record.offset <= traces.screened.get((record.topic, record.partition), -1),
+                    lambda one: traces.is_screened(one.topic, one.partition, one.offset, sent_ms(one)),
                 ).run()
             )
     in_order(checks)
@@ -187,7 +187,7 @@ def check_filtering(
                 index.first_policy,
                 findings,
                 noticed,
-                lambda record: sent_ms(record) < traces.filtering_ms - LATE_MS,
+                lambda one: traces.is_filtered(sent_ms(one)),
             ).run()
         )
     in_order(checks)

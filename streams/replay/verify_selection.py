@@ -28,7 +28,7 @@ from streams.archive.layout import ArchiveError, NotReachedError
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.replay.findings import Difference, Findings, differing_fields
-from streams.replay.on_their_way import LATE_MS, Traces
+from streams.replay.on_their_way import Traces
 from streams.replay.shelf import Shelf
 from streams.replay.snapshots import Snapshots
 from streams.wire import header, sent_ms, text_header
@@ -121,8 +121,7 @@ class PartitionCheck:
             return
         ce_id = _decision_id(filtered)
         if self._peek(0) is None:
-            late = sent_ms(record) < self._traces.selection_ms - LATE_MS
-            if not late and ce_id not in self._traces.named:
+            if not self._traces.is_decided(ce_id, sent_ms(record)):
                 self._findings.in_flight += 1
                 return
         elif self._state is None:

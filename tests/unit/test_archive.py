@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pytest
 
 from schemas.codec import encode
 from schemas.documents import examples
+from schemas.marks import Upstream
 from schemas.personal import personal_fields
 from schemas.registry import declarations
 from streams.archive.columns import columns_of
@@ -23,6 +25,7 @@ from streams.archive.envelope import EARLIEST_MS, LATEST_MS
 from streams.archive.layout import ArchiveError, Catalogue, Part, remove_remains
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader, chunk_facts
+from streams.archive.redeliveries import Marks
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, damaged, keep_days, remove_superseded, retire
 from streams.archive.views import connect
@@ -393,3 +396,12 @@ def test_a_policy_is_kept_under_the_hash_of_its_contents(tmp_path: Path) -> None
         shelf.get(policy.policy_version)
     with pytest.raises(ArchiveError, match="keep-policy"):
         shelf.get("another-1+0000000000")
+
+
+def test_marks_of_letters_that_were_sent_again_are_not_written_down() -> None:
+    marks = Marks("filtered")
+    for topic, partition in (("screened", 2), ("screened-dlq", 17), ("screened-dlq", 18)):
+        upstream = Upstream(topic=topic, partition=partition, offset=5)
+        assert marks.is_first(SimpleNamespace(upstream=upstream))
+        assert not marks.is_first(SimpleNamespace(upstream=upstream))
+    assert marks.kept() == {"screened/2": [5, 0]}

@@ -90,7 +90,7 @@ def test_two_processes_write_the_bytes_of_one_whatever_offset_a_time_has(tmp_pat
 
 def test_a_folder_is_the_replay_of_one_archive_one_key_and_one_destination(tmp_path: Path) -> None:
     root = lodged(tmp_path / "archive", parcels(20))
-    other = lodged(tmp_path / "other", parcels(20, first=1))
+    other = lodged(tmp_path / "other", (replace(one, offset=one.offset - 1) for one in parcels(20, first=1)))
     shorter = lodged(tmp_path / "shorter", parcels(10))
     replayed(root, tmp_path / "out").run()
     for archive, changes, said in (
@@ -102,7 +102,15 @@ def test_a_folder_is_the_replay_of_one_archive_one_key_and_one_destination(tmp_p
         with pytest.raises(ArchiveError, match=said):
             replayed(archive, tmp_path / "out", **changes)
     again = replayed(root, tmp_path / "out")
-    assert (again.was_complete, again.newer) == (True, 0)
+    assert (again.was_complete, again.grown) == (True, False)
+
+
+def test_an_archive_is_the_same_after_retention_took_its_beginning(tmp_path: Path) -> None:
+    root = lodged(tmp_path / "archive", parcels(10))
+    write(root, parcels(10, first=10))
+    replayed(root, tmp_path / "out").run()
+    later = lodged(tmp_path / "later", parcels(10, first=10))
+    assert replayed(later, tmp_path / "out").was_complete
 
 
 def test_a_replay_that_was_stopped_goes_on_to_where_the_archive_ended_then(tmp_path: Path) -> None:
@@ -124,7 +132,7 @@ def test_a_replay_that_was_stopped_goes_on_to_where_the_archive_ended_then(tmp_p
     rest = replayed(root, tmp_path / "cut", part_records=100)
     assert rest.run().complete
     assert decided(tmp_path / "cut") == decided(tmp_path / "whole")
-    assert rest.newer == 200
+    assert rest.grown
     assert replayed(root, tmp_path / "whole").run().ends == whole.ends == {"express-cargo/0": 600}
 
 
@@ -207,7 +215,7 @@ def test_a_complete_replay_says_that_nothing_was_done(tmp_path: Path, capsys: py
     write(root, parcels(5, first=20))
     assert command(*arguments) == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert "is complete already, nothing was done; 5 records came since: name a new folder for them" in said
+    assert "is complete already, nothing was done; the archive has grown since" in said
 
 
 @pytest.mark.parametrize("days", ["nan", "inf", "-1"])
