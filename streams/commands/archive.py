@@ -39,7 +39,7 @@ WIDE = 300
 KeepDays = Annotated[
     int,
     Parameter(
-        help="Take out records whose date is older than so many days, but for logs that are kept for ever; 0: never.",
+        help="Take out records whose date is older than so many days, except logs that are kept for ever; 0: never.",
         validator=Number(gte=0),
     ),
 ]
@@ -146,30 +146,34 @@ def status(
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
     check: Annotated[bool, Parameter(negative=(), help="Read every file to its end, by its checksums.")] = False,
 ) -> int:
-    """Say what is archived. Exit code 1 when files are missing or damaged, or offsets between them; each is named."""
+    """Say what is archived. Exit code 1 when files are missing or damaged, or offsets between them; each is named.
+
+    Damaged files are in no count.
+    """
     root = folder_of(Settings.from_environment(), folder)
     try:
-        if check and (broken := damaged(root)):
-            for said in broken:
-                _console().print(said, style="red", markup=False, highlight=False)
-            return 1
-        rows, catalogue = summary(root), Catalogue.of(root)
+        broken = damaged(Catalogue.of(root)) if check else {}
+        rows, catalogue = summary(root, without=broken), Catalogue.of(root)
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
-    gaps, torn = [str(gap) for gap in catalogue.gaps()], [str(one) for one in catalogue.torn]
+    wrong = {
+        "damaged": list(broken.values()),
+        "torn": [str(one) for one in catalogue.torn],
+        "gaps": [str(gap) for gap in catalogue.gaps()],
+    }
     if as_json:
         policies = PolicyShelf(root).versions()
-        print(json.dumps({"topics": rows, "gaps": gaps, "torn": torn, "policies": policies}))  # noqa: T201
-        return int(bool(gaps or torn))
+        print(json.dumps({"topics": rows, **wrong, "policies": policies}))  # noqa: T201
+        return int(any(wrong.values()))
     table = Table(box=None)
     for name in rows[0] if rows else ("topic",):
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
     _console().print(table)
-    for said in (*torn, *gaps):
+    for said in (*wrong["damaged"], *wrong["torn"], *wrong["gaps"]):
         _console().print(said, style="red", markup=False, highlight=False)
-    return int(bool(gaps or torn))
+    return int(any(wrong.values()))
 
 
 @app.command
