@@ -123,7 +123,10 @@ def _asked_for(sql: str) -> set[str]:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
         raise CommandRefusedError(_in_one_line(error)) from None
-    if [one.type for one in statements] != [duckdb.StatementType.SELECT]:
+    kinds = [one.type for one in statements]
+    if duckdb.StatementType.MULTI in kinds:
+        raise CommandRefusedError("PIVOT: say which values become columns, as in ON lane IN ('red', 'green')")
+    if kinds != [duckdb.StatementType.SELECT]:
         raise CommandRefusedError("give one SELECT statement, and nothing beside it")
     return set(statements[0].named_parameters)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -40,6 +41,8 @@ from streams.settings import Settings
 app = App(name="replay", help="Decide history again, or check every recorded decision.")
 
 _LONGEST_DAYS: Final = 36_500
+_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""What the system says of a disk, and of no pipe or connection."""
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for other programs.")]
 
@@ -235,6 +238,8 @@ def refusing(folder: Path) -> Iterator[None]:
     except duckdb.Error as error:
         raise CommandRefusedError(" ".join(str(error).split())) from None
     except OSError as error:
+        if error.filename is None and error.errno not in _DISK:
+            raise
         raise CommandRefusedError(f"{error.filename or folder}: {error.strerror or error}") from None
 
 

@@ -148,6 +148,8 @@ def test_a_question_by_date_reads_the_files_of_that_date_alone(archive: Path) ->
         (["SELECT 1; SELECT 2"], "one SELECT statement"),
         (["COPY (SELECT 1) TO 'here.csv'"], "one SELECT statement"),
         (["EXPLAIN ANALYZE SELECT 1"], "one SELECT statement"),
+        (["PIVOT decisions ON lane USING count(*)"], "PIVOT: say which values become columns"),
+        (["SELECT * FROM (PIVOT decisions ON lane USING count(*))"], "PIVOT: say which values become columns"),
         (["SET enable_external_access = true"], "one SELECT statement"),
         (["SELEC 1"], "syntax error"),
         (["SELECT * FROM read_csv('/etc/hostname')"], "disabled by configuration"),
