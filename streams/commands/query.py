@@ -25,13 +25,12 @@ from streams.archive.questions import NAMED
 from streams.archive.times import EARLIEST, LATEST, moment
 from streams.archive.views import confine, connect
 from streams.commands import CommandRefusedError
+from streams.commands import output as wide_output
 from streams.settings import Settings
 
 app = App(name="query", help="Ask the archive in SQL, or by name.")
 
 Format = Literal["table", "csv", "parquet", "json"]
-WIDE = 2000
-"""Columns of a table that no terminal bounds: nothing in it is cut."""
 SHOWN = 200
 """The most rows that are drawn as a table."""
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -148,15 +147,9 @@ def _write(answer: pa.Table, format_: Format, output: Path | None) -> None:
         _out("[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n", output)
     elif output is not None:
         with open(output, "w", encoding="utf-8") as file:
-            _draw(answer, Console(file=file, width=WIDE))
+            _draw(answer, wide_output(file))
     else:
-        _draw(answer, wide_console())
-
-
-def wide_console() -> Console:
-    """Standard output; as wide as its text where that is no terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDE)
+        _draw(answer, wide_output())
 
 
 def _csv(answer: pa.Table) -> str:
@@ -176,9 +169,9 @@ def _draw(answer: pa.Table, console: Console) -> None:
         table.add_column(Text(name), overflow="fold")
     for row in zip(*(column.to_pylist() for column in answer.slice(0, SHOWN).columns), strict=True):
         table.add_row(*(Text(_cell(value)) for value in row))
-    console.print(table, highlight=False)
+    console.print(table)
     if answer.num_rows > SHOWN:
-        console.print(f"{answer.num_rows - SHOWN:,} rows more: ask for --format csv, json or parquet", highlight=False)
+        console.print(f"{answer.num_rows - SHOWN:,} rows more: ask for --format csv, json or parquet")
 
 
 def _cell(value: Any) -> str:

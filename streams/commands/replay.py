@@ -27,7 +27,7 @@ from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.times import EARLIEST, LATEST, milliseconds, moment
 from streams.archive.views import connect
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, output
 from streams.commands.archive import archive_key, folder_of
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.replay.beside import Beside
@@ -282,7 +282,7 @@ def _say(found: list[Findings], as_json: bool) -> None:
         ]  # fmt: skip
         sys.stdout.write(json.dumps(said, indent=2) + "\n")
         return
-    console = Console(highlight=False)
+    console = output(soft_wrap=True)
     for one in found:
         line = f"{one.step}: {one.checked:,} checked, {one.differing:,} differ"
         for count, what in ((one.redelivered, "redelivered"), (one.in_flight, "still on their way"),
