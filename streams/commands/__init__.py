@@ -31,6 +31,11 @@ def output(file: IO[str] | None = None, *, soft_wrap: bool = False) -> Console:
     return Console(file=file, highlight=False, soft_wrap=soft_wrap, width=None if bounded else 2_000)
 
 
+def shown(text: str) -> str:
+    """Text from outside, for a terminal: control characters are shown, not obeyed. A line break is none."""
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+
+
 def refuse_unwritable(option: str, file: Path | None) -> None:
     """Raise `CommandRefusedError` when a file that is to be written at the end of a run cannot be a file."""
     if file is None:

@@ -22,7 +22,7 @@ from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, damaged, keep_days, retire, summary
-from streams.commands import CommandRefusedError, loud_stop, output
+from streams.commands import CommandRefusedError, loud_stop, output, shown
 from streams.logging import configure_logging
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.settings import Settings
@@ -169,7 +169,7 @@ def status(
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
     output().print(table)
     for said in (*wrong["damaged"], *wrong["torn"], *wrong["gaps"]):
-        output().print(said, style="red", markup=False)
+        output().print(shown(said), style="red", markup=False)
     return int(any(wrong.values()))
 
 

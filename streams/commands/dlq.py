@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agents.refusals import MEANINGS
-from streams.commands import CommandRefusedError, output
+from streams.commands import CommandRefusedError, output, shown
 from streams.redrive import SOURCES, DeadLetter, Wanted
 from streams.settings import Settings
 
@@ -94,8 +94,8 @@ def show(
         return
     table = Table.grid(padding=(0, 2))
     for name, fact in facts.items():
-        lines = [f"{key}: {text}" for key, text in fact.items()] if isinstance(fact, dict) else str(fact).split("\n")
-        table.add_row(f"[dim]{name}[/]", "\n".join(map(_cell, lines)))
+        text = "\n".join(f"{key}: {said}" for key, said in fact.items()) if isinstance(fact, dict) else str(fact)
+        table.add_row(f"[dim]{name}[/]", _cell(text))
     output(soft_wrap=True).print(table)
 
 
@@ -314,8 +314,7 @@ def _print_counts(found: list[DeadLetter], as_json: bool) -> None:
 
 
 def _cell(text: str) -> str:
-    """Text for a terminal. What lodgers sent may hold control characters: they are shown, not obeyed."""
-    return escape("".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text))
+    return escape(shown(text))
 
 
 def _time(at_ms: int) -> str:

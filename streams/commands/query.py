@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import tempfile
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import duckdb
 import orjson
@@ -24,7 +23,7 @@ from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.questions import NAMED
 from streams.archive.times import EARLIEST, LATEST, moment
 from streams.archive.views import confine, connect
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, shown
 from streams.commands import output as wide_output
 from streams.settings import Settings
 
@@ -33,8 +32,8 @@ app = App(name="query", help="Ask the archive in SQL, or by name.")
 Format = Literal["table", "csv", "parquet", "json"]
 SHOWN = 200
 """The most rows that are drawn as a table."""
-_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-"""What a terminal may take for an order; texts of lodgers stand in columns. A line break is none."""
+_MOST = 600
+"""The most characters of what DuckDB says of a statement."""
 
 
 @app.default
@@ -76,7 +75,7 @@ def query(
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
     except duckdb.Error as error:
-        raise CommandRefusedError(_in_one_line(error)) from None
+        raise CommandRefusedError(str(error)[:_MOST]) from None
     try:
         _write(answer, format_, output)
     except OSError as error:
@@ -121,17 +120,13 @@ def _asked_for(sql: str) -> set[str]:
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise CommandRefusedError(_in_one_line(error)) from None
+        raise CommandRefusedError(str(error)[:_MOST]) from None
     kinds = [one.type for one in statements]
     if duckdb.StatementType.MULTI in kinds:
         raise CommandRefusedError("PIVOT: say which values become columns, as in ON lane IN ('red', 'green')")
     if kinds != [duckdb.StatementType.SELECT]:
         raise CommandRefusedError("give one SELECT statement, and nothing beside it")
     return set(statements[0].named_parameters)
-
-
-def _in_one_line(error: duckdb.Error) -> str:
-    return " ".join(str(error).split())[:600]
 
 
 def _write(answer: pa.Table, format_: Format, output: Path | None) -> None:
@@ -181,7 +176,7 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _plain(value))
+    return shown(_plain(value))
 
 
 def _json(value: Any) -> str:

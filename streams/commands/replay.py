@@ -236,7 +236,7 @@ def refusing(folder: Path) -> Iterator[None]:
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
     except duckdb.Error as error:
-        raise CommandRefusedError(" ".join(str(error).split())) from None
+        raise CommandRefusedError(str(error)) from None
     except OSError as error:
         if error.filename is None and error.errno not in _DISK:
             raise

@@ -87,7 +87,7 @@ def test_a_table_gives_a_terminal_no_orders(archive: Path, capsys: pytest.Captur
         capsys,
         r"SELECT e'a\x1b[31m' || chr(155) || e'b\tc\x07' AS a, ':smile: [red]x' AS b, e'\x1b[31m'::BLOB AS c",
     )
-    assert said.splitlines()[1].split() == ["a�[31m�b�c�", ":smile:", "[red]x", "�[31m"]
+    assert said.splitlines()[1].split() == [r"a\x1b[31m\x9bb\tc\x07", ":smile:", "[red]x", r"\x1b[31m"]
 
 
 def test_numbers_that_are_none_are_null_in_json(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
