@@ -94,8 +94,8 @@ def show(
         return
     table = Table.grid(padding=(0, 2))
     for name, fact in facts.items():
-        text = "\n".join(f"{key}: {said}" for key, said in fact.items()) if isinstance(fact, dict) else str(fact)
-        table.add_row(f"[dim]{name}[/]", _cell(text))
+        lines = [f"{key}: {text}" for key, text in fact.items()] if isinstance(fact, dict) else str(fact).split("\n")
+        table.add_row(f"[dim]{name}[/]", "\n".join(map(_cell, lines)))
     output(soft_wrap=True).print(table)
 
 
@@ -314,7 +314,8 @@ def _print_counts(found: list[DeadLetter], as_json: bool) -> None:
 
 
 def _cell(text: str) -> str:
-    return escape(shown(text))
+    """One line: a line break in what a lodger sent is no line of ours."""
+    return escape(shown(text).replace("\n", "\\n"))
 
 
 def _time(at_ms: int) -> str:
