@@ -62,6 +62,7 @@ generate: install ## write the files that are made from the code: JSON Schemas, 
 	$(BIN)/python -m streams.metrics_page
 	$(BIN)/python -m schemas.page
 	$(BIN)/python -m streams.policies.page
+	$(BIN)/python -m streams.criteria_page
 	$(BIN)/python -m streams.archive.page
 
 clean: ## remove caches and build output

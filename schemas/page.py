@@ -25,8 +25,9 @@ headers (binary mode): `ce_specversion`, `ce_id`, `ce_type`, `ce_source`, `ce_ti
   version that the topic does not carry is dead-lettered as `unknown-schema-version`.
 - `ce_id` is a hash of the step and of the record that this one follows from. It is the same after any redelivery:
   delivery is at least once, so a consumer drops what it has seen.
-- `ce_time` is when the record was sent. The Kafka timestamp is event time: when the lodgement says it was lodged,
-  when a result was reported (not when the inspection was: what-ifs know a result from then on).
+- `ce_time` is when the record was sent. The Kafka timestamp is event time: for lodgements, and for what follows
+  from them, when the lodgement says it was lodged; for results and lessons, when the result was reported (not when the
+  inspection was: what-ifs know a result from then on).
 - Producers may compress with gzip, snappy, lz4 or zstd, or not at all: every reader of borderflow reads all of them.
 - Fields that have their default are left out. Fields that a reader does not know are passed over.
 - A value from outside may have 1,000,000 bytes. What workers write holds it and more: `screened`, `filtered`,

@@ -70,14 +70,12 @@ class Followers:
         self._caught_up = asyncio.Event()
 
     async def start(self) -> None:
-        """Connect and begin to follow. Raises `UnknownTopicError`, or `ValueError` for more than one partition."""
+        """Connect and begin to follow. Raises `UnknownTopicError`."""
         if not self._follows:
             self._caught_up.set()
             return
         async with LogReader(self._settings) as reader:
             for at in self._follows:
-                if (count := await reader.partitions(at.topic)) != 1:
-                    raise ValueError(f"broadcast topic {at.topic!r} must have one partition and has {count}")
                 self._goals[at] = await reader.end(at.topic, 0)
         self._consumer = AIOKafkaConsumer(
             **self._settings.consumer_options(),

@@ -41,6 +41,7 @@ _PINNED = ("faust-streaming", "aiokafka")
 _ADJTIMEX_UNSYNCHRONISED = 5
 _LAGGING = 50_000
 _ASKED = 20
+_CREATE = "run `borderflow topics create` as a user who may (ops/acls.yaml: topics-administrator)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,12 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     try:
         with admin(settings) as client:
             yield from _brokers(client, settings, unreachable)
-            found = list(_topics(settings, topology))
+            observer = _observes(client, topology)
+            found = list(_topics(settings, topology, observer=observer))
             yield from found
             if all(one.state != "wrong" for one in found):
                 yield _leaders(client)
-                yield _rights(client, topology)
+                yield _rights(client, topology, observer=observer)
                 yield from _group(client, settings, topology)
     except (KafkaError, OSError) as error:
         yield Finding(
@@ -221,16 +223,37 @@ def _brokers(client: KafkaAdminClient, settings: Settings, unreachable: list[str
         yield Finding("brokers", "ok", f"{len(members)} in the cluster, at {settings.brokers}")
 
 
-def _topics(settings: Settings, topology: Topology) -> Iterator[Finding]:
+def _needed(topology: Topology) -> tuple[str, ...]:
+    return needed_topics(topology.steps, [follow.topic for follow in topology.follows])
+
+
+def _observes(client: KafkaAdminClient, topology: Topology) -> bool:
+    """Whether this user may look at topics, also at some that no hosted step needs, and neither read nor write any.
+
+    No topic is hidden from an observer: what it does not see is not there.
+    """
+    needed = _needed(topology)
+    may: dict[str, set[str]] = {
+        one["name"]: set(one.get("authorized_operations") or ())
+        for one in client.describe_topics([*declarations(), *dead_letter_topics()])
+        if one["error_code"] == 0
+    }
+    looks_only = all("DESCRIBE" in one and not {"READ", "WRITE"} & one for one in may.values())
+    return looks_only and any(name not in needed for name in may)
+
+
+def _topics(settings: Settings, topology: Topology, *, observer: bool) -> Iterator[Finding]:
     follows = [follow.topic for follow in topology.follows]
     described = describe_declared(settings)
-    needed = needed_topics(topology.steps, follows)
+    needed = _needed(topology)
     absent = [wanted.name for wanted, found in described if found is None]
+    if observer and absent:
+        yield Finding("topics", "wrong", f"missing: {_some(absent)}", _CREATE)
+        return
     if missing := [name for name in absent if name in needed]:
         yield Finding(
             "topics", "wrong", f"missing, or hidden from this user: {_some(missing)}",
-            "run `borderflow topics create` as a user who may (ops/acls.yaml: topics-administrator); "
-            "when they are there, grant this user what ops/acls.yaml lists for its steps",
+            f"{_CREATE}; when they are there, grant this user what ops/acls.yaml lists for its steps",
         )  # fmt: skip
         return
     try:
@@ -244,8 +267,8 @@ def _topics(settings: Settings, topology: Topology) -> Iterator[Finding]:
         return
     if absent:
         yield Finding(
-            "topics", "skipped", f"not needed here, and missing or hidden from this user: {_some(absent)}",
-            "to look at all topics run this as ops/acls.yaml's observer",
+            "topics", "warning", f"not needed here, and missing or hidden from this user: {_some(absent)}",
+            f"run this as ops/acls.yaml's observer, from whom nothing is hidden; what is missing then: {_CREATE}",
         )  # fmt: skip
     there = [(wanted, found) for wanted, found in described if found is not None]
     if differs := [said for wanted, found in there for said in topic_differences(wanted, found)]:
@@ -287,7 +310,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
-def _rights(client: KafkaAdminClient, topology: Topology) -> Finding:
+def _rights(client: KafkaAdminClient, topology: Topology, *, observer: bool) -> Finding:
     """Whether this user may read what the hosted steps read and write what they write, by the brokers' own answer."""
     needs: dict[str, set[str]] = {}
     for step in topology.steps:
@@ -302,7 +325,7 @@ def _rights(client: KafkaAdminClient, topology: Topology) -> Finding:
     }
     if all(operations is None for operations in said.values()):
         return Finding("rights", "skipped", "these brokers do not tell what this user may do")
-    if all("DESCRIBE" in (may or ()) and not {"READ", "WRITE"} & set(may or ()) for may in said.values()):
+    if observer:
         return Finding(
             "rights", "skipped", "this user may look at topics, and neither read nor write any: an observer",
             "to check what a worker may do run this as the worker's user",

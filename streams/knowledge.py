@@ -99,7 +99,7 @@ class Knowledge(Generic[E]):
         except RecursionError:
             raise CommandRefusedError(f"{path}: not readable as YAML or JSON: nested too deeply") from None
         except (yaml.YAMLError, ValueError) as error:
-            raise CommandRefusedError(f"{path}: not readable as YAML or JSON: {' '.join(str(error).split())}") from None
+            raise CommandRefusedError(f"{path}: not readable as YAML or JSON: {error}") from None
         entries = [one for document in documents for one in (document if isinstance(document, list) else [document])]
         if not entries or entries == [None]:
             raise CommandRefusedError(f"{path}: there is nothing in it")

@@ -308,7 +308,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         float, Meta(gt=0, description="Value below which parcels pay no duty; splitting below it is watched.")
     ] = 150.0
     clock_ahead_minutes: Annotated[
-        float, Meta(ge=0, description="How far `lodged_at` may be ahead of its record's timestamp.")
+        float,
+        Meta(
+            ge=0,
+            description="How far `lodged_at`, `inspected_at` or `withdrawn_at` may be ahead of its record's timestamp.",
+        ),
     ] = 15.0
     criterion_cap: Annotated[
         Share,

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,11 +23,17 @@ class CommandRefusedError(Exception):
     """
 
 
-def output(*, soft_wrap: bool = False) -> Console:
-    """Where a command prints. A pipe or a file has no width that a table would have to be cut to."""
+def output(file: IO[str] | None = None, *, soft_wrap: bool = False) -> Console:
+    """Where a command prints: standard output, or a file. That and a pipe have no width to cut or fold a table to."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=soft_wrap, width=None if sys.stdout.isatty() else 1_000)
+    bounded = file is None and sys.stdout.isatty()
+    return Console(file=file, highlight=False, soft_wrap=soft_wrap, width=None if bounded else 2_000)
+
+
+def shown(text: str) -> str:
+    """Text from outside, for a terminal: control characters are shown, not obeyed. A line break is none."""
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
 
 
 def refuse_unwritable(option: str, file: Path | None) -> None:

@@ -13,7 +13,6 @@ from typing import Annotated
 import structlog
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
-from rich.console import Console
 from rich.table import Table
 
 from agents.risk.policy import PolicyRefusedError
@@ -23,7 +22,7 @@ from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, damaged, keep_days, retire, summary
-from streams.commands import CommandRefusedError, loud_stop
+from streams.commands import CommandRefusedError, loud_stop, output, shown
 from streams.logging import configure_logging
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.settings import Settings
@@ -34,12 +33,10 @@ Folder = Annotated[
     Path | None, Parameter(name="--dir", help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
 ]
 _STOPS = "the archive stops; nothing that is not in a file was acknowledged"
-WIDE = 300
-"""Columns of a table that no terminal bounds."""
 KeepDays = Annotated[
     int,
     Parameter(
-        help="Take out records whose date is older than so many days, but for logs that are kept for ever; 0: never.",
+        help="Take out records whose date is older than so many days, except logs that are kept for ever; 0: never.",
         validator=Number(gte=0),
     ),
 ]
@@ -136,7 +133,7 @@ def tidy(*, folder: Folder = None, keep_for: Annotated[KeepDays, Parameter(name=
             retired = retire(root, keep_days(archived_topics(), keep_for, keep_personal))
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
-    _console().print(f"{compacted} chunks compacted, {retired} files retired", highlight=False)
+    output().print(f"{compacted} chunks compacted, {retired} files retired")
 
 
 @app.command
@@ -146,30 +143,34 @@ def status(
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
     check: Annotated[bool, Parameter(negative=(), help="Read every file to its end, by its checksums.")] = False,
 ) -> int:
-    """Say what is archived. Exit code 1 when files are missing or damaged, or offsets between them; each is named."""
+    """Say what is archived. Exit code 1 when files are missing or damaged, or offsets between them; each is named.
+
+    Damaged files are in no count.
+    """
     root = folder_of(Settings.from_environment(), folder)
     try:
-        if check and (broken := damaged(root)):
-            for said in broken:
-                _console().print(said, style="red", markup=False, highlight=False)
-            return 1
-        rows, catalogue = summary(root), Catalogue.of(root)
+        broken = damaged(Catalogue.of(root)) if check else {}
+        rows, catalogue = summary(root, without=broken), Catalogue.of(root)
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
-    gaps, torn = [str(gap) for gap in catalogue.gaps()], [str(one) for one in catalogue.torn]
+    wrong = {
+        "damaged": list(broken.values()),
+        "torn": [str(one) for one in catalogue.torn],
+        "gaps": [str(gap) for gap in catalogue.gaps()],
+    }
     if as_json:
         policies = PolicyShelf(root).versions()
-        print(json.dumps({"topics": rows, "gaps": gaps, "torn": torn, "policies": policies}))  # noqa: T201
-        return int(bool(gaps or torn))
+        print(json.dumps({"topics": rows, **wrong, "policies": policies}))  # noqa: T201
+        return int(any(wrong.values()))
     table = Table(box=None)
     for name in rows[0] if rows else ("topic",):
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
-    _console().print(table)
-    for said in (*torn, *gaps):
-        _console().print(said, style="red", markup=False, highlight=False)
-    return int(bool(gaps or torn))
+    output().print(table)
+    for said in (*wrong["damaged"], *wrong["torn"], *wrong["gaps"]):
+        output().print(shown(said), style="red", markup=False)
+    return int(any(wrong.values()))
 
 
 @app.command
@@ -194,7 +195,7 @@ def snapshot(
         file = Snapshots(root, key).keep(brain)
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
-    _console().print(f"model version {brain.version} is kept in {file}", highlight=False)
+    output().print(f"model version {brain.version} is kept in {file}")
 
 
 @app.command(name="keep-policy")
@@ -212,9 +213,4 @@ def keep_policy(file: Path, /, *, folder: Folder = None) -> None:
         raise CommandRefusedError(str(error)) from None
     kept = PolicyShelf(folder_of(Settings.from_environment(), folder)).keep(policy)
     said = "is kept now" if kept else "was kept already"
-    _console().print(f"{policy.policy_version} {said}", highlight=False)
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDE)
+    output().print(f"{policy.policy_version} {said}")

@@ -15,7 +15,6 @@ import msgspec
 import structlog
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -28,7 +27,7 @@ from streams.audit.comparing import Finding
 from streams.audit.sealing import Pace, Sealer, audited_topics
 from streams.audit.trail import TrailBroken, TrailHead, check_trail
 from streams.audit.verifying import Checked, check_archive, check_chain, check_records
-from streams.commands import CommandRefusedError, loud_stop
+from streams.commands import CommandRefusedError, loud_stop, output
 from streams.commands.archive import archive_key
 from streams.logging import configure_logging
 from streams.producing import UnknownTopicError
@@ -185,9 +184,9 @@ def trail(
         held = TrailHead(int(lines), made)
     found = check_trail(file, held)
     if isinstance(found, TrailBroken):
-        _console().print(f"[red]{escape(str(file))}: line {found.line} {found.why}[/]")
+        output(soft_wrap=True).print(f"[red]{escape(str(file))}: line {found.line} {found.why}[/]")
         return 1
-    _console().print(f"{found.lines:,} lines, whole; head {found}")
+    output(soft_wrap=True).print(f"{found.lines:,} lines, whole; head {found}")
     return 0
 
 
@@ -202,7 +201,7 @@ def _known(topics: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _print(results: Sequence[Checked]) -> None:
-    console = _console()
+    console = output(soft_wrap=True)
     table = Table("topic", "partition", "sealed", "compared", "not there any more", "", box=None)
     for one in results:
         tally = one.tally
@@ -228,7 +227,3 @@ def _print(results: Sequence[Checked]) -> None:
                 f"{one.topic}\\[{one.partition}]: offsets {first} to {last} were not there when it was sealed"
                 + (f", and {len(one.tally.holes) - 1} more such runs" if len(one.tally.holes) > 1 else "")
             )
-
-
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)

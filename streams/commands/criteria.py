@@ -15,7 +15,7 @@ from agents.risk.criteria import check_criterion
 from agents.risk.criteria_fields import ALL, fields_of
 from schemas.items import Stream
 from schemas.knowledge import CriterionPublished
-from streams.commands import CommandRefusedError, output
+from streams.commands import CommandRefusedError, output, shown
 from streams.knowledge import Knowledge
 from streams.settings import Settings
 
@@ -114,10 +114,12 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
             action += f" {one.weight:+g}"
         until = "" if one.valid_until is None else f" - {one.valid_until:%Y-%m-%d}"
         valid = f"{one.valid_from:%Y-%m-%d}{until}"
-        condition = escape(one.condition)
+        condition = escape(shown(one.condition))
         if not one.withdrawn and (problem := _problem(one)) is not None:
-            condition += f"\n[red]workers leave it out: {escape(problem)}[/]"
-        table.add_row(one.criterion_id, str(one.version), action, " ".join(one.streams), valid, condition)
+            condition += f"\n[red]workers leave it out: {escape(shown(problem))}[/]"
+        table.add_row(
+            escape(shown(one.criterion_id)), str(one.version), action, " ".join(one.streams), valid, condition
+        )
     output().print(table)
 
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agents.refusals import MEANINGS
-from streams.commands import CommandRefusedError, output
+from streams.commands import CommandRefusedError, output, shown
 from streams.redrive import SOURCES, DeadLetter, Wanted
 from streams.settings import Settings
 
@@ -314,8 +314,8 @@ def _print_counts(found: list[DeadLetter], as_json: bool) -> None:
 
 
 def _cell(text: str) -> str:
-    """Text for a terminal. What lodgers sent may hold control characters: they are shown, not obeyed."""
-    return escape("".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text))
+    """One line: a line break in what a lodger sent is no line of ours."""
+    return escape(shown(text).replace("\n", "\\n"))
 
 
 def _time(at_ms: int) -> str:

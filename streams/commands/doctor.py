@@ -10,8 +10,9 @@ import sys
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.markup import escape
+
+from streams.commands import output
 
 app = App(name="doctor", help="Check settings, brokers, topics, rights, workers, clock and disk; say what to do.")
 
@@ -38,7 +39,7 @@ def doctor(
         )
         sys.stdout.write("\n")
         return int(wrong)
-    console = Console(highlight=False, soft_wrap=True)
+    console = output(soft_wrap=True)
     for one in findings:
         console.print(f"[{_COLOURS[one.state]}]{one.state:7}[/]  {one.check:12}  {escape(one.found)}")
         if one.advice:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import structlog
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.table import Table
 
 from streams.commands import loud_stop, output
@@ -58,7 +57,7 @@ def check(file: Path, /) -> None:
     for one in plan.receivers:
         where = ", ".join(one.control_points) or "all control points"
         kind = "webhook" if one.webhook is not None else "mail"
-        Console().print(f"{one.name}: {kind}, priority 1 to {one.priority}, {where}", highlight=False, markup=False)
+        output(soft_wrap=True).print(f"{one.name}: {kind}, priority 1 to {one.priority}, {where}", markup=False)
 
 
 @app.command
@@ -75,12 +74,12 @@ def replay(file: Path, /, *, receiver: Annotated[str | None, Parameter(help="Onl
     """Send what could not be delivered once more; exit code 1 when something still cannot."""
     from streams.notify.run import redeliver
 
-    console = Console()
+    console = output(soft_wrap=True)
     tally = redeliver(
         Settings.from_environment(),
         read_plan(file),
         receiver,
-        lambda line: console.print(line, highlight=False, markup=False),
+        lambda line: console.print(line, markup=False),
     )
-    console.print(f"{tally.told} delivered, {tally.failed} not", highlight=False)
+    console.print(f"{tally.told} delivered, {tally.failed} not")
     return 1 if tally.failed else 0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import tempfile
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import duckdb
 import orjson
@@ -24,18 +23,17 @@ from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.questions import NAMED
 from streams.archive.times import EARLIEST, LATEST, moment
 from streams.archive.views import confine, connect
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, shown
+from streams.commands import output as wide_output
 from streams.settings import Settings
 
 app = App(name="query", help="Ask the archive in SQL, or by name.")
 
 Format = Literal["table", "csv", "parquet", "json"]
-WIDE = 2000
-"""Columns of a table that no terminal bounds: nothing in it is cut."""
 SHOWN = 200
 """The most rows that are drawn as a table."""
-_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-"""What a terminal may take for an order; texts of lodgers stand in columns. A line break is none."""
+_MOST = 600
+"""The most characters of what DuckDB says of a statement."""
 
 
 @app.default
@@ -77,7 +75,7 @@ def query(
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
     except duckdb.Error as error:
-        raise CommandRefusedError(_in_one_line(error)) from None
+        raise CommandRefusedError(str(error)[:_MOST]) from None
     try:
         _write(answer, format_, output)
     except OSError as error:
@@ -122,14 +120,13 @@ def _asked_for(sql: str) -> set[str]:
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise CommandRefusedError(_in_one_line(error)) from None
-    if [one.type for one in statements] != [duckdb.StatementType.SELECT]:
+        raise CommandRefusedError(str(error)[:_MOST]) from None
+    kinds = [one.type for one in statements]
+    if duckdb.StatementType.MULTI in kinds:
+        raise CommandRefusedError("PIVOT: say which values become columns, as in ON lane IN ('red', 'green')")
+    if kinds != [duckdb.StatementType.SELECT]:
         raise CommandRefusedError("give one SELECT statement, and nothing beside it")
     return set(statements[0].named_parameters)
-
-
-def _in_one_line(error: duckdb.Error) -> str:
-    return " ".join(str(error).split())[:600]
 
 
 def _write(answer: pa.Table, format_: Format, output: Path | None) -> None:
@@ -145,15 +142,9 @@ def _write(answer: pa.Table, format_: Format, output: Path | None) -> None:
         _out("[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n", output)
     elif output is not None:
         with open(output, "w", encoding="utf-8") as file:
-            _draw(answer, Console(file=file, width=WIDE))
+            _draw(answer, wide_output(file))
     else:
-        _draw(answer, wide_console())
-
-
-def wide_console() -> Console:
-    """Standard output; as wide as its text where that is no terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDE)
+        _draw(answer, wide_output())
 
 
 def _csv(answer: pa.Table) -> str:
@@ -173,9 +164,9 @@ def _draw(answer: pa.Table, console: Console) -> None:
         table.add_column(Text(name), overflow="fold")
     for row in zip(*(column.to_pylist() for column in answer.slice(0, SHOWN).columns), strict=True):
         table.add_row(*(Text(_cell(value)) for value in row))
-    console.print(table, highlight=False)
+    console.print(table)
     if answer.num_rows > SHOWN:
-        console.print(f"{answer.num_rows - SHOWN:,} rows more: ask for --format csv, json or parquet", highlight=False)
+        console.print(f"{answer.num_rows - SHOWN:,} rows more: ask for --format csv, json or parquet")
 
 
 def _cell(value: Any) -> str:
@@ -185,7 +176,7 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _plain(value))
+    return shown(_plain(value))
 
 
 def _json(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -26,7 +27,7 @@ from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.times import EARLIEST, LATEST, milliseconds, moment
 from streams.archive.views import connect
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, output
 from streams.commands.archive import archive_key, folder_of
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.replay.beside import Beside
@@ -40,6 +41,8 @@ from streams.settings import Settings
 app = App(name="replay", help="Decide history again, or check every recorded decision.")
 
 _LONGEST_DAYS: Final = 36_500
+_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""What the system says of a disk, and of no pipe or connection."""
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for other programs.")]
 
@@ -234,8 +237,10 @@ def refusing(folder: Path) -> Iterator[None]:
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
     except duckdb.Error as error:
-        raise CommandRefusedError(" ".join(str(error).split())) from None
+        raise CommandRefusedError(str(error)) from None
     except OSError as error:
+        if error.filename is None and error.errno not in _DISK:
+            raise
         raise CommandRefusedError(f"{error.filename or folder}: {error.strerror or error}") from None
 
 
@@ -278,7 +283,7 @@ def _say(found: list[Findings], as_json: bool) -> None:
         ]  # fmt: skip
         sys.stdout.write(json.dumps(said, indent=2) + "\n")
         return
-    console = Console(highlight=False)
+    console = output(soft_wrap=True)
     for one in found:
         line = f"{one.step}: {one.checked:,} checked, {one.differing:,} differ"
         for count, what in ((one.redelivered, "redelivered"), (one.in_flight, "still on their way"),

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
+from rich.markup import escape
 from rich.table import Column, Table
 
 from agents.risk.risk_information import check_entry
 from schemas.knowledge import RiskInformationPublished
-from streams.commands import output
+from streams.commands import output, shown
 from streams.knowledge import Knowledge
 from streams.settings import Settings
 
@@ -92,7 +93,9 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
         kind = "[dim]withdrawn[/]" if one.withdrawn else one.kind
         valid = f"{one.valid_from:%Y-%m-%d}{until}"
         streams = " ".join(one.streams)
-        table.add_row(one.entry_id, str(one.version), kind, streams, valid, str(one.severity), targets(one))
+        table.add_row(
+            escape(shown(one.entry_id)), str(one.version), kind, streams, valid, str(one.severity), targets(one)
+        )
     output().print(table)
 
 

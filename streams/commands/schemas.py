@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 import schemas
@@ -19,7 +17,7 @@ from schemas.compatibility import Violation, violations
 from schemas.documents import examples, generated_schemas
 from schemas.personal import personal_fields
 from schemas.registry import declarations
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, output
 
 app = App(name="schemas", help="Show and check the schemas of the events.")
 
@@ -40,7 +38,7 @@ def list_topics() -> int:
             retention(one.retention_ms) + (", compacted" if one.tombstones else ""),
             "yes" if one.personal.holds else "no",
         )
-    _print(table)
+    output().print(table, markup=False)
     return 0
 
 
@@ -53,7 +51,7 @@ def personal(topic: str | None = None) -> int:
     for name in [topic] if topic else list(declarations()):
         for field in personal_fields(name):
             table.add_row(name, field)
-    _print(table)
+    output().print(table, markup=False)
     return 0
 
 
@@ -67,12 +65,14 @@ def check(*, folder: Folder = None) -> int:
         raise CommandRefusedError(f"--folder: there is no folder {folder}")
     found = findings(folder or package_folder())
     if not found:
-        _print(f"{len(declarations())} topics: all committed versions can be read, all files are up to date")
+        output(soft_wrap=True).print(
+            f"{len(declarations())} topics: all committed versions can be read, all files are up to date", markup=False
+        )
         return 0
     table = Table("topic", "version", "field", "why", box=box.SIMPLE)
     for one in found:
         table.add_row(one.topic, str(one.version), one.path or "(record)", one.why)
-    _print(table)
+    output().print(table, markup=False)
     return 1
 
 
@@ -92,14 +92,16 @@ def generate(
     folder = folder or package_folder()
     broken = [one for topic in declarations().values() for one in violations(topic, folder)]
     if broken and not breaking:
-        _print("refused: today's types cannot read what was committed (see `borderflow schemas check`)")
+        output(soft_wrap=True).print(
+            "refused: today's types cannot read what was committed (see `borderflow schemas check`)", markup=False
+        )
         return 1
     for path, text in generated_files().items():
         file = folder / path
         if not file.is_file() or file.read_text(encoding="utf-8") != text:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
-            _print(f"wrote {path}")
+            output(soft_wrap=True).print(f"wrote {path}")
     return 0
 
 
@@ -148,8 +150,3 @@ def _unreadable_examples(topic: str, version: int, folder: Path) -> list[Violati
         except Undecodable as error:
             found.append(Violation(topic, version, error.field, f"example {name}: {error.reason}, {error.detail}"))
     return found
-
-
-def _print(what: Table | str) -> None:
-    width = None if sys.stdout.isatty() else 200  # a pipe or a CI log has no width of its own
-    Console(file=sys.stdout, width=width, soft_wrap=isinstance(what, str)).print(what, markup=False, highlight=False)

@@ -15,11 +15,10 @@ import msgspec
 import structlog
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
-from rich.console import Console
 from rich.table import Table
 
 from agents.risk.policy import PolicyRefusedError
-from streams.commands import CommandRefusedError, loud_stop
+from streams.commands import CommandRefusedError, loud_stop, output
 from streams.commands.criteria import criteria as criteria_topic
 from streams.commands.simulate import say
 from streams.logging import configure_logging
@@ -86,9 +85,7 @@ def start(
     log = structlog.get_logger("borderflow.shadow")
     with loud_stop(log, "the shadow stops; what it chose stays", OSError), held.held():
         status = Follower(settings, held, cpu=cpu, warm_items=warm_items).run(stopped.is_set)
-    _console().print(
-        f"shadow {name} stopped after {status.items:,} items, {status.cpu_us_per_item:,.0f} us of CPU each"
-    )
+    output().print(f"shadow {name} stopped after {status.items:,} items, {status.cpu_us_per_item:,.0f} us of CPU each")
     return 0
 
 
@@ -112,10 +109,10 @@ def stop(
     until = time.monotonic() + wait_s
     while held.is_running():
         if time.monotonic() > until:
-            _console().print(f"shadow {name} was told, and has not stopped yet")
+            output().print(f"shadow {name} was told, and has not stopped yet")
             return 1
         time.sleep(0.1)
-    _console().print(f"shadow {name} is stopped")
+    output().print(f"shadow {name} is stopped")
     return 0
 
 
@@ -150,7 +147,7 @@ def report(
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return
     say(found)
-    _console().print(f"report: {', '.join(str(file) for file in files)}")
+    output().print(f"report: {', '.join(str(file) for file in files)}")
 
 
 def _list(found: list[ShadowFolder], as_json: bool) -> None:
@@ -163,7 +160,7 @@ def _list(found: list[ShadowFolder], as_json: bool) -> None:
         table.add_row(row["name"], row["state"], f"{row['items']:,}", f"{row['behind']:,}",
                       f"{row['cpu_us_per_item']:,.0f}", f"{row['cpu_s']:,.1f}", f"{row['memory_mb']:,.0f}",
                       row["started_at"])  # fmt: skip
-    _console().print(table)
+    output().print(table)
 
 
 def _detached(held: ShadowFolder, cpu: float, warm_items: int) -> int:
@@ -173,7 +170,7 @@ def _detached(held: ShadowFolder, cpu: float, warm_items: int) -> int:
         process = subprocess.Popen(  # noqa: S603 - ourselves
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    _console().print(f"shadow {held.name} runs as process {process.pid}; its log is {held.path / 'log'}")
+    output().print(f"shadow {held.name} runs as process {process.pid}; its log is {held.path / 'log'}")
     return 0
 
 
@@ -185,7 +182,3 @@ def _existing(folder: Path | None, name: str) -> ShadowFolder:
 
 def _root(settings: Settings, given: Path | None) -> Path:
     return given or Path(settings.shadow_dir)
-
-
-def _console() -> Console:
-    return Console(highlight=False)

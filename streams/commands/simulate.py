@@ -11,14 +11,13 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
-from rich.console import Console
 from rich.table import Table
 
 from agents.risk.policy import Policy, PolicyRefusedError
 from schemas.knowledge import CriterionPublished
 from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, output
 from streams.commands.archive import archive_key, folder_of
 from streams.commands.criteria import criteria as criteria_topic
 from streams.commands.replay import chosen_policy, progress_over, records_of, refusing, span_of, warm_from
@@ -84,7 +83,7 @@ def simulate_(
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return
     say(found)
-    Console(highlight=False).print(f"report: {', '.join(str(file) for file in files)}")
+    output(soft_wrap=True).print(f"report: {', '.join(str(file) for file in files)}")
 
 
 def _candidates(
@@ -108,7 +107,7 @@ def _policy(reader: ArchiveReader, asked: str, option: str) -> Policy:
 
 def say(found: Simulated) -> None:
     """The answer, for the terminal."""
-    console = Console(highlight=False)
+    console = output()
     recorded = found.recorded
     console.print(
         f"{found.items:,} items lodged {found.since[:16]} to {found.until[:16]}; recorded: coverage "

@@ -107,15 +107,16 @@ class Accounts:
             stamp = (0, 0)
         if stamp == self._stamp:
             return
-        began, self._stamp = self._stamp is not None, stamp
         try:
             users = read_users(self._path)
-        except (AccountsError, OSError):
-            if not began:
+        except (AccountsError, OSError) as error:
+            if self._stamp is None:
                 raise
-            # Somebody is writing it, or wrote it wrong: it is read again when it changes.
+            if isinstance(error, AccountsError):
+                self._stamp = stamp  # somebody is writing it, or wrote it wrong: it is read again when it changes
             log.error("the file of users cannot be read; those it had before stay", file=str(self._path))
             return
+        self._stamp = stamp
         self._users = {**{user.name: user for user in users}, **self._extra}
 
 

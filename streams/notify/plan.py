@@ -94,7 +94,7 @@ def read_plan(path: Path) -> NotifyPlan:
         held = yaml.safe_load(path.read_text(encoding="utf-8"))
         plan = msgspec.convert(held, NotifyPlan)
     except (yaml.YAMLError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise CommandRefusedError(f"{path}: {' '.join(str(error).split())}") from None
+        raise CommandRefusedError(f"{path}: {error}") from None
     names: set[str] = set()
     for place, one in enumerate(plan.receivers, 1):
         where = f"{path}: receiver {place} ({one.name})"

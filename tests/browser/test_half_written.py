@@ -249,6 +249,23 @@ def test_a_report_is_shown_to_nobody_else_and_gone_after_the_sign_out(held_centr
     assert NOTE not in page.evaluate(kept)
 
 
+def test_a_report_stays_with_who_could_not_be_signed_out(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    write(page, held_centre, alert(40_085))
+    page.context.set_offline(True)
+    page.click(".menu summary")
+    page.click("text=Sign out")
+    page.wait_for_selector(".toast.bad")
+    page.context.set_offline(False)
+    page.reload()
+    assert_as_written(page)
+    page.click(".menu summary")
+    page.context.clear_cookies()  # the session is over, and the officer wants no more of it
+    page.click("text=Sign out")
+    page.wait_for_url("**/login*")
+    assert NOTE not in page.evaluate("() => JSON.stringify({...sessionStorage})")
+
+
 def test_a_page_that_the_browser_kept_whole_is_asked_for_anew(held_centre: Centre, sign_in: SignIn) -> None:
     page = sign_in("kim")
     with page.expect_navigation():

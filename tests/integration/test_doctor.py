@@ -82,6 +82,15 @@ def test_a_misspelt_variable_is_a_warning(at: Border) -> None:
     assert "BORDERFLOW_BROKRES" in found["settings"].found
 
 
+def test_a_topic_that_is_missing_after_an_upgrade_is_warned_of_though_no_worker_needs_it(at: Border) -> None:
+    create_topics(at.settings)
+    with admin(at.settings) as client:
+        client.delete_topics(["casework-dlq"])
+    found = findings(at.environment)["topics"]
+    assert (found.state, "casework-dlq" in found.found) == ("warning", True)
+    assert "borderflow topics create" in found.advice
+
+
 def test_logs_that_are_not_partitioned_alike_are_wrong(at: Border) -> None:
     with admin(at.settings) as client:
         client.create_topics({"decisions": {"num_partitions": 3, "replication_factor": 1}}, wait_for_metadata=True)

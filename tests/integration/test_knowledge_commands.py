@@ -60,15 +60,16 @@ def test_a_criterion_that_workers_leave_out_is_listed_as_such(
         version=1,
         title="published by another program",
         streams=("passengers",),
-        condition="colour == 1",
+        condition="colour == 1 \x1b[2J",
         action="direct",
         valid_from=datetime(2026, 1, 1, tzinfo=UTC),
     )
     criteria_command.criteria.send(environment, [event])
     capsys.readouterr()
     criteria_command.list_()
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "workers leave it out" in shown
+    said = capsys.readouterr().out
+    assert "workers leave it out" in " ".join(said.split())
+    assert "\x1b" not in said  # a terminal does not obey another program's condition
     criteria_command.withdraw(event.criterion_id)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -157,7 +158,7 @@ def test_the_doctor_says_what_a_user_lacks_and_who_is_not_let_in(granted: Cluste
 def test_the_doctor_finds_nothing_wrong_with_the_rights_of_a_step(granted: Cluster, name: str) -> None:
     found = list(examine({**login(granted, "SCRAM", name), "BORDERFLOW_STEPS": name}))
     assert [one.check for one in found if one.state == "wrong"] == ["workers"]  # none was started here
-    assert {one.state for one in found if one.check == "topics"} == {"skipped", "ok"}
+    assert {one.state for one in found if one.check == "topics"} == {"warning", "ok"}
     assert [one.state for one in found if one.check in ("rights", "lag")] == ["ok", "ok"]
 
 
@@ -165,6 +166,24 @@ def test_the_doctor_lets_an_observer_look_at_everything_and_read_nothing(granted
     found = list(examine(login(granted, "SCRAM", "observer")))
     assert [one.check for one in found if one.state == "wrong"] == ["workers"]
     assert [one.state for one in found if one.check in ("topics", "rights")] == ["ok", "skipped"]
+
+
+def test_the_doctor_tells_an_observer_of_a_topic_that_is_missing(granted: Cluster) -> None:
+    with granted.admin() as everything:
+        everything.delete_topics(["casework-dlq"])
+        while "casework-dlq" in everything.list_topics():
+            time.sleep(0.1)
+    found = list(examine(login(granted, "SCRAM", "observer")))
+    create_topics(Settings.from_environment(login(granted, "SCRAM", "topics-administrator")))
+    assert [(one.state, one.found) for one in found if one.check == "topics"] == [("wrong", "missing: casework-dlq")]
+
+
+def test_a_worker_that_may_only_look_at_its_topics_is_no_observer(granted: Cluster) -> None:
+    looks = Component(what="looks", observe=(*COMPONENTS["filtering"].read, *COMPONENTS["filtering"].write))
+    with granted.admin() as everything:
+        apply(everything, looks, f"User:{TOY}")
+    found = list(examine({**login(granted, "SCRAM", TOY), "BORDERFLOW_STEPS": "filtering"}))
+    assert [one.state for one in found if one.check == "rights"] == ["wrong"]
 
 
 def test_the_notifier_takes_alerts_with_its_own_rights(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -320,21 +321,42 @@ def test_what_was_compacted_is_kept_when_the_compacted_file_lacks_records(tmp_pa
     assert len(list(tmp_path.rglob("*.parquet"))) == 13
 
 
-def test_every_damaged_file_is_found_by_reading_all_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(tmp_path, parcels(2000), KEY, size=500)
-    write(tmp_path, example_records("decisions"), KEY)
-    assert damaged(tmp_path) == []
-    files = Catalogue.of(tmp_path).files("express-cargo")
-    for file in files[1:3]:
-        data = bytearray(file.read_bytes())
-        data[len(data) // 3] ^= 1
-        file.write_bytes(data)
-    for options, code in ((), 0), (("--check",), 1):
+def test_every_damaged_file_is_found_by_reading_all_pages_and_hides_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def status(*options: str) -> tuple[str, object]:
         with pytest.raises(SystemExit) as ended:
             main(["archive", "status", "--dir", str(tmp_path), *options])
-        assert ended.value.code == code
-    said = capsys.readouterr().out
-    assert [file for file in files if f"{file}: damaged after" in said] == files[1:3]
+        return capsys.readouterr().out, ended.value.code
+
+    write(tmp_path, parcels(2500), KEY, size=500)
+    write(tmp_path, example_records("decisions"), KEY)
+    assert damaged(Catalogue.of(tmp_path)) == {}
+    files = Catalogue.of(tmp_path).files("express-cargo")
+    flipped = bytearray(files[1].read_bytes())
+    flipped[len(flipped) // 3] ^= 1
+    files[1].write_bytes(flipped)
+    assert status()[1] == 0
+    files[2].write_bytes(files[2].read_bytes()[:-200])
+    files[3].unlink()
+    said, code = status("--check")
+    assert code == 1
+    assert [file for file in files if f"{file}: damaged after" in said] == [files[1]]
+    assert f"{files[2]}: cannot be read" in said
+    assert "offsets 1500 to 1999 of express-cargo[0] are missing" in said
+    assert "decisions" in said
+    said, code = status("--check", "--json")
+    told = json.loads(said)
+    assert (code, len(told["damaged"]), len(told["gaps"])) == (1, 2, 1)
+    assert [row["records"] for row in told["topics"] if row["topic"] == "express-cargo"] == [1000]
+
+
+def test_a_file_that_was_compacted_while_all_were_read_is_not_damaged(tmp_path: Path) -> None:
+    write(tmp_path, parcels(60), size=5)
+    before = Catalogue.of(tmp_path)
+    compact(tmp_path, None)
+    remove_superseded(tmp_path)
+    assert damaged(before) == {}
 
 
 def test_a_compaction_that_was_killed_leaves_the_small_files_in_force(tmp_path: Path) -> None:

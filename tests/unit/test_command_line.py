@@ -13,7 +13,7 @@ import pytest
 from kafka.errors import KafkaConnectionError
 
 from streams.cli import GROUPS, app, main, refusal_line
-from streams.commands import CommandRefusedError
+from streams.commands import CommandRefusedError, shown
 from streams.producing import UnknownTopicError
 from streams.settings import SettingsError
 
@@ -114,6 +114,10 @@ def test_a_table_in_a_pipe_is_as_wide_as_what_it_holds(capsys: pytest.CaptureFix
         main(["acls", "list", str(ROOT / "ops" / "acls.yaml")])
     (archive,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["archive"]]
     assert archive.rstrip().endswith("monitoring-dlq")
+
+
+def test_a_terminal_is_shown_the_orders_in_a_text_and_given_none() -> None:
+    assert shown("a\x1b[2J\x9b\r\u202eb\nc \ud800 é 부산") == "a\\x1b[2J\\x9b\\r\\u202eb\nc \\ud800 é 부산"
 
 
 def test_a_bad_setting_is_refused_by_the_name_of_its_variable(

@@ -347,6 +347,20 @@ def test_a_half_written_file_of_users_changes_nobody_until_it_is_whole(tmp_path:
     assert [user.name for user in accounts.all()] == ["lee"]
 
 
+def test_a_file_of_users_that_could_not_be_opened_is_read_as_soon_as_it_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "users.json"
+    write_users(path, (User(name="kim", role="officer", control_points=("*",), password=SECRET),))
+    accounts = Accounts(path)
+    write_users(path, ())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        assert accounts.find("kim") is not None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert accounts.find("kim") is None
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "console.example"])  # noqa: S104 - refused
 def test_beyond_this_machine_the_console_wants_tls_or_a_proxy(host: str) -> None:
     with pytest.raises(SettingsError, match="not loopback"):

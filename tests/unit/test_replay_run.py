@@ -23,6 +23,7 @@ from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.archive.times import LATEST, milliseconds
 from streams.cli import main
+from streams.commands.replay import refusing
 from streams.policies import built_in_policy
 from streams.replay.beside import Beside
 from streams.replay.engine import Engine
@@ -258,3 +259,10 @@ def test_a_full_disk_ends_a_replay_in_one_line(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr == f"borderflow: {tmp_path / 'out'}: File too large\n"
+
+
+def test_a_pipe_that_was_closed_is_no_full_disk(tmp_path: Path) -> None:
+    read, written = os.pipe()
+    os.close(read)
+    with pytest.raises(BrokenPipeError), open(written, "wb", 0) as pipe, refusing(tmp_path):
+        pipe.write(b"x")

@@ -97,9 +97,13 @@ def test_more_capacity_selects_more_and_less_of_it_is_known(answer: tuple[Any, s
         assert 0 <= rate["low"] <= rate["value"] <= rate["high"] <= 1
 
 
-def test_a_policy_simulated_against_itself_selects_what_it_selected(history: Path, tmp_path: Path) -> None:
+def test_a_policy_simulated_against_itself_selects_what_it_selected(
+    history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         main(["simulate", "--dir", str(history), "--out", str(tmp_path)])
+    said = capsys.readouterr().out.splitlines()  # in a pipe, where nothing is cut
+    assert f"report: {tmp_path / 'report.html'}, {tmp_path / 'report.json'}" in said
     first, last = json.loads((tmp_path / "report.json").read_text())["candidates"]
     assert {**first, "name": ""} == {**last, "name": ""}
     assert first["shared"] > 0.8 * first["selected"], "only thresholds may follow another order of records"

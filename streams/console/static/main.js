@@ -99,8 +99,8 @@ class Shell {
   }
 
   async #out() {
-    forgetDrafts();
-    try { await ask("/logout", {}); } catch (error) { return this.say(error); }
+    try { await ask("/logout", {}); } catch (error) { if (error.status !== 401) return this.say(error); }
+    forgetDrafts(); // not before: who could not be signed out goes on
     this.#tabs.postMessage("");
     location.assign("/login");
   }
