@@ -107,6 +107,9 @@ def test_a_worker_tells_every_metric_and_what_happened_moved_it(tmp_path: Path) 
         # A day later: windows of event time close and are reported.
         at.lodge("express-cargo", [parcel_record(parcel(n + 86_400 * 3), n % 4) for n in range(200)])
         at.decisions(600 + 2 + 300 + 200 + 200, within_s=60)
+        # And days late, whatever the order was in which partitions were read before.
+        at.lodge("express-cargo", [parcel_record(parcel(n, waybill=f"LATE0000{n:04d}"), n % 4) for n in range(1, 41)])
+        at.decisions(600 + 2 + 300 + 200 + 200 + 40, within_s=60)
         at.lodge("inspection-results", results(at, 5))
         order = ModelRolledBack(stream="manifests", to_version=12_345, by="analyst-1", at=NOON)
         at.lodge("labelled-examples", [record_of(order, "orders", NOON, 0)])
