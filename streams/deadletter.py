@@ -19,7 +19,6 @@ from msgspec.structs import replace
 from agents.refusals import ALREADY_RESOLVED, DUPLICATE_LODGEMENT, SUPERSEDED_REVISION
 from schemas.registry import DEAD_LETTER_MAX_BYTES
 from streams.producing import Publisher
-from streams.recordbatch import encoded
 from streams.wire import Outgoing, Record, header
 
 if TYPE_CHECKING:
@@ -97,9 +96,7 @@ def _without_value(letter: Outgoing) -> Outgoing:
 
 
 def _size(letter: Outgoing) -> int:
-    headers = letter.headers
-    said = headers if isinstance(headers, bytes) else encoded(headers)
-    return len(letter.key or b"") + len(letter.value or b"") + len(said)
+    return len(letter.key or b"") + len(letter.value or b"") + len(letter.encoded_headers)
 
 
 def _attempts(record: Record) -> int:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
 from streams.partitioning import partition_of
-from streams.recordbatch import RecordBatchBuilder, encoded
+from streams.recordbatch import RecordBatchBuilder
 from streams.wire import Outgoing, Placed
 
 if TYPE_CHECKING:
@@ -125,7 +125,4 @@ class Publisher:
 
 
 def _add(builder: RecordBatchBuilder, record: Outgoing) -> bool:
-    headers = record.headers
-    return builder.add(
-        record.timestamp_ms, record.key, record.value, headers if isinstance(headers, bytes) else encoded(headers)
-    )
+    return builder.add(record.timestamp_ms, record.key, record.value, record.encoded_headers)

@@ -28,7 +28,7 @@ from schemas.registry import declaration
 from streams.deadletter import OMITTED, OURS, dead_letter_topic
 from streams.producing import Publisher
 from streams.rebuild import LogReader
-from streams.recordbatch import RecordBatchBuilder, encoded
+from streams.recordbatch import RecordBatchBuilder
 from streams.wire import Given, Outgoing, Record, header
 
 MARKER = "dlq-redriven-offset"
@@ -101,8 +101,7 @@ class Redrive:
     def fits(self) -> bool:
         """Whether its topic takes it: what was lodged compressed may be larger than that."""
         batch, record = RecordBatchBuilder(1), self.record
-        headers = record.headers if isinstance(record.headers, bytes) else encoded(record.headers)
-        batch.add(record.timestamp_ms, record.key, record.value, headers)
+        batch.add(record.timestamp_ms, record.key, record.value, record.encoded_headers)
         return batch.size() <= declaration(self.topic).max_message_bytes
 
 

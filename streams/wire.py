@@ -89,6 +89,11 @@ class Outgoing(msgspec.Struct, gc=False):
     headers: Given | bytes
     partition: int | None = None
 
+    @property
+    def encoded_headers(self) -> bytes:
+        """The headers as they stand in a record."""
+        return self.headers if isinstance(self.headers, bytes) else encoded(self.headers)
+
 
 class Produced(Outgoing, gc=False):
     """One record to produce, with the event that its value was encoded from and the stamp that made its headers."""

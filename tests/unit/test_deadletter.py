@@ -11,7 +11,7 @@ import pytest
 from agents.step import Outcome, Output, Refusal
 from schemas.registry import DEAD_LETTER_MAX_BYTES
 from streams.deadletter import DeadLetterLimit, TooManyDeadLettersError, dead_letter, dead_letters
-from streams.recordbatch import RecordBatchBuilder, encoded
+from streams.recordbatch import RecordBatchBuilder
 from streams.wire import Outgoing
 
 REFUSAL = Refusal(17, "unknown-country", "consignments[3].country", "not a country", index=3, item_id="HB3")
@@ -81,7 +81,7 @@ def test_a_letter_too_large_even_without_its_value_goes_without_the_key_and_head
 def test_the_batch_of_a_letter_fits_its_topic(size: int) -> None:
     (one,) = dead_letters({17: Row(value=b"x" * size)}, [REFUSAL], "screening", 0)
     batch = RecordBatchBuilder(1)
-    batch.add(one.timestamp_ms, one.key, one.value, encoded(one.headers))  # type: ignore[arg-type]  # not in bytes yet
+    batch.add(one.timestamp_ms, one.key, one.value, one.encoded_headers)
     assert batch.size() <= DEAD_LETTER_MAX_BYTES
 
 
