@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
 
-from aiokafka.record.util import calc_crc32c
+import google_crc32c
 
 _HEAD = Struct(">qiibIhiqqqhii")
 _CHECKED = Struct(">hiqqqhii")
 """What the checksum covers of the head: attributes to the number of records."""
-_UNCHECKED = _HEAD.size - _CHECKED.size
 _NOTHING = b"\x01"
 """The length -1: a null key or value."""
 
@@ -115,13 +114,9 @@ class RecordBatchBuilder:
     def _build(self) -> bytearray:
         self._closed = True
         if self._buffer is None:
-            made = bytearray().join((bytes(_HEAD.size), *self._parts))
-            last, times = self._count - 1, (self._first_ms, self._latest_ms)
-            _CHECKED.pack_into(made, _UNCHECKED, 0, last, *times, *self._producer, self._count)
-            checksum = calc_crc32c(memoryview(made)[_UNCHECKED:])
-            _HEAD.pack_into(
-                made, 0, 0, self._size - 12, -1, 2, checksum, 0, last, *times, *self._producer, self._count
-            )  # fmt: skip
-            self._buffer = made
+            told = (0, self._count - 1, self._first_ms, self._latest_ms, *self._producer, self._count)
+            records = b"".join(self._parts)
             self._parts.clear()
+            checksum = google_crc32c.extend(google_crc32c.value(_CHECKED.pack(*told)), records)
+            self._buffer = bytearray().join((_HEAD.pack(0, self._size - 12, -1, 2, checksum, *told), records))
         return self._buffer
