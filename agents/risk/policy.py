@@ -42,6 +42,10 @@ class ControlPointPolicy(Section, frozen=True, kw_only=True):
     ] = None
     title: Annotated[str, Meta(description="Its name, for people.")] = ""
 
+    def __post_init__(self) -> None:
+        if len(set(self.streams)) < len(self.streams):
+            raise ValueError("a stream stands in `streams` twice")
+
 
 class LayerShares(Section, frozen=True, kw_only=True):
     """Shares of a control point's capacity. What mandatory hits, direct criteria and these leave goes to the model."""
@@ -85,7 +89,7 @@ class Controller(Section, frozen=True, kw_only=True):
         int, Meta(ge=50, le=200_000, description="Scores that the bar is a quantile of: the latest so many items ...")
     ] = 2000
     window_days: Annotated[
-        float, Meta(gt=0, le=366, description="... of the latest so many days of event time, whichever is fewer.")
+        float, Meta(ge=0.01, le=366, description="... of the latest so many days of event time, whichever is fewer.")
     ] = 30.0
     slack: Annotated[
         float,
@@ -139,7 +143,9 @@ class ProfileRule(Section, frozen=True, kw_only=True):
 
     seizures: Annotated[int, Meta(ge=1, description="Seizures on record, at least.")] = 1
     hit_rate: Annotated[Share, Meta(description="Seizures over inspections, at least.")] = 0.2
-    within_days: Annotated[float, Meta(gt=0, description="The latest seizure is no older than this.")] = 730.0
+    within_days: Annotated[float, Meta(gt=0, le=36_500, description="The latest seizure is no older than this.")] = (
+        730.0
+    )
 
 
 class AnomalyRule(Section, frozen=True, kw_only=True):
@@ -155,7 +161,7 @@ class AutoClear(Section, frozen=True, kw_only=True):
     clean_inspections: Annotated[
         int, Meta(ge=1, description="Inspections of the consignee on record, all clear, at least; and ...")
     ] = 3
-    value_usd: Annotated[float, Meta(ge=0, description="... a declared value of at most this.")] = 150.0
+    value_usd: Annotated[float, Meta(ge=0, le=1e9, description="... a declared value of at most this.")] = 150.0
     anomaly_below: Annotated[
         Share, Meta(description="Only items less unusual than this, as a share of recent traffic.")
     ] = 0.9
@@ -209,7 +215,7 @@ class Deadlines(Section, frozen=True, kw_only=True):
 
     audit_days: Annotated[float, Meta(gt=0, description="Blue lane: days after lodgement.")] = 14.0
     pressing_minutes: Annotated[
-        float, Meta(ge=0, description="An alert with less time than this is one step more urgent.")
+        float, Meta(ge=0, le=525_600, description="An alert with less time than this is one step more urgent.")
     ] = 60.0
 
 
@@ -240,7 +246,7 @@ class Horizons(Section, frozen=True, kw_only=True):
     filtering_hours: Annotated[
         float,
         Meta(
-            gt=0,
+            ge=0.1,
             le=168,
             description="Subject windows and duplicate lodgements (filtering; a day more is read of `screened`).",
         ),
@@ -273,8 +279,10 @@ class Horizons(Section, frozen=True, kw_only=True):
 class Reports(Section, frozen=True, kw_only=True):
     """Windows of event time over which figures are reported to `monitoring`, for each control point."""
 
-    coverage_minutes: Annotated[float, Meta(gt=0, description="CoverageReported and CapacityExceeded.")] = 60.0
-    seizure_hours: Annotated[float, Meta(gt=0, description="SeizureRateReported.")] = 24.0
+    coverage_minutes: Annotated[
+        float, Meta(ge=0.1, le=10_080, description="CoverageReported and CapacityExceeded.")
+    ] = 60.0
+    seizure_hours: Annotated[float, Meta(ge=0.1, le=8_784, description="SeizureRateReported.")] = 24.0
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -305,12 +313,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = ""
     de_minimis_usd: Annotated[
-        float, Meta(gt=0, description="Value below which parcels pay no duty; splitting below it is watched.")
+        float, Meta(gt=0, le=1e9, description="Value below which parcels pay no duty; splitting below it is watched.")
     ] = 150.0
     clock_ahead_minutes: Annotated[
         float,
         Meta(
             ge=0,
+            le=1440,
             description="How far `lodged_at`, `inspected_at` or `withdrawn_at` may be ahead of its record's timestamp.",
         ),
     ] = 15.0
@@ -333,6 +342,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reports: Annotated[Reports, Meta(description="Windows of the reports.")] = Reports()
 
     def __post_init__(self) -> None:
+        names = dict[str, str]()
+        for name in self.control_points:
+            if not name.isprintable() or name != name.strip():
+                raise ValueError(f"control_points: {name!r} has blanks around it, or a character that is not printed")
+            if (other := names.setdefault(name.casefold(), name)) != name:
+                raise ValueError(f"control_points: {other!r} and {name!r} differ by capitals only")
         if self.horizons.decisions_days < self.controller.window_days + 1.0:
             raise ValueError(
                 "horizons.decisions_days must be at least controller.window_days + 1: "
@@ -377,7 +392,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def read_policy(settings: Any) -> Policy:
     """A policy from decoded YAML (mappings, lists, numbers, texts). Raises `PolicyRefusedError`."""
+    points = settings.get("control_points") if isinstance(settings, dict) else None
+    where = ""
     try:
+        for name, point in points.items() if isinstance(points, dict) else ():
+            where = f"control_points: {name!r}: "  # msgspec's path does not say which of them
+            msgspec.convert(point, ControlPointPolicy)
+        where = ""
         return msgspec.convert(settings, Policy)
     except (msgspec.ValidationError, ValueError) as problem:
-        raise PolicyRefusedError(f"policy refused: {problem}") from None
+        raise PolicyRefusedError(f"policy refused: {where}{problem}") from None

@@ -94,7 +94,7 @@ def _kind(kind: inspect.Type) -> str:
 
 def _bounds(kind: inspect.FloatType | inspect.IntType) -> str:
     low = f"{kind.ge:g}" if kind.ge is not None else f"above {kind.gt:g}" if kind.gt is not None else ""
-    high = f"{kind.le:g}" if kind.le is not None else f"below {kind.lt:g}" if kind.lt is not None else ""
+    high = f"{kind.le:.12g}" if kind.le is not None else f"below {kind.lt:g}" if kind.lt is not None else ""
     if low and high:
         return f", {low} to {high}"
     return f", {low}" + (" or more" if kind.ge is not None else "") if low else ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import msgspec.inspect
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +71,12 @@ def test_default_policy_knows_the_offices_of_the_simulated_world() -> None:
         ("drift: {confidence: 2}", "$.drift.confidence"),
         ("control_points: {}", "control_points"),
         ("control_points: {AA: {streams: []}}", "streams"),
-        ("control_points: {AA: {streams: [parcels]}}", "streams"),
+        ("control_points: {AA: {streams: [parcels]}}", "'AA': Invalid enum value 'parcels' - at `$.streams[0]`"),
+        ("control_points: {AA: {streams: [manifests]}, BB: 3}", "control_points: 'BB'"),
+        ("control_points: {AA: {streams: [manifests, manifests]}}", "'AA': a stream stands in `streams` twice"),
+        ("control_points: {'   ': {streams: [manifests]}}", "'   ' has blanks around it"),
+        ('control_points: {"AB\\n": {streams: [manifests]}}', r"'AB\n' has"),
+        ("control_points: {KRICN: {streams: [manifests]}, krICN: {streams: [manifests]}}", "'KRICN' and 'krICN'"),
         ("version: ''", "version"),
     ],
 )
@@ -79,6 +86,26 @@ def test_bad_policy_is_refused_by_name(settings: str, named: str) -> None:
     with pytest.raises(PolicyRefusedError) as refused:
         parse_policy(text)
     assert named in str(refused.value)
+
+
+def _numbers(kind: msgspec.inspect.Type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of all settings that are numbers, but for those of control points."""
+    if isinstance(kind, msgspec.inspect.Metadata):
+        kind = kind.type
+    if isinstance(kind, msgspec.inspect.StructType):
+        for field in kind.fields:
+            yield from _numbers(field.type, (*path, field.encode_name))
+    elif isinstance(kind, msgspec.inspect.FloatType | msgspec.inspect.IntType):
+        yield path
+
+
+@pytest.mark.parametrize("path", list(_numbers(msgspec.inspect.type_info(Policy))), ids=".".join)
+@pytest.mark.parametrize("value", [".inf", "1.0e+300", "-.inf", ".nan", "-1.0"])
+def test_no_number_is_without_bounds(path: tuple[str, ...], value: str) -> None:
+    *sections, name = path
+    text = "".join(f"{section}: {{" for section in sections) + f"{name}: {value}" + "}" * len(sections)
+    with pytest.raises(PolicyRefusedError):
+        parse_policy(ONE + text + "\n")
 
 
 def test_file_that_cannot_be_read_or_is_no_yaml_is_refused_by_its_name(tmp_path: Path) -> None:
