@@ -179,6 +179,7 @@ def _selectivity(demand: Demand) -> tuple[int, int, int]:
 
 
 _SHARED = {
+    "lodged_s": "item.lodged_at.timestamp()",  # lodgers write times in zones of their choice
     "cargo": "item.cargo",
     "goods": "item.cargo.goods",
     "traveller": "item.traveller",

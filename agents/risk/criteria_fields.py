@@ -37,9 +37,14 @@ class Field:
 def _fields() -> tuple[Field, ...]:
     every = (
         ("control_point", "text", "item.control_point", "Customs office of entry."),
-        ("lodged_at", "date", "item.lodged_at.timestamp()", "When the item was lodged (event time)."),
-        ("hour", "number", "item.lodged_at.hour", "Hour of the day of `lodged_at`, UTC, 0 to 23."),
-        ("weekday", "number", "item.lodged_at.isoweekday()", "Day of the week of `lodged_at`, 1 Monday to 7 Sunday."),
+        ("lodged_at", "date", "lodged_s", "When the item was lodged (event time)."),
+        ("hour", "number", "lodged_s // 3600 % 24", "Hour of the day of `lodged_at`, UTC, 0 to 23."),
+        (
+            "weekday",
+            "number",
+            "(lodged_s // 86400 + 3) % 7 + 1",
+            "Day of the week of `lodged_at`, UTC, 1 Monday to 7 Sunday.",
+        ),
         ("revision", "number", "item.revision", "0 for the first lodgement of an item, more for its amendments."),
         ("quality", "texts", "item.quality", "Checks that failed (`zero-mass`, `container-check-digit`, ...)."),
         ("hits", "texts", "[hit.kind for hit in item.hits]", "Kinds of the risk information entries that matched."),
@@ -76,7 +81,7 @@ def _fields() -> tuple[Field, ...]:
         ("below_threshold_24h", "number", "seen.below_threshold_24h", "How many of these are just below de minimis."),
     )
     cargo_may_miss = (
-        ("net_mass_kg", "number", "goods.net_mass_kg", "Net mass of all lines, kilograms."),
+        ("net_mass_kg", "number", "goods.net_mass_kg", "Net mass of all lines, kilograms, if each declares it."),
         ("value_per_kg_usd", "number", "value_per_kg", "`value_usd` for each kilogram, net mass if declared."),
         ("origin_marked", "text", "goods.origin_marked", "How the origin is marked on the goods."),
         ("duty_rate_percent", "number", "goods.duty_rate_percent", "Duty rate of the greatest line."),
@@ -110,7 +115,7 @@ def _fields() -> tuple[Field, ...]:
         ("payment", "text", "traveller.payment", "card, cash, transfer, miles or other."),
         ("agency", "text", "traveller.agency", "Travel agency."),
         ("bag_mass_kg", "number", "traveller.bag_mass_kg", "Mass of the checked bags, kilograms."),
-        ("document_days_left", "number", "traveller.document_days_left", "Days from arrival to the document's expiry."),
+        ("document_days_left", "number", "traveller.document_days_left", "Days from arrival (UTC) to its expiry."),
     )
     table = [Field(name, kind, ALL, source, text) for name, kind, source, text in _typed(every)]
     table += [Field(name, kind, CARGO, source, text) for name, kind, source, text in _typed(cargo)]

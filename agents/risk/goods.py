@@ -26,6 +26,7 @@ _MOST_PACKAGES = 1_000_000_000  # schemas.marks.Count
 def goods_facts(lines: Sequence[GoodsLine], rates: Mapping[str, float], odd: list[str]) -> GoodsFacts:
     """Sum the lines of an item; its codes are those of the line with the greatest value, the first of equals.
 
+    Net mass is known when every line declares it: that of some lines beside the value of all would say anything.
     What is odd is added to `odd` (`agents.quality`). Raises `Undecidable` for a code that does not exist: without its
     chapter, its currency or its origin an item cannot be compared with any other.
     """
@@ -39,7 +40,7 @@ def goods_facts(lines: Sequence[GoodsLine], rates: Mapping[str, float], odd: lis
         total = sum(values)
         gross = min(sum([line.gross_mass_kg for line in lines]), _MOST_KG)
         declared = [line.net_mass_kg for line in lines if line.net_mass_kg is not None]
-        net = min(sum(declared), _MOST_KG) if declared else None
+        net = min(sum(declared), _MOST_KG) if len(declared) == len(lines) else None
         packages = min(sum([line.packages for line in lines]), _MOST_PACKAGES)
     if main.origin == UNKNOWN_COUNTRY_CODE:
         odd.append(quality.UNKNOWN_ORIGIN)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Final
 
 from agents import quality, refusals
 from agents.risk.checks import birth_year, calendar_date, document_number
@@ -17,6 +18,7 @@ from schemas.items import TravellerFacts
 from schemas.lodgements import Booking, PassengerExpected, TravelDocument
 
 _NO_BOOKING = Booking()
+_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 
 
 class TravellerScreen:
@@ -104,14 +106,17 @@ def _birth_year(lodged: PassengerExpected, odd: list[str]) -> int:
 
 
 def _days_left(document: TravelDocument, eta: datetime, odd: list[str]) -> int | None:
-    """Days from arrival until the document expires, negative when it has; None when no such date is given."""
+    """Days from arrival until the document expires, negative when it has; None when no such date is given.
+
+    Of arrival by the day in UTC: the zone is the lodger's choice, and not every day of it is in the calendar elsewhere.
+    """
     if document.expires is None:
         return None
     expires = calendar_date(document.expires)
     if expires is None:
         odd.append(quality.DOCUMENT_EXPIRY)
         return None
-    days = (expires - eta.date()).days
+    days = expires.toordinal() - _EPOCH_DAY - int(eta.timestamp() // 86_400)
     if days < 0:
         odd.append(quality.DOCUMENT_EXPIRED)
     return days

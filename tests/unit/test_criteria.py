@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,13 @@ def criterion(condition: str, **changes: Any) -> CriterionPublished:
         "valid_from": AT,
     }
     return CriterionPublished(**{**plain, **changes})
+
+
+@pytest.mark.parametrize("offset", [-12, -5, 0, 9, 14])
+def test_hour_and_weekday_are_those_of_utc_whatever_zone_the_lodger_writes(offset: int) -> None:
+    written = AT.replace(hour=21, minute=30).astimezone(timezone(timedelta(hours=offset)))
+    item = replace(PARCEL, lodged_at=written)
+    assert fires('hour == 21 and weekday == 1 and lodged_at == "2026-03-02T21:30:00Z"', item)
 
 
 def fires(condition: str, item: ItemScreened = PARCEL) -> bool:

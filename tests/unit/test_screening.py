@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -138,7 +138,14 @@ def test_the_coded_facts_are_those_of_the_line_of_greatest_value() -> None:
     goods = goods_of(only(screened(replace(PARCEL, goods=(shoes, gold, LINE)))))
     assert (goods.hs6, goods.origin, goods.lines, goods.packages) == ("711319", "TR", 3, 4)
     assert goods.gross_mass_kg == pytest.approx(2.4)
-    assert goods.net_mass_kg == 1.0
+    assert goods.net_mass_kg is None
+
+
+def test_net_mass_is_known_when_every_line_declares_it() -> None:
+    both = [replace(LINE, gross_mass_kg=gross, net_mass_kg=net) for gross, net in ((1000.0, 990.0), (0.2, 0.1))]
+    assert goods_of(only(screened(replace(PARCEL, goods=tuple(both))))).net_mass_kg == pytest.approx(990.1)
+    small = (replace(both[0], net_mass_kg=None), both[1])
+    assert goods_of(only(screened(replace(PARCEL, goods=small)))).net_mass_kg is None
 
 
 def test_three_broken_consignments_of_five_hundred_are_refused_alone() -> None:
@@ -326,6 +333,19 @@ def test_a_ship_with_an_identifier_that_grows_when_it_is_folded_is_an_item_that_
 
 def test_a_lodgement_that_comes_again_becomes_the_same_items() -> None:
     assert screened(MANIFEST) == screened(MANIFEST)
+
+
+@pytest.mark.parametrize("hours", [-12, 0, 9, 14])
+def test_the_day_of_arrival_is_that_of_utc_whatever_zone_the_lodger_writes(hours: int) -> None:
+    arrival = TRAVELLER.eta.astimezone(timezone(timedelta(hours=hours)))
+    facts = only(screened(replace(TRAVELLER, eta=arrival))).traveller
+    assert facts is not None
+    assert facts.document_days_left == 1401
+
+
+def test_an_arrival_on_the_last_day_of_the_calendar_is_screened() -> None:
+    last = datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=12)))
+    assert only(screened(replace(TRAVELLER, eta=last))).quality == ("document-expired",)
 
 
 def test_a_traveller_keeps_what_selection_may_use() -> None:
