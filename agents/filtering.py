@@ -32,11 +32,11 @@ class FilteringState:
 
     __slots__ = ("anomaly", "marks", "quotas", "windows")
 
-    def __init__(self, horizon_ms: int) -> None:
+    def __init__(self, horizon_ms: int, partition: int) -> None:
         self.marks = HighWater()
         self.windows = SubjectWindows(horizon_ms)
         self.anomaly = Anomaly(horizon_ms)
-        self.quotas = Quotas()
+        self.quotas = Quotas(partition)
 
 
 class Filtering:
@@ -55,7 +55,7 @@ class Filtering:
 
     def begin(self, partition: int, first_offset: int) -> FilteringState:
         """Nothing seen yet."""
-        return FilteringState(self._horizon_ms)
+        return FilteringState(self._horizon_ms, partition)
 
     def entries(self, state: FilteringState) -> int:
         """Subjects, items and counts that the state holds."""
@@ -94,19 +94,19 @@ class Filtering:
         seen = windows.observe(item.subject, item.item_id, item.revision, at_ms, cents, shipper, place, below)
         state.anomaly.advance(windows.watermark_ms)
         anomaly = state.anomaly.score(item, at_ms)
-        state.quotas.count(place, windows.watermark_ms)
-        fired = self._criteria.evaluate(item, seen, anomaly, at_ms, as_of_ms)
-        hits = self._ranked(state, arrival, fired, anomaly, outcome) if fired else ()
         if highest is not None and item.revision <= highest:
             outcome.refusals.append(_seen_before(arrival.offset, item, highest))
             return
+        state.quotas.count(place, windows.watermark_ms)
+        fired = self._criteria.evaluate(item, seen, anomaly, at_ms, as_of_ms)
+        hits = self._ranked(state, arrival, fired, anomaly, outcome) if fired else ()
         filtered = ItemFiltered(
             item=item,
             monitored=seen,
             indicators=indicators(item, seen),
             criteria=hits,
             anomaly=anomaly,
-            auto_cleared=not hits and self._is_plainly_low_risk(item, anomaly),
+            auto_cleared=self._is_cleared(item, hits, anomaly) if hits else self._is_plainly_low_risk(item, anomaly),
             criteria_version=self._criteria.version,
             upstream=Upstream(topic=arrival.topic, partition=arrival.partition, offset=arrival.offset),
         )
@@ -124,10 +124,12 @@ class Filtering:
     ) -> tuple[CriterionHit, ...]:
         """The hits of an item; those over their criterion's cap are marked, and reported now and then."""
         item: ItemScreened = arrival.event
-        strength = hit_strength(item, anomaly)
+        against = hit_strength(item, anomaly)
         hits = []
         for criterion in fired:
             cap = min(criterion.cap, self._policy.criterion_cap)
+            relieves = criterion.action == "whitelist" or (criterion.action == "boost" and criterion.weight < 0.0)
+            strength = 1.0 - against if relieves else against
             over = state.quotas.spend(criterion.criterion_id, criterion.version, item.control_point, cap, strength)
             if over is not None and over.is_round():
                 outcome.outputs.append(self._suppressed(arrival, criterion, over, cap))
@@ -162,8 +164,17 @@ class Filtering:
         )
         return Output("monitoring", "CriterionSuppressed", event, ce_id, arrival.timestamp_ms, partition=0)
 
+    def _is_cleared(self, item: ItemScreened, hits: tuple[CriterionHit, ...], anomaly: float) -> bool:
+        """Whether an item with criteria hits is cleared: by a whitelist, unless a mandatory hit or a direct criterion
+        speaks. What is over its cap is without effect; where all is, the item is judged as if nothing had fired.
+        """
+        acting = [hit.action for hit in hits if not hit.capped]
+        if not acting:
+            return self._is_plainly_low_risk(item, anomaly)
+        return "whitelist" in acting and "direct" not in acting and not _is_named(item)
+
     def _is_plainly_low_risk(self, item: ItemScreened, anomaly: float) -> bool:
-        """Whether an item without criteria hits may be cleared: nothing speaks against it, and something for it.
+        """Whether an item on which no criterion acts may be cleared: nothing speaks against it, and something for it.
 
         For it speaks that its consignee is a trusted trader, or has a clean record and declares a low value.
         """
@@ -172,7 +183,7 @@ class Filtering:
             return False
         if other is not None and (other.seizures or other.irregularities):
             return False
-        if any(hit.kind != "trusted-trader" for hit in item.hits):
+        if _is_named(item):
             return False
         if item.trusted:
             return rule.trusted_traders
@@ -185,9 +196,15 @@ def hit_strength(item: ItemScreened, anomaly: float) -> float:
     """How much else speaks for an item that a criterion names, in [0, 1]: which hits a cap leaves to act.
 
     What is known counts most, then what is unusual; the rest is drawn by hash and tells apart what is otherwise equal.
+    For a criterion that relieves an item, the complement of it is what counts.
     """
-    known = 0.4 * (item.prior.seizures > 0) + 0.2 * bool(item.hits)
+    known = 0.4 * (item.prior.seizures > 0) + 0.2 * _is_named(item)
     return known + 0.3 * anomaly + 0.1 * unit_hash("strength", item.item_id)
+
+
+def _is_named(item: ItemScreened) -> bool:
+    """Whether the watchlist or intelligence names the item: a trusted-trader entry does not count."""
+    return item.hits != () and any(hit.kind != "trusted-trader" for hit in item.hits)
 
 
 def _seen_before(offset: int, item: ItemScreened, highest: int) -> Refusal:

@@ -14,8 +14,8 @@ class CriterionPublished(Fact, tag_field="event", tag="CriterionPublished", froz
     """A targeting criterion: a named, versioned condition over an item.
 
     `direct` selects at once, `boost` adds `weight` to the log-odds that rank the item, `whitelist` clears it unless a
-    mandatory hit speaks. `cap` bounds the share of a control point's items that it may touch in a day: hits over the
-    cap are ranked, kept without effect, and reported. `withdrawn` ends it.
+    mandatory hit or a `direct` criterion speaks. `cap` bounds the share of a control point's items that it may touch in
+    a day: hits over the cap are ranked, kept without effect, and reported. `withdrawn` ends it.
     """
 
     criterion_id: Id

@@ -18,7 +18,12 @@ A targeting criterion is a named, versioned condition over an item, with an acti
 
 - `direct` selects the item at once, to the criterion's `lane`;
 - `boost` adds `weight` to the log-odds that rank the item (a negative weight takes away);
-- `whitelist` clears the item unless a mandatory hit speaks.
+- `whitelist` clears the item unless a mandatory hit or a `direct` criterion speaks: whatever its score and its boosts,
+  and also with a failed check or a find on record, which the condition can ask about. A cleared item can still be drawn
+  for the audit sample.
+
+What a hit over its [cap](#caps) says is without effect: it neither selects nor clears, and does not keep the item from
+being cleared as plainly low risk. A `direct` or `boost` that acts does.
 
 ```yaml
 criterion_id: CR-0102
@@ -66,13 +71,19 @@ a worker while it runs. [ADR 6](adr/0006-criteria-expressions.md) has the reason
 
 ## Caps
 
-A criterion may act on at most `cap` of a control point's items in a day (UTC, event time), and on no more than the
-policy's `criterion_cap`; a new version goes on with what the day's earlier ones left. Hits over the cap stay on the
-item, marked `capped`, without effect. Which hits act is decided as they come: a hit acts while the share has room and
-it is among the strongest so far, as many as the share allows. Strong is what is unusual, what has a seizure on record,
-and what the risk information names. At the first, tenth, hundredth... capped hit of a day, `CriterionSuppressed` is
-published on `monitoring`. A worker that starts counts the day's earlier items by the criteria as they stood when each
-was sent.
+A criterion, a `whitelist` too, may act on at most `cap` of a control point's items in a day (UTC, event time), and on
+no more than the policy's `criterion_cap`; a new version goes on with what the day's earlier ones left. Lodgements
+that are refused as duplicates count for nothing. Hits over the cap stay on the item, marked `capped`, without effect.
+Which hits act is decided as they come: a hit acts while the share has room and it is among the strongest so far, as
+many as the share allows. Strong is what is unusual, what has a seizure on record, and what the watchlist or
+intelligence names; for a `whitelist` and a boost of negative weight it is the other way round.
+
+A control point's items are counted in each partition of `screened` apart. What a partition's part of the share leaves
+of a whole hit is given to it or not by a draw, so together they let act what the cap is of the day's items on
+average, a few hits more or less. A cap of less than one item a day acts on some days only.
+
+At the first, tenth, hundredth... capped hit of a day, `CriterionSuppressed` is published on `monitoring`. A worker
+that starts counts the day's earlier items by the criteria as they stood when each was sent.
 
 ## Fields
 
@@ -100,7 +111,7 @@ def words_page() -> str:
     ]
     for title, text, meanings in (
         ("Refusals", "A record or item that cannot be decided is dead-lettered with one of these.", refusals.MEANINGS),
-        ("Checks", "An item with one of these is decided, never cleared automatically.", quality.MEANINGS),
+        ("Checks", "An item with one of these is decided; only a `whitelist` criterion clears it.", quality.MEANINGS),
         ("Indicators", "What filtering notices. None of these selects or clears by itself.", indicators.MEANINGS),
     ):
         parts += ["", f"## {title}", "", text, "", "| word | what it means |", "|---|---|"]

@@ -155,7 +155,7 @@ class AnomalyRule(Section, frozen=True, kw_only=True):
 
 
 class AutoClear(Section, frozen=True, kw_only=True):
-    """What is plainly low risk. Never an item with a hit, a criterion, a failed check, or a find on record."""
+    """What is plainly low risk. Never an item with a hit, an acting criterion, a failed check, or a find on record."""
 
     trusted_traders: Annotated[bool, Meta(description="Clear what is consigned to a trusted trader.")] = True
     clean_inspections: Annotated[

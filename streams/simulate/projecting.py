@@ -95,7 +95,7 @@ class Projector:
     def over_cap(self, name: str) -> tuple[str, int, int] | None:
         """The control point at which a criterion fires most above what its cap lets act: its name, hits, room.
 
-        The room of a day is the cap's share of its items, rounded up: a criterion may always act once a day.
+        The room of a day is the cap's share of its items, rounded up.
         """
         held, cap = self._hits[name], self._caps[name]
         room: dict[str, int] = defaultdict(int)

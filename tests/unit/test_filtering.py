@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agents.filtering import Filtering
+from agents.filtering import Filtering, hit_strength
 from agents.identity import unit_hash
 from agents.risk.criteria import CriteriaBook
 from agents.risk.policy import read_policy
-from agents.risk.quotas import Quotas
+from agents.risk.quotas import Quotas, Spent
 from agents.step import Arrival, Outcome
 from load.bench.criteria import parcel
 from schemas.codec import codec_for
@@ -27,6 +28,7 @@ from schemas.monitoring import CriterionSuppressed
 
 POLICY = read_policy(yaml.safe_load(Path("streams/policies/default.yaml").read_text()))
 EXAMPLES = sorted(Path("schemas/examples/screened").rglob("*.json"))
+UNCAPPED = replace(POLICY, criterion_cap=1.0)
 PARCEL = parcel()
 START = datetime(2026, 3, 2, 6, tzinfo=UTC)
 
@@ -49,7 +51,7 @@ def arrived(one: ItemScreened, offset: int) -> Arrival[ItemScreened]:
 
 
 def filtered(items: list[ItemScreened], criteria: CriteriaBook | None = None) -> Outcome:
-    step = Filtering(POLICY, criteria or CriteriaBook())
+    step = Filtering(UNCAPPED, criteria or CriteriaBook())
     return step.decide(step.begin(2, 0), [arrived(one, n) for n, one in enumerate(items)])
 
 
@@ -145,7 +147,7 @@ def test_hits_over_the_cap_stay_without_effect_and_are_reported() -> None:
 
 
 def test_the_strongest_hits_act_when_a_criterion_is_capped() -> None:
-    quotas, acted = Quotas(), []
+    quotas, acted = Quotas(0), []
     for n in range(5000):
         strength = 0.8 if n % 50 == 49 else 0.4 * unit_hash("weak", n)
         quotas.count("KRICN-EXP", 86_400_000 + n)
@@ -157,22 +159,103 @@ def test_the_strongest_hits_act_when_a_criterion_is_capped() -> None:
 
 
 def test_a_new_day_brings_a_new_quota() -> None:
-    quotas = Quotas()
+    quotas = Quotas(0)
     for day in (1, 2):
-        quotas.count("KRICN-EXP", day * 86_400_000)
-        assert quotas.spend("C1", 1, "KRICN-EXP", 0.01, 0.5) is None
-        assert quotas.spend("C1", 1, "KRICN-EXP", 0.01, 0.9) is not None
-        assert quotas.spend("C2", 1, "KRICN-EXP", 0.01, 0.5) is None
+        for _ in range(2):
+            quotas.count("KRICN-EXP", day * 86_400_000)
+        assert quotas.spend("C1", 1, "KRICN-EXP", 0.5, 0.5) is None
+        assert quotas.spend("C1", 1, "KRICN-EXP", 0.5, 0.9) is not None
+        assert quotas.spend("C2", 1, "KRICN-EXP", 0.5, 0.5) is None
 
 
 def test_a_new_version_of_a_criterion_brings_no_new_quota() -> None:
-    quotas, acted = Quotas(), 0
+    quotas, acted = Quotas(0), 0
     for n in range(1000):
         quotas.count("KRICN-EXP", n)
         acted += quotas.spend("C1", 1 + n // 200, "KRICN-EXP", 0.01, n * 7919 % 1000 / 1000) is None
     assert acted == 10
     quotas.count("KRPUS-EXP", 1000)
-    assert quotas.spend("C1", 5, "KRPUS-EXP", 0.01, 0.5) is None
+    assert quotas.spend("C1", 5, "KRPUS-EXP", 1.0, 0.5) is None
+
+
+@pytest.mark.parametrize(("cap", "items"), [(0.0025, 400), (0.001, 2000), (0.01, 30), (0.01, 2000), (0.05, 2400)])
+def test_the_partitions_together_let_act_what_the_cap_is_of_a_control_point_s_items(cap: float, items: int) -> None:
+    acted = []
+    for day in range(1, 201):
+        partitions = [Quotas(partition) for partition in range(12)]
+        acted.append(0)
+        for n in range(items):
+            quotas = partitions[int(12 * unit_hash(day, n))]
+            quotas.count("KRICN-EXP", day * 86_400_000)
+            acted[-1] += quotas.spend("C1", 1, "KRICN-EXP", cap, 0.5) is None
+    assert sum(acted) / len(acted) == pytest.approx(cap * items, rel=0.1)
+    assert max(acted) <= cap * items + 4
+
+
+@given(st.lists(st.floats(0, 1), max_size=30), st.integers(1, 60))
+def test_a_hit_is_ranked_among_those_before_it_however_many_there_were(few: list[float], times: int) -> None:
+    spent, before = Spent(0.0), list[int]()
+    for strength in few * times:
+        step = min(int(strength * 1024), 1023)
+        assert spent.stronger(strength) == sum(one > step for one in before)
+        before.append(step)
+
+
+def test_what_never_fires_again_costs_few_bytes() -> None:
+    quotas = Quotas(0)
+    quotas.count("KRICN-EXP", 0)
+    tracemalloc.start()
+    for n in range(1000):
+        quotas.spend(f"C{n}", 1, "KRICN-EXP", 0.01, 0.5)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 1_000_000
+
+
+def _acting(items: list[ItemScreened], criteria: CriteriaBook, cap: float = 0.02) -> list[ItemScreened]:
+    """The items that a capped criterion acts on."""
+    step = Filtering(replace(POLICY, criterion_cap=cap), criteria)
+    outcome = step.decide(step.begin(2, 0), [arrived(one, n) for n, one in enumerate(items)])
+    return [one.item for one in events(outcome) if any(not hit.capped for hit in one.criteria)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "offenders"),
+    [
+        ({"action": "direct"}, True),
+        ({"action": "boost", "weight": 5.0}, True),
+        ({"action": "boost", "weight": -5.0}, False),
+        ({"action": "whitelist"}, False),
+    ],
+)
+def test_a_capped_criterion_that_relieves_acts_on_those_against_whom_the_least_speaks(
+    changes: dict[str, Any], offenders: bool
+) -> None:
+    record = PriorRecord(inspections=5, seizures=1)
+    items = [item(n, hours=n / 80, prior=record if n % 2 else PriorRecord()) for n in range(3000)]
+    acting = [one for one in _acting(items, book("value_usd > 1", **changes)) if one.lodged_at.day == 3]
+    assert len(acting) > 10  # on the second day: on the first it is yet to be seen what is usual
+    assert sum(bool(one.prior.seizures) is offenders for one in acting) >= len(acting) - 1  # the first meets no other
+
+
+def test_a_trusted_trader_s_entry_makes_no_item_stronger() -> None:
+    entry = RiskHit(entry_id="T", version=1, kind="trusted-trader", matched="consignee")
+    plain, trusted, watched = (
+        hit_strength(item(1, hits=hits), 0.5) for hits in ((), (entry,), (replace(entry, kind="watchlist"),))
+    )
+    assert plain == trusted < watched
+
+
+def test_duplicates_spend_nothing_of_a_cap() -> None:
+    record = PriorRecord(inspections=1, seizures=1)
+    watched = RiskHit(entry_id="W", version=1, kind="watchlist", matched="consignee")
+    plain = [item(n, hours=n / 1000) for n in range(150)]
+    decoy = item(200, hours=0.2, prior=record, hits=(watched,))
+    again = [replace(item(201 + n, hours=0.21), item_id=decoy.item_id, prior=record, hits=(watched,)) for n in range(9)]
+    real = [item(300 + n, hours=0.3, prior=record) for n in range(20)]
+    criteria = book("consignee.seizures > 0")
+    alone, among = ([*plain, decoy, *real], [*plain, decoy, *again, *real])
+    assert len(_acting(among, criteria)) == len(_acting(alone, criteria)) >= 3
 
 
 CLEAN = PriorRecord(inspections=4)
@@ -208,12 +291,46 @@ def test_nothing_that_speaks_against_it_is_cleared(changes: dict[str, Any]) -> N
         assert not any(event.auto_cleared for event in events(filtered([also_trusted])))
 
 
-@pytest.mark.parametrize("action", ["direct", "boost", "whitelist"])
+@pytest.mark.parametrize("action", ["direct", "boost"])
 def test_nothing_that_a_criterion_names_is_cleared(action: str) -> None:
-    criteria = book("value_usd > 1", action=action, weight=-1.0, cap=0.0)
-    (one,) = events(filtered([_cheap(item(1, prior=CLEAN))], criteria))
-    assert one.criteria[0].capped
+    (one,) = events(filtered([_cheap(item(1, prior=CLEAN))], book("value_usd > 1", action=action, weight=-1.0)))
+    assert not one.criteria[0].capped
     assert not one.auto_cleared
+
+
+@pytest.mark.parametrize("action", ["direct", "boost", "whitelist"])
+@pytest.mark.parametrize("prior", [CLEAN, PriorRecord()], ids=["plainly low risk", "not plainly"])
+def test_a_hit_over_its_cap_neither_clears_nor_keeps_from_clearing(action: str, prior: PriorRecord) -> None:
+    one = _cheap(item(1, prior=prior))
+    (hit,) = events(filtered([one], book("value_usd > 1", action=action, weight=-1.0, cap=0.0)))
+    (none,) = events(filtered([one]))
+    assert hit.criteria[0].capped
+    assert hit.auto_cleared is none.auto_cleared is (prior is CLEAN)
+
+
+@pytest.mark.parametrize(
+    ("others", "hits", "cleared"),
+    [
+        ((), (), True),
+        (("boost",), (), True),
+        (("direct",), (), False),
+        ((), ("trusted-trader",), True),
+        ((), ("watchlist",), False),
+        ((), ("intelligence", "trusted-trader"), False),
+    ],
+)
+def test_a_whitelist_clears_unless_a_mandatory_hit_or_a_direct_criterion_speaks(
+    others: tuple[str, ...], hits: tuple[str, ...], cleared: bool
+) -> None:
+    criteria = book("value_usd > 1", action="whitelist")
+    for n, action in enumerate(others, 1):
+        (other,) = book("value_usd > 1", action=action, weight=3.0).criteria
+        criteria.fold(n, "C9", replace(other, criterion_id="C9"))
+    named: list[Any] = [RiskHit(entry_id="E", version=1, kind=kind, matched="consignee") for kind in hits]
+    one = item(1, hits=tuple(named), quality=("vague-description",), prior=PriorRecord(inspections=2, seizures=1))
+    (event,) = events(filtered([one], criteria))
+    assert event.auto_cleared is cleared
+    assert not events(filtered([replace(one, hits=())]))[0].auto_cleared
 
 
 # -- what was rebuilt decides like what never stopped
