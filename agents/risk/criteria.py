@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from datetime import timedelta
 
-from agents.risk.criteria_compiler import CompiledCriteria
+from agents.risk.criteria_compiler import MANY, CompiledCriteria
 from agents.risk.criteria_fields import fields_of
 from agents.risk.criteria_language import Condition, CriterionRefusedError, read_condition
 from agents.risk.risk_information import epoch_ms
@@ -61,6 +61,7 @@ class CriteriaBook:
         self._changes: list[tuple[str, Criterion | None]] = []  # which criterion, and what it was before
         self._compiled: dict[Stream, tuple[CompiledCriteria, list[Criterion]]] = {}
         self._earlier: dict[Stream, tuple[int, tuple[CompiledCriteria, list[Criterion]]]] = {}
+        self._latest: dict[tuple[Stream, int], CompiledCriteria] = {}  # what the next takes over from
 
     def __len__(self) -> int:
         return len(self._criteria)
@@ -130,4 +131,8 @@ class CriteriaBook:
         latest = self._changes[len(self._changes) - undone :]
         standing: dict[str, Criterion | None] = {**self._criteria, **dict(reversed(latest))}
         held = [one for _, one in sorted(standing.items()) if one is not None and stream in one.conditions]
-        return CompiledCriteria([one.conditions[stream] for one in held]), held
+        joined = 1 if undone else MANY  # what is folded again meets another set after a few items
+        conditions = [one.conditions[stream] for one in held]
+        compiled = CompiledCriteria(conditions, joined=joined, before=self._latest.get((stream, joined)))
+        self._latest[stream, joined] = compiled
+        return compiled, held

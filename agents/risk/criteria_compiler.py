@@ -2,7 +2,7 @@
 
 Most criteria demand one of few values of some field (`hs6 startswith "8517"`, `origin in ["CN", "VN"]`): those are
 found by a dictionary lookup of the item's own value, so an item meets only criteria that could fire. The rest are
-joined into one function. docs/adr/0006-criteria-expressions.md has the measurements.
+joined into few functions. docs/adr/0006-criteria-expressions.md has the measurements.
 
 Functions are built as syntax trees from typed conditions (`agents.risk.criteria_language`), never from text of a
 criterion: its texts and numbers enter as constants. None of them can raise: an absent value is asked for first.
@@ -11,9 +11,10 @@ criterion: its texts and numbers enter as constants. None of them can raise: an 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import CodeType, FunctionType
 from typing import Any as AnyValue
+from typing import Final, NamedTuple
 
 from agents.risk.criteria_fields import Field
 from agents.risk.criteria_language import All, Any, Condition, Not, Test, Value
@@ -22,10 +23,14 @@ from schemas.items import ItemScreened, Monitored
 
 Values = tuple[AnyValue, ...]
 Extract = Callable[[ItemScreened, Monitored, float], Values]
+Predicate = Callable[[Values], bool]
+Join = tuple[tuple[int, ...], Callable[[Values], list[int]]]
+"""Several conditions in one function: their ids, and what tells the places of those that hold."""
 Demand = tuple[Field, int | None, tuple[str, ...]]
 """A field, the length of its prefix (None: the whole value) and the values of which an item must have one."""
 
 _MOST_DEMANDED = 200
+MANY: Final = 64
 _SELECTIVE = (
     "consignee", "shipper", "document", "bill", "journey", "conveyance", "declarant", "hs6", "platform", "agency",
     "hs4", "port_of_loading", "embarkation", "carrier", "hs2", "origin", "departure", "document_issuer",
@@ -34,36 +39,67 @@ _SELECTIVE = (
 """Fields by how few items share a value: the first of these that a criterion demands is what it is found by."""
 
 
+class Made(NamedTuple):
+    """What was made of a condition. It holds the condition, so that no other one has its `id`."""
+
+    condition: Condition
+    demand: Demand | None
+    predicate: Predicate | None
+
+
 class CompiledCriteria:
     """The criteria of one stream. `evaluate` tells which fire, as indices in the order they were given."""
 
-    def __init__(self, conditions: Sequence[Condition], *, indexed: bool = True) -> None:
-        """`indexed=False` joins all of them into one function, for comparison (load/bench/criteria.py)."""
-        asked = [field for condition in conditions for field in fields_in(condition)]
-        fields = list({field.name: field for field in asked}.values())
-        self._place = {field.name: place for place, field in enumerate(fields)}
-        self.names = tuple(self._place)
-        self.values = _extractor(fields)
-        tables: dict[tuple[int, int | None], dict[str, list[tuple[int, Callable[[Values], bool]]]]] = {}
-        rest: list[tuple[int, Condition]] = []
+    def __init__(
+        self,
+        conditions: Sequence[Condition],
+        *,
+        indexed: bool = True,
+        joined: int = MANY,
+        before: CompiledCriteria | None = None,
+    ) -> None:
+        """`before`: compiled criteria of the same stream. What is among them is taken over, so that a change of one
+        criterion costs little; a field keeps its place among the values. `joined`: how many of those that demand
+        nothing share a function: with fewer a change costs less and an item more. `indexed=False` takes all for such,
+        for comparison (load/bench/criteria.py).
+        """
+        known = {} if before is None else before._made
+        fields: dict[str, Field] = {} if before is None else dict(before._fields)
+        fresh = [one for one in conditions if id(one) not in known]
+        fields |= {field.name: field for one in fresh for field in fields_in(one)}
+        self._fields: dict[str, Field] = fields
+        self._place = {name: place for place, name in enumerate(fields)}
+        self.names = tuple(fields)
+        self.values: Extract = (
+            before.values if before is not None and before.names == self.names else _extractor(fields.values())
+        )
+        self._made: dict[int, Made] = {}
+        tables: dict[tuple[int, int | None], dict[str, list[tuple[int, Predicate]]]] = {}
+        rest: dict[int, int] = {}  # the index of each by the id of its condition
         for index, condition in enumerate(conditions):
-            demand = demanded(condition) if indexed else None
-            if demand is None:
-                rest.append((index, condition))
+            made = known.get(id(condition))
+            if made is None:
+                demand = demanded(condition) if indexed else None
+                made = Made(condition, demand, None if demand is None else self.predicate(condition))
+            self._made[id(condition)] = made
+            if made.demand is None or made.predicate is None:
+                rest[id(condition)] = index
                 continue
-            field, length, values = demand
-            predicate = self.predicate(condition)
+            field, length, values = made.demand
             table = tables.setdefault((self._place[field.name], length), {})
             for value in values:
-                table.setdefault(value, []).append((index, predicate))
+                table.setdefault(value, []).append((index, made.predicate))
         self._probes = [(place, length, table) for (place, length), table in tables.items()]
-        self._rest = self._joined(rest) if rest else None
+        self._joins: list[Join] = self._join(rest, joined, () if before is None else before._joins)
+        self._rest = [(function, [rest[one] for one in ids]) for ids, function in self._joins]
 
     def evaluate(self, item: ItemScreened, seen: Monitored, anomaly: float) -> list[int]:
         """The indices of the criteria that fire, ascending."""
         values = self.values(item, seen, anomaly)
-        fired: list[int] = self._rest(values) if self._rest is not None else []
-        found = len(fired)
+        fired: list[int] = []
+        for function, indices in self._rest:
+            if places := function(values):
+                fired.extend([indices[one] for one in places])
         for place, length, table in self._probes:
             value = values[place]
             if value is not None:
@@ -72,21 +108,30 @@ class CompiledCriteria:
                     for index, predicate in candidates:
                         if predicate(values):
                             fired.append(index)
-        if len(fired) > found:
+        if len(fired) > 1:
             fired.sort()
         return fired
 
-    def predicate(self, condition: Condition) -> Callable[[Values], bool]:
+    def predicate(self, condition: Condition) -> Predicate:
         """A condition over these fields as one function of their values."""
         body = self._expression(condition)
         function = ast.FunctionDef("predicate", _arguments("f"), [ast.Return(body)], [])
-        built: Callable[[Values], bool] = _built(function)
+        built: Predicate = _built(function)
         return built
 
-    def _joined(self, rest: list[tuple[int, Condition]]) -> Callable[[Values], list[int]]:
+    def _join(self, rest: dict[int, int], size: int, before: Sequence[Join]) -> list[Join]:
+        """Functions of `size` conditions each; those from before that are full and still asked for are kept."""
+        kept = [join for join in before if len(join[0]) == size and all(one in rest for one in join[0])]
+        held = {one for ids, _ in kept for one in ids}
+        loose = [one for one in rest if one not in held]
+        made = [tuple(loose[at : at + size]) for at in range(0, len(loose), size)]
+        return kept + [(ids, self._joined([self._made[one].condition for one in ids])) for ids in made]
+
+    def _joined(self, conditions: Sequence[Condition]) -> Callable[[Values], list[int]]:
+        """One function that tells which of several conditions hold, by their places."""
         body: list[ast.stmt] = [ast.Assign([_store("fired")], ast.List([], ast.Load()))]
-        for index, condition in rest:
-            fire = ast.Call(ast.Attribute(_load("fired"), "append", ast.Load()), [ast.Constant(index)], [])
+        for place, condition in enumerate(conditions):
+            fire = ast.Call(ast.Attribute(_load("fired"), "append", ast.Load()), [ast.Constant(place)], [])
             body.append(ast.If(self._expression(condition), [ast.Expr(fire)], []))
         body.append(ast.Return(_load("fired")))
         built: Callable[[Values], list[int]] = _built(ast.FunctionDef("joined", _arguments("f"), body, []))
@@ -191,7 +236,7 @@ _SHARED = {
 """What several fields are read from, each from those above it."""
 
 
-def _extractor(fields: Sequence[Field]) -> Extract:
+def _extractor(fields: Iterable[Field]) -> Extract:
     """A function that reads the values of `fields`. Its text is our own (`criteria_fields`), of no criterion."""
     values = [ast.parse(field.source, mode="eval").body for field in fields]
     wanted = {node.id for value in values for node in ast.walk(value) if isinstance(node, ast.Name)}

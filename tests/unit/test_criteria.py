@@ -218,6 +218,35 @@ def test_compiled_and_indexed_criteria_fire_as_their_conditions_say(
         assert compiled.evaluate(item, SEEN, 0.5) == [n for n, one in enumerate(many) if _by_hand(one, values)]
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(_conditions(_CARGO_FIELDS), min_size=1, max_size=12),
+    st.lists(st.lists(st.integers(0, 11), max_size=12, unique=True), min_size=1, max_size=6),
+    st.sampled_from((1, 2, 64)),
+)
+def test_criteria_compiled_from_those_before_fire_as_if_compiled_anew(
+    many: list[Condition], sets: list[list[int]], joined: int
+) -> None:
+    compiled = None
+    for places in sets:
+        chosen = [many[place] for place in places if place < len(many)]
+        compiled = CompiledCriteria(chosen, joined=joined, before=compiled)
+        assert compiled.evaluate(PARCEL, SEEN, 0.5) == CompiledCriteria(chosen).evaluate(PARCEL, SEEN, 0.5)
+
+
+@pytest.mark.parametrize("text", ['hs6 == "{:06}" and value_usd > 1', "value_usd > {}"])
+@pytest.mark.parametrize("joined", [1, 64])
+def test_a_change_of_one_criterion_leaves_what_was_made_of_the_others(text: str, joined: int) -> None:
+    fields = fields_of("express-cargo")
+    conditions = [read_condition(text.format(n), fields) for n in range(500)]
+    before = CompiledCriteria(conditions, joined=joined)
+    conditions[250] = read_condition(text.format(999), fields)
+    after = CompiledCriteria(conditions, joined=joined, before=before)
+    made = {id(function) for one in (before, after) for _, function in one._joins}
+    predicates = {id(made.predicate) for one in (before, after) for made in one._made.values() if made.predicate}
+    assert len(made | predicates) <= (501 if joined == 1 or predicates else 10)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="abchs46 ()[]\"'=<>!,.0123456789\n_andorti", max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
