@@ -18,7 +18,8 @@ from agents.risk.alerts import STEP
 from agents.risk.brain import Brain
 from agents.risk.policy import Policy
 from agents.risk.profiles import Profiles
-from agents.risk.selectivity import Selectivity
+from agents.risk.selectivity import Appraisal, Selectivity
+from agents.risk.unscored import Explained, unscored
 from agents.selection import Selection, SelectionState, milliseconds
 from schemas.codec import Undecodable, codec_for, encode
 from schemas.decisions import SelectionDecided
@@ -162,10 +163,11 @@ class PartitionCheck:
             brain = self._shelf.at(version)
         except NotReachedError:
             return None  # a version that the log never had
-        appraisal = brain.appraise(filtered)
-        if not isfinite(appraisal.log_odds):
+        scored: Appraisal = brain.appraise(filtered)
+        appraisal = scored if isfinite(scored.log_odds) else unscored(filtered, scored)
+        if appraisal is None:
             return None
-        rules = Selectivity(self._policy, brain)
+        rules = Selectivity(self._policy, Explained(brain))
         held = state.control_point_at(item.control_point, milliseconds(item.lodged_at))
         return rules.decide(held, state.traffic, filtered, appraisal, upstream)
 

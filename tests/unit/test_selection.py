@@ -148,11 +148,48 @@ def test_unknown_control_point_and_foreign_stream_are_refused() -> None:
     assert [decision.item_id for decision in decisions_of(outcome.outputs)] == ["express-cargo/W3"]
 
 
-def test_score_that_is_no_number_is_refused_not_released() -> None:
-    selection = Selection(policy_of(), ToldBrain(lambda filtered: float("nan")))
-    outcome = selection.decide(selection.begin(0, 0), arrivals_of([parcel(1)]))
+BROKEN = ToldBrain(lambda filtered: float("nan"))
+DIRECT = CriterionHit(criterion_id="cr-1", version=1, action="direct")
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        parcel(1),
+        parcel(1, hits=(msgspec.structs.replace(WATCHLIST, kind="trusted-trader"),)),
+        parcel(1, criteria=(msgspec.structs.replace(DIRECT, capped=True),)),
+        parcel(1, criteria=(msgspec.structs.replace(DIRECT, action="boost", weight=9.0),)),
+    ],
+)
+def test_score_that_is_no_number_is_refused_not_released(item: ItemFiltered) -> None:
+    selection = Selection(policy_of(), BROKEN)
+    outcome = selection.decide(selection.begin(0, 0), arrivals_of([item]))
     assert outcome.outputs == []
     assert outcome.refusals[0].reason == "no-score"
+
+
+@pytest.mark.parametrize(
+    ("item", "layer"),
+    [
+        (parcel(1, hits=(WATCHLIST,)), "mandatory"),
+        (parcel(1, criteria=(DIRECT,)), "criteria"),
+        (parcel(1, hits=(WATCHLIST,), criteria=(DIRECT, msgspec.structs.replace(DIRECT, action="boost"))), "mandatory"),
+    ],
+)
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_ordered_is_inspected_whatever_becomes_of_the_model(
+    item: ItemFiltered, layer: str, broken: float
+) -> None:
+    selection = Selection(policy_of(), ToldBrain(lambda filtered: broken, lambda filtered: ("origin=CN",)))
+    outcome = selection.decide(selection.begin(0, 0), arrivals_of([item]))
+    (decision,) = decisions_of(outcome.outputs)
+    (alert,) = of_topic(outcome.outputs, "alerts")
+    assert (decision.layer, decision.propensity, decision.flows) == (layer, 1.0, ())
+    assert decision.model_version == BROKEN.version
+    for output in outcome.outputs:
+        assert codec.decode(output.topic, codec.encode(output.event)) == output.event
+    assert alert.features == {}
+    assert "told" not in [reason.code for reason in decision.reasons]
 
 
 def test_record_that_filtering_sent_twice_is_decided_once() -> None:
