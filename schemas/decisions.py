@@ -30,11 +30,12 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     """The decision on one item. `decision_id` is equal after any redelivery: a hash of the origin and the step.
 
     `score` ranks within its stream (logistic of the model's log-odds and of the criteria that boost); where criteria
-    boosted it, `unboosted` is the model's own. `probability` is published only inside the inspected band, where scores
-    are calibrated. `layers` are all that would have selected the item by themselves, `layer` the first of them, which
-    did. `threshold` is what the score had to reach at this control point at that moment; `surge` is what a look at the
-    item's flow is worth, in the measure of the score, and `surge_threshold` what that had to reach (0 when there was
-    no such slot).
+    boosted it, `unboosted` is the model's own. `rank` is what the score competed as where that is not the score itself:
+    in a flow in which nothing was found lately, the score that has led to as many finds in flows in which something was
+    (docs/policy.md). `probability` is published only inside the inspected band, where scores are calibrated. `layers`
+    are all that would have selected the item by themselves, `layer` the first of them, which did. `threshold` is what
+    the score, as it competed, had to reach at this control point at that moment; `surge` is what a look at the item's
+    flow is worth, in the same measure, and `surge_threshold` what that had to reach (0 when there was no such slot).
 
     `exploration_rate` is the probability with which the uniform draw alone selects this item, whatever its score:
     the audit sample is the items with `exploration` among their `layers`, each with that inclusion probability.
@@ -61,6 +62,7 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     layer: Layer | None = None
     layers: tuple[Layer, ...] = ()
     score: float
+    rank: float | None = None
     unboosted: float | None = None
     probability: Fraction | None = None
     surge: float = 0.0
@@ -83,6 +85,11 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     origin: Origin
     upstream: Upstream
     screened: Upstream
+
+    @property
+    def competed_as(self) -> float:
+        """What its score competed as with `threshold`: `rank`, or the score itself."""
+        return self.score if self.rank is None else self.rank
 
 
 class AlertRaised(Fact, tag_field="event", tag="AlertRaised", frozen=True, kw_only=True):

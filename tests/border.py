@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from agents.risk.patrols import constant_rank
 from agents.risk.policy import Policy, read_policy
+from agents.risk.ranks import constant_look
 from agents.step import Arrival
 from schemas.decisions import AlertRaised, Reason, SelectionDecided
 from schemas.inspections import InspectionCompleted, InspectionWithdrawn
@@ -108,10 +108,13 @@ def parcel(
 class ToldAppraisal:
     """An appraisal as the test told it."""
 
-    __slots__ = ("features", "flows", "learnt", "log_odds", "model_version", "probability", "score", "surge_finds")
+    __slots__ = (
+        "features", "flows", "learnt", "log_odds", "model_version", "probability", "rank", "score", "surge_finds",
+    )  # fmt: skip
 
-    def __init__(self, log_odds: float, flows: tuple[str, ...], learnt: int, version: int) -> None:
+    def __init__(self, log_odds: float, rank: float, flows: tuple[str, ...], learnt: int, version: int) -> None:
         self.log_odds = log_odds
+        self.rank = rank
         self.score = 0.0
         self.probability = None
         self.surge_finds = 0.1
@@ -123,8 +126,8 @@ class ToldAppraisal:
     def among(self, traffic: dict[str, float]) -> ToldAppraisal:
         return self
 
-    def patrol_rank(self, worth: float, unseen: float) -> float:
-        return constant_rank(worth, unseen)
+    def look(self, worth: float, unseen: float) -> float:
+        return constant_look(worth, unseen)
 
 
 class ToldBrain:
@@ -135,14 +138,19 @@ class ToldBrain:
         log_odds: Callable[[ItemFiltered], float],
         flows: Callable[[ItemFiltered], tuple[str, ...]] = lambda filtered: (),
         learnt: int = 10_000,
+        less: float = 0.0,
     ) -> None:
+        """`less`: how many log-odds less than its score every other item competes as."""
+        self.less = less
         self.log_odds = log_odds
         self.flows = flows
         self.learnt = learnt
         self.version = 7
 
     def appraise(self, filtered: ItemFiltered) -> ToldAppraisal:
-        return ToldAppraisal(self.log_odds(filtered), self.flows(filtered), self.learnt, self.version)
+        log_odds = self.log_odds(filtered)
+        rank = log_odds - self.less * (number_of(filtered) % 2)
+        return ToldAppraisal(log_odds, rank, self.flows(filtered), self.learnt, self.version)
 
     def explain(self, filtered: ItemFiltered, appraisal: ToldAppraisal, limit: int = 5) -> tuple[Reason, ...]:
         return (Reason(code="told", text="as told", weight=appraisal.log_odds),)

@@ -13,11 +13,11 @@ import msgspec
 
 from agents.risk.activation import Activation, Mode
 from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE, Forgetful, Grove, Model, within_budget
-from agents.risk.champion import Champion, Learning, as_scored, bounded
+from agents.risk.champion import Champion, Learning, as_scored, bounded, is_open
 from agents.risk.features import PATROL_LOOK, SURGE_LOOK, Description, describe
 from agents.risk.learner import logistic
-from agents.risk.patrols import Patrols, constant_rank
 from agents.risk.quarantine import Quarantine
+from agents.risk.ranks import Ranks, constant_look
 from agents.risk.reasons import put_into_words
 from agents.risk.standings import InspectedBand, Prequential, Standing
 from agents.risk.usual import UsualValue
@@ -116,13 +116,28 @@ class Appraisal:
     @property
     def probability(self) -> float | None:
         """What such scores have meant, None outside the band where they are calibrated."""
-        return self._mind.band.probability(self.score)
+        return self._mind.bands[self.opened].probability(self.score)
 
-    def patrol_rank(self, worth: float, unseen: float) -> float:
-        """The score that a look at a flow competes as at which nobody looked for long (`agents/risk/patrols.py`)."""
+    @property
+    def opened(self) -> bool:
+        """Whether something was found in the item's flow lately, and not outweighed since."""
+        return self.rates[-1] > 0.0
+
+    @property
+    def rank(self) -> float:
+        """The log-odds that the item competes as (`agents/risk/ranks.py`): its own where its flow is open.
+
+        For travellers always its own: what decides about them does not change by itself (EU C-817/19).
+        """
+        if self.rates[-1] > 0.0 or self._mind.activation.standing is not None:
+            return self.log_odds
+        return self._mind.ranks.unopened_rank(self.log_odds)
+
+    def look(self, worth: float, unseen: float) -> float:
+        """The score that a look at a flow competes as at which nobody looked for long (`agents/risk/ranks.py`)."""
         if self._mind.activation.standing is not None:
-            return constant_rank(worth, unseen)
-        return self._mind.patrols.rank(worth, unseen)
+            return constant_look(worth, unseen)
+        return self._mind.ranks.look(worth, unseen)
 
     @property
     def description(self) -> Description:
@@ -159,9 +174,9 @@ class Learnt(msgspec.Struct, frozen=True, gc=False):
 class StreamMind:
     """The models of one stream, what decides, and how each model stands."""
 
-    def __init__(self, mode: Mode, champion: Champion, patrols: Patrols) -> None:
+    def __init__(self, mode: Mode, champion: Champion, ranks: Ranks) -> None:
         self.champion = champion
-        self.patrols = patrols
+        self.ranks = ranks
         self.models: dict[str, Model] = {
             CHAMPION: self.champion,
             FORGETFUL: Forgetful(self.champion),
@@ -169,7 +184,8 @@ class StreamMind:
         }
         self.activation = Activation(mode, self.models)
         self.prequential = {name: Prequential() for name in self.models}
-        self.band = InspectedBand()
+        self.bands = InspectedBand(), InspectedBand()
+        """At flows that are not open, and at those that are."""
         self.usual = UsualValue()
         self.labels = 0
         self.surge_finds = _FINDS_AT_FIRST
@@ -183,11 +199,13 @@ class StreamMind:
         features, label = bounded(event.features), event.label
         day = event.inspected_at.timestamp() / _DAY
         score = min(max(event.score, 0.0), 1.0)
-        self.band.note(score, label)
+        opened = is_open(features)
+        band = self.bands[opened]
+        band.note(score, label)
         self.labels += 1
         if features.pop(SURGE_LOOK, 0.0):
             self.surge_finds += (label - self.surge_finds) / SURGE_LOOKS
-        self.patrols.learn(score, label, patrol=features.pop(PATROL_LOOK, 0.0) > 0.0)
+        self.ranks.learn(score, label, opened=opened, patrol=features.pop(PATROL_LOOK, 0.0) > 0.0)
         if new:
             self.usual.note(features)
         compared = 0
@@ -209,8 +227,8 @@ class StreamMind:
             score=score,
             day=day,
             rates_day=self.champion.rates.day,
-            number=self.band.lessons,
-            meant=self.patrols.meaning.lessons,
+            number=band.lessons,
+            meant=self.ranks.of(opened).lessons,
             compared=compared,
             gradients=gradients,
         )
@@ -220,8 +238,9 @@ class StreamMind:
         features = bounded(scored)
         features.pop(SURGE_LOOK, None)
         features.pop(PATROL_LOOK, None)
-        self.band.forget(wrong.score, wrong.label, wrong.number)
-        self.patrols.meaning.forget(wrong.score, wrong.label, wrong.meant)
+        opened = is_open(features)
+        self.bands[opened].forget(wrong.score, wrong.label, wrong.number)
+        self.ranks.forget(wrong.score, wrong.label, wrong.meant, opened=opened)
         self.labels -= 1
         for name, gradient in zip(_IN_ORDER, wrong.gradients, strict=True):
             self.models[name].unlearn(features, wrong.label, wrong.weight, gradient, wrong.rates_day)
@@ -251,7 +270,7 @@ class Brain:
         self._exact = exact
         learning = learning or Learning()
         cargo, travellers = Champion(learning), Champion(learning)
-        goods, people = (cargo, Patrols()), (travellers, Patrols())
+        goods, people = (cargo, Ranks()), (travellers, Ranks())
         shared = {"manifests": goods, "express-cargo": goods, "passengers": people}
         self._minds = {stream: StreamMind(modes[stream], *shared[stream]) for stream in STREAMS}
         self._learnt: dict[str, None] = {}

@@ -185,7 +185,7 @@ class CapacityAccount:
         layer = decision.layer
         rank = NO_RANK
         if not decision.auto_cleared and layer != "mandatory" and layer != "criteria":
-            rank = max(decision.score, decision.surge)
+            rank = max(decision.competed_as, decision.surge)
             insort(self.ranks.ascending, rank)
         seen = self.seen
         seen.append((at_ms, rank, layer))

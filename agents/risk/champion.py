@@ -17,7 +17,8 @@ from agents.risk.learner import OnlineLogistic
 from agents.risk.moments import Scale
 from agents.risk.rates import OutcomeRates
 
-FLOW_RATES: Final = tuple(RATE + FLOW + kind for kind in FLOW_KINDS)
+_FLOW_RATE: Final = RATE + FLOW
+FLOW_RATES: Final = tuple(_FLOW_RATE + kind for kind in FLOW_KINDS)
 
 
 class Learning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -167,6 +168,11 @@ def as_scored(description: Description, rates: list[float]) -> dict[str, float]:
 def bounded(features: dict[str, float]) -> dict[str, float]:
     """Features that no learner can choke on: finite, and within +-1000 (our own are within 35)."""
     return {name: min(max(value, -1000.0), 1000.0) for name, value in features.items() if isfinite(value)}
+
+
+def is_open(features: dict[str, float]) -> bool:
+    """Whether something had been found in the item's flow when it was scored, and not been outweighed since."""
+    return any(value > 0.0 for name, value in features.items() if name.startswith(_FLOW_RATE))
 
 
 def weight_name(name: str) -> str:

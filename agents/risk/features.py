@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, TravellerFacts
 
-FEATURE_SCHEMA = 7
+FEATURE_SCHEMA = 8
 """Raised when a name or a meaning below changes, or how models learn: snapshots of another schema are not read."""
 
 EXACT = "hs6*route*tariff*kg"

@@ -16,7 +16,7 @@ from schemas.decisions import Lane, Layer, SelectionDecided
 from schemas.items import Stream
 
 _ORDER: tuple[Lane, ...] = ("red", "yellow", "blue")
-_NO_SCORE = -1.0
+_NO_RANK = -1.0
 _RESPONSE = 10.0
 """Items in which a lane that is behind its share is brought back to it."""
 
@@ -24,25 +24,25 @@ _RESPONSE = 10.0
 class LaneBook:
     """The lanes of the latest selected items of one control point and stream."""
 
-    __slots__ = ("_limit", "_scores", "counts", "latest", "shares")
+    __slots__ = ("_limit", "_ranks", "counts", "latest", "shares")
 
     def __init__(self, policy: Policy, stream: Stream) -> None:
         self.shares: LaneShares = policy.lanes.of(stream)
         self._limit = policy.lanes.window_selected
         self.latest: deque[tuple[int, Lane, float]] = deque()
         self.counts: dict[Lane, int] = {"red": 0, "yellow": 0, "blue": 0}
-        self._scores: list[float] = []  # ascending, of those that the model selected
+        self._ranks: list[float] = []  # ascending, of those that the model selected
 
-    def position(self, layer: Layer, score: float) -> float:
-        """Where an item stands among the latest selections by score: 0 the top, 1 the bottom.
+    def position(self, layer: Layer, rank: float) -> float:
+        """Where an item stands among the latest selections of the model: 0 the top, 1 the bottom.
 
-        Surge and anomaly do not select by score; their items stand in the middle.
+        Surge and anomaly do not select by the score; their items stand in the middle.
         """
-        held = len(self._scores)
+        held = len(self._ranks)
         if layer != "model" or not held:
             return 0.5
-        above = held - bisect_right(self._scores, score)
-        ties = held - above - bisect_left(self._scores, score)
+        above = held - bisect_right(self._ranks, rank)
+        ties = held - above - bisect_left(self._ranks, rank)
         return (above + 0.5 * ties + 0.5) / (held + 1)
 
     def assign(self, position: float) -> Lane:
@@ -60,11 +60,11 @@ class LaneBook:
 
     def fold(self, decision: SelectionDecided, at_ms: int) -> None:
         """Take in one selected item."""
-        score = decision.score if decision.layer == "model" else _NO_SCORE
-        self.latest.append((at_ms, decision.lane, score))
+        rank = decision.competed_as if decision.layer == "model" else _NO_RANK
+        self.latest.append((at_ms, decision.lane, rank))
         self.counts[decision.lane] += 1
-        if score >= 0.0:
-            insort(self._scores, score)
+        if rank >= 0.0:
+            insort(self._ranks, rank)
         if len(self.latest) > self._limit:
             self._leave()
 
@@ -79,10 +79,10 @@ class LaneBook:
             self._leave()
 
     def _leave(self) -> None:
-        _, lane, score = self.latest.popleft()
+        _, lane, rank = self.latest.popleft()
         self.counts[lane] -= 1
-        if score >= 0.0:
-            del self._scores[bisect_left(self._scores, score)]
+        if rank >= 0.0:
+            del self._ranks[bisect_left(self._ranks, rank)]
 
     def _expected(self) -> tuple[tuple[Lane, float], ...]:
         return (("red", self.shares.red), ("yellow", self.shares.yellow), ("blue", self.shares.blue))

@@ -32,8 +32,8 @@ _PATROLS = 0.75
 
 class Appraisal(Protocol):
     """What the brain says of one item (agents/risk/brain.py). `learnt`: labels behind the model of its stream,
-    `surge_finds`: share of finds in the latest looks at surges, `patrol_rank`: the score that a look competes as at a
-    flow at which nobody looked for long."""
+    `rank`: the log-odds that it competes as, `surge_finds`: share of finds in the latest looks at surges, `look`: the
+    score that a look competes as at a flow at which nobody looked for long."""
 
     @property
     def log_odds(self) -> float: ...
@@ -48,9 +48,11 @@ class Appraisal(Protocol):
     @property
     def learnt(self) -> int: ...
     @property
+    def rank(self) -> float: ...
+    @property
     def surge_finds(self) -> float: ...
     def among(self, traffic: dict[str, float]) -> Appraisal: ...
-    def patrol_rank(self, worth: float, unseen: float) -> float: ...
+    def look(self, worth: float, unseen: float) -> float: ...
 
 
 class Scorer(Protocol):
@@ -108,15 +110,17 @@ class Selectivity:
         ordered = layers.mandatory_hits(item.hits) if item.hits else []
         direct: list[CriterionHit] = []
         boosts: list[CriterionHit] = []
-        log_odds, unboosted = appraisal.log_odds, None
+        log_odds, ranked, unboosted = appraisal.log_odds, appraisal.rank, None
         probability = appraisal.probability
         if filtered.criteria and not filtered.auto_cleared:
             direct = layers.effective(filtered.criteria, "direct")
             boosts = layers.effective(filtered.criteria, "boost")
             if boosts:
-                log_odds += sum([hit.weight for hit in boosts])
+                boost = sum([hit.weight for hit in boosts])
+                log_odds, ranked = log_odds + boost, ranked + boost
                 probability, unboosted = None, logistic(appraisal.log_odds)  # the model did not see the boost
         score = logistic(log_odds)
+        rank = score if ranked == log_odds else logistic(ranked)
 
         spoken: list[Layer] = []
         layer: Layer | None = None
@@ -133,7 +137,7 @@ class Selectivity:
         bar = account.score_bar()
         everything = self._everything_until is not None and item.lodged_at < self._everything_until
         if not filtered.auto_cleared and not everything:
-            if score >= bar and account.affords():
+            if rank >= bar and account.affords():
                 spoken.append("model")
                 layer = layer or "model"
             if self._is_repeat_offender(filtered):
@@ -168,7 +172,7 @@ class Selectivity:
         features = _NO_FEATURES
         selected = layer is not None
         if layer is not None:
-            lane = self._lane(held, layer, offender, direct, score, filtered)
+            lane = self._lane(held, layer, offender, direct, rank, filtered)
             said = self._reasons(spoken, filtered, ordered, direct, times, rate)
             if offender and "profile" not in spoken:
                 said.append(layers.profile_reason(filtered, self._profile))
@@ -193,6 +197,7 @@ class Selectivity:
             layer=layer,
             layers=tuple(spoken),
             score=score,
+            rank=None if rank == score else rank,
             unboosted=unboosted,
             probability=probability,
             surge=surge,
@@ -226,7 +231,7 @@ class Selectivity:
         """
         rule, flows = self._surge, appraisal.flows
         promise = traffic.promise(flows, seen, rule.patrol_days)
-        patrol = appraisal.patrol_rank(rule.patrol_worth, promise.unseen)
+        patrol = appraisal.look(rule.patrol_worth, promise.unseen)
         surge = rule.worth * appraisal.surge_finds * promise.surging
         if surge > patrol:
             surge /= 1 + held.surge_picks.spent_on(flows[:1])
@@ -250,7 +255,7 @@ class Selectivity:
         layer: Layer,
         offender: bool,
         direct: list[CriterionHit],
-        score: float,
+        rank: float,
         filtered: ItemFiltered,
     ) -> Lane:
         if layer == "mandatory" or offender:
@@ -260,7 +265,7 @@ class Selectivity:
         if layer == "exploration":
             return self._exploration_lane
         book = held.lanes_of(filtered.item.stream)
-        return book.assign(book.position(layer, score))
+        return book.assign(book.position(layer, rank))
 
     def _reasons(
         self,

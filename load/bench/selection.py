@@ -21,8 +21,8 @@ from typing import Any
 
 import msgspec
 
-from agents.risk.patrols import constant_rank
 from agents.risk.policy import Policy, read_policy
+from agents.risk.ranks import constant_look
 from agents.selection import Selection
 from agents.step import Arrival
 from load.bench.timing import microseconds
@@ -49,13 +49,18 @@ class Scored:
         self.model_version = 1
         self.probability = None
 
+    @property
+    def rank(self) -> float:
+        """Its score."""
+        return self.log_odds
+
     def among(self, traffic: dict[str, float]) -> Scored:
         """Told already."""
         return self
 
-    def patrol_rank(self, worth: float, unseen: float) -> float:
+    def look(self, worth: float, unseen: float) -> float:
         """As for travellers."""
-        return constant_rank(worth, unseen)
+        return constant_look(worth, unseen)
 
 
 class Prepared:

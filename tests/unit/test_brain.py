@@ -179,8 +179,8 @@ def test_a_flow_that_surges_speaks_for_an_item_once_finds_were_made_in_surges() 
 
 def test_what_looks_at_flows_find_is_learnt_for_all_cargo_and_never_for_travellers() -> None:
     brain = Brain(Profiles())
-    first = brain.appraise(parcel(1)).patrol_rank(5.0, 1.0)
-    of_travellers = brain.appraise(traveller(1)).patrol_rank(5.0, 1.0)
+    first = brain.appraise(parcel(1)).look(5.0, 1.0)
+    of_travellers = brain.appraise(traveller(1)).look(5.0, 1.0)
     for number in range(60):
         item = traveller(number) if number % 2 else parcel(number)
         looked = {**brain.appraise(item).features, PATROL_LOOK: 1.0}
@@ -188,9 +188,46 @@ def test_what_looks_at_flows_find_is_learnt_for_all_cargo_and_never_for_travelle
     model, features = brain.activation("express-cargo").model, brain.appraise(parcel(1)).features
     assert model.log_odds({**features, PATROL_LOOK: 1.0}) == model.log_odds(features)
     manifest = filtered(1, "manifests", "KRPUS-SEA", cargo=parcel(1).item.cargo)
-    assert brain.appraise(parcel(1)).patrol_rank(5.0, 1.0) > 2.0 * first
-    assert brain.appraise(manifest).patrol_rank(5.0, 1.0) == brain.appraise(parcel(1)).patrol_rank(5.0, 1.0)
-    assert brain.appraise(traveller(1)).patrol_rank(5.0, 1.0) == of_travellers
+    assert brain.appraise(parcel(1)).look(5.0, 1.0) > 2.0 * first
+    assert brain.appraise(manifest).look(5.0, 1.0) == brain.appraise(parcel(1)).look(5.0, 1.0)
+    assert brain.appraise(traveller(1)).look(5.0, 1.0) == of_travellers
+
+
+def test_a_score_counts_as_what_it_has_meant_where_nothing_was_found() -> None:
+    brain = Brain(Profiles())
+    found = parcel(0, "240220")
+    for number in range(400):
+        item = found if number % 2 else parcel(number, f"85{number % 20:02d}12")
+        brain.fold(number, "k", lesson(brain, item, int(number % 4 == 1), score=0.014, decision_id=f"d-{number}"))
+    opened, other = brain.appraise(found), brain.appraise(parcel(900, "850112"))
+    assert opened.opened
+    assert opened.rank == opened.log_odds
+    assert not other.opened
+    assert other.rank < other.log_odds - 1.0
+    fresh = Brain(Profiles()).appraise(parcel(900, "850112"))
+    assert fresh.rank == pytest.approx(fresh.log_odds, abs=0.1)
+
+
+def test_the_probability_of_a_score_is_that_of_items_whose_flows_stand_alike() -> None:
+    brain = Brain(Profiles())
+    found = parcel(0, "240220")
+    for number in range(400):
+        item = found if number % 2 else parcel(number, f"85{number % 20:02d}12")
+        brain.fold(number, "k", lesson(brain, item, int(number % 4 == 1), score=0.2, decision_id=f"d-{number}"))
+    mind = brain._minds["express-cargo"]
+    where_found, elsewhere = mind.bands[True].probability(0.2), mind.bands[False].probability(0.2)
+    assert where_found is not None
+    assert elsewhere is not None
+    assert where_found > 0.4
+    assert elsewhere < 0.03
+
+
+def test_what_a_traveller_competes_as_is_the_score() -> None:
+    brain = Brain(Profiles())
+    for number in range(300):
+        brain.fold(number, "k", lesson(brain, traveller(number), 0, score=0.2, decision_id=f"d-{number}"))
+    appraised = brain.appraise(traveller(900))
+    assert appraised.rank == appraised.log_odds
 
 
 def test_two_workers_that_fold_the_same_log_score_bit_for_bit_the_same() -> None:

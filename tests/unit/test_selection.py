@@ -9,6 +9,7 @@ import pytest
 
 from agents.identity import unit_hash
 from agents.risk import layers
+from agents.risk.learner import logistic
 from agents.risk.reasons import TEXT_LENGTH
 from agents.selection import Selection
 from schemas import codec
@@ -121,6 +122,30 @@ def test_boosting_criterion_raises_the_score_and_is_a_reason_with_that_weight() 
     assert decisions[-1].layer == "model"
     boost = next(reason for reason in decisions[-1].reasons if reason.code == "criterion-boost")
     assert boost.weight == 2.0
+
+
+def test_what_an_item_competes_as_selects_it_and_not_its_score() -> None:
+    decisions = decide([parcel(number) for number in range(2000)], ToldBrain(waves, less=3.0))
+    odd, even = decisions[1::2], decisions[::2]
+    assert all(decision.rank is None and decision.competed_as == decision.score for decision in even)
+    assert all(
+        decision.rank == pytest.approx(logistic(waves(parcel(number)) - 3.0))
+        for number, decision in enumerate(decisions)
+        if number % 2
+    )
+    by_model = [decision for decision in decisions if decision.layer == "model"]
+    assert len(by_model) > 20
+    assert all(decision.competed_as >= decision.threshold for decision in by_model)
+    below = [decision for decision in odd if decision.competed_as < decision.threshold <= decision.score]
+    assert len(below) > 20
+    assert not any("model" in decision.layers for decision in below)
+
+
+def test_a_boost_adds_to_what_an_item_competes_as() -> None:
+    hit = CriterionHit(criterion_id="cr-9", version=1, action="boost", weight=2.0)
+    (decision,) = decide([parcel(1, criteria=(hit,))], ToldBrain(lambda filtered: -2.0, less=3.0))
+    assert decision.score == pytest.approx(0.5)
+    assert decision.rank == pytest.approx(logistic(-3.0))
 
 
 def test_every_selected_item_has_one_alert_in_the_partition_of_its_decision() -> None:

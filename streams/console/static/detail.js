@@ -278,7 +278,8 @@ export class Detail {
         h("span", { class: weight ? "bar" : "bar none", "aria-hidden": "true" }, bar),
         h("span", { class: "weight" }, weight ? `${weight > 0 ? "+" : "−"}${number(Math.abs(weight), 2)}` : one.code === "remainder" ? "" : t("reason.rule")));
     });
-    const score = [t(decision.layer === "model" ? "score.say" : "score.aside", { score: number(decision.score, 2), threshold: number(decision.threshold, 2) }), decision.probability !== undefined ? ` ${t("score.probability", { p: percent(decision.probability, 0) })}` : null];
+    const said = decision.layer !== "model" ? "score.aside" : decision.rank === undefined ? "score.say" : "score.ranked";
+    const score = [t(said, { score: number(decision.score, 2), rank: number(decision.rank ?? 0, 2), threshold: number(decision.threshold, 2) }), decision.probability !== undefined ? ` ${t("score.probability", { p: percent(decision.probability, 0) })}` : null];
     return section("why", h("ol", { class: "reasons" }, lines), h("p", { class: "small" }, score, " ", t("score.meaning")));
   }
 

@@ -54,7 +54,7 @@ export class SearchPage {
     const answer = await this.act(`/api/decisions/${one.partition}/${one.offset}`);
     if (!answer) return;
     const { decision } = answer;
-    const verdict = one.selected ? t("search.selected", { layer: word("layer", decision.layer), lane: word("lane", decision.lane) }) : decision.auto_cleared ? t("search.cleared") : t("search.released", { score: number(decision.score, 3), threshold: number(decision.threshold, 3) });
+    const verdict = one.selected ? t("search.selected", { layer: word("layer", decision.layer), lane: word("lane", decision.lane) }) : decision.auto_cleared ? t("search.cleared") : t(decision.rank === undefined ? "search.released" : "search.released-ranked", { score: number(decision.score, 3), rank: number(decision.rank ?? 0, 3), threshold: number(decision.threshold, 3) });
     const reasons = (decision.reasons ?? []).map((reason) => h("li", { class: reason.code === "remainder" ? "rest" : "" }, reasonText(reason), h("span", { class: "weight" }, number(reason.weight ?? 0, 2))));
     this.element.classList.add("reading");
     put(this.one,

@@ -1,9 +1,11 @@
-"""What a look is worth at a flow at which nobody looked for long, in the measure of the score that it competes with.
+"""What scores and looks compete as for one bar: numbers that are worth the same where they are equal.
 
-Two things are learnt, once for cargo and once for travellers. What such looks found lately: where they find nothing,
-they become rare. And what scores have meant: where a model explores, a score of .15 may have led to finds in one of
-fifty, and taken at its word it would crowd out looks that find more, and that open what the model then follows. So
-worth is turned into the score that has meant as much (docs/adr/0019).
+What a score means depends on what is known of the item's flow. Where something was found in it, a score of .1 may lead
+to finds in one of ten; where nothing was, the same score in one of a hundred, because the model has only seen others
+like it. And a look at a flow at which nobody looked for long has no score at all, but a share of finds. So three things
+are learnt, once for cargo and once for travellers: what scores have meant at flows that were *opened* by a find, what
+they have meant at others, and what such looks found lately. An item of a flow that is not open competes as the score
+that has meant as much at open ones, and so does a look (docs/adr/0019, 0020).
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ CHANCE_FINDS: Final = 0.005
 _LESSONS: Final = 1000.0
 _LOWEST, _WIDTH, _BINS = -6.0, 0.5, 17
 _IMAGINED: Final = 5.0
+_TRUST: Final = 0.9
+"""Of what scores have meant; a tenth is their own word, so that scores that have meant the same keep their order."""
 _SHARPEST: Final = 1e-6
 _MIDDLES: Final = tuple(_LOWEST + _WIDTH * (i + 0.5) for i in range(_BINS))
 
@@ -35,12 +39,13 @@ class Meaning(FadingTally):
     distribution function for sampling with incomplete information").
     """
 
-    __slots__ = ("_shares", "_where")
+    __slots__ = ("_fitted", "_shares", "_where")
 
     def __init__(self) -> None:
         super().__init__(_BINS, _LESSONS, _bin)
         self._shares: list[float] = []  # rising; empty when they must be made anew
         self._where: list[float] = []  # log-odds of each
+        self._fitted: list[float] = []
 
     def note(self, score: float, label: int) -> None:
         super().note(score, label)
@@ -63,6 +68,12 @@ class Meaning(FadingTally):
         part = (share - shares[i - 1]) / (shares[i] - shares[i - 1])
         return logistic(where[i - 1] + part * (where[i] - where[i - 1]))
 
+    def fitted(self) -> list[float]:
+        """The share of finds of each bin, rising."""
+        if not self._shares:
+            self._pool()
+        return self._fitted
+
     def _pool(self) -> None:
         blocks: list[tuple[float, float, float, int]] = []  # finds, inspected, sum of log-odds, bins
         for i, middle in enumerate(_MIDDLES):
@@ -73,30 +84,61 @@ class Meaning(FadingTally):
             blocks.append(block)
         self._shares = [finds / inspected for finds, inspected, _, _ in blocks]
         self._where = [where / bins for _, _, where, bins in blocks]
+        self._fitted = [share for share, (*_, bins) in zip(self._shares, blocks, strict=True) for _ in range(bins)]
 
 
-class Patrols:
-    """What looks at flows at which nobody looked for long have found, and what scores have meant."""
+class Ranks:
+    """What scores have meant, at open flows and at others, and what looks have found where nobody looked for long."""
 
-    __slots__ = ("finds", "meaning")
+    __slots__ = ("_steps", "finds", "opened", "unopened")
 
     def __init__(self) -> None:
         self.finds = FINDS_AT_FIRST
-        self.meaning = Meaning()
+        self.opened, self.unopened = Meaning(), Meaning()
+        self._steps: list[float] = []  # what is added to log-odds, at the middle of each bin; empty: to be made anew
 
-    def learn(self, score: float, label: int, *, patrol: bool) -> None:
-        """Take in an outcome, `patrol` when the item was inspected for nothing else than such a look."""
-        self.meaning.note(score, label)
+    def learn(self, score: float, label: int, *, opened: bool, patrol: bool) -> None:
+        """Take in an outcome; `patrol` when the item was inspected for nothing else than a look at its flow."""
+        self.of(opened).note(score, label)
+        self._steps = []
         if patrol:
             self.finds += (label - self.finds) / LOOKS
 
-    def rank(self, worth: float, unseen: float) -> float:
+    def forget(self, score: float, label: int, number: int, *, opened: bool) -> None:
+        """Take an outcome out again that was a mistake, as far as it has not faded."""
+        self.of(opened).forget(score, label, number)
+        self._steps = []
+
+    def of(self, opened: bool) -> Meaning:
+        """What scores have meant at flows in which something was found, or at the others."""
+        return self.opened if opened else self.unopened
+
+    def unopened_rank(self, log_odds: float) -> float:
+        """The log-odds that an item competes as which scored `log_odds` and whose flow is not open."""
+        if not self._steps:
+            self._steps = self._made()
+        steps = self._steps
+        place = (log_odds - _MIDDLES[0]) / _WIDTH
+        if place <= 0.0:
+            return log_odds + steps[0]
+        if place >= _BINS - 1:
+            return log_odds + steps[-1]
+        i = int(place)
+        return log_odds + steps[i] + (place - i) * (steps[i + 1] - steps[i])
+
+    def _made(self) -> list[float]:
+        return [
+            _TRUST * (_log_odds(self.opened.score_of(share)) - middle)
+            for share, middle in zip(self.unopened.fitted(), _MIDDLES, strict=True)
+        ]
+
+    def look(self, worth: float, unseen: float) -> float:
         """The score that a look competes as; `worth` in multiples of what such looks find, `unseen` 0 to 1."""
         share = _share(self.finds, worth, unseen)
-        return self.meaning.score_of(share) if share > 0.0 else 0.0
+        return self.opened.score_of(share) if share > 0.0 else 0.0
 
 
-def constant_rank(worth: float, unseen: float) -> float:
+def constant_look(worth: float, unseen: float) -> float:
     """The same for travellers: what decides about them does not change by itself (EU C-817/19)."""
     return _share(FINDS_AT_FIRST, worth, unseen)
 
@@ -106,5 +148,9 @@ def _share(finds: float, worth: float, unseen: float) -> float:
 
 
 def _bin(score: float) -> int:
+    return min(max(int((_log_odds(score) - _LOWEST) / _WIDTH), 0), _BINS - 1)
+
+
+def _log_odds(score: float) -> float:
     sure = min(max(score, _SHARPEST), 1.0 - _SHARPEST)
-    return min(max(int((log(sure / (1.0 - sure)) - _LOWEST) / _WIDTH), 0), _BINS - 1)
+    return log(sure / (1.0 - sure))
