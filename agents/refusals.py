@@ -55,7 +55,7 @@ MEANINGS: Final[dict[str, str]] = {
     BLANK_NAME: "A name or document number without a single letter or digit: there is nobody to screen.",
     DUPLICATE_LODGEMENT: "The same item with the same revision was lodged before within the horizon.",
     SUPERSEDED_REVISION: "A higher revision of the item was seen already.",
-    NO_SCORE: "The model gave no finite score, and no mandatory hit or direct criterion speaks; re-drive it after a rollback.",
+    NO_SCORE: "No finite score, and no mandatory hit or direct criterion: re-drive it after a rollback of the model.",
     NO_MATCHING_ALERT: "No open alert has the decision id of this result.",
     ALREADY_RESOLVED: "The alert has a result already, and this one does not correct it.",
     NOTHING_TO_CORRECT: "What is corrected or withdrawn is not the result that stands on its alert.",

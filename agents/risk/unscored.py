@@ -22,7 +22,7 @@ class Unscored:
     __slots__ = ("features", "learnt", "model_version")
 
     flows: tuple[str, ...] = ()
-    log_odds = _LOWEST
+    log_odds = rank = _LOWEST
     probability: float | None = None
     surge_finds = 0.0
 
@@ -35,7 +35,7 @@ class Unscored:
         """The same: nothing is asked of its traffic."""
         return self
 
-    def patrol_rank(self, worth: float, unseen: float) -> float:
+    def look(self, worth: float, unseen: float) -> float:
         """Nothing: an item without flows is no look at one."""
         return 0.0
 
