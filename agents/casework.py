@@ -7,13 +7,18 @@ order and comes to the same answer, without asking a server.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
 from schemas.casework import AlertClaimed, ClaimGivenUp
 
 _KEPT = 200_000
+LONGEST: Final = timedelta(days=1)
+"""A claim for longer has no effect: nobody may keep an alert from the others for good."""
+_AHEAD: Final = timedelta(minutes=15)
+"""How far clocks may differ: a claim that is dated later is not there yet."""
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -23,6 +28,10 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     officer: str
     since: datetime
     until: datetime
+
+    def holds(self, at: datetime) -> bool:
+        """Whether it stands at a time."""
+        return self.since - at <= _AHEAD and self.until > at
 
 
 class _Turns:
@@ -58,9 +67,10 @@ class _Turns:
     def _claim(self, event: AlertClaimed) -> bool:
         turn = bisect_left(self.ends, event.claimed_at)  # a result ends what was claimed at its own time, too
         standing = self.standing.get(turn)
-        if standing is not None and standing.until <= event.claimed_at:
+        if standing is not None and not standing.holds(event.claimed_at):
             standing = None
-        if event.until <= event.claimed_at or (standing is not None and standing.officer != event.officer):
+        lasts = event.until - event.claimed_at
+        if not timedelta(0) < lasts <= LONGEST or (standing is not None and standing.officer != event.officer):
             return False
         claim_id, since = event.claim_id, event.claimed_at
         if standing is not None:
@@ -95,7 +105,7 @@ class CaseBook:
         """The claim that stands on an alert at `at`, None when it is open."""
         turns = self._alerts.get(decision_id)
         claim = turns.standing.get(len(turns.ends)) if turns is not None else None
-        return claim if claim is not None and claim.until > at else None
+        return claim if claim is not None and claim.holds(at) else None
 
     def fold(self, event: object) -> bool:
         """Fold one event of the log, in the order of its partition. Whether it took effect.

@@ -26,7 +26,7 @@ class AlertAcknowledged(Fact, tag_field="event", tag="AlertAcknowledged", frozen
 
 
 class AlertClaimed(Fact, tag_field="event", tag="AlertClaimed", frozen=True, kw_only=True):
-    """An officer wants to work on an alert, until `until` at the latest.
+    """An officer wants to work on an alert, until `until` at the latest, which is a day after `claimed_at` at most.
 
     A claim stands when no claim of somebody else stands at `claimed_at` before it in the log
     (`agents.casework.CaseBook`). The claim of an officer who holds the alert already prolongs it. A result on the alert

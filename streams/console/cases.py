@@ -188,9 +188,12 @@ class Cases:
     def fold(self, event: Any, at_ms: int, timestamp_ms: int | None = None, partition: int = 0) -> bool:
         """Fold a result, a withdrawal or casework, sent at `at_ms`. Whether there is something new to show.
 
-        `timestamp_ms` is the record's own, when it is another than `at_ms`.
+        `timestamp_ms` is the record's own, when it is another than `at_ms`. Brokers see to it that it is not ahead, so
+        what says to have been sent after it was sent by it; in a simulated world it is of another calendar.
         """
         stamp_ms = at_ms if timestamp_ms is None else timestamp_ms
+        if not self._simulated:
+            at_ms = min(at_ms, stamp_ms)
         decision_id = getattr(event, "decision_id", None)
         if decision_id is None:
             return False

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+from msgspec import structs
+
 from agents.casework import CaseBook
 from schemas.casework import AlertAcknowledged, AlertClaimed, ClaimGivenUp
 from tests.border import DAWN
@@ -52,6 +55,30 @@ def test_claim_that_has_run_out_leaves_the_alert_to_the_next() -> None:
     book.fold(claim("kim", 0))
     assert book.fold(claim("lee", 30))
     assert holder(book, 31) == "lee"
+
+
+@pytest.mark.parametrize("length", [timedelta(days=1, seconds=1), timedelta(days=300_000), timedelta(0)])
+def test_claim_for_more_than_a_day_or_for_no_time_has_no_effect(length: timedelta) -> None:
+    book = CaseBook()
+    endless = claim("kim", 0)
+    assert not book.fold(structs.replace(endless, until=endless.claimed_at + length))
+    assert book.fold(claim("lee", 1))
+    assert holder(book, 2) == "lee"
+
+
+def test_claim_that_is_dated_ahead_keeps_nobody_from_the_alert() -> None:
+    book = CaseBook()
+    book.fold(claim("kim", 60 * 24 * 365 * 2000))
+    assert holder(book, 1) is None
+    assert book.fold(claim("lee", 1))
+    assert holder(book, 2) == "lee"
+
+
+def test_clocks_may_differ_by_minutes() -> None:
+    book = CaseBook()
+    book.fold(claim("kim", 10))
+    assert holder(book, 1) == "kim"
+    assert not book.fold(claim("lee", 1))
 
 
 def test_the_holder_prolongs_a_claim_and_it_stays_the_same_claim() -> None:

@@ -209,6 +209,17 @@ def test_result_that_was_taken_back_does_not_come_back_when_it_is_sent_again() -
     assert case.stand == "open"
 
 
+@pytest.mark.parametrize("years", [1, 7970])
+def test_a_result_that_says_to_be_sent_in_the_future_was_sent_when_its_record_says(years: int) -> None:
+    cases, case = a_case()
+    cases.fold(passed_on(THERE, "r-1"), ms(NOW) + years * 31_556_952_000, ms(NOW))
+    assert case.result_ms == ms(NOW)
+    cases.fold(*claim("lee", 1))
+    held = cases.claim(case, ms(NOW + timedelta(minutes=2)))
+    assert held is not None
+    assert held.officer == "lee"
+
+
 def test_what_comes_for_a_case_that_is_gone_does_not_bring_it_back() -> None:
     cases, case = a_case()
     late = case.due_ms + 90_000_000
