@@ -41,7 +41,8 @@ valid_until: 2026-12-31T15:00:00Z
 ```
 
 `borderflow criteria check FILE` reads a file without any broker, `publish FILE` makes it known to every worker within
-a second, `withdraw ID` ends it, `list` shows what is published. Dates are event time: a replay of March applies the
+a second, `withdraw ID` ends it, `list` shows what is published. `valid_from` and `valid_until` are times at which it
+begins and ends: `2026-12-31` is midnight, UTC, as that day begins. They are event time: a replay of March applies the
 criteria that were valid in March. Every text but the condition is one line: officers read the title in a headline, and
 `title: |` would put line breaks into it (`>-` folds them away).
 
@@ -53,14 +54,18 @@ criteria that were valid in March. Every text but the condition is one line: off
 | one of several | `origin in ["CN", "VN"]`, `origin not in ["KR"]` |
 | between, both ends included | `value_usd between 100 and 150`, `lodged_at between "2026-03-01" and "2026-03-08"` |
 | beginning of a text | `hs6 startswith "8517"`, `hs6 startswith ["6403", "6404"]` |
-| part of a text | `description contains "battery"` (descriptions are lower case) |
+| part of a text | `description contains "battery"` (capitals, widths and runs of blanks do not matter) |
 | one of several texts | `quality contains "zero-mass"` |
 | a flag | `trusted`, `not list_cleared` |
 | known or not | `net_mass_kg is missing`, `platform is not missing` |
 | together | `and`, `or`, `not`, parentheses; `not` binds first, then `and`, then `or` |
 
 Numbers are plain (`0.05`, `1e6`), texts stand in double or single quotes, dates are texts: `"2026-03-01"`,
-`"2026-03-01T08:00:00Z"`. Line breaks and spaces do not matter.
+`"2026-03-01T08:00:00Z"`. A date without a time is the whole day, UTC: `<= "2026-03-08"` goes to its end, `>` begins
+after it, `==` is any time of it; `"2026-03-08T00:00:00Z"` is midnight. Line breaks and spaces do not matter.
+
+What a `description` is compared with, and the description, are brought into one form first: lower case, composed
+characters of plain width, single blanks, nothing that is not seen.
 
 **A comparison with an absent value is false**, whatever it asks. So `net_mass_kg < 1` is false for an item that
 declares no net mass, and `not (net_mass_kg < 1)` is true for it; ask `net_mass_kg is missing` where that matters.

@@ -16,7 +16,7 @@ from types import CodeType, FunctionType
 from typing import Any as AnyValue
 from typing import Final, NamedTuple
 
-from agents.risk.criteria_fields import Field
+from agents.risk.criteria_fields import Field, folded
 from agents.risk.criteria_language import All, Any, Condition, Not, Test, Value
 from agents.risk.profiles import NOTHING_KNOWN
 from schemas.items import ItemScreened, Monitored
@@ -270,4 +270,4 @@ def _store(name: str) -> ast.Name:
 def _built(function: ast.FunctionDef) -> AnyValue:
     module = ast.fix_missing_locations(ast.Module([function], []))
     code = next(c for c in compile(module, "<criteria>", "exec").co_consts if isinstance(c, CodeType))
-    return FunctionType(code, {"__builtins__": {}, "nothing_known": NOTHING_KNOWN})
+    return FunctionType(code, {"__builtins__": {}, "nothing_known": NOTHING_KNOWN, "folded": folded})

@@ -6,8 +6,11 @@ not single out persons by them (docs/security-and-privacy.md).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
+from unicodedata import category, normalize
 
 from schemas.items import Stream
 
@@ -32,6 +35,20 @@ class Field:
     source: str
     meaning: str
     may_miss: bool = False
+
+
+_BLANKS = re.compile(r"\s+")
+
+
+@lru_cache(maxsize=16_384)
+def folded(text: str) -> str:
+    """A text as a criterion compares it, however it was typed: lower case, composed, in characters of plain width, with
+    single blanks and without what is not seen. The same few thousand descriptions come again and again.
+    """
+    if not text.isascii():
+        text = normalize("NFKC", normalize("NFKC", text).casefold())
+        text = "".join([one for one in text if category(one) != "Cf"])
+    return _BLANKS.sub(" ", text.lower())
 
 
 def _fields() -> tuple[Field, ...]:
@@ -60,7 +77,7 @@ def _fields() -> tuple[Field, ...]:
         ("hs2", "text", "goods.hs6[:2]", "HS chapter of the line with the greatest value."),
         ("hs4", "text", "goods.hs6[:4]", "Its HS heading."),
         ("hs6", "text", "goods.hs6", "Its HS subheading."),
-        ("description", "text", "goods.description.lower()", "Its description, in lower case."),
+        ("description", "text", "folded(goods.description)", "Its description, in lower case."),
         ("lines", "number", "goods.lines", "Goods lines of the consignment."),
         ("packages", "number", "goods.packages", "Packages of all lines."),
         ("gross_mass_kg", "number", "goods.gross_mass_kg", "Gross mass of all lines, kilograms."),

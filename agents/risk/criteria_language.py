@@ -11,8 +11,9 @@
                 | field "is" ["not"] "missing"
                 | flag
 
-A value is a number, a "text" or 'text', or a date or time as text ("2026-03-01", "2026-03-01T08:00:00Z"). A test
-of an absent value is false, whatever it asks. The reader makes typed tests; it evaluates nothing.
+A value is a number, a "text" or 'text', or a date or time as text ("2026-03-01", "2026-03-01T08:00:00Z"). A date is
+the whole day, UTC. A test of an absent value is false, whatever it asks. The reader makes typed tests; it evaluates
+nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Literal
 
-from agents.risk.criteria_fields import Field
+from agents.risk.criteria_fields import Field, folded
 
 Value = str | float
 Operator = Literal["==", "!=", "<", "<=", ">", ">=", "in", "between", "startswith", "contains", "missing", "flag"]
@@ -70,7 +71,7 @@ Condition = Test | Not | All | Any
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
     | (?P<word>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)
-    | (?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![A-Za-z0-9_.])
+    | (?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![A-Za-z0-9_.])
     | (?P<text>"[^"\n]*"|'[^'\n]*')
     | (?P<mark>==|!=|<=|>=|<|>|\(|\)|\[|\]|,)
     """,
@@ -79,6 +80,8 @@ _TOKEN = re.compile(
 _COMPARE: dict[str, Operator] = {"==": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _WORDS = frozenset(("and", "or", "not", "in", "between", "startswith", "contains", "is", "missing"))
 _DEEPEST = 40
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<time>[T ][0-9:.]+(?:Z|[+-][0-9]{2}:[0-9]{2})?)?")
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +210,27 @@ class _Reader:
             raise self._error(f"{field.name!r} holds several texts: use 'contains'", at)
         if field.type == "text" and operator not in ("==", "!="):
             raise self._error(f"{field.name!r} is a text: it has no order, so {operator!r} does not apply", at)
+        if field.type == "date":
+            return _compared(field, operator, *self._span(field))
         return Test(field, operator, (self._value(field),))
 
     def _worded(self, field: Field, word: str, at: int) -> Condition:
         if word == "in":
             if field.type in ("flag", "texts"):
                 raise self._error(f"'in' does not apply to {field.name!r}, which is a {field.type}", at)
+            if field.type == "date":
+                return self._dates(field)
             return Test(field, "in", self._list(field))
+        if word == "between" and field.type == "date":
+            low_at = self._peek().at
+            first = self._span(field)
+            self._expect("and", "between the two bounds")
+            last = self._span(field)
+            if first[0] > last[1] or first[0] == last[1] != last[0]:
+                raise self._error("the first bound is above the second: nothing lies between them", low_at)
+            return All((_compared(field, ">=", *first), _compared(field, "<=", *last)))
         if word == "between":
-            if field.type not in ("number", "date"):
+            if field.type != "number":
                 raise self._error(f"'between' does not apply to {field.name!r}, which is a {field.type}", at)
             low_at = self._peek().at
             low = self._value(field)
@@ -232,6 +247,14 @@ class _Reader:
         if field.type not in ("text", "texts"):
             raise self._error(f"'contains' does not apply to {field.name!r}, which is a {field.type}", at)
         return Test(field, "contains", (self._value(field),))
+
+    def _dates(self, field: Field) -> Condition:
+        self._expect("[", "to open the list")
+        parts = [_compared(field, "==", *self._span(field))]
+        while self._accept(","):
+            parts.append(_compared(field, "==", *self._span(field)))
+        self._expect("]", "to close the list")
+        return parts[0] if len(parts) == 1 else Any(tuple(parts))
 
     def _list(self, field: Field) -> tuple[Value, ...]:
         self._expect("[", "to open the list")
@@ -250,19 +273,44 @@ class _Reader:
         if token.kind != "text":
             raise self._error(f'{field.name!r} is a {field.type}, expected "...", found {_shown(token)}', token.at)
         text = token.text[1:-1]
-        if field.type == "date":
-            return self._date(field, text, token.at)
+        if field.name == "description":
+            text = folded(text)
         if not text:
             raise self._error("the text is empty", token.at)
-        return text.lower() if field.name == "description" else text
+        return text
 
-    def _date(self, field: Field, text: str, at: int) -> float:
+    def _span(self, field: Field) -> tuple[float, float]:
+        """When a date begins, and when it is over: a day later, or at once for a time."""
+        token = self._take()
+        if token.kind != "text":
+            raise self._error(f'{field.name!r} is a date, expected "...", found {_shown(token)}', token.at)
+        written = _DATE.fullmatch(token.text[1:-1])
         try:
-            moment = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(written[0]) if written is not None else None
         except ValueError:
+            moment = None
+        if written is None or moment is None:
             problem = f'{field.name!r} is a date: expected "2026-03-01" or "2026-03-01T08:00:00Z"'
-            raise self._error(problem, at) from None
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+            raise self._error(problem, token.at)
+        begins = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        return begins, begins if written["time"] else begins + _DAY_S
+
+
+def _compared(field: Field, operator: Operator, begins: float, over: float) -> Condition:
+    """A test of a date against a time, or against a whole day: after it is over, or before it begins."""
+    if begins == over:
+        return Test(field, operator, (begins,))
+    before, from_on = Test(field, "<", (begins,)), Test(field, ">=", (begins,))
+    until, after = Test(field, "<", (over,)), Test(field, ">=", (over,))
+    whole: dict[str, Condition] = {
+        "==": All((from_on, until)),
+        "!=": Any((before, after)),
+        "<": before,
+        "<=": until,
+        ">": after,
+        ">=": from_on,
+    }
+    return whole[operator]
 
 
 def _shown(token: Token) -> str:

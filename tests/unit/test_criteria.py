@@ -6,6 +6,7 @@ import contextlib
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given, settings
@@ -45,6 +46,56 @@ def test_hour_and_weekday_are_those_of_utc_whatever_zone_the_lodger_writes(offse
     written = AT.replace(hour=21, minute=30).astimezone(timezone(timedelta(hours=offset)))
     item = replace(PARCEL, lodged_at=written)
     assert fires('hour == 21 and weekday == 1 and lodged_at == "2026-03-02T21:30:00Z"', item)
+
+
+@pytest.mark.parametrize(
+    ("test", "fired"),
+    [
+        ('<= "2026-03-02"', (True, True, True, False)),
+        ('< "2026-03-02"', (True, False, False, False)),
+        ('> "2026-03-02"', (False, False, False, True)),
+        ('>= "2026-03-02"', (False, True, True, True)),
+        ('== "2026-03-02"', (False, True, True, False)),
+        ('!= "2026-03-02"', (True, False, False, True)),
+        ('in ["2026-03-02"]', (False, True, True, False)),
+        ('not in ["2026-03-02", "2026-03-01"]', (False, False, False, True)),
+        ('between "2026-03-02" and "2026-03-02"', (False, True, True, False)),
+        ('between "2026-03-02T00:00:00Z" and "2026-03-02T00:00:00Z"', (False, True, False, False)),
+        ('not between "2026-03-01" and "2026-03-02"', (False, False, False, True)),
+        ('<= "2026-03-02T00:00:00+00:00"', (True, True, False, False)),
+        ('== "2026-03-02T18:00:00+09:00"', (False, False, True, False)),
+    ],
+)
+def test_a_date_is_the_whole_day_and_a_time_is_a_moment(test: str, fired: tuple[bool, ...]) -> None:
+    moments = ("2026-03-01T23:59:59Z", "2026-03-02T00:00:00Z", "2026-03-02T09:00:00Z", "2026-03-03T00:00:00Z")
+    for moment, expected in zip(moments, fired, strict=True):
+        assert fires(f"lodged_at {test}", replace(PARCEL, lodged_at=datetime.fromisoformat(moment))) is expected
+
+
+def test_a_day_says_nothing_of_an_absent_date() -> None:
+    for test in ('== "2026-03-02"', '!= "2026-03-02"', '<= "2026-03-02"', '> "2026-03-02"', 'in ["2026-03-02"]'):
+        assert not fires(f"consignee.last_seized_at {test}")
+
+
+@pytest.mark.parametrize(
+    ("sent", "literal"),
+    [
+        (normalize("NFD", "리튬 배터리"), "배터리"),
+        ("리튬 배터리", normalize("NFD", "배터리")),
+        (normalize("NFD", "Café table"), "CAFÉ"),
+        ("".join(chr(ord(one) + 0xFEE0) for one in "LITHIUM") + " BATTERY", "lithium battery"),
+        ("LITHIUM  \u00a0BATTERY", "lithium battery"),
+        ("LITH\u200bIUM \u00adBATTERY", "lithium battery"),
+        ("lithium battery", "LITHIUM  BATTERY"),
+        ("red led lamp", " led "),
+    ],
+)
+def test_a_description_is_found_however_it_was_typed(sent: str, literal: str) -> None:
+    assert PARCEL.cargo is not None
+    goods = replace(PARCEL.cargo.goods, description=sent)
+    item = replace(PARCEL, cargo=replace(PARCEL.cargo, goods=goods))
+    assert fires(f'description contains "{literal}"', item)
+    assert not fires('description contains " ithium"', item)
 
 
 def fires(condition: str, item: ItemScreened = PARCEL) -> bool:
@@ -107,6 +158,14 @@ def test_a_condition_means_what_it_says(condition: str, expected: bool) -> None:
         ("trusted trusted", 1, 9, "expected 'and', 'or' or the end"),
         ("trusted and", 1, 12, "expected a field"),
         ("value_usd > 1e999", 1, 13, "is a number"),
+        ("value_usd > \u0663", 1, 13, "is not understood here"),
+        ('lodged_at > "2026-W10-1"', 1, 13, "is a date"),
+        ('lodged_at > "20260301"', 1, 13, "is a date"),
+        ('lodged_at > "2026-02-30"', 1, 13, "is a date"),
+        ("lodged_at > 5", 1, 13, "is a date"),
+        ('lodged_at between "2026-03-02" and "2026-03-01"', 1, 19, "the first bound is above the second"),
+        ('lodged_at between "2026-03-02" and "2026-03-01T23:00:00Z"', 1, 19, "the first bound is above the second"),
+        ('description contains "\u200b"', 1, 22, "the text is empty"),
         ("value_usd > 5kg", 1, 13, "is not understood here"),
         ("__import__('os').system('x')", 1, 17, "'.' is not understood here"),
         ("origin.__class__ == 'x'", 1, 1, "unknown field 'origin.__class__'"),
