@@ -57,7 +57,7 @@ MEANINGS: Final[dict[str, str]] = {
     SUPERSEDED_REVISION: "A higher revision of the item was seen already.",
     NO_SCORE: "No finite score, and no mandatory hit or direct criterion: re-drive it after a rollback of the model.",
     NO_MATCHING_ALERT: "No open alert has the decision id of this result.",
-    ALREADY_RESOLVED: "The alert has a result already, and this one does not correct it.",
+    ALREADY_RESOLVED: "The alert has a result, which this one does not correct, or another one under this id.",
     NOTHING_TO_CORRECT: "What is corrected or withdrawn is not the result that stands on its alert.",
     OTHER_CONTROL_POINT: "The result comes from another control point than the alert went to.",
 }

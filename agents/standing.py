@@ -1,7 +1,8 @@
 """Which of several reports on one alert stands: a fold of them, in the order of their log.
 
 The first result stands. Another one must correct the result that stands, and a withdrawal must name it; after a
-withdrawal, or when the alert was passed on, the next result is taken. What is sent again says nothing new.
+withdrawal, or when the alert was passed on, the next result is taken. What is sent again says nothing new; what says
+something else under an id that was taken is refused.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Standing:
     def __init__(self) -> None:
         self.result_id = ""
         self.outcome: str | None = None
-        self._said: list[tuple[bool, str]] = []
+        self._said: list[Said] = []
 
     @property
     def closed(self) -> bool:
@@ -51,14 +52,20 @@ class Standing:
     @property
     def latest(self) -> str | None:
         """The id of the latest report that was taken."""
-        return self._said[-1][1] if self._said else None
+        return self._said[-1].report_id if self._said else None
 
     def knows(self, said: Said) -> bool:
-        """Whether a report was taken before. Results and withdrawals do not share their ids."""
-        return _name(said) in self._said
+        """Whether a report was taken before."""
+        return said in self._said
 
     def refusal(self, said: Said) -> tuple[str, str, str] | None:
-        """Why a report that is not known cannot be taken: reason, field and detail; None when it can."""
+        """Why a report that is not known cannot be taken: reason, field and detail; None when it can.
+
+        Results and withdrawals do not share their ids.
+        """
+        if any(_name(one) == _name(said) for one in self._said):
+            field = "withdrawal_id" if said.outcome is None else "result_id"
+            return refusals.ALREADY_RESOLVED, field, "another report on this alert was taken under this id"
         if said.names is not None and said.names != self.result_id:
             field = "result_id" if said.outcome is None else "corrects"
             return refusals.NOTHING_TO_CORRECT, field, "not the result that stands on this alert"
@@ -69,7 +76,7 @@ class Standing:
 
     def take(self, said: Said) -> None:
         """Let a report that is neither known nor refused stand."""
-        self._said.append(_name(said))
+        self._said.append(said)
         self.result_id, self.outcome = ("" if said.outcome is None else said.report_id), said.outcome
 
 

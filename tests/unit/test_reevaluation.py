@@ -195,6 +195,28 @@ def test_result_that_is_sent_again_has_no_second_effect() -> None:
     assert book.total.inspected == 0
 
 
+def test_another_result_under_an_id_that_was_taken_is_refused_and_not_dropped() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([alert])
+    first = result_on(alert, "clear", result_id="r-1")
+    centre.send(first)
+    for other in (
+        result_on(alert, "seizure", result_id="r-1", severity=3),
+        result_on(alert, "seizure", result_id="r-1", corrects="r-1"),
+        result_on(alert, "clear", result_id="r-1", corrects="r-1"),
+    ):
+        refused = centre.send(other)
+        assert [(one.reason, one.field) for one in refused.refusals] == [("already-resolved", "result_id")]
+        assert refused.outputs == []
+    assert centre.send(first).redelivered == 1
+    centre.send(withdrawal_of(first))
+    assert reasons(centre.send(result_on(alert, "seizure", result_id="r-1"))) == ["already-resolved"]
+    (found,) = examples(centre.send(result_on(alert, "seizure", result_id="r-2")))
+    assert found.label == 1
+    other = replace(withdrawal_of(first), result_id="r-2")
+    assert [(one.reason, one.field) for one in centre.send(other).refusals] == [("already-resolved", "withdrawal_id")]
+
+
 def test_redriven_result_teaches_though_a_worker_that_started_since_takes_it_for_said() -> None:
     (alert,) = alerts_of(1)
     before_its_alert = Centre([])
@@ -353,9 +375,10 @@ def test_alert_that_is_sent_twice_is_joined_once() -> None:
 def test_batch_of_results_that_comes_again_teaches_the_same_under_the_same_ids() -> None:
     alerts = alerts_of(60)
     centre = Centre(alerts)
-    centre.send(*(result_on(alert, "seizure" if n % 3 else "clear") for n, alert in enumerate(alerts[:30])))
+    results = [result_on(alert, "seizure" if n % 3 else "clear") for n, alert in enumerate(alerts)]
+    centre.send(*results[:30])
     before = centre.rebuilt()
-    first = centre.send(*(result_on(alert, "seizure") for alert in alerts[25:]))
+    first = centre.send(*results[25:])
     arrivals = arrivals_of(centre.results[30:], "inspection-results", 30)
     second = centre.step.decide(before, arrivals)
     assert first == second
