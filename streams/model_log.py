@@ -29,29 +29,44 @@ def audit_sample(settings: Settings) -> list[Audited]:
     return asyncio.run(_audit_sample(settings))
 
 
+class AuditSample:
+    """A fold of alerts, and of lessons in the order of their log."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[str, tuple[str, float, bool]] = {}
+        self._found: dict[str, bool] = {}
+
+    def fold(self, event: Any) -> None:
+        """Take in an alert or a lesson; one that took an inspection back takes it out."""
+        if isinstance(event, AlertRaised):
+            decision, traveller = event.decision, event.filtered.item.traveller
+            if traveller is not None and "exploration" in decision.layers:
+                also = decision.layer != "exploration"
+                self._drawn[decision.decision_id] = (traveller.nationality, decision.score, also)
+        elif isinstance(event, OutcomeLearned):
+            if event.outcome in ("not-inspected", "passed-on"):
+                self._found.pop(event.decision_id, None)
+            else:
+                self._found[event.decision_id] = event.label == 1
+
+    def audited(self) -> list[Audited]:
+        """Those of whom both are known."""
+        found = self._found
+        return [Audited(*facts, found[one]) for one, facts in self._drawn.items() if one in found]
+
+
 async def _audit_sample(settings: Settings) -> list[Audited]:
     from streams.rebuild import LogReader
 
-    drawn: dict[str, tuple[str, float, bool]] = {}
-    found: dict[str, bool] = {}
-    alerts, lessons = codec_for("alerts").decode, codec_for(TOPIC).decode
+    sample = AuditSample()
     async with LogReader(settings) as reader:
-        for partition in range(await reader.partitions("alerts")):
-            async for records in reader.read("alerts", partition, 0):
+        places = [("alerts", partition) for partition in range(await reader.partitions("alerts"))]
+        for topic, partition in (*places, (TOPIC, 0)):
+            decode = codec_for(topic).decode
+            async for records in reader.read(topic, partition, 0):
                 for record in records:
-                    alert = _or_none(alerts, record)
-                    if not isinstance(alert, AlertRaised):
-                        continue
-                    decision, traveller = alert.decision, alert.filtered.item.traveller
-                    if traveller is not None and "exploration" in decision.layers:
-                        also = decision.layer != "exploration"
-                        drawn[decision.decision_id] = (traveller.nationality, decision.score, also)
-        async for records in reader.read(TOPIC, 0, 0):
-            for record in records:
-                lesson = _or_none(lessons, record)
-                if isinstance(lesson, OutcomeLearned) and lesson.outcome not in ("not-inspected", "passed-on"):
-                    found[lesson.decision_id] = lesson.label == 1
-    return [Audited(*facts, found[decision_id]) for decision_id, facts in drawn.items() if decision_id in found]
+                    sample.fold(_or_none(decode, record))
+    return sample.audited()
 
 
 def _or_none(decode: Any, record: Any) -> Any:
