@@ -15,10 +15,11 @@ from agents.risk.brain import STREAMS
 from agents.risk.challengers import MODELS
 from agents.risk.fairness import fairness
 from agents.risk.standings import WINDOW
+from schemas.codec import Undecodable, codec_for, encode
 from schemas.inspections import ModelFrozen, ModelPromoted, ModelRolledBack
 from schemas.items import Stream
 from streams.commands import CommandRefusedError, output
-from streams.model_log import ModelEvent, append, audit_sample, folded
+from streams.model_log import TOPIC, ModelEvent, append, audit_sample, folded
 from streams.settings import Settings
 
 app = App(name="models", help="Show, promote, freeze and roll back the models.")
@@ -146,6 +147,10 @@ def fairness_(*, least: int = 30, as_json: AsJson = False) -> None:
 
 
 def _append(event: ModelEvent, settings: Settings | None = None) -> None:
+    try:
+        codec_for(TOPIC).decode(encode(event))
+    except Undecodable as error:
+        raise CommandRefusedError(f"--{error.field}: {error.detail}") from None
     offset = append(settings or Settings.from_environment(), event)
     output().print(f"{event.stream}: {type(event).__name__} stands in the log at {offset}", highlight=False)
 
@@ -162,4 +167,4 @@ def _facts(stream: Stream, activation: Activation) -> dict[str, object]:
 
 
 def _who(by: str | None) -> str:
-    return by or os.environ.get("USER") or "unknown"
+    return by if by is not None else os.environ.get("USER") or "unknown"

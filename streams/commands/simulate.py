@@ -11,13 +11,14 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
+from rich.markup import escape
 from rich.table import Table
 
 from agents.risk.policy import Policy, PolicyRefusedError
 from schemas.knowledge import CriterionPublished
 from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
-from streams.commands import CommandRefusedError, output
+from streams.commands import CommandRefusedError, output, shown
 from streams.commands.archive import archive_key, folder_of
 from streams.commands.criteria import criteria as criteria_topic
 from streams.commands.replay import chosen_policy, progress_over, records_of, refusing, span_of, warm_from
@@ -125,8 +126,8 @@ def say(found: Simulated) -> None:
         hits = Table("criterion", "hits a day", "share", "cap", "most at", "expected hit rate", box=None)
         for each in found.criteria:
             rate = "no hits" if each.hit_rate is None else each.hit_rate.seizure_rate.said(".1%")
-            hits.add_row(each.criterion_id, f"{each.hits_per_day:,.1f}", f"{each.share:.2%}", f"{each.cap:.2%}",
-                         f"{each.worst} {each.worst_share:.1%}", rate)  # fmt: skip
+            name, worst = escape(shown(each.criterion_id)), f"{escape(shown(each.worst))} {each.worst_share:.1%}"
+            hits.add_row(name, f"{each.hits_per_day:,.1f}", f"{each.share:.2%}", f"{each.cap:.2%}", worst, rate)
         console.print(hits)
     for caution in found.cautions:
         console.print(f"- {caution}", markup=False)

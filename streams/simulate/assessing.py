@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from math import fsum
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,11 +43,15 @@ class Record:
             FROM logged
         """)
         # A draw with probability e speaks for 1/e items: control points, and cold starts, draw with others.
-        audit, found, speaks_for, seized, squares = self._one("""
-            SELECT count(*), count(*) FILTER (seized), coalesce(sum(1 / rate), 0.0),
-                   coalesce(sum(1 / rate) FILTER (seized), 0.0), coalesce(sum(1 / rate ** 2), 0.0)
-            FROM logged WHERE audited AND inspected AND rate > 0.0
-        """)
+        drawn = self._db.execute(
+            "SELECT 1 / rate, seized FROM logged WHERE audited AND inspected AND rate > 0.0"
+        ).fetchall()
+        audit, found = len(drawn), sum(find for _, find in drawn)
+        speaks_for, seized, squares = (  # sums that are the same in any order
+            fsum(weight for weight, _ in drawn),
+            fsum(weight for weight, find in drawn if find),
+            fsum(weight**2 for weight, _ in drawn),
+        )
         policies = self._db.execute("SELECT DISTINCT policy_version FROM logged ORDER BY 1").fetchall()
         rate, effective = (seized / speaks_for, speaks_for**2 / squares) if audit else (None, 0.0)
         return Recorded(
@@ -73,7 +78,8 @@ class Record:
             {"files": [exactly(file) for file in files]} if files else {},
         )
         columns = db.execute(
-            "SELECT certain, chance, sure, rate, drawn, inspected, seized, control_point, stream FROM chosen"
+            "SELECT certain, chance, sure, rate, drawn, inspected, seized, control_point, stream FROM chosen "
+            "ORDER BY decision_id"  # sums of floats depend on their order
         ).fetchnumpy()
         sample = sample_of(columns)
         total = estimate(sample)

@@ -101,11 +101,12 @@ def simulate(
     db = connect(reader.catalogue, "outcomes", memory="1GB", spill=folder / "spill")
     try:
         record_ = Record(db, since, until)
+        assessed = [record_.assess(one, folder) for one in candidates]
         found = Simulated(
             command=question.command, software=software(), archive=str(reader.catalogue.root),
             since=since.isoformat(), until=until.isoformat(), warm_since=moment_of(question.warm_ms).isoformat(),
-            items=items, model="as it learnt" if question.model is None else f"version {question.model}",
-            recorded=record_.recorded(), candidates=[record_.assess(one, folder) for one in candidates],
+            items=assessed[-1].items, model="as it learnt" if question.model is None else f"version {question.model}",
+            recorded=record_.recorded(), candidates=assessed,
             baseline=candidates[-1].name, swept=question.swept,
             criteria=projector.projected(record_) if projector is not None else [],
         )  # fmt: skip

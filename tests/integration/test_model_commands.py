@@ -42,6 +42,9 @@ def test_a_promotion_a_freeze_and_a_rollback_stand_in_the_log(
         models_command.rollback("manifests", 987654)
     with pytest.raises(CommandRefusedError, match="there is no model"):
         models_command.promote("manifests", "oracle")
+    for wrong, field in (({"why": "w" * 2001}, "why"), ({"by": ""}, "by"), ({"by": "b" * 97}, "by")):
+        with pytest.raises(CommandRefusedError, match=f"--{field}: "):
+            models_command.freeze("manifests", **wrong)
     models_command.compare("manifests", as_json=True)
     assert {one["model"] for one in json.loads(capsys.readouterr().out)} == {"linear", "forgetful", "grove"}
     models_command.compare("manifests")

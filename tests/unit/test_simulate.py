@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,17 @@ from typing import Any
 import duckdb
 import msgspec
 import pytest
+from msgspec import structs
 
+from agents.identity import unit_hash
 from load.bench.history import make_history
-from schemas.codec import codec_for
+from schemas.codec import codec_for, encode
 from streams.archive.layout import Catalogue
 from streams.archive.questions import NAMED
 from streams.archive.times import EARLIEST, LATEST
 from streams.archive.views import connect
 from streams.cli import main
+from streams.commands.simulate import say
 from streams.policies import built_in_policy
 from streams.simulate.assessing import Record
 from streams.simulate.candidates import Candidate, swept
@@ -26,7 +31,7 @@ from streams.simulate.choices import ChoiceFiles
 from streams.simulate.estimate import Figure
 from streams.simulate.findings import Simulated
 from streams.simulate.page import report
-from tests.archive_files import example_records
+from tests.archive_files import example_records, read, write
 
 CRITERIA = """
 - criterion_id: CR-BROAD
@@ -107,6 +112,44 @@ def test_a_policy_simulated_against_itself_selects_what_it_selected(
     first, last = json.loads((tmp_path / "report.json").read_text())["candidates"]
     assert {**first, "name": ""} == {**last, "name": ""}
     assert first["shared"] > 0.8 * first["selected"], "only thresholds may follow another order of records"
+
+
+def test_what_was_lodged_twice_is_one_item(history: Path, tmp_path: Path) -> None:
+    twice = tmp_path / "archive"
+    shutil.copytree(history, twice)
+    last = read(twice, "screened")[-1]
+    event = codec_for("screened").decode(last.value)
+    mark = structs.replace(event.upstream, offset=event.upstream.offset + 10**6)
+    again = dataclasses.replace(last, offset=last.offset + 1, value=encode(structs.replace(event, upstream=mark)))
+    write(twice, [again])
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--dir", str(twice), "--out", str(tmp_path)])
+    assert ended.value.code == 0
+    counted = json.loads((tmp_path / "report.json").read_text())["items"]
+    assert counted == ask(history, "SELECT count(*) FROM decisions")[0]
+
+
+def test_figures_do_not_depend_on_the_order_of_rows(history: Path, tmp_path: Path) -> None:
+    decode = codec_for("decisions").decode
+    places = Catalogue.of(history).partitions("decisions")
+    decisions = [decode(one.value) for place in places for one in read(history, "decisions", place)]
+    assessed = []
+    for seed in range(3):
+        decisions.sort(key=lambda one: unit_hash(seed, one.decision_id))
+        files = ChoiceFiles(tmp_path / str(seed))
+        for decision in decisions:
+            files.add("any", decision)
+        files.close()
+        record = Record(connect(Catalogue.of(history), "outcomes"), EARLIEST, LATEST)
+        assessed.append(record.assess(Candidate("any", built_in_policy()), tmp_path / str(seed)))
+    assert assessed[0] == assessed[1] == assessed[2]
+
+
+def test_a_criterion_of_any_name_is_shown_as_it_is(answer: tuple[Any, str], capsys: pytest.CaptureFixture[str]) -> None:
+    found = msgspec.convert(answer[0], Simulated)
+    found.criteria[0].criterion_id = "[/x] CR[red]7"
+    say(found)
+    assert "[/x] CR[red]7" in capsys.readouterr().out
 
 
 def test_a_replay_whose_folder_is_named_like_a_pattern_reports_on_itself(history: Path, tmp_path: Path) -> None:
