@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
+import msgspec
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agents.risk.criteria import CriteriaBook, check_criterion
 from agents.risk.criteria_compiler import CompiledCriteria
+from agents.risk.criteria_doubts import doubts
 from agents.risk.criteria_fields import ALL, FIELDS, Field, fields_of
 from agents.risk.criteria_language import All, Condition, CriterionRefusedError, Not, Test, read_condition
 from agents.risk.criteria_language import Any as Either
 from load.bench.criteria import SEEN, parcel
+from schemas.codec import codec_for
 from schemas.items import ItemScreened, PriorRecord
 from schemas.knowledge import CriterionPublished
 from streams.criteria_page import PAGES
@@ -178,6 +182,39 @@ def test_a_wrong_condition_is_refused_with_its_place(condition: str, line: int, 
         check_criterion(criterion(condition))
     assert said in str(refused.value)
     assert (refused.value.line, refused.value.column) == (line, column)
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ('origin == "cn"', "origin is two capitals (ISO 3166-1), never 'cn'"),
+        ('departure in ["CN", "China"]', "departure is two capitals (ISO 3166-1), never 'China'"),
+        ('hs6 == "8517"', "hs6 is six digits, never '8517'"),
+        ('hs6 startswith "85171200"', "hs6 is six digits, never '85171200'"),
+        ('port_of_loading startswith "cn"', "port_of_loading is five capitals or digits (UN/LOCODE), never 'cn'"),
+        ('hits contains "watch-list"', "hits is one of intelligence, trusted-trader, watchlist, never 'watch-list'"),
+        ('mode == "SEA" or not (mode == "SEA")', "mode is one of air, express, post, rail, road, sea, never 'SEA'"),
+        ("hour == 24", "hour is 0 to 23, never 24"),
+        ("weekday between 0 and 5", "weekday is 1 to 7, never 0"),
+        ("anomaly > 2", "anomaly is 0 to 1, never 2"),
+    ],
+)
+def test_what_never_occurs_is_a_doubt_and_no_refusal(condition: str, said: str) -> None:
+    assert doubts(criterion(condition)) == [said]
+
+
+def test_what_may_occur_is_no_doubt() -> None:
+    condition = (
+        'hs6 startswith ["85", "8517"] and hs4 == "8517" and origin in ["CN", "XK"] and quality contains "zero-mass" '
+        'and mode == "express" and hour between 0 and 23 and port_of_loading startswith "CN" and bill contains "cn" '
+        'and hits contains "watchlist" and lodged_at <= "2026-03-02" and description contains "China"'
+    )
+    assert doubts(criterion(condition)) == []
+    assert doubts(criterion(condition, cap=0.0, weight=1.0)) == [
+        "cap is 0: it never acts", "a weight is for a boost: it does nothing for direct",
+    ]  # fmt: skip
+    for one in yaml.safe_load(Path("load/demo_data/criteria.yaml").read_text(encoding="utf-8")):
+        assert doubts(codec_for("criteria").decode(msgspec.json.encode({"event": "CriterionPublished", **one}))) == []
 
 
 def test_nobody_can_be_singled_out_by_nationality_or_age() -> None:
