@@ -132,11 +132,11 @@ def test_a_manifest_of_nearly_a_megabyte_is_decided_whole(busy_border: Border) -
 
 
 def test_travellers_of_nearly_a_megabyte_are_decided_and_alerted_to(busy_border: Border) -> None:
-    criterion = CriterionPublished(
-        criterion_id="CR-LONG", version=1, title="Booked by Endless Journeys", streams=("passengers",),
-        condition='agency == "ENDLESS"', action="direct", cap=1.0, valid_from=NOON - timedelta(days=1),
+    entry = RiskInformationPublished(
+        entry_id="WL-LONG", version=1, kind="watchlist", streams=("passengers",),
+        documents=tuple([f"M{7_500_000 + n:08d}" for n in range(4)]), valid_from=NOON - timedelta(days=1),
     )  # fmt: skip
-    busy_border.lodge("criteria", [record_of(criterion, "CR-LONG", NOON, 0)])
+    busy_border.lodge("risk-information", [record_of(entry, "WL-LONG", NOON, 0)])
     time.sleep(1.0)
     travellers = [
         passenger(7_500_000 + n, booking=Booking(agency="ENDLESS", itinerary=("CNPVG", "KRICN") * 62_460))
@@ -149,7 +149,7 @@ def test_travellers_of_nearly_a_megabyte_are_decided_and_alerted_to(busy_border:
     wanted = {f"passengers/{one.journey_id}/{one.passenger_reference}" for one in travellers}
     found = decided(busy_border, lambda event: event.item_id in wanted, len(travellers))
     selected = {event.item_id for event in found if event.selected}
-    assert selected
+    assert selected == wanted
     alerts = [codec_for("alerts").decode(record.value) for record in busy_border.read("alerts")]
     assert {alert.decision.item_id for alert in alerts} >= selected
 
