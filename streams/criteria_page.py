@@ -21,7 +21,7 @@ A targeting criterion is a named, versioned condition over an item, with an acti
 - `whitelist` clears the item unless a mandatory hit speaks.
 
 ```yaml
-criterion_id: CR-0102
+criterion_id: CR-2041
 version: 3                     # must rise with every change; at most 2^53 - 1, and not written as 010
 title: Phones that weigh next to nothing
 streams: [express-cargo]
