@@ -45,7 +45,8 @@ MEANINGS: Final[dict[str, str]] = {
     "out-of-bounds": "A field is outside of its bounds, length, pattern or calendar; it is named.",
     "unknown-code": "A field holds a word that is not one of those that it allows; it is named.",
     UNKNOWN_CONTROL_POINT: "The control point is not in the policy: nobody could inspect there.",
-    CLOCK_AHEAD: "lodged_at, inspected_at or withdrawn_at is more than 15 minutes ahead of the record's own timestamp.",
+    CLOCK_AHEAD: "lodged_at, inspected_at or withdrawn_at is ahead of the record's own timestamp by more than the "
+    "policy's clock_ahead_minutes (15 unless it says).",
     UNKNOWN_COUNTRY: "Not an ISO 3166-1 country code, nor one of the codes that customs use beside it.",
     UNKNOWN_PORT: "The first two letters of the UN/LOCODE are not a country.",
     UNKNOWN_CURRENCY: "Not an ISO 4217 currency with a reference rate: the value cannot be known.",

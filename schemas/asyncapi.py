@@ -110,7 +110,7 @@ def _headers() -> Document:
     texts = {
         "ce_specversion": {"type": "string", "const": "1.0"},
         "ce_id": {"type": "string", "description": "Equal after any redelivery of the same record."},
-        "ce_source": {"type": "string", "description": "borderflow/<step>, or the URI of the lodger."},
+        "ce_source": {"type": "string", "description": "/<group>/<step> of a worker, or the URI of the sender."},
         "ce_time": {"type": "string", "format": "date-time", "description": "When the record was sent, UTC."},
         "content-type": {"type": "string", "const": "application/json"},
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from schemas.documents import schema_path
 from schemas.personal import personal_fields
-from schemas.registry import TopicDeclaration, declarations
+from schemas.registry import DEAD_LETTER_MAX_BYTES, TopicDeclaration, dead_letter_topics, declarations
 
 PATH = Path("docs/topics-and-schemas.md")
 
@@ -35,6 +35,30 @@ headers (binary mode): `ce_specversion`, `ce_id`, `ce_type`, `ce_source`, `ce_ti
 - Times are RFC 3339 with a zone. NaN and Infinity are not JSON and are refused.
 
 ## Topics
+
+"""
+
+_DEAD_LETTERS = """\
+## Dead letters
+
+What a step refuses goes to the dead-letter topic of the topic that it came from: `<topic>-dlq`, one partition, kept
+{kept:g} days, records of at most {bytes:,} bytes, with the personal data of its source. Key, value and headers are
+the source's, so whatever reads the source reads the letter. `borderflow dlq show` does; `dead-letter-desk` and
+`archive` in `ops/acls.yaml` may. These headers are added, each a text:
+
+| header | what it says |
+|---|---|
+| `dlq-topic`, `dlq-partition`, `dlq-offset`, `dlq-timestamp` | where the source stands, and its timestamp (ms) |
+| `dlq-step` | the step that refused it |
+| `dlq-reason` | why, one of [these words](refusals-and-indicators.md#refusals) |
+| `dlq-field` | the field that is wrong, empty when it is not about one |
+| `dlq-error` | more about it, never a value that may be personal |
+| `dlq-index`, `dlq-item-id` | the refused item's place in its lodgement, and its id; empty for a whole record |
+| `dlq-attempt` | how often it has been refused: 1, and more after it was sent again |
+| `dlq-omitted-bytes` | only where the value was left out: another letter of its source has it, or it is too large |
+
+A letter is written again when its source is read again: topic, partition, offset and index together say which. A record
+with the header `dlq-redriven-offset` is no letter: it marks one that was sent again (`borderflow dlq redrive`).
 
 """
 
@@ -68,7 +92,9 @@ def topics_page() -> str:
     about = ["", "`partitions`: topics of one class have the same number of partitions; `one` is exactly one.", ""]
     sections = [line for one in declarations().values() for line in _section(one)]
     personal = [f"- {one.topic}: {_fields(one.topic)}" for one in declarations().values() if one.personal.holds]
-    return _HEAD + "\n".join([*rows, *about, *sections]) + "\n" + _VERSIONS + "\n".join(personal) + "\n"
+    any_of_them = next(iter(dead_letter_topics().values()))
+    buried = _DEAD_LETTERS.format(kept=any_of_them.retention_ms / 86_400_000, bytes=DEAD_LETTER_MAX_BYTES)
+    return _HEAD + "\n".join([*rows, *about, *sections]) + "\n" + buried + _VERSIONS + "\n".join(personal) + "\n"
 
 
 def _row(one: TopicDeclaration) -> str:

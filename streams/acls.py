@@ -76,7 +76,8 @@ def apply(client: KafkaAdminClient, component: Component, principal: str) -> int
     wanted = list(acls_of(component, principal))
     answer = client.create_acls(wanted)
     if answer["failed"]:
-        raise AclsRefusedError(f"the brokers did not take {answer['failed']}")
+        why = ", ".join(sorted({error.__name__ for error in answer["failed"]}))
+        raise AclsRefusedError(f"the brokers did not take {len(answer['failed'])} of {len(wanted)} rules: {why}")
     return len(wanted)
 
 

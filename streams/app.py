@@ -36,7 +36,7 @@ from streams.knowledge_metrics import KnowledgeCollector
 from streams.logging import configure_logging
 from streams.producing import Publisher
 from streams.rebuild import LogReader
-from streams.settings import Settings, SettingsError
+from streams.settings import Settings
 from streams.topics import check_topics
 from streams.transport import SCHEME, BatchConsumer, BatchProducer, Reading
 from streams.web import WorkerWeb
@@ -50,6 +50,9 @@ GIVE_UP_S = 25.0
 Less than the 30 s after which Kubernetes kills. An idempotent producer tries for ever while brokers refuse writes, so
 waiting for the batch in hand might never end; it is not committed, so the next owner of the partition gets it.
 """
+
+REFUSED = 2
+"""Exit code of what would be refused again if it were started again."""
 
 IMPORTED_LATER = ("river.drift", "river.tree")
 """What agents import with their first label."""
@@ -199,11 +202,12 @@ class BorderApp(faust.App):
         producer = cast(BatchProducer, self.producer)
         try:
             await producer.maybe_start()
-        except UnknownError as error:
-            raise SettingsError(
+        except UnknownError:
+            log.critical(
                 "BORDERFLOW_IDEMPOTENCE: the brokers refuse idempotent producers; set it to false if they know none "
                 "(the embedded broker does not)"
-            ) from error
+            )
+            sys.exit(REFUSED)
         reader = await LogReader(self.borderflow_settings).start()
         self._readers.append(reader)
         settings = self.borderflow_settings
@@ -320,7 +324,7 @@ def build_app(settings: Settings, topology: Topology) -> BorderApp:
 
 
 def run(app: BorderApp) -> None:
-    """Run a worker until SIGTERM or SIGINT (exit code 0) or a failure (1); raises `SystemExit`."""
+    """Run a worker until SIGTERM or SIGINT (exit code 0), a failure (1) or a refusal (2); raises `SystemExit`."""
     app.Worker().execute_from_commandline()
 
 

@@ -89,7 +89,11 @@ def refusal_line(error: BaseException) -> str | None:
     ):  # fmt: skip
         return str(error)
     if isinstance(error, broker_errors()):
-        return f"BORDERFLOW_BROKERS: the brokers do not answer as they should: {str(error) or type(error).__name__}"
+        name = type(error).__name__
+        if name.endswith("AuthorizationFailedError"):
+            return f"the brokers do not let this user do that ({name}): ops/acls.yaml says who needs which rights"
+        said = str(error).partition(" Request '")[0].rstrip(":")  # kafka-python goes on with all that it had asked
+        return f"BORDERFLOW_BROKERS: the brokers do not answer as they should: {said or name}"
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError):
         return f"{error.filename}: {error.strerror}"
     return None

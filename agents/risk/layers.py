@@ -98,7 +98,7 @@ def surge_reason(times: float) -> Reason:
     if times > 0.0:
         text = f"traffic like this is {times:.1f} times what its norm explains"
     else:
-        text = "traffic like this was not looked at for long"
+        text = "traffic like this has not been looked at for a long time"
     return Reason(code="surge", text=text)
 
 

@@ -69,6 +69,8 @@ _WHOLE: Final = {
     "bags=1": "1 bag",
     "party=1": "travelling alone",
 }
+_AMOUNTS: Final = {"kg", "value"}
+_MOST_WRITTEN_OUT: Final = 1e15
 _TOGETHER: Final = {"route": ("departure", "origin"), "tariff": ("duty", "regime")}
 
 
@@ -109,6 +111,8 @@ def _part_words(part: str, value: str) -> str:
         return _UNSTATED[part]
     if part == "mass":
         return _band_words(value)
+    if part in _AMOUNTS:
+        value = _written_out(float(value))
     return _PARTS.get(part, part.replace("-", " ") + " {}").replace("{}", value)
 
 
@@ -117,7 +121,7 @@ def _band_words(band: str) -> str:
     if band == "0" or not band.isdigit():
         return "at most 1 kg"
     step = int(band)
-    return f"between {2.0 ** ((step - 1) / 2):,.3g} and {2.0 ** (step / 2):,.3g} kg"
+    return f"between {_figure(2.0 ** ((step - 1) / 2))} and {_figure(2.0 ** (step / 2))} kg"
 
 
 def _mass(filtered: ItemFiltered) -> float:
@@ -138,7 +142,7 @@ def _value_per_kg(filtered: ItemFiltered, usual: UsualValue) -> str:
     if cargo is None or not mass > 0.0 or not value > 0.0:
         return "value per kg not known"
     told = usual.words(cargo.goods.hs6[:4], log(value) - log(mass))
-    return f"value per kg {told or 'declared'}: {value / mass:,.3g} US dollars"
+    return f"value per kg {told or 'declared'}: {_figure(value / mass)} US dollars"
 
 
 def _packages(filtered: ItemFiltered, _: UsualValue) -> str:
@@ -149,7 +153,7 @@ def _packages(filtered: ItemFiltered, _: UsualValue) -> str:
 def _duty(filtered: ItemFiltered, _: UsualValue) -> str:
     cargo = filtered.item.cargo
     rate = cargo.goods.duty_rate_percent if cargo is not None else None
-    return "the duty rate" if rate is None else f"duty rate of {rate:,.3g} %"
+    return "the duty rate" if rate is None else f"duty rate of {_figure(rate)} %"
 
 
 def _party(filtered: ItemFiltered) -> str:
@@ -194,7 +198,17 @@ def _booked(filtered: ItemFiltered, _: UsualValue) -> str:
 def _bags(filtered: ItemFiltered, _: UsualValue) -> str:
     traveller = filtered.item.traveller
     mass = traveller.bag_mass_kg if traveller is not None else None
-    return "mass of the bags" if mass is None else f"bags of {mass:,.3g} kg"
+    return "mass of the bags" if mass is None else f"bags of {_figure(mass)} kg"
+
+
+def _figure(value: float) -> str:
+    """An amount for people: whole from 100 on, three figures below."""
+    return _written_out(float(f"{value:.0f}" if value >= 100.0 else f"{value:.3g}"))
+
+
+def _written_out(value: float) -> str:
+    """All figures of a number, none of them as a power of ten: 1,620 and not 1.62e+03."""
+    return f"{value:,.12f}".rstrip("0").rstrip(".") if value < _MOST_WRITTEN_OUT else f"{value:.3g}"
 
 
 def _time(hours: float) -> str:
@@ -210,8 +224,8 @@ def _traffic(_: ItemFiltered, __: UsualValue) -> str:
 
 
 _QUANTITIES: Final[dict[str, Say]] = {
-    "log-mass": lambda filtered, _: f"mass of {_mass(filtered):,.6g} kg",
-    "log-value": lambda filtered, _: f"declared value of {_value(filtered):,.6g} US dollars",
+    "log-mass": lambda filtered, _: f"mass of {_figure(_mass(filtered))} kg",
+    "log-value": lambda filtered, _: f"declared value of {_figure(_value(filtered))} US dollars",
     "log-value-per-kg": _value_per_kg,
     "duty-rate": _duty,
     "log-packages": _packages,

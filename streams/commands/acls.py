@@ -42,6 +42,8 @@ def grant(
 ) -> None:
     """Add the rules of a component for a principal; rules that are there already stay as they are.
 
+    It needs ALTER on the cluster, which no component of the file has: run it as a super user.
+
     Parameters
     ----------
     component

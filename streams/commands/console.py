@@ -109,7 +109,7 @@ def list_users() -> None:
 def add(
     name: str,
     *,
-    role: Annotated[str, Parameter(help="officer, analyst or supervisor.")],
+    role: Annotated[str, Parameter(help="officer, supervisor, analyst or wall.")],
     control_points: Annotated[str, Parameter(help="Control points, separated by commas; * for all.")],
     password_file: Annotated[
         Path | None, Parameter(help="File that holds the password; asked for in the terminal unless given.")

@@ -51,9 +51,10 @@ def refuse_load(settings: Settings, events: Sequence[CriterionPublished], folder
         return
     over = []
     for one in projector.projected():
+        most = f"; most at {one.worst}, {one.worst_share:.2%}" if one.worst_share else ""
         console.print(
             f"{one.criterion_id}: {one.hits_per_day:,.1f} hits a day over the latest {projector.days} days, "
-            f"{one.share:.2%} of items; most at {one.worst}, {one.worst_share:.2%}",
+            f"{one.share:.2%} of items{most}",
             markup=False,
         )
         for other in one.overlaps:

@@ -82,6 +82,15 @@ def query(
         if output is None:
             raise
         raise CommandRefusedError(f"--output: {output}: {error.strerror or error}") from None
+    if not answer.num_rows and (since is not None or until is not None):
+        print(f"borderflow: nothing of that time{_lodged(root)}", file=sys.stderr)  # noqa: T201 - beside the answer
+
+
+def _lodged(root: Path) -> str:
+    """From when to when the items were lodged whose decisions are archived; nothing where none is."""
+    db = connect(Catalogue.of(root), "decisions")
+    ((first, last),) = db.sql("SELECT min(lodged_at), max(lodged_at) FROM decisions").fetchall()
+    return "" if first is None else f": the archive's items were lodged from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
 
 
 def _question(

@@ -33,7 +33,7 @@ def worker(
     """Take lodgements, results and knowledge from the brokers until SIGTERM or Ctrl-C.
 
     All settings come from BORDERFLOW_* variables (docs/settings.md). Exit code 0 after an orderly stop, 1 when the
-    worker had to stop because it could not go on without losing a record.
+    worker had to stop because it could not go on without losing a record, 2 when starting it again would not help.
     """
     from streams.worker import serve
 

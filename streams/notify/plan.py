@@ -17,6 +17,7 @@ receivers:
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -116,6 +117,20 @@ def _check_webhook(where: str, target: WebhookTarget) -> None:
         raise CommandRefusedError(f"{where}: webhook.url: https is needed, except on this machine")
     if not Path(target.secret_file).is_file():
         raise CommandRefusedError(f"{where}: webhook.secret_file: there is no file {target.secret_file}")
+    try:
+        signing_secret(target)
+    except OSError as error:
+        raise CommandRefusedError(f"{where}: webhook.secret_file: {target.secret_file}: {error.strerror}") from None
+    except ValueError:
+        raise CommandRefusedError(f"{where}: webhook.secret_file: {target.secret_file} does not hold base64") from None
+
+
+def signing_secret(target: WebhookTarget) -> str:
+    """What a webhook's posts are signed with. Raises `ValueError` when its file does not hold base64; `OSError`."""
+    secret = Path(target.secret_file).read_text(encoding="ascii").strip()
+    if not base64.b64decode(secret.removeprefix("whsec_"), validate=True):
+        raise ValueError("there is no secret")
+    return secret
 
 
 def _check_email(where: str, target: EmailTarget) -> None:

@@ -6,7 +6,6 @@ console or the `alerts` topic has the rest.
 
 from __future__ import annotations
 
-import base64
 import smtplib
 import ssl
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from standardwebhooks import Webhook
 
 from streams.centre import CentreAlert
 from streams.defects import places
-from streams.notify.plan import EmailTarget, NotifyPlan, Receiver, WebhookTarget
+from streams.notify.plan import EmailTarget, NotifyPlan, Receiver, WebhookTarget, signing_secret
 
 log = structlog.get_logger("borderflow.notify")
 
@@ -122,10 +121,8 @@ def _post(target: WebhookTarget, message_id: str, told: dict[str, Any], timeout_
 
 
 def _signer(target: WebhookTarget) -> Webhook:
-    secret = Path(target.secret_file).read_text(encoding="ascii").strip()
     try:
-        base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-        return Webhook(secret)
+        return Webhook(signing_secret(target))
     except ValueError:
         raise NotSentError("the secret file does not hold base64", again=False) from None
 

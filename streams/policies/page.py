@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import inspect
 
 from agents.risk.policy import Policy
@@ -24,8 +25,26 @@ one that `BORDERFLOW_POLICY_FILE` names, else the built-in `default`. Every deci
 policy's `version`, and a hash of all its settings. Keys that are not listed here, values out of bounds and parts that
 contradict each other are refused at start-up, with the path of the setting.
 
+The least that a policy says is its name and its offices:
+
+```yaml
+{example}```
+
+An item for any other office is refused (`unknown-control-point`), so write yours before the first worker starts:
+`borderflow doctor` reads the file that `BORDERFLOW_POLICY_FILE` names, and says what is wrong with it. What a policy
+leaves out is as the tables say. The built-in `default` differs from these: it draws less by chance and looks more at
+flows, and [models](models.md) measures that. Begin with its text, [below](#built-in-policies), and put your own
+offices in.
+
 The tables are written from `agents/risk/policy.py` (`make generate`); a test compares the two.
 
+"""
+
+EXAMPLE = """\
+version: rotterdam-1
+control_points:
+  NLRTM-SEA: {title: Port of Rotterdam, streams: [manifests]}
+  NLRTM-EXP: {title: Rotterdam express centre, streams: [express-cargo], capacity_share: 0.01}
 """
 
 
@@ -35,11 +54,14 @@ def policy_page() -> str:
     assert isinstance(kind, inspect.StructType)  # noqa: S101  # narrows the type for the checker
     sections: list[str] = []
     rows = _rows(kind, "", sections)
-    head = [_HEAD, "## Settings\n\n", _table(rows), *sections, "\n", _built_in(), "\n"]
+    head = [_HEAD.format(example=EXAMPLE), "## Settings\n\n", _table(rows), *sections, "\n", _built_in(), "\n"]
     return "".join(head) + files("streams.policies").joinpath("semantics.md").read_text(encoding="utf-8")
 
 
-def _rows(kind: inspect.StructType, path: str, sections: list[str]) -> list[tuple[str, str, str, str]]:
+def _rows(
+    kind: inspect.StructType, path: str, sections: list[str], left_out: Any = None
+) -> list[tuple[str, str, str, str]]:
+    """The rows of one section; `left_out` is what a policy has that leaves the whole section out."""
     rows = []
     for field in kind.fields:
         name = f"{path}{field.encode_name}"
@@ -48,13 +70,14 @@ def _rows(kind: inspect.StructType, path: str, sections: list[str]) -> list[tupl
         if nested is not None:
             inner = f"{name}.*." if isinstance(held, inspect.DictType) else f"{name}."
             inside: list[str] = []
-            table = _table(_rows(nested, inner, inside))
+            whole = _value(field, left_out) if isinstance(held, inspect.StructType) else None
+            table = _table(_rows(nested, inner, inside, whole))
             doc = " ".join((nested.cls.__doc__ or "").split())
             sections.append(f"\n### {name}\n\n{description} {doc}\n\n{table}")
             sections.extend(inside)
             if isinstance(held, inspect.StructType):
                 continue
-        rows.append((name, _kind(held), _default(field), description))
+        rows.append((name, _kind(held), _default(field, left_out), description))
     return rows
 
 
@@ -100,10 +123,19 @@ def _bounds(kind: inspect.FloatType | inspect.IntType) -> str:
     return f", {low}" + (" or more" if kind.ge is not None else "") if low else ""
 
 
-def _default(field: inspect.Field) -> str:
-    if field.required:
-        return "required"
-    value: Any = field.default
+def _value(field: inspect.Field, left_out: Any) -> Any:
+    if left_out is not None:
+        return getattr(left_out, field.name)
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
+def _default(field: inspect.Field, left_out: Any) -> str:
+    inside = "required" if field.required else _shown(field.default)
+    outside = inside if left_out is None else _shown(_value(field, left_out))
+    return inside if inside == outside else f"{outside} without its section, else {inside}"
+
+
+def _shown(value: Any) -> str:
     if value is None or value == "":
         return "none"
     if isinstance(value, bool):
@@ -127,6 +159,8 @@ def _built_in() -> str:
             f"- `{name}`: {len(points)} control points for {', '.join(streams)}; "
             f"capacity {policy.capacity_share:.0%} of items; `{policy.policy_version}`."
         )
+    text = files("streams.policies").joinpath("default.yaml").read_text(encoding="utf-8")
+    lines += ["\nThey are the files `streams/policies/*.yaml`. The default one:\n", f"```yaml\n{text}```"]
     return "\n".join(lines) + "\n"
 
 

@@ -5,6 +5,7 @@ Starts `borderflow demo`, signs in by its one-time address, and takes each page 
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -101,4 +102,6 @@ def _take(page: Page, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("folder", type=Path, nargs="?", default=ROOT / "docs" / "images")
+    main(arguments.parse_args().folder)

@@ -228,6 +228,16 @@ def test_who_holds_j_down_reads_where_they_stop_and_no_toast_is_shown_twice(
     assert page.locator(".toast.bad").count() == 1
 
 
+def test_the_list_of_keys_names_the_audit_trail_for_those_who_have_it(held_centre: Centre, sign_in: SignIn) -> None:
+    raised = goods_alert(1)
+    held_centre.raise_alerts([raised])
+    for user, has_it in (("sup", True), ("kim", False)):
+        page = sign_in(user)
+        wait_for(page, raised.alert_id)
+        page.keyboard.press("?")
+        assert ("audit trail" in page.inner_text("dialog.help")) is has_it
+
+
 def test_a_page_that_changed_its_language_looks_at_an_alert_once(held_centre: Centre, sign_in: SignIn) -> None:
     raised = alert(50_081)
     page, other = sign_in("kim"), sign_in("lee")

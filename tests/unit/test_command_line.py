@@ -10,7 +10,7 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
-from kafka.errors import KafkaConnectionError
+from kafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, UnknownError
 
 from streams.cli import GROUPS, app, main, refusal_line
 from streams.commands import CommandRefusedError, shown
@@ -184,5 +184,19 @@ def test_only_what_the_user_can_mend_is_told_without_a_traceback() -> None:
     assert refusal_line(FileNotFoundError(2, "No such file or directory", "x.yaml")) == (
         "x.yaml: No such file or directory"
     )
-    assert "'decisions' does not exist" in (refusal_line(UnknownTopicError("decisions")) or "")
+    unknown = refusal_line(UnknownTopicError("decisions")) or ""
+    assert "'decisions' does not exist" in unknown
+    assert "may not see it" in unknown  # brokers say the same of a topic that is hidden from who asks
     assert refusal_line(KeyError("ours")) is None
+
+
+def test_a_missing_right_is_told_as_one_and_no_error_of_the_brokers_repeats_what_was_asked() -> None:
+    asked = "Request 'CreateTopicsRequest(topics=[" + "CreatableTopic(), " * 500 + "])' failed with response ''."
+    denied = refusal_line(TopicAuthorizationFailedError(asked)) or ""
+    assert "TopicAuthorizationFailedError" in denied
+    assert "ops/acls.yaml" in denied
+    assert "BORDERFLOW_BROKERS" not in denied
+    other = refusal_line(UnknownError(asked)) or ""
+    assert "BORDERFLOW_BROKERS" in other
+    assert "UnknownError" in other
+    assert "CreatableTopic" not in denied + other

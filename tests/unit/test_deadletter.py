@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,9 +10,11 @@ import msgspec
 import pytest
 
 from agents.step import Outcome, Output, Refusal
+from schemas.page import topics_page
 from schemas.registry import DEAD_LETTER_MAX_BYTES
-from streams.deadletter import DeadLetterLimit, TooManyDeadLettersError, dead_letter, dead_letters
+from streams.deadletter import OMITTED, OURS, DeadLetterLimit, TooManyDeadLettersError, dead_letter, dead_letters
 from streams.recordbatch import RecordBatchBuilder
+from streams.redrive import MARKER
 from streams.wire import Outgoing
 
 REFUSAL = Refusal(17, "unknown-country", "consignments[3].country", "not a country", index=3, item_id="HB3")
@@ -30,6 +33,12 @@ class Row:
 
 def letter(row: Row | None = None) -> Outgoing:
     return dead_letter(row or Row(), REFUSAL, "screening", 1_800_000_000_000)
+
+
+def test_every_header_of_a_dead_letter_is_on_the_page_for_its_readers() -> None:
+    page = topics_page().split("## Dead letters")[1].split("## Versions")[0]
+    added = {name for name, _ in letter().headers if name.startswith(OURS)} | {OMITTED, MARKER}
+    assert set(re.findall(rf"`({OURS}[a-z-]+)`", page)) == added
 
 
 def test_a_dead_letter_keeps_key_value_and_headers_and_says_where_from_and_why() -> None:

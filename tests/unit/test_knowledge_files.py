@@ -41,6 +41,13 @@ def test_several_documents_and_lists_are_read(tmp_path: Path) -> None:
     assert [event.criterion_id for event in criteria.read_file(written(tmp_path, text))] == ["CR-1", "CR-2"]
 
 
+@pytest.mark.parametrize(("page", "many"), [("criteria", 1), ("risk-information", 3)])
+def test_the_example_of_the_page_can_be_published(page: str, many: int, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    example = written(tmp_path, text.split("```yaml\n")[1].split("```")[0])
+    assert len(criteria.read_file(example) if page == "criteria" else entries.read_file(example)) == many
+
+
 def test_without_a_date_a_criterion_is_valid_from_now(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD.replace("valid_from: 2026-03-01", ""))
     (event,) = criteria.read_file(path, now_s=1_780_000_000)

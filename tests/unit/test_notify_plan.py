@@ -56,6 +56,17 @@ def test_a_plan_that_cannot_work_is_refused_by_file_receiver_and_field(
     assert str(path) in str(refused.value)
 
 
+@pytest.mark.parametrize("held", ["just a password", "", "whsec_", "whsec_\u00e9"])
+def test_a_plan_whose_webhook_could_never_be_signed_is_refused_before_there_is_an_alert(
+    tmp_path: Path, held: str
+) -> None:
+    path = plan_file(tmp_path, WEBHOOK)
+    (tmp_path / "secret").write_text(held, encoding="utf-8")
+    with pytest.raises(CommandRefusedError, match=r"receiver 1 \(duty\): webhook.secret_file: .*base64") as refused:
+        read_plan(path)
+    assert not held or held not in str(refused.value)
+
+
 def test_a_receiver_is_told_of_its_control_points_up_to_its_priority() -> None:
     urgent, later = alert(1, layer="mandatory"), alert(2, layer="exploration")
     assert urgent.priority <= 2 < later.priority

@@ -23,6 +23,23 @@ def test_the_policy_page_is_the_one_that_the_policy_writes() -> None:
     assert (ROOT / PATH).read_text(encoding="utf-8") == policy_page(), "run make generate"
 
 
+def test_the_page_s_example_is_a_policy_and_its_built_in_one_is_the_default() -> None:
+    page = policy_page()
+    small, default = (parse_policy(part.split("```")[0]) for part in page.split("```yaml\n")[1:])
+    assert small.admits("NLRTM-SEA", "manifests")
+    assert small.layers != default.layers  # said on the page
+    assert default == built_in_policy()
+
+
+def test_the_page_tells_the_lanes_of_a_policy_that_leaves_them_out() -> None:
+    lanes = parse_policy(ONE).lanes
+    for name in ("manifests", "express_cargo", "passengers"):
+        shares = getattr(lanes, name)
+        for lane in ("red", "yellow", "blue"):
+            (row,) = [line for line in policy_page().splitlines() if line.startswith(f"| `lanes.{name}.{lane}`")]
+            assert row.split(" | ")[2].split()[0] == f"{getattr(shares, lane):g}"
+
+
 def test_every_setting_says_what_it_means() -> None:
     rows = [line for line in policy_page().splitlines() if line.startswith("| `")]
     assert len(rows) > 40

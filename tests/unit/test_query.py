@@ -172,6 +172,20 @@ def test_a_wrong_question_is_refused_in_one_line(
     assert said in line
 
 
+@pytest.mark.parametrize("question", [["--named", "top-reasons"], ["SELECT 1 FROM alerts WHERE raised_at < $until"]])
+def test_who_asks_of_a_time_that_holds_nothing_is_told_which_time_does(
+    question: list[str], archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    span = ["--until", "2019-01-01"]
+    with pytest.raises(SystemExit):
+        main(["query", *question, *span, "--format", "csv", "--dir", str(archive)])
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 1  # the head alone
+    assert said.err == (
+        "borderflow: nothing of that time: the archive's items were lodged from 2026-03-02 to 2026-03-02\n"
+    )
+
+
 def test_times_are_absolute_or_so_long_ago() -> None:
     now = datetime(2026, 3, 9, 12, tzinfo=UTC)
     assert moment("7d", now) == datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -165,6 +165,23 @@ def test_the_words_are_those_of_the_border() -> None:
     assert record_words(*shown_record(0.0, 0.2)) == ""
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(1_234_567.0, "1,234,567"), (1620.4, "1,620"), (83.5936, "83.6"), (3.26117, "3.26"), (0.000172, "0.000172")],
+)
+def test_officers_read_amounts_and_no_powers_of_ten(value: float, said: str) -> None:
+    item = parcel(1, "851712", net_mass_kg=1.0, value_usd=value)
+    assert quantity_words("log-value", item, UsualValue()) == f"declared value of {said} US dollars"
+    assert quantity_words("log-value-per-kg", item, UsualValue()) == f"value per kg declared: {said} US dollars"
+    heavy = parcel(1, "851712", net_mass_kg=value)
+    assert quantity_words("log-mass", heavy, UsualValue()) == f"mass of {said} kg"
+
+
+def test_no_attribute_is_told_as_a_power_of_ten() -> None:
+    assert category_words("mass=21") == "between 1,024 and 1,448 kg"
+    assert category_words("kg*value=1.23e+06*1e-05") == "exactly 1,230,000 kg, exactly 0.00001 US dollars"
+
+
 def test_nobody_is_sent_where_inspections_found_nothing() -> None:
     contributions = {"hs6=851712": 2.0, "route=HK*CN": 1.5, "carrier=HANJET": 1.0}
     records = {"hs6=851712": (0.2, 2.9), "route=HK*CN": (1.0, 2.0), "carrier=HANJET": (0.0, 0.0)}

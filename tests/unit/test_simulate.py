@@ -259,3 +259,6 @@ def test_a_criterion_above_its_cap_is_not_published(
     assert "projected above the cap: CR-BROAD" in said
     assert "--accept-load" in said
     assert "CR-NARROW: 0.0 hits a day" in said
+    narrow = said.split("CR-NARROW: 0.0 hits a day")[1].split("CR-BROAD: ")[0].split("projected above")[0]
+    assert "0.00% of items" in narrow
+    assert "most at" not in narrow  # nowhere is the most of nothing

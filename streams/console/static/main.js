@@ -198,7 +198,7 @@ class Shell {
   }
 
   help() {
-    const keys = ["j k", "enter", "c", "g", "1 2 3", "4", "5", "u", "n", "/", "f", "q d s", "esc", "?"];
+    const keys = ["j k", "enter", "c", "g", "1 2 3", "4", "5", "u", "n", "/", "f", "q d s", ...("trail" in this.#pages ? ["t"] : []), "esc", "?"];
     const dialog = h("dialog", { class: "help", "aria-labelledby": "help-title", onclose: (event) => event.target.remove() },
       h("h2", { id: "help-title" }, t("menu.help")),
       h("dl", {}, keys.map((key) => [h("dt", {}, key.split(" ").map((one) => h("kbd", {}, one))), h("dd", {}, t(`key.${key}`))])),
