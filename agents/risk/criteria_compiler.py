@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC
 from types import CodeType, FunctionType
 from typing import Any as AnyValue
 from typing import Final, NamedTuple
@@ -224,7 +225,8 @@ def _selectivity(demand: Demand) -> tuple[int, int, int]:
 
 
 _SHARED = {
-    "lodged_s": "item.lodged_at.timestamp()",  # lodgers write times in zones of their choice
+    # Lodgers write times in zones of their choice.
+    "lodged": "item.lodged_at if item.lodged_at.tzinfo is utc else item.lodged_at.astimezone(utc)",
     "cargo": "item.cargo",
     "goods": "item.cargo.goods",
     "traveller": "item.traveller",
@@ -270,4 +272,4 @@ def _store(name: str) -> ast.Name:
 def _built(function: ast.FunctionDef) -> AnyValue:
     module = ast.fix_missing_locations(ast.Module([function], []))
     code = next(c for c in compile(module, "<criteria>", "exec").co_consts if isinstance(c, CodeType))
-    return FunctionType(code, {"__builtins__": {}, "nothing_known": NOTHING_KNOWN, "folded": folded})
+    return FunctionType(code, {"__builtins__": {}, "nothing_known": NOTHING_KNOWN, "folded": folded, "utc": UTC})

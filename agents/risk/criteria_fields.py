@@ -54,12 +54,12 @@ def folded(text: str) -> str:
 def _fields() -> tuple[Field, ...]:
     every = (
         ("control_point", "text", "item.control_point", "Customs office of entry."),
-        ("lodged_at", "date", "lodged_s", "When the item was lodged (event time)."),
-        ("hour", "number", "lodged_s // 3600 % 24", "Hour of the day of `lodged_at`, UTC, 0 to 23."),
+        ("lodged_at", "date", "lodged.timestamp()", "When the item was lodged (event time)."),
+        ("hour", "number", "lodged.hour", "Hour of the day of `lodged_at`, UTC, 0 to 23."),
         (
             "weekday",
             "number",
-            "(lodged_s // 86400 + 3) % 7 + 1",
+            "lodged.isoweekday()",
             "Day of the week of `lodged_at`, UTC, 1 Monday to 7 Sunday.",
         ),
         ("revision", "number", "item.revision", "0 for the first lodgement of an item, more for its amendments."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 from agents import quality, refusals
@@ -116,7 +116,10 @@ def _days_left(document: TravelDocument, eta: datetime, odd: list[str]) -> int |
     if expires is None:
         odd.append(quality.DOCUMENT_EXPIRY)
         return None
-    days = expires.toordinal() - _EPOCH_DAY - int(eta.timestamp() // 86_400)
+    if eta.tzinfo is UTC:
+        days = (expires - eta.date()).days
+    else:
+        days = expires.toordinal() - _EPOCH_DAY - int(eta.timestamp() // 86_400)
     if days < 0:
         odd.append(quality.DOCUMENT_EXPIRED)
     return days
