@@ -126,7 +126,7 @@ class ToldAppraisal:
     def among(self, traffic: dict[str, float]) -> ToldAppraisal:
         return self
 
-    def look(self, worth: float, unseen: float) -> float:
+    def look(self, worth: float, unseen: float, daily: float) -> float:
         return constant_look(worth, unseen)
 
 

@@ -133,11 +133,11 @@ class Appraisal:
             return self.log_odds
         return self._mind.ranks.unopened_rank(self.log_odds)
 
-    def look(self, worth: float, unseen: float) -> float:
+    def look(self, worth: float, unseen: float, daily: float) -> float:
         """The score that a look at a flow competes as at which nobody looked for long (`agents/risk/ranks.py`)."""
         if self._mind.activation.standing is not None:
             return constant_look(worth, unseen)
-        return self._mind.ranks.look(worth, unseen)
+        return self._mind.ranks.look(worth, unseen, daily)
 
     @property
     def description(self) -> Description:
@@ -205,7 +205,7 @@ class StreamMind:
         self.labels += 1
         if features.pop(SURGE_LOOK, 0.0):
             self.surge_finds += (label - self.surge_finds) / SURGE_LOOKS
-        self.ranks.learn(score, label, opened=opened, patrol=features.pop(PATROL_LOOK, 0.0) > 0.0)
+        self.ranks.learn(score, label, opened=opened, looked=features.pop(PATROL_LOOK, 0.0))
         if new:
             self.usual.note(features)
         compared = 0

@@ -58,7 +58,7 @@ class Scored:
         """Told already."""
         return self
 
-    def look(self, worth: float, unseen: float) -> float:
+    def look(self, worth: float, unseen: float, daily: float) -> float:
         """As for travellers."""
         return constant_look(worth, unseen)
 
