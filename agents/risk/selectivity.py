@@ -33,7 +33,7 @@ _PATROLS = 0.75
 class Appraisal(Protocol):
     """What the brain says of one item (agents/risk/brain.py). `learnt`: labels behind the model of its stream,
     `rank`: the log-odds that it competes as, `surge_finds`: share of finds in the latest looks at surges, `look`: the
-    score that a look competes as at a flow at which nobody looked for long."""
+    score that a look competes as at a flow at which nobody looked for long, `below_bar`: the one of a layer's items."""
 
     @property
     def log_odds(self) -> float: ...
@@ -53,6 +53,7 @@ class Appraisal(Protocol):
     def surge_finds(self) -> float: ...
     def among(self, traffic: dict[str, float]) -> Appraisal: ...
     def look(self, worth: float, unseen: float, daily: float) -> float: ...
+    def below_bar(self, layer: Layer) -> float: ...
 
 
 class Scorer(Protocol):
@@ -142,11 +143,15 @@ class Selectivity:
                 layer = layer or "model"
             if self._is_repeat_offender(filtered):
                 offender = True
-                if account.within_quota("profile", self._profile_share, 1.0) and account.affords(1.0):
+                if appraisal.below_bar("profile") >= bar and (
+                    account.within_quota("profile", self._profile_share, 1.0) and account.affords(1.0)
+                ):
                     spoken.append("profile")
                     layer = layer or "profile"
             if layers.is_unusual(filtered, self._anomaly) and (
-                account.within_quota("anomaly", self._anomaly_share) and account.affords(1.0)
+                appraisal.below_bar("anomaly") >= bar
+                and account.within_quota("anomaly", self._anomaly_share)
+                and account.affords(1.0)
             ):
                 spoken.append("anomaly")
                 layer = layer or "anomaly"

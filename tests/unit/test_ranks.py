@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.risk.learner import logistic
-from agents.risk.ranks import CHANCE_FINDS, FINDS_AT_FIRST, Meaning, Ranks, constant_look
+from agents.risk.ranks import CHANCE_FINDS, FINDS_AT_FIRST, LAYER_AT_FIRST, Meaning, Ranks, constant_look
 
 
 def log_odds(score: float) -> float:
@@ -144,6 +144,19 @@ def test_a_border_whose_looks_found_nothing_tries_again_after_a_while() -> None:
     for _ in range(30_000):
         ranks.looks.learn(0.0, 0)
     assert ranks.look(4.0, 1.0, 3.0) > 0.0
+
+
+def test_a_layer_that_finds_nothing_competes_as_little_and_is_tried_again() -> None:
+    ranks = Ranks()
+    first = ranks.below_bar("profile")
+    assert first == pytest.approx(LAYER_AT_FIRST, rel=0.1)
+    for _ in range(200):
+        ranks.learn(0.05, 0, opened=False, layer="profile")
+    least = ranks.below_bar("profile")
+    assert least < first / 4
+    for _ in range(3000):
+        ranks.learn(0.05, int(_ % 20 == 0), opened=True)
+    assert ranks.below_bar("profile") > 2 * least
 
 
 def test_only_such_looks_tell_what_they_find() -> None:
