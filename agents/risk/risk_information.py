@@ -82,8 +82,8 @@ class Entry:
             "origin": [("origin", country) for country in event.origins],
         }
         given = [name for name, keys in targets.items() if keys]
-        self.anchors = targets[given[0]] if given else []
-        """Where the entry is found."""
+        self.anchors = tuple(dict.fromkeys(targets[given[0]])) if given else ()
+        """Where the entry is found, each once: two numbers of an entry may fold to one."""
         self.tests = given[1:]
         """What else it asks for."""
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.identity import unit_hash
 from agents.risk.normalise import fold_name
@@ -109,6 +111,66 @@ def test_an_entry_can_be_changed_and_withdrawn() -> None:
     filled.fold(5, "E2", None)
     assert filled.match(sighting()) == ()
     assert (len(filled), filled.version) == (0, 6)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        {"party_identifiers": ("124-81-00998", "1248100998")},
+        {"party_names": ("KIM", "Kim")},
+        {"documents": ("M1234567", "m 1234567")},
+        {"containers": ("MSKU 123456-5", "MSKU1234565")},
+        {"conveyances": ("IMO 9074729", "9074729")},
+        {"headings": ("8517", "8517")},
+        {"origins": ("CN", "CN")},
+        {"departures": ("CN", "CN")},
+        {"ports_of_loading": ("CNSHA", "CNSHA")},
+    ],
+)
+def test_an_entry_that_names_a_target_twice_can_be_changed_and_ended(targets: dict[str, Any]) -> None:
+    for following in (entry(version=2, **targets), entry(version=2, withdrawn=True, **targets), None):
+        filled = book(entry(**targets))
+        filled.fold(1, "E1", following)
+        filled.fold(2, "E1", None)
+        assert len(filled) == 0
+
+
+_SOME = {
+    "party_identifiers": ("214-86-00000", "2148600000", "999"),
+    "party_names": ("Bonbogi Trading", "Trading Bonbogi", "Bonboghi Trading", "Bon Bogi Trading", "Lakers West"),
+    "containers": ("CSQU3054383", "CSQU 305438-3"),
+    "conveyances": ("IMO 9074729", "9074729", "Ever Given"),
+    "headings": ("8517", "85", "6404"),
+    "origins": ("CN", "VN"),
+    "ports_of_loading": ("CNSHA",),
+}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("A", "B", "C")),
+            st.dictionaries(st.sampled_from(sorted(_SOME)), st.lists(st.integers(0, 4), max_size=3), max_size=3),
+            st.sampled_from((0.8, 0.9, 1.0)),
+            st.sampled_from(("published", "published", "withdrawn", "tombstone")),
+        ),
+        max_size=12,
+    )
+)
+def test_a_book_that_followed_the_log_equals_one_of_what_is_left(
+    changes: list[tuple[str, dict[str, list[int]], float, str]],
+) -> None:
+    followed, left = RiskInformationBook(), dict[str, RiskInformationPublished]()
+    for offset, (name, picked, similarity, what) in enumerate(changes):
+        targets = {field: tuple(_SOME[field][n % len(_SOME[field])] for n in ns) for field, ns in picked.items()}
+        one = entry(name, version=offset + 1, similarity=similarity, withdrawn=what == "withdrawn", **targets)
+        followed.fold(offset, name, None if what == "tombstone" else one)
+        left.pop(name, None)
+        if what == "published":
+            left[name] = one
+    fresh = book(*left.values())
+    assert followed.entries == fresh.entries
+    assert followed.match(sighting()) == fresh.match(sighting())
 
 
 def test_similar_names_match_with_their_strength_where_the_entry_allows() -> None:
