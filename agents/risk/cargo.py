@@ -198,7 +198,7 @@ def _roles(
     consignee: KnownParty, shipper: KnownParty, declarant: KnownParty | None, notify: KnownParty | None
 ) -> tuple[Party, ...]:
     roles = [("consignee", consignee), ("shipper", shipper), ("declarant", declarant), ("notify", notify)]
-    return tuple([Party(role, one.name, one.identifier, one.spellings) for role, one in roles if one is not None])
+    return tuple([Party(role, one.name, one.identifier, one.sent_name) for role, one in roles if one is not None])
 
 
 def _departure(country: str, odd: list[str]) -> str:

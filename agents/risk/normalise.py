@@ -25,6 +25,8 @@ _ALSO_FIRST: Final = {"sa", "ao", "pao", "zao", "ао", "пао", "зао"}  # n
 """Legal forms that are people's names as well, and that companies write before their name, too."""
 _ALSO_NAMES: Final = _ALSO_FIRST | {"co", "se", "ip", "as", "asa", "ag", "ab", "ad", "sau", "doo", "주", "유"}
 """Legal forms that are people's names as well: Ip Man, Co Jose, 유 재석."""
+_ANY_FORMS: Final = _LEGAL_FORMS | _ALSO_NAMES
+_ABBREVIATED: Final = frozenset("주유株有")
 _BRACKETED: Final = re.compile(r"\(\s*[주유株有]\s*\)")
 _ATTACHED_FORMS: Final = (
     "주식회사", "유한회사", "株式会社", "有限会社", "合同会社",
@@ -92,9 +94,9 @@ def oddly_written(name: str) -> bool:
     """Whether a name holds a character that nobody sees, or letters of two alphabets side by side."""
     if name.isascii():
         return not name.isprintable()
-    return _TWO_ALPHABETS.search(name) is not None or any(
-        char in _UNSEEN or (category(char)[0] == "C" and char not in _RIGHTLY_UNSEEN) for char in name
-    )
+    if not _UNSEEN.isdisjoint(name) or _TWO_ALPHABETS.search(name) is not None:
+        return True
+    return not name.isprintable() and any(category(one)[0] == "C" and one not in _RIGHTLY_UNSEEN for one in name)
 
 
 def fold_name(name: str) -> str:
@@ -103,7 +105,12 @@ def fold_name(name: str) -> str:
     `Trading & Café Müller GmbH`, `MULLER CAFE TRADING` and `Müller Café, Trading` are one name. A name of nothing but
     legal forms keeps them. Of those that are people's names as well see `_without_forms`.
     """
-    return _in_order(_without_forms(name, fold_text(name).split())[0])
+    words = fold_text(name).split()
+    if not name.isascii() or not _ANY_FORMS.isdisjoint(words):
+        words, _ = _without_forms(name, words)
+    if len(words) > 1:
+        words.sort()
+    return " ".join(words)
 
 
 def fold_person(name: str) -> str:
@@ -112,7 +119,7 @@ def fold_person(name: str) -> str:
 
 
 def spellings(name: str, *, person: bool) -> tuple[str, ...]:
-    """What a name as sent is looked up by: first `fold_name` or `fold_person`, then its letters without spaces.
+    """What a name as sent is looked up by: `fold_name` or `fold_person`, and its letters without spaces.
 
     And both with the words that may be a name or a legal form.
     """
@@ -137,7 +144,7 @@ def listed_spellings(name: str, *, person: bool) -> tuple[str, ...]:
 
 
 def _in_order(words: list[str]) -> str:
-    return " ".join(sorted(words)) if len(words) > 1 else "".join(words)
+    return " ".join(sorted(words))
 
 
 def _readings(name: str, *, person: bool) -> tuple[list[str], ...]:
@@ -157,16 +164,18 @@ def _without_forms(name: str, words: list[str]) -> tuple[list[str], bool]:
     Co Jose or Ho Se.
     """
     if not name.isascii():
-        plain, found = _BRACKETED.subn(" 주식회사 ", normalize("NFKC", name))
-        words = [_detached(word) for word in (fold_text(plain).split() if found else words)]
-    kept = [word for word in words if word not in _LEGAL_FORMS]
-    if len(kept) < len(words):
-        return [word for word in kept if word not in _ALSO_NAMES] or kept or words, True
-    while kept and kept[-1] in _ALSO_NAMES and _enough(kept[:-1]):
-        kept.pop()
-    while kept and kept[0] in _ALSO_FIRST and _enough(kept[1:]):
-        del kept[0]
-    return kept, False
+        if not _ABBREVIATED.isdisjoint(words):
+            words = fold_text(_BRACKETED.sub(" 주식회사 ", normalize("NFKC", name))).split()
+        words = [_detached(word) for word in words]
+    if not _LEGAL_FORMS.isdisjoint(words):
+        kept = [word for word in words if word not in _ANY_FORMS]
+        return kept or [word for word in words if word not in _LEGAL_FORMS] or words, True
+    first, last = 0, len(words)
+    while last and words[last - 1] in _ALSO_NAMES and _enough(words[: last - 1]):
+        last -= 1
+    while first < last and words[first] in _ALSO_FIRST and _enough(words[first + 1 : last]):
+        first += 1
+    return words[first:last], False
 
 
 def _enough(words: list[str]) -> bool:

@@ -6,7 +6,7 @@ import msgspec
 
 from agents import refusals
 from agents.identity import subject_key
-from agents.risk.normalise import fold_code, oddly_written, spellings
+from agents.risk.normalise import fold_code, fold_name, oddly_written
 from agents.undecidable import Undecidable
 from schemas.lodgements import Party, TravelDocument
 
@@ -19,8 +19,7 @@ class KnownParty(msgspec.Struct, frozen=True, gc=False):
     subject: str
     name: str
     identifier: str | None
-    spellings: tuple[str, ...]
-    """Further keys that its name is looked up by."""
+    sent_name: str
     odd: bool
     """Its name holds what nobody sees, or mixes alphabets."""
 
@@ -47,7 +46,7 @@ class Parties:
         return known
 
     def _look_at(self, party: Party, field: str) -> KnownParty:
-        name, *spelt = spellings(party.name, person=False)
+        name = fold_name(party.name)
         identifier = fold_code(party.identifier) if party.identifier is not None else ""
         if identifier:
             text = "identifier\x1f" + identifier
@@ -56,7 +55,7 @@ class Parties:
         else:
             raise Undecidable(refusals.BLANK_NAME, field + ".name", "there is no letter or digit in it")
         subject = subject_key("c", text, self._key)
-        return KnownParty(subject, name, identifier or None, tuple(spelt), oddly_written(party.name))
+        return KnownParty(subject, name, identifier or None, party.name, oddly_written(party.name))
 
     def document(self, document: TravelDocument) -> tuple[str, str]:
         """The pseudonym of a travel document, and its number as it is compared.

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from agents.risk.normalise import fold_code, fold_conveyance, fold_name, listed_spellings
+from agents.risk.normalise import fold_code, fold_conveyance, fold_name, listed_spellings, spellings
 from agents.risk.similar_names import NameIndex
 from schemas.items import RiskHit, Stream
 from schemas.knowledge import RiskInformationPublished
@@ -35,13 +35,13 @@ Target = Literal[
 class Party(msgspec.Struct, frozen=True, gc=False):
     """A party to an item as it is looked up. `role` is told in the hit; `name` and `identifier` are folded.
 
-    `spellings` are further keys of the name (`agents.risk.normalise.spellings`), found by equality only.
+    `sent_name` is the name as it was sent, which says where its spaces are; without one `name` alone is looked up.
     """
 
     role: str  # consignee, shipper, declarant, notify, traveller
     name: str
     identifier: str | None = None
-    spellings: tuple[str, ...] = ()
+    sent_name: str | None = None
 
 
 class Sighting(msgspec.Struct, frozen=True, gc=False):
@@ -189,6 +189,7 @@ class RiskInformationBook:
         self._similar: dict[Target, NameIndex] = {"name": NameIndex(), "person": NameIndex()}
         self._resembled: dict[tuple[Target, str], dict[str, Entry]] = {}
         self._similar_memo: dict[tuple[Target, str], list[tuple[str, float]]] = {}
+        self._spelt_memo: dict[tuple[Target, str], tuple[str, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -264,8 +265,7 @@ class RiskInformationBook:
             if party.identifier is not None and kinds.get("identifier"):
                 look("identifier", party.identifier, party.role)
             if kinds.get(named):
-                look(named, party.name, party.role)
-                for spelling in party.spellings:
+                for spelling in self._spelt(named, party):
                     look(named, spelling, party.role)
         if sighting.document is not None and kinds.get("document"):
             look("document", sighting.document, "document")
@@ -294,6 +294,18 @@ class RiskInformationBook:
         if not hits:
             return NO_HITS
         return tuple(sorted(hits.values(), key=lambda hit: (-hit.severity, -hit.strength, hit.entry_id)))
+
+    def _spelt(self, named: Target, party: Party) -> tuple[str, ...]:
+        """What the party's name is looked up by."""
+        if party.sent_name is None:
+            return (party.name,)
+        keys = self._spelt_memo.get((named, party.sent_name))
+        if keys is None:
+            if len(self._spelt_memo) >= _REMEMBERED_NAMES:
+                self._spelt_memo.clear()
+            keys = spellings(party.sent_name, person=named == "person")
+            self._spelt_memo[named, party.sent_name] = keys
+        return keys
 
     def _match_similar(self, sighting: Sighting, named: Target, hits: dict[str, RiskHit]) -> None:
         for party in sighting.parties:

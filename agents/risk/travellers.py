@@ -8,7 +8,7 @@ from agents import quality, refusals
 from agents.risk.checks import birth_year, calendar_date, document_number
 from agents.risk.codelists import COUNTRIES, KNOWN_NATIONALITIES, KNOWN_ORIGINS
 from agents.risk.findings import Findings, is_trusted
-from agents.risk.normalise import oddly_written, spellings
+from agents.risk.normalise import fold_person, oddly_written
 from agents.risk.parties import Parties
 from agents.risk.profiles import Profiles
 from agents.risk.risk_information import NO_HITS, Party, RiskInformationBook, Sighting
@@ -69,12 +69,11 @@ class TravellerScreen:
         )
         hits = NO_HITS
         if len(self._risk_information):
-            folded, *spelt = spellings(name, person=True)
             hits = self._risk_information.match(
                 Sighting(
                     "passengers",
                     at_ms,
-                    (Party("traveller", folded, spellings=tuple(spelt)),),
+                    (Party("traveller", fold_person(name), None, name),),
                     number,
                     port=lodged.embarkation,
                     departure=lodged.embarkation[:2],

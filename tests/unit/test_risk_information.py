@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.identity import unit_hash
-from agents.risk.normalise import fold_name, spellings
+from agents.risk.normalise import fold_name, fold_person
 from agents.risk.risk_information import EntryRefusedError, Party, RiskInformationBook, Sighting, check_entry, epoch_ms
 from agents.risk.similar_names import NameIndex
 from load.bench.timing import microseconds
@@ -38,13 +38,11 @@ def book(*entries: RiskInformationPublished) -> RiskInformationBook:
 
 
 def traveller(name: str) -> Sighting:
-    folded, *more = spellings(name, person=True)
-    return Sighting("passengers", AT_MS, (Party("traveller", folded, None, tuple(more)),))
+    return Sighting("passengers", AT_MS, (Party("traveller", fold_person(name), None, name),))
 
 
 def consigned(name: str, identifier: str | None = None) -> Sighting:
-    folded, *more = spellings(name, person=False)
-    return Sighting("express-cargo", AT_MS, (Party("consignee", folded, identifier, tuple(more)),))
+    return Sighting("express-cargo", AT_MS, (Party("consignee", fold_name(name), identifier, name),))
 
 
 def sighting(**changes: Any) -> Sighting:
