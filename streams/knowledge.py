@@ -120,6 +120,7 @@ class Knowledge(Generic[E]):
         self.topic = topic
         self.kind: type[E] = kind
         self.id_field = id_field
+        self._fields = {"event", *(field.name for field in msgspec.structs.fields(kind))}
         self._check: Callable[[E], None] = check
 
     def id_of(self, event: E) -> str:
@@ -197,10 +198,9 @@ class Knowledge(Generic[E]):
             raise CommandRefusedError(f"{where}: expected fields with values, got a {type(sent).__name__}")
         if isinstance(sent.get(self.id_field), str) and sent[self.id_field].isprintable():
             where = f"{where} ({sent[self.id_field]})"
-        fields = {"event", *(field.name for field in msgspec.structs.fields(self.kind))}
         for name in sent:
-            if name not in fields:
-                meant = get_close_matches(str(name), fields, n=1)
+            if name not in self._fields:
+                meant = get_close_matches(str(name), self._fields, n=1)
                 raise CommandRefusedError(
                     f"{where}: unknown field {str(name)!r}" + (f"; did you mean {meant[0]!r}?" if meant else "")
                 )

@@ -183,11 +183,11 @@ class RiskInformationBook:
     def __init__(self) -> None:
         self.version = 0
         self._entries: dict[str, Entry] = {}
-        self._index: dict[tuple[str, str], dict[str, Entry]] = {}
+        self._index: dict[tuple[str, str], tuple[Entry, ...]] = {}
         self._heading_lengths: dict[int, int] = {}
         self._kinds: dict[str, int] = {}
         self._similar: dict[Target, NameIndex] = {"name": NameIndex(), "person": NameIndex()}
-        self._resembled: dict[tuple[Target, str], dict[str, Entry]] = {}
+        self._resembled: dict[tuple[Target, str], tuple[Entry, ...]] = {}
         self._similar_memo: dict[tuple[Target, str], list[tuple[str, float]]] = {}
         self._spelt_memo: dict[tuple[Target, str], tuple[str, ...]] = {}
 
@@ -212,13 +212,13 @@ class RiskInformationBook:
     def _insert(self, entry: Entry) -> None:
         self._entries[entry.event.entry_id] = entry
         for anchor in entry.anchors:
-            self._index.setdefault(anchor, {})[entry.event.entry_id] = entry
+            self._index[anchor] = (*self._index.get(anchor, ()), entry)
             self._kinds[anchor[0]] = self._kinds.get(anchor[0], 0) + 1
             if anchor[0] == "heading":
                 length = len(anchor[1])
                 self._heading_lengths[length] = self._heading_lengths.get(length, 0) + 1
         for name in entry.resembled:
-            self._resembled.setdefault(name, {})[entry.event.entry_id] = entry
+            self._resembled[name] = (*self._resembled.get(name, ()), entry)
             self._list_name(name)
 
     def _remove(self, entry_id: str) -> None:
@@ -226,22 +226,21 @@ class RiskInformationBook:
         if entry is None:
             return
         for anchor in entry.anchors:
-            found = self._index[anchor]
-            del found[entry_id]
-            if not found:
+            self._index[anchor] = _without(entry, self._index[anchor])
+            if not self._index[anchor]:
                 del self._index[anchor]
             self._kinds[anchor[0]] -= 1
             if anchor[0] == "heading":
                 self._heading_lengths[len(anchor[1])] -= 1
         for name in entry.resembled:
-            del self._resembled[name][entry_id]
+            self._resembled[name] = _without(entry, self._resembled[name])
             self._list_name(name)
 
     def _list_name(self, name: tuple[Target, str]) -> None:
         """Keep the similar names equal to those of the entries that ask for less than equality."""
         self._similar_memo.clear()
         if entries := self._resembled[name]:
-            self._similar[name[0]].add(name[1], min(entry.event.similarity for entry in entries.values()))
+            self._similar[name[0]].add(name[1], min(entry.event.similarity for entry in entries))
         else:
             del self._resembled[name]
             self._similar[name[0]].discard(name[1])
@@ -256,9 +255,9 @@ class RiskInformationBook:
         def look(target: str, value: str, matched: str) -> None:
             found = index.get((target, value))
             if found is not None:
-                for entry_id, entry in found.items():
-                    if entry_id not in hits and entry.speaks(sighting):
-                        hits[entry_id] = entry.hit(matched)
+                for entry in found:
+                    if entry.event.entry_id not in hits and entry.speaks(sighting):
+                        hits[entry.event.entry_id] = entry.hit(matched)
 
         named: Target = "person" if sighting.stream == "passengers" else "name"
         for party in sighting.parties:
@@ -315,12 +314,16 @@ class RiskInformationBook:
                     self._similar_memo.clear()
                 similar = self._similar_memo[named, party.name] = self._similar[named].similar(party.name)
             for name, strength in similar:
-                for entry_id, entry in self._resembled[named, name].items():
+                for entry in self._resembled[named, name]:
                     if strength < entry.event.similarity:
                         continue
-                    held = hits.get(entry_id)
+                    held = hits.get(entry.event.entry_id)
                     if (held is None or held.strength < strength) and entry.speaks(sighting):
-                        hits[entry_id] = entry.hit(party.role, strength)
+                        hits[entry.event.entry_id] = entry.hit(party.role, strength)
+
+
+def _without(entry: Entry, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    return tuple([one for one in entries if one is not entry])
 
 
 def _name_targets(event: RiskInformationPublished) -> tuple[Target, ...]:
