@@ -173,8 +173,9 @@ def check_entry(event: RiskInformationPublished) -> None:
 
 
 def _names_a_party(event: RiskInformationPublished, stream: Stream) -> bool:
-    """Whether a field of the party that the stream shows is given: any of them is enough."""
-    return any(getattr(event, field) for field in _PARTY if field not in _NEVER_SHOWN[stream])
+    """Whether a field of the party that the stream shows is given: any of them is enough, for trust the identifiers."""
+    fields = ("party_identifiers",) if event.kind == "trusted-trader" else _PARTY
+    return any(getattr(event, field) for field in fields if field not in _NEVER_SHOWN[stream])
 
 
 class RiskInformationBook:

@@ -50,6 +50,10 @@ def test_two_names_stay_two(first: str, second: str) -> None:
     assert fold_name(first) != fold_name(second)
 
 
+def test_a_number_is_found_whatever_unseen_stands_in_it() -> None:
+    assert fold_code("M12\u200b34-567") == fold_code("\u3164m\u0000123 4567") == "M1234567"
+
+
 def test_a_persons_name_has_no_legal_forms() -> None:
     assert fold_person("KIN WAI IP") == fold_person("Ip, Kin Wai") == "ip kin wai"
     assert fold_person("Jose Limited") != fold_person("Jose")

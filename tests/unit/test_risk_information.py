@@ -275,6 +275,10 @@ def test_a_trusted_trader_is_known_by_its_identifier() -> None:
         ),
         ({"documents": ("M1",), "streams": ("manifests", "passengers")}, "documents: manifests show none"),
         ({"kind": "trusted-trader", "party_names": ("Hanguk",)}, "party_identifiers: a trusted trader needs one"),
+        (
+            {"kind": "trusted-trader", "party_names": ("A",), "party_identifiers": ("1",), "streams": ("passengers",)},
+            "party_identifiers: passengers show none",
+        ),
         ({"kind": "trusted-trader", "origins": ("KR",)}, "party_identifiers: a trusted trader needs one"),
     ],
 )
