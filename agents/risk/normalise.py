@@ -123,10 +123,11 @@ def spellings(name: str, *, person: bool) -> tuple[str, ...]:
 
     And both with the words that may be a name or a legal form.
     """
-    keys: list[str] = []
-    for words in _readings(name, person=person):
-        keys += (_in_order(words), "".join(words))
-    return tuple(dict.fromkeys(keys))
+    readings = _readings(name, person=person)
+    if len(readings) == 1:  # nearly every name
+        (words,) = readings
+        return (_in_order(words), "".join(words)) if len(words) > 1 else (*words,)
+    return tuple(dict.fromkeys(key for words in readings for key in (_in_order(words), "".join(words))))
 
 
 def listed_spellings(name: str, *, person: bool) -> tuple[str, ...]:
