@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
+from rich.markup import escape
 from rich.table import Table
 
 from agents.risk.policy import Policy, PolicyRefusedError
@@ -116,7 +117,7 @@ def say(found: Simulated) -> None:
     table = Table("policy", "coverage", "selected", "known", "seizures", "unknown", "expected seizure rate", box=None)
     for one in found.candidates:
         table.add_row(
-            one.name, f"{one.coverage:.2%}", f"{one.selected:,}", f"{one.known:,}", f"{one.seizures_known:,}",
+            escape(one.name), f"{one.coverage:.2%}", f"{one.selected:,}", f"{one.known:,}", f"{one.seizures_known:,}",
             f"{one.unknown_share:.1%}", one.estimate.seizure_rate.said(".1%"),
         )  # fmt: skip
     console.print(table)
@@ -125,8 +126,8 @@ def say(found: Simulated) -> None:
         hits = Table("criterion", "hits a day", "share", "cap", "most at", "expected hit rate", box=None)
         for each in found.criteria:
             rate = "no hits" if each.hit_rate is None else each.hit_rate.seizure_rate.said(".1%")
-            hits.add_row(each.criterion_id, f"{each.hits_per_day:,.1f}", f"{each.share:.2%}", f"{each.cap:.2%}",
-                         f"{each.worst} {each.worst_share:.1%}", rate)  # fmt: skip
+            hits.add_row(escape(each.criterion_id), f"{each.hits_per_day:,.1f}", f"{each.share:.2%}", f"{each.cap:.2%}",
+                         f"{escape(each.worst)} {each.worst_share:.1%}", rate)  # fmt: skip
         console.print(hits)
     for caution in found.cautions:
         console.print(f"- {caution}", markup=False)
