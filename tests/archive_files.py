@@ -13,6 +13,7 @@ from streams.archive.redeliveries import Marks
 from streams.archive.rows import Archived, RowReader
 from streams.archive.sealing import ArchiveKey
 from streams.archive.writing import write_chunk
+from streams.files import make_folder
 from streams.wire import cloud_event
 from tests.integration.border import NOON, parcel
 
@@ -43,7 +44,7 @@ def example_records(topic: str) -> list[Archived]:
 
 def write(root: Path, records: Sequence[Archived], key: ArchiveKey | None = None, size: int = 0) -> None:
     """Write records of one partition as chunks of `size` (all in one when 0)."""
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     reader = RowReader(records[0].topic, Marks(records[0].topic))
     size = size or len(records)
     for start in range(0, len(records), size):

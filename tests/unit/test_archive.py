@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -30,7 +31,7 @@ from streams.archive.redeliveries import Marks
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, damaged, keep_days, remove_superseded, retire
 from streams.archive.views import connect
-from streams.archive.writing import write_part
+from streams.archive.writing import MAC, write_part
 from streams.cli import main
 from streams.policies import built_in_policy
 from tests.archive_files import DAY_MS, KEY, example_records, parcels, read, write
@@ -119,11 +120,23 @@ def test_a_number_that_no_column_holds_stops_nothing(tmp_path: Path) -> None:
     assert sorted(rows, key=str) == [(None, "out-of-bounds"), (True, None), (True, None)]
 
 
+def parts(root: Path) -> list[Part]:
+    catalogue = Catalogue.of(root)
+    return [part for place in catalogue.places for chunk in catalogue.whole(*place) for part in chunk.parts]
+
+
+def without_mac(root: Path, change: Callable[[pa.Table], pa.Table], **facts: object) -> None:
+    """Write every file anew without the key, as an earlier version wrote them, and anybody can."""
+    for part in parts(root):
+        table = pq.read_table(root / part.path, partitioning=None)
+        said = msgspec.structs.replace(chunk_facts(root / part.path, part), **facts)
+        write_part(root, part, change(table.replace_schema_metadata(None)), said)
+
+
 def test_files_from_before_a_column_was_added_are_read_on(tmp_path: Path) -> None:
     records = parcels(3)
     write(tmp_path, records, KEY)
-    (file,) = tmp_path.rglob("*.parquet")
-    pq.write_table(pq.read_table(file, partitioning=None).drop_columns(["timestamp_ms"]), file)
+    without_mac(tmp_path, lambda table: table.drop_columns(["timestamp_ms"]))
     assert read(tmp_path, "express-cargo", key=KEY) == records
     write(tmp_path, parcels(3, first=3), KEY)
     assert len(connect(Catalogue.of(tmp_path)).execute("SELECT timestamp_ms FROM raw_express_cargo").fetchall()) == 6
@@ -182,6 +195,85 @@ def test_one_altered_byte_is_found_in_the_record_it_is_in(tmp_path: Path) -> Non
     place = table.schema.get_field_index("value")
     pq.write_table(table.set_column(place, "value", pa.array(values, pa.binary())), file)
     assert [one.altered for one in read(tmp_path, "decisions")].count(True) == 1
+
+
+def recoloured(table: pa.Table) -> pa.Table:
+    place = table.schema.get_field_index("lane")
+    return table.set_column(place, table.schema.field("lane"), pa.array(["green"] * table.num_rows, pa.string()))
+
+
+def status(root: Path, *options: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["archive", "status", "--dir", str(root), *options])
+    return int(ended.value.code or 0)
+
+
+def test_a_column_that_was_changed_is_told_by_the_mac_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "archive"
+    write(root, example_records("decisions"), KEY)
+    (tmp_path / "key").write_bytes(KEY.secret)
+    monkeypatch.setenv("BORDERFLOW_ARCHIVE_KEY_FILE", str(tmp_path / "key"))
+    assert status(root, "--check") == 0
+    file = root / parts(root)[0].path
+    table = pq.read_table(file, partitioning=None)
+    with pq.ParquetWriter(file, table.schema) as writer:  # its MAC is kept
+        writer.write_table(recoloured(table))
+        writer.add_key_value_metadata({MAC: b"blake2b:" + b"5" * 64})
+    assert status(root, "--check") == 1
+    assert "its MAC does not fit" in capsys.readouterr().out
+    with pytest.raises(ArchiveError, match="its MAC does not fit"):
+        read(root, "decisions", key=KEY)
+
+
+def test_a_mac_that_was_taken_off_is_told_where_files_before_have_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "archive"
+    write(root, parcels(10), KEY)
+    without_mac(root, lambda table: table)
+    write(root, parcels(10, first=10), KEY, size=5)
+    assert [one.offset for one in read(root, "express-cargo", key=KEY)] == list(range(20)), "an older file may lack it"
+    (tmp_path / "key").write_bytes(KEY.secret)
+    monkeypatch.setenv("BORDERFLOW_ARCHIVE_KEY_FILE", str(tmp_path / "key"))
+    assert status(root, "--check") == 0
+    assert "1 files have no MAC" in capsys.readouterr().out
+    last = parts(root)[-1]
+    said = chunk_facts(root / last.path, last)
+    write_part(root, last, pq.read_table(root / last.path, partitioning=None), said)
+    with pytest.raises(ArchiveError, match=f"{Path(last.path).name}: has no MAC by this key, and files before it have"):
+        read(root, "express-cargo", key=KEY)
+    assert status(root, "--check") == 1
+
+
+def test_what_has_a_mac_is_never_put_together_with_what_has_none(tmp_path: Path) -> None:
+    write(tmp_path, parcels(10), KEY, size=5)
+    without_mac(tmp_path, lambda table: table)
+    write(tmp_path, parcels(10, first=10), KEY, size=5)
+    assert compact(tmp_path, KEY, fewest=2) == 0
+    assert read(tmp_path, "express-cargo", key=KEY) == parcels(20)
+    write(tmp_path, parcels(10, partition=1), KEY, size=5)
+    with pytest.raises(ArchiveError, match="BORDERFLOW_ARCHIVE_KEY_FILE"):
+        compact(tmp_path, None, fewest=2)
+    assert compact(tmp_path, KEY, fewest=2) == 2
+    assert status(tmp_path) == 0
+    assert all(ArchiveReader(Catalogue.of(tmp_path), KEY).authentic(part) for part in parts(tmp_path) if part.partition)
+
+
+def test_what_was_compacted_is_kept_when_the_compacted_file_has_no_mac(tmp_path: Path) -> None:
+    write(tmp_path, parcels(20), KEY, size=5)
+    compact(tmp_path, KEY)
+    without_mac(tmp_path, lambda table: table)
+    with pytest.raises(ArchiveError, match="has no MAC, and what it was compacted from has"):
+        remove_superseded(tmp_path, KEY)
+
+
+def test_files_and_folders_are_closed_to_others(tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    write(root, parcels(2))
+    (file,) = root.rglob("*.parquet")
+    assert [path.stat().st_mode & 0o007 for path in (file, file.parent, file.parent.parent, root)] == [0, 0, 0, 0]
 
 
 def test_a_truncated_file_is_named_and_the_others_can_be_read(tmp_path: Path) -> None:
@@ -375,8 +467,8 @@ def test_retention_takes_records_out_and_remembers_that_they_were_there(tmp_path
     write(tmp_path, parcels(10, spread_ms=DAY_MS), KEY)
     days = keep_days(("express-cargo", "decisions"), 0, 5)
     assert days == {"express-cargo": 5}  # decisions hold no personal data
-    assert retire(tmp_path, days, datetime(2026, 3, 12, tzinfo=UTC)) == 5
-    assert retire(tmp_path, days, datetime(2026, 3, 12, tzinfo=UTC)) == 0
+    assert retire(tmp_path, days, datetime(2026, 3, 12, tzinfo=UTC), key=KEY) == 5
+    assert retire(tmp_path, days, datetime(2026, 3, 12, tzinfo=UTC), key=KEY) == 0
     assert [one.offset for one in read(tmp_path, "express-cargo", key=KEY)] == [5, 6, 7, 8, 9]
     assert Catalogue.of(tmp_path).gaps() == []
     assert Catalogue.of(tmp_path).end("express-cargo", 0) == 10
@@ -387,8 +479,8 @@ def test_nothing_is_taken_out_of_what_every_worker_folds_from_its_beginning(topi
     write(tmp_path, example_records(topic), KEY)
     days = keep_days(archived_topics(), 5, 5)
     assert set(archived_topics()) - set(days) == {"labelled-examples", "criteria", "risk-information"}
-    assert retire(tmp_path, days) == 0
-    assert retire(tmp_path, {topic: 5}) > 0  # as earlier versions did
+    assert retire(tmp_path, days, key=KEY) == 0
+    assert retire(tmp_path, {topic: 5}, key=KEY) > 0  # as earlier versions did
     for size in (1, 2):
         with pytest.raises(ArchiveError, match=r"\.parquet: retention took \d records out of it"):
             read(tmp_path, topic, key=KEY)
@@ -416,6 +508,9 @@ def test_a_policy_is_kept_under_the_hash_of_its_contents(tmp_path: Path) -> None
     file.write_text(file.read_text().replace("0.02", "0.03", 1))
     with pytest.raises(ArchiveError, match="is not policy"):
         shelf.get(policy.policy_version)
+    assert len(list(shelf.damaged())) == 1
+    assert shelf.keep(policy), "what is damaged is written anew"
+    assert shelf.get(policy.policy_version) == policy
     with pytest.raises(ArchiveError, match="keep-policy"):
         shelf.get("another-1+0000000000")
 
