@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import resource
+import signal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from schemas.codec import ce_type_of, encode
@@ -56,3 +59,15 @@ def write(root: Path, records: Sequence[Archived], key: ArchiveKey | None = None
 def read(root: Path, topic: str, partition: int = 0, key: ArchiveKey | None = None) -> list[Archived]:
     """Everything that is archived of a partition."""
     return list(ArchiveReader(Catalogue.of(root), key).records(topic, partition))
+
+
+@contextlib.contextmanager
+def full_disk(most: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes: the write that would is cut short, as on a disk that is full."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)

@@ -219,8 +219,10 @@ def write_part(root: Path, part: Part, table: pa.Table, facts: ChunkFacts, key: 
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(target)
         raise
     sync_folder(target.parent)
 

@@ -56,12 +56,14 @@ class Sealer:
         *,
         pace: Pace | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        reader: type[LogReader] = LogReader,
     ) -> None:
         self._settings = settings
         self._folder = folder
         self._topics = tuple(topics) or audited_topics()
         self._pace = pace or Pace()
         self._now = now
+        self._reader = reader
         self._writers: dict[tuple[str, int], Writer] = {}
         self._ends: dict[tuple[str, int], int] = {}
         self.sealed = 0
@@ -72,7 +74,7 @@ class Sealer:
         Raises `AuditError` when a topic is not the one that its chain was made of, and the client's `KafkaError`.
         """
         try:
-            async with LogReader(self._settings) as reader:
+            async with self._reader(self._settings) as reader:
                 await self._take_up_all(reader)
                 headed = looked = time.monotonic()
                 while not stop.is_set():

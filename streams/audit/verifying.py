@@ -134,7 +134,7 @@ async def check_records(chain: Chain, done: Checked, reader: LogReader, now_ms: 
     except UnknownTopicError:
         done.finding = Finding("dropped", 0, "the topic is not there")
         return
-    done.finding = done.finding or _overdue(done.tally, now_ms, lag_ms)
+    done.finding = done.finding or _overdue(chain, done.tally, now_ms, lag_ms)
 
 
 async def _compare(chain: Chain, done: Checked, reader: LogReader, now_ms: int) -> None:
@@ -182,7 +182,7 @@ def check_archive(
         done.tally.expired_to = excuses.expired_to
     except ArchiveError as error:
         done.finding = Finding("unreadable", None, str(error))
-    done.finding = done.finding or _overdue(done.tally, now_ms, seal_lag_ms)
+    done.finding = done.finding or _overdue(chain, done.tally, now_ms, seal_lag_ms)
 
 
 def _other_columns(columns: ColumnCheck) -> Finding | None:
@@ -190,9 +190,12 @@ def _other_columns(columns: ColumnCheck) -> Finding | None:
     return found and Finding("columns differ", found[0], f"they are not those of its value: {found[1]}")
 
 
-def _overdue(tally: Tally, now_ms: int, lag_ms: int | None) -> Finding | None:
+def _overdue(chain: Chain, tally: Tally, now_ms: int, lag_ms: int | None) -> Finding | None:
+    """Whether nobody seals any more: records were sent long ago, and the last head is as old."""
     since = tally.unsealed_since
-    if since is None or lag_ms is None or now_ms - since <= lag_ms:
+    if since is None or lag_ms is None:
+        return None
+    if now_ms - max(since, *(_ms(head) for head in chain.heads()), 0) <= lag_ms:
         return None
     return Finding("not sealed", None, f"{tally.unsealed} records are not, the first of them sent at {_text(since)}")
 

@@ -26,15 +26,15 @@ from streams.archive.consuming import archived_topics
 from streams.archive.envelope import EARLIEST_MS, LATEST_MS
 from streams.archive.layout import ArchiveError, Catalogue, Part, remove_remains
 from streams.archive.policies import PolicyShelf
-from streams.archive.reading import ArchiveReader, chunk_facts
-from streams.archive.redeliveries import Marks
+from streams.archive.reading import ArchiveReader, chunk_facts, last_digest
+from streams.archive.redeliveries import LETTERS, Marks
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, damaged, keep_days, remove_superseded, retire
 from streams.archive.views import connect
 from streams.archive.writing import MAC, write_part
 from streams.cli import main
 from streams.policies import built_in_policy
-from tests.archive_files import DAY_MS, KEY, example_records, parcels, read, write
+from tests.archive_files import DAY_MS, KEY, example_records, full_disk, parcels, read, write
 from tests.integration.border import parcel
 
 
@@ -515,10 +515,38 @@ def test_a_policy_is_kept_under_the_hash_of_its_contents(tmp_path: Path) -> None
         shelf.get("another-1+0000000000")
 
 
-def test_marks_of_letters_that_were_sent_again_are_not_written_down() -> None:
+def test_the_latest_marks_of_letters_that_were_sent_again_are_written_down() -> None:
     marks = Marks("filtered")
-    for topic, partition in (("screened", 2), ("screened-dlq", 17), ("screened-dlq", 18)):
+    for topic, partition in (("screened", 2), *(("screened-dlq", number) for number in range(3 * LETTERS))):
         upstream = Upstream(topic=topic, partition=partition, offset=5)
         assert marks.is_first(SimpleNamespace(upstream=upstream))
         assert not marks.is_first(SimpleNamespace(upstream=upstream))
-    assert marks.kept() == {"screened/2": [5, 0]}
+    kept = msgspec.json.decode(msgspec.json.encode(marks.kept()), type=dict[str, list[int]])
+    assert list(kept) == ["screened/2", *(f"screened-dlq/{number}" for number in range(2 * LETTERS, 3 * LETTERS))]
+    again = Marks("filtered", kept)  # the archiver was started again
+    assert not again.is_first(SimpleNamespace(upstream=upstream))
+    assert again.kept() == kept
+
+
+def test_a_disk_that_is_full_names_the_file(tmp_path: Path) -> None:
+    with full_disk(1000), pytest.raises(OSError, match=r"File too large: .*1of1\.parquet") as refused:
+        write(tmp_path, parcels(2))
+    assert refused.value.errno
+    assert list(tmp_path.rglob("*.parquet*")) == []
+
+
+def test_the_last_record_is_known_again_after_retention_took_it(tmp_path: Path) -> None:
+    write(tmp_path, parcels(10), KEY, size=5)
+    before = last_digest(tmp_path, Catalogue.of(tmp_path).chunks("express-cargo", 0)[-1], KEY)
+    retire(tmp_path, {"express-cargo": 5}, datetime(2026, 3, 12, tzinfo=UTC), key=KEY)
+    assert read(tmp_path, "express-cargo", key=KEY) == []
+    for _ in range(2):
+        assert last_digest(tmp_path, Catalogue.of(tmp_path).chunks("express-cargo", 0)[-1], KEY) == before
+        compact(tmp_path, KEY, fewest=2)
+
+
+@pytest.mark.parametrize("days", ["--keep-days", "--keep-personal-days"])
+def test_days_beyond_all_calendars_are_refused(days: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["archive", "tidy", days, "800000"])
+    assert (ended.value.code, "Traceback" in capsys.readouterr().err) == (2, False)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import resource
-import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -32,7 +29,7 @@ from streams.audit.verifying import Checked, check_archive, check_chain, check_r
 from streams.cli import main
 from streams.files import make_folder
 from streams.rebuild import LogReader
-from tests.archive_files import DAY_MS, KEY, NOON_MS, parcels, write
+from tests.archive_files import DAY_MS, KEY, NOON_MS, full_disk, parcels, write
 from tests.integration.border import NOON
 
 AT = "2026-03-02T12:00:00+00:00"
@@ -164,18 +161,6 @@ def test_an_entry_that_a_crash_cut_short_is_written_anew(tmp_path: Path) -> None
     chain_of(tmp_path / "audit", RECORDS[100:])
     assert [one.offset for one in chain.entries()] == list(range(200))
     assert check_chain(chain).head == check_chain(chain_of(tmp_path / "other", RECORDS, step=200)).head
-
-
-@contextlib.contextmanager
-def full_disk(most: int) -> Iterator[None]:
-    """No file may grow beyond so many bytes: the write that would is cut short, as on a disk that is full."""
-    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_disk_that_is_full_for_a_moment_leaves_whole_entries_and_heads(tmp_path: Path) -> None:
