@@ -45,7 +45,9 @@ def example_records(topic: str) -> list[Archived]:
     ]
 
 
-def write(root: Path, records: Sequence[Archived], key: ArchiveKey | None = None, size: int = 0) -> None:
+def write(
+    root: Path, records: Sequence[Archived], key: ArchiveKey | None = None, size: int = 0, macs_from: int = 0
+) -> None:
     """Write records of one partition as chunks of `size` (all in one when 0)."""
     make_folder(root)
     reader = RowReader(records[0].topic, Marks(records[0].topic))
@@ -53,7 +55,8 @@ def write(root: Path, records: Sequence[Archived], key: ArchiveKey | None = None
     for start in range(0, len(records), size):
         rows = [reader.read(record) for record in records[start : start + size]]
         first, last = rows[0].record.offset, rows[-1].record.offset
-        write_chunk(root, records[0].topic, records[0].partition, first, last, rows, reader.marks.kept(), key)
+        marks = reader.marks.kept()
+        write_chunk(root, records[0].topic, records[0].partition, first, last, rows, marks, key, macs_from)
 
 
 def read(root: Path, topic: str, partition: int = 0, key: ArchiveKey | None = None) -> list[Archived]:

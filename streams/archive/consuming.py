@@ -70,6 +70,7 @@ class Waiting:
     reader: RowReader
     last: tuple[bytes, bytes] | None = None
     end: int = 0
+    macs_from: int = 0
     rows: list[Row] = field(default_factory=list)
     bytes: int = 0
     since: float = 0.0
@@ -188,8 +189,9 @@ class Archiver:
         for place in fresh:
             at = TopicPartition(*place)
             end, begin = reader.catalogue.end(*place), begins[at]
-            rows = RowReader(place[0], self._marks(reader, place))
-            waiting = self._waiting[place] = Waiting(begin if end is None else end, rows)
+            marks, macs_from = self._take_up(reader, place)
+            rows = RowReader(place[0], marks)
+            waiting = self._waiting[place] = Waiting(begin if end is None else end, rows, macs_from=macs_from)
             if end is not None:
                 waiting.last = last_digest(self._root, reader.catalogue.chunks(*place)[-1], self._key)
             if end is not None and begin > end:
@@ -207,11 +209,14 @@ class Archiver:
                 )
         log.info("archiving", partitions=len(self._waiting), folder=str(self._root))
 
-    def _marks(self, reader: ArchiveReader, place: Place) -> Marks:
-        """The marks where the archive ends. Raises `ArchiveError` for a last file of another key, or an altered one."""
+    def _take_up(self, reader: ArchiveReader, place: Place) -> tuple[Marks, int]:
+        """The marks where the archive ends, and from which offset on all files have MACs.
+
+        Raises `ArchiveError` for a last file of another key, or an altered one.
+        """
         chunks = reader.catalogue.chunks(*place)
         if not chunks:
-            return Marks(place[0])
+            return Marks(place[0]), 0
         last = chunks[-1].parts[0]
         facts = reader.facts(last)
         if facts.digests != (self._key.key_id if self._key else ""):
@@ -220,9 +225,8 @@ class Archiver:
                 f"{self._root / last.path}: was written with {theirs}, and BORDERFLOW_ARCHIVE_KEY_FILE "
                 f"{f'holds {self._key.key_id}' if self._key else 'is not set'}: set that key, or begin a new folder"
             )
-        if not reader.authentic(last):
-            reader.check(last, behind=any(reader.facts(chunk.parts[0]).format > 1 for chunk in chunks))
-        return Marks(place[0], facts.marks)
+        reader.check(last)
+        return Marks(place[0], facts.marks), facts.macs_from if reader.authentic(last) else last.last + 1
 
     def _take(self, consumer: Any) -> int:
         count = 0
@@ -309,7 +313,8 @@ class Archiver:
         self._recognise(place)  # before: none of what waits is of a log that was made anew since
         newest = waiting.rows[-1].record
         last = newest.offset
-        write_chunk(self._root, *place, waiting.first, last, waiting.rows, waiting.reader.marks.kept(), self._key)
+        marks = waiting.reader.marks.kept()
+        write_chunk(self._root, *place, waiting.first, last, waiting.rows, marks, self._key, waiting.macs_from)
         self.archived += len(waiting.rows)
         secret = digest_secret(self._key)
         waiting.last = digest(newest.timestamp, newest.key, newest.headers, newest.value, secret), secret

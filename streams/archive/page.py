@@ -95,10 +95,10 @@ none of that.
   that is not as it was written; `archive status --check` names all of them. `borderflow query` reads columns and looks
   at no MAC: let `status --check` go before, where much depends on the answer.
 - Files of an earlier version, and of an archive without a key, have **no MAC**. `archive status` counts them by topic
-  (`without_mac`). The archiver gives none to a file that had none, and puts the two kinds together in no compaction, so
-  in each partition such files come before all others; one behind a file with a MAC is refused. Those before are not
-  known to be sound: their number never rises. Only `audit verify --from archive` says something of their values (by the
-  chains) and of their columns (it reads them off the values again).
+  (`without_mac`). The archiver gives none to a file that had none, and puts the two kinds together in no compaction.
+  Each file with a MAC says from which offset of its partition on all files have one; from there on a file without is
+  refused. Those before are not known to be sound: their number never rises. Only `audit verify --from archive` says
+  something of their values (by the chains) and of their columns (it reads them off the values again).
 - `digest` tells of a record whether it is as it was archived, not where: of that the MAC and the chains tell.
 
 ## Views

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import hmac
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -32,6 +33,7 @@ class ArchiveReader:
     catalogue: Catalogue
     key: ArchiveKey | None = None
     _authentic: dict[Part, bool] = field(default_factory=dict, compare=False, repr=False)
+    _macs_from: dict[tuple[str, int], float] = field(default_factory=dict, compare=False, repr=False)
 
     def records(
         self,
@@ -50,12 +52,11 @@ class ArchiveReader:
         `columns` records of files without a MAC have what stands in their columns.
 
         Raises `ArchiveError` that names the file and the place: for a gap between files, a file that was cut or
-        altered, one of a later format, one without a MAC behind one that has it, a seal that does not open, and records
+        altered, one of a later format, one without a MAC that had one, a seal that does not open, and records
         that retention took out of a log that is kept for ever: what is folded from the rest would be wrong and look
         right.
         """
         reached: int | None = None
-        behind = False
         for chunk in self.catalogue.chunks(topic, partition):
             if chunk.last < start or (upto is not None and chunk.first >= upto):
                 continue
@@ -69,7 +70,7 @@ class ArchiveReader:
                 )
             reached = chunk.last + 1
             for part in chunk.parts:
-                behind = self.check(part, behind=behind)
+                self.check(part)
             for record in self._of_chunk(chunk, columns):
                 if record.offset >= start and (upto is None or record.offset < upto):
                     yield record
@@ -84,21 +85,26 @@ class ArchiveReader:
             self._authentic[part] = is_authentic(self.catalogue.root, part, self.key)
         return self._authentic[part]
 
-    def check(self, part: Part, *, behind: bool) -> bool:
-        """Raises `ArchiveError` when a file is altered, or has no MAC and stands `behind` files that have it.
+    def check(self, part: Part) -> None:
+        """Raises `ArchiveError` when a file was altered, is of another key, or has no MAC where all files have one.
 
-        Files from before there were MACs come before all others: compaction puts neither together with the other.
-        Returns what `behind` is for the next file.
+        Each file with a MAC says from which offset of its partition on that is so: somebody would have to alter all.
         """
-        if self.key is None:
-            return False
-        authentic = self.authentic(part)
-        if behind and not authentic:
+        if self.key is None or self.authentic(part):
+            return
+        path, said, place = self.catalogue.root / part.path, self.facts(part), (part.topic, part.partition)
+        if said.format > 1:
             raise ArchiveError(
-                f"{self.catalogue.root / part.path}: has no MAC by this key, and files before it have: it was altered, "
-                "or it is not this archive's archiver that wrote it"
+                f"{path}: sealed with key {said.digests}; BORDERFLOW_ARCHIVE_KEY_FILE holds {self.key.key_id}"
             )
-        return authentic
+        if place not in self._macs_from:
+            facts = [self.facts(chunk.parts[0]) for chunk in self.catalogue.whole(*place)]
+            self._macs_from[place] = min((one.macs_from for one in facts if one.format > 1), default=math.inf)
+        if part.first >= self._macs_from[place]:
+            raise ArchiveError(
+                f"{path}: has no MAC, and others say that it had one: it was altered, or it is not this archive's "
+                "archiver that wrote it"
+            )
 
     def _of_chunk(self, chunk: Chunk, columns: bool) -> Iterator[Archived]:
         """The records of a chunk by offset. A chunk lies in as many files as it has dates, each in order of offsets."""

@@ -169,7 +169,8 @@ def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> bool:
             topic=topic, partition=partition, first=first, last=last, part=number, of=len(by_date), date=date,
             records=table.num_rows, taken_out=sum(one.taken_out for one in said), missing=missing,
             marks=facts[-1].marks, sealed=UNPROTECTED if seal is None else seal.said, digests=facts[0].digests,
-            expired=expired, final=next((one.final for one in said if one.last == last), ""),
+            macs_from=min(one.macs_from for one in said), expired=expired,
+            final=next((one.final for one in said if one.last == last), ""),
         )  # fmt: skip
         write_part(root, part, table, made, by.pop())
     return True
@@ -239,12 +240,11 @@ def damaged(catalogue: Catalogue, key: ArchiveKey | None = None) -> dict[Part, s
     found: dict[Part, str] = {}
     reader = ArchiveReader(catalogue, key)
     for place in catalogue.places:
-        behind = False
         for chunk in catalogue.whole(*place):
             for part in chunk.parts:
                 try:
                     check_part(catalogue.root, part)
-                    behind = reader.check(part, behind=behind)
+                    reader.check(part)
                 except ArchiveError as error:
                     found[part] = str(error)
     if not found:

@@ -43,7 +43,7 @@ class ChunkFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     highest upstream of each partition at the chunk's end. `records` is how many this part has;
     `taken_out` how many retention took out of it, `expired` when it last did (RFC 3339), `final` the digest of the
     chunk's last record where that was among them. `digests` is the id of the key that digests and the MAC are made
-    with, empty for none.
+    with, empty for none. `macs_from` is the offset from which on all files of the partition have a MAC.
     """
 
     format: int = 1
@@ -59,6 +59,7 @@ class ChunkFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     marks: dict[str, list[int]] = {}
     sealed: Any = UNPROTECTED
     digests: str = ""
+    macs_from: int = 0
     taken_out: int = 0
     expired: str = ""
     final: str = ""
@@ -90,8 +91,11 @@ def write_chunk(
     rows: Sequence[Row],
     marks: dict[str, list[int]],
     key: ArchiveKey | None,
+    macs_from: int = 0,
 ) -> list[Part]:
     """Write the rows of offsets `first` to `last`, all that there are, in order. Returns its parts.
+
+    With a key all files of the partition from offset `macs_from` on have MACs.
 
     A chunk without any row is one empty part. Raises `OSError` (a full disk, say) with nothing left half-written
     that a reader would take for a chunk.
@@ -109,7 +113,7 @@ def write_chunk(
         facts = ChunkFacts(
             topic=topic, partition=partition, first=first, last=last, part=number, of=len(by_date), date=date,
             records=len(by_date[date]), missing=missing, marks=marks, sealed=UNPROTECTED if seal is None else seal.said,
-            digests="" if key is None else key.key_id,
+            digests="" if key is None else key.key_id, macs_from=macs_from,
         )  # fmt: skip
         write_part(root, part, table_of(topic, by_date[date], seal, digest_secret(key)), facts, key)
         parts.append(part)
