@@ -27,6 +27,7 @@ DOCUMENT_EXPIRED: Final = "document-expired"
 DOCUMENT_EXPIRY: Final = "document-expiry-date"
 BIRTH_DATE_INCOMPLETE: Final = "birth-date-incomplete"
 UNLISTED_ISSUER: Final = "issuer-not-a-country"
+NAME_CHARACTERS: Final = "name-characters"
 
 MEANINGS: Final[dict[str, str]] = {
     CONTAINER_NUMBER: "A container number without the form or the check digit of ISO 6346.",
@@ -48,6 +49,7 @@ MEANINGS: Final[dict[str, str]] = {
     DOCUMENT_EXPIRY: "The expiry date is not in the calendar.",
     BIRTH_DATE_INCOMPLETE: "The document gives no day or no month of birth.",
     UNLISTED_ISSUER: "Nationality or issuer is an organisation, or none (a stateless person's document).",
+    NAME_CHARACTERS: "A name holds a character that nobody sees, or a word in two alphabets.",
 }
 
 VAGUE: Final[frozenset[str]] = frozenset(

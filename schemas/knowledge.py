@@ -37,9 +37,9 @@ class CriterionPublished(Fact, tag_field="event", tag="CriterionPublished", froz
 class RiskInformationPublished(Fact, tag_field="event", tag="RiskInformationPublished", frozen=True, kw_only=True):
     """A watchlist, intelligence or trusted-trader entry. It matches an item when every target that it gives matches.
 
-    Names, identifiers and documents are one target, the party: any one of them is enough for it. `party_names` are
-    matched as normalised names (word order, accents and punctuation do not matter) and, from `similarity` on, by
-    similar spelling.
+    Names, identifiers and documents are one target, the party: any one of them is enough for it; a trusted trader is
+    known by its identifiers alone. `party_names` are matched as normalised names (word order, spaces, accents and
+    punctuation do not matter) and, from `similarity` on, by similar spelling.
     """
 
     entry_id: Id

@@ -41,9 +41,16 @@ valid_until: 2026-12-31T15:00:00Z
 ```
 
 `borderflow criteria check FILE` reads a file without any broker, `publish FILE` makes it known to every worker within
-a second, `withdraw ID` ends it, `list` shows what is published. `valid_from` and `valid_until` are times at which it
-begins and ends: `2026-12-31` is midnight, UTC, as that day begins. They are event time: a replay of March applies the
-criteria that were valid in March. Every text but the condition is one line: officers read the title in a headline, and
+a second, `withdraw ID` ends it, `list` shows what is published. Dates are event time: a replay of March applies the
+criteria that were valid in March. A version ends the one before it as soon as it is published, whatever its dates:
+
+- without `valid_from` it keeps the date of the version that it replaces, so leave it out of a change; a criterion that
+  is new begins a day before it is published, for what was lodged and is not decided yet;
+- one that begins later while another is in force is refused, because nothing would be in force until then: publish
+  it when it begins or under an id of its own, or say `--leave-gap`;
+- a `valid_until` without a time is that whole day (UTC).
+
+Every text but the condition is one line: officers read the title in a headline, and
 `title: |` would put line breaks into it (`>-` folds them away).
 
 ## The language

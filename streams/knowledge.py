@@ -2,15 +2,21 @@
 
 A file is YAML or JSON: one entry, a list of entries, or several YAML documents. Everything in it is checked before
 anything is sent, against the types, against the rules of the domain, and against what is published already: versions
-must rise, so that two people cannot overwrite each other unnoticed.
+must rise, and after it is sent the topic is read again, so that two people cannot overwrite each other unnoticed.
+
+A version takes effect at once, and its dates are event time. So that nothing falls between two versions, one without
+`valid_from` keeps the date of the version that it replaces; an entry that is new begins a day before it is published,
+for what was lodged before and is not decided yet.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -23,7 +29,8 @@ from schemas.codec import Undecodable, ce_type_of, codec_for, encode
 from schemas.knowledge import CriterionPublished, RiskInformationPublished
 from streams.commands import CommandRefusedError
 from streams.settings import Settings
-from streams.wire import cloud_event, decoded, rfc3339
+from streams.strict_yaml import OnceEach, load_documents
+from streams.wire import Record, cloud_event, decoded, rfc3339
 
 E = TypeVar("E", CriterionPublished, RiskInformationPublished)
 
@@ -32,9 +39,13 @@ _OF_SEVERAL_LINES = ("condition",)
 _LAST_VERSION = (1 << 53) - 1
 """Above it a reader that takes numbers for doubles (JavaScript) cannot tell versions apart."""
 _DATES = ("valid_from", "valid_until")
+LAST_MOMENT = timedelta(microseconds=1)
+"""`valid_until` is the first moment when an entry is no longer in force; people are told the last day when it is."""
+_WAITING_S = 86_400.0
+"""What is new begins so long before it is published."""
 
 
-class _Texts(yaml.SafeLoader):
+class _Texts(OnceEach):
     """YAML in which dates stay texts: whether they have a time zone is for the types to check.
 
     So do numbers that are not written as people write them: `010` is 8 to YAML 1.1, and `1:30` is 90.
@@ -47,6 +58,32 @@ _Texts.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Texts.add_implicit_resolver(_INT, re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,17})$"), list("-+0123456789"))
+
+
+def _parsed(text: str) -> list[Any]:
+    """The documents of a text: one of JSON, which is read twenty times faster, or of YAML. Raises `ValueError`."""
+    if text.lstrip()[:1] in ("[", "{"):
+        try:
+            return [json.loads(text, object_pairs_hook=_once_each)]
+        except json.JSONDecodeError:
+            pass  # flow style of YAML begins so as well
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+    return load_documents(text, _Texts)
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        raise ValueError("a key stands twice in one entry")
+    return held
+
+
+def _day_after(day: str) -> str:
+    try:
+        return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+    except (ValueError, OverflowError):
+        return day  # the types refuse what is not in the calendar
 
 
 def _unwritable(value: Any) -> str | None:
@@ -83,6 +120,7 @@ class Knowledge(Generic[E]):
         self.topic = topic
         self.kind: type[E] = kind
         self.id_field = id_field
+        self._fields = {"event", *(field.name for field in msgspec.structs.fields(kind))}
         self._check: Callable[[E], None] = check
 
     def id_of(self, event: E) -> str:
@@ -90,44 +128,87 @@ class Knowledge(Generic[E]):
         return str(getattr(event, self.id_field))
 
     def read_file(self, path: Path, *, now_s: float | None = None) -> list[E]:
-        """The entries of a file, all of them usable. An entry without `valid_from` is valid from now.
+        """The entries of a file, all of them usable. An entry without `valid_from` is valid from a day ago.
 
         Raises `CommandRefusedError`, which names the file, the entry and the field; and `OSError`.
         """
+        return self._read(path, time.time() if now_s is None else now_s)[0]
+
+    def to_publish(
+        self,
+        path: Path,
+        published: Callable[[], dict[str, E]],
+        *,
+        new_only: bool = False,
+        leave_gap: bool = False,
+        now_s: float | None = None,
+    ) -> list[E]:
+        """The entries of a file as they follow on what is published, which is asked for when the file is usable.
+
+        A version without `valid_from` keeps that of the version that it replaces. Raises `CommandRefusedError`, also
+        for a version that would end one in force before it begins itself, unless `leave_gap`.
+        """
+        now_s = time.time() if now_s is None else now_s
+        events, undated = self._read(path, now_s)
+        latest = published()
+        if new_only:
+            events = self.without_published(events, latest)
+        self.refuse_old_versions(events, latest)
+        now = datetime.fromtimestamp(now_s, UTC)
+        following: list[E] = []
+        for event in events:
+            name = self.id_of(event)
+            held = latest.get(name)
+            if held is not None and not held.withdrawn and (held.valid_until is None or held.valid_until > now):
+                if name in undated:
+                    event = msgspec.structs.replace(event, valid_from=held.valid_from)
+                    self._refuse_unusable(f"{path}: {name}", event)
+                elif held.valid_from <= now < event.valid_from and not (leave_gap or event.withdrawn):
+                    raise CommandRefusedError(
+                        f"{name}: valid_from: version {held.version} is in force, and ends when {event.version} is "
+                        "published: nothing would be in force until that begins. Publish it then, under an id of its "
+                        "own, or with --leave-gap"
+                    )
+            following.append(event)
+        return following
+
+    def _read(self, path: Path, now_s: float) -> tuple[list[E], set[str]]:
+        """The entries of a file, and the ids of those without a date of their own."""
         try:
-            documents = list(yaml.load_all(path.read_text(encoding="utf-8"), _Texts))
-        except RecursionError:
-            raise CommandRefusedError(f"{path}: not readable as YAML or JSON: nested too deeply") from None
-        except (yaml.YAMLError, ValueError) as error:
+            documents = _parsed(path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError:
+            raise CommandRefusedError(f"{path}: is not text in UTF-8") from None
+        except ValueError as error:
             raise CommandRefusedError(f"{path}: not readable as YAML or JSON: {error}") from None
         entries = [one for document in documents for one in (document if isinstance(document, list) else [document])]
         if not entries or entries == [None]:
             raise CommandRefusedError(f"{path}: there is nothing in it")
-        now = rfc3339(time.time() if now_s is None else now_s).decode()
-        events = [self._entry(f"{path}: entry {place}", one, now) for place, one in enumerate(entries, 1)]
+        since = rfc3339(now_s - _WAITING_S).decode()
+        events = [self._entry(f"{path}: entry {place}", one, since) for place, one in enumerate(entries, 1)]
         seen: set[str] = set()
         for event in events:
             if (name := self.id_of(event)) in seen:
                 raise CommandRefusedError(f"{path}: {self.id_field} {name} stands in it twice")
             seen.add(name)
-        return events
+        dated = zip(events, entries, strict=True)
+        return events, {self.id_of(event) for event, sent in dated if "valid_from" not in sent}
 
-    def _entry(self, where: str, sent: Any, now: str) -> E:
+    def _entry(self, where: str, sent: Any, since: str) -> E:
         if not isinstance(sent, dict):
             raise CommandRefusedError(f"{where}: expected fields with values, got a {type(sent).__name__}")
         if isinstance(sent.get(self.id_field), str) and sent[self.id_field].isprintable():
             where = f"{where} ({sent[self.id_field]})"
-        fields = {"event", *(field.name for field in msgspec.structs.fields(self.kind))}
         for name in sent:
-            if name not in fields:
-                meant = get_close_matches(str(name), fields, n=1)
+            if name not in self._fields:
+                meant = get_close_matches(str(name), self._fields, n=1)
                 raise CommandRefusedError(
                     f"{where}: unknown field {str(name)!r}" + (f"; did you mean {meant[0]!r}?" if meant else "")
                 )
-        values = {"event": self.kind.__name__, "valid_from": now, **sent}
+        values = {"event": self.kind.__name__, "valid_from": since, **sent}
         for name in _DATES:
             if isinstance(values.get(name), str) and _DATE_ONLY.fullmatch(values[name]):
-                values[name] += "T00:00:00Z"
+                day = _day_after(values[name]) if name == "valid_until" else values[name]
+                values[name] = day + "T00:00:00Z"
         for name, value in values.items():
             if (wrong := _unwritable(value)) is not None:
                 raise CommandRefusedError(f"{where}: {name}: {wrong}")
@@ -139,32 +220,62 @@ class Knowledge(Generic[E]):
             raise CommandRefusedError(f"{where}: {error.field}: {error.detail}") from None
         if event.version > _LAST_VERSION:
             raise CommandRefusedError(f"{where}: version: {event.version} is above the last, {_LAST_VERSION}")
+        self._refuse_unusable(where, event)
+        return event
+
+    def _refuse_unusable(self, where: str, event: E) -> None:
         try:
             self._check(event)
         except ValueError as error:
             raise CommandRefusedError(f"{where}: {error}") from None
-        return event
 
     def published(self, settings: Settings) -> dict[str, E]:
         """The latest event of every entry, withdrawn ones too, by id. Raises the client's `KafkaError`."""
         return asyncio.run(self._published(settings))
 
     async def _published(self, settings: Settings) -> dict[str, E]:
+        latest = dict[str, E]()
+        async for record, event in self._log(settings):
+            if event is not None:
+                latest[self.id_of(event)] = event
+            elif record.key is not None:
+                latest.pop(record.key.decode(errors="replace"), None)
+        return dict(sorted(latest.items()))
+
+    async def _log(self, settings: Settings) -> AsyncIterator[tuple[Record, E | None]]:
+        """The records of the topic with their events, None for a tombstone."""
         from streams.rebuild import LogReader
 
-        decode, latest = codec_for(self.topic).decode, dict[str, E]()
+        decode = codec_for(self.topic).decode
         async with LogReader(settings) as reader:
             async for records in reader.read(self.topic, 0, 0):
                 for record in records:
                     try:
-                        event = decoded(decode, record)
+                        yield record, decoded(decode, record)
                     except Undecodable:
                         continue  # workers leave it out as well
-                    if event is not None:
-                        latest[self.id_of(event)] = event
-                    elif record.key is not None:
-                        latest.pop(record.key.decode(errors="replace"), None)
-        return dict(sorted(latest.items()))
+
+    async def _refuse_overwritten(self, settings: Settings, sent: Sequence[E]) -> None:
+        """Raise `CommandRefusedError` when somebody else published one of these, or a later one, at the same time."""
+        mine = {self.id_of(event): (event.version, encode(event)) for event in sent}
+        theirs, is_mine = dict[str, int](), dict[str, bool]()
+        async for record, event in self._log(settings):
+            if event is None:  # what follows on a tombstone begins anew
+                theirs.pop((record.key or b"").decode(errors="replace"), None)
+                continue
+            if (name := self.id_of(event)) not in mine:
+                continue
+            version, value = mine[name]
+            is_mine[name] = record.value == value
+            if event.version >= version and not is_mine[name]:
+                theirs[name] = max(event.version, theirs.get(name, 0))
+        if theirs:
+            told = [
+                f"{name}: somebody else published version {version} at the same time, and "
+                f"{'yours' if is_mine[name] else 'theirs'} is in force; publish version {version + 1}"
+                for name, version in theirs.items()
+            ]
+            raise CommandRefusedError("; ".join(told))
 
     def refuse_old_versions(self, events: Iterable[E], published: dict[str, E]) -> None:
         """Raise `CommandRefusedError` when a version does not rise above the published one."""
@@ -181,7 +292,10 @@ class Knowledge(Generic[E]):
         return [one for one in events if (held := published.get(self.id_of(one))) is None or one.version > held.version]
 
     def send(self, settings: Settings, events: Sequence[E]) -> None:
-        """Publish events and wait until the brokers have them. Raises the client's `KafkaError`."""
+        """Publish events and wait until the brokers have them. Raises the client's `KafkaError`.
+
+        Raises `CommandRefusedError`, when everything is sent, for what others published at the same time.
+        """
         from kafka import KafkaProducer
 
         producer = KafkaProducer(
@@ -213,6 +327,7 @@ class Knowledge(Generic[E]):
                 one.get(timeout=settings.request_timeout_s)
         finally:
             producer.close(timeout=5)
+        asyncio.run(self._refuse_overwritten(settings, events))
 
     def withdraw(self, settings: Settings, name: str) -> E:
         """Publish the next version of an entry, withdrawn. Raises `CommandRefusedError` when there is none to end."""

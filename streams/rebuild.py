@@ -86,6 +86,10 @@ class LogReader:
             raise UnknownTopicError(topic)
         return len(found)
 
+    async def look_again(self) -> None:
+        """Ask the brokers anew which partitions there are. Raises the client's `KafkaError`."""
+        await self._connected()._client.force_metadata_update()
+
     async def begin(self, topic: str, partition: int) -> int:
         """The offset of the first record that a partition still has."""
         await self.partitions(topic)

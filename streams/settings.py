@@ -37,7 +37,8 @@ class Settings:
     environment: Annotated[
         Literal["development", "production"],
         Meta(
-            description="`production` refuses unencrypted connections to brokers and a missing or short pseudonym key."
+            description="`production` refuses unencrypted connections to brokers, a short pseudonym key, and to work "
+            "without one where pseudonyms are made."
         ),
     ] = "development"
     brokers: Annotated[
@@ -216,7 +217,7 @@ class Settings:
     def _weak_pseudonym_key(self) -> list[str]:
         """What production refuses of the pseudonym key, without a word of what it is."""
         if not (self.pseudonym_key or self.pseudonym_key_file):
-            return [f"{PREFIX}PSEUDONYM_KEY_FILE: production needs a pseudonym key"]
+            return []  # said by `pseudonym_secret`: the sealer and the archiver make no pseudonyms
         variable = f"{PREFIX}PSEUDONYM_KEY_FILE" if self.pseudonym_key_file else f"{PREFIX}PSEUDONYM_KEY"
         try:
             size = len(self.pseudonym_secret().strip())
@@ -269,7 +270,12 @@ class Settings:
         return tuple(sorted(dict.fromkeys(wanted), key=lambda n: STEPS.index(n) if n in STEPS else len(STEPS)))
 
     def pseudonym_secret(self) -> bytes:
-        """The key for pseudonyms: of the file, else of the variable, else empty (development only)."""
+        """The key for pseudonyms: of the file, else of the variable, else empty (development only).
+
+        Raises `SettingsError` when production has none.
+        """
+        if self.environment == "production" and not (self.pseudonym_key or self.pseudonym_key_file):
+            raise SettingsError(f"{PREFIX}PSEUDONYM_KEY_FILE: production needs a pseudonym key")
         if self.pseudonym_key_file:
             return Path(self.pseudonym_key_file).read_bytes().strip()
         return self.pseudonym_key.encode()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import resource
+import signal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from schemas.codec import ce_type_of, encode
@@ -13,6 +16,7 @@ from streams.archive.redeliveries import Marks
 from streams.archive.rows import Archived, RowReader
 from streams.archive.sealing import ArchiveKey
 from streams.archive.writing import write_chunk
+from streams.files import make_folder
 from streams.wire import cloud_event
 from tests.integration.border import NOON, parcel
 
@@ -41,17 +45,32 @@ def example_records(topic: str) -> list[Archived]:
     ]
 
 
-def write(root: Path, records: Sequence[Archived], key: ArchiveKey | None = None, size: int = 0) -> None:
+def write(
+    root: Path, records: Sequence[Archived], key: ArchiveKey | None = None, size: int = 0, macs_from: int = 0
+) -> None:
     """Write records of one partition as chunks of `size` (all in one when 0)."""
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     reader = RowReader(records[0].topic, Marks(records[0].topic))
     size = size or len(records)
     for start in range(0, len(records), size):
         rows = [reader.read(record) for record in records[start : start + size]]
         first, last = rows[0].record.offset, rows[-1].record.offset
-        write_chunk(root, records[0].topic, records[0].partition, first, last, rows, reader.marks.kept(), key)
+        marks = reader.marks.kept()
+        write_chunk(root, records[0].topic, records[0].partition, first, last, rows, marks, key, macs_from)
 
 
 def read(root: Path, topic: str, partition: int = 0, key: ArchiveKey | None = None) -> list[Archived]:
     """Everything that is archived of a partition."""
     return list(ArchiveReader(Catalogue.of(root), key).records(topic, partition))
+
+
+@contextlib.contextmanager
+def full_disk(most: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes: the write that would is cut short, as on a disk that is full."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)

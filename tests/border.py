@@ -12,7 +12,7 @@ import msgspec
 from agents.risk.policy import Policy, read_policy
 from agents.risk.ranks import constant_look
 from agents.step import Arrival
-from schemas.decisions import AlertRaised, Reason, SelectionDecided
+from schemas.decisions import AlertRaised, Layer, Reason, SelectionDecided
 from schemas.inspections import InspectionCompleted, InspectionWithdrawn
 from schemas.items import (
     CargoFacts,
@@ -110,11 +110,13 @@ class ToldAppraisal:
 
     __slots__ = (
         "features", "flows", "learnt", "log_odds", "model_version", "probability", "rank", "score", "surge_finds",
+        "worth",
     )  # fmt: skip
 
     def __init__(self, log_odds: float, rank: float, flows: tuple[str, ...], learnt: int, version: int) -> None:
         self.log_odds = log_odds
         self.rank = rank
+        self.worth = 1.0
         self.score = 0.0
         self.probability = None
         self.surge_finds = 0.1
@@ -126,8 +128,11 @@ class ToldAppraisal:
     def among(self, traffic: dict[str, float]) -> ToldAppraisal:
         return self
 
-    def look(self, worth: float, unseen: float) -> float:
+    def look(self, worth: float, unseen: float, daily: float) -> float:
         return constant_look(worth, unseen)
+
+    def below_bar(self, layer: Layer) -> float:
+        return self.worth
 
 
 class ToldBrain:
@@ -139,9 +144,11 @@ class ToldBrain:
         flows: Callable[[ItemFiltered], tuple[str, ...]] = lambda filtered: (),
         learnt: int = 10_000,
         less: float = 0.0,
+        worth: float = 1.0,
     ) -> None:
-        """`less`: how many log-odds less than its score every other item competes as."""
+        """Every other item competes as `less` log-odds less than its score; `worth`: what other layers compete as."""
         self.less = less
+        self.worth = worth
         self.log_odds = log_odds
         self.flows = flows
         self.learnt = learnt
@@ -150,7 +157,9 @@ class ToldBrain:
     def appraise(self, filtered: ItemFiltered) -> ToldAppraisal:
         log_odds = self.log_odds(filtered)
         rank = log_odds - self.less * (number_of(filtered) % 2)
-        return ToldAppraisal(log_odds, rank, self.flows(filtered), self.learnt, self.version)
+        told = ToldAppraisal(log_odds, rank, self.flows(filtered), self.learnt, self.version)
+        told.worth = self.worth
+        return told
 
     def explain(self, filtered: ItemFiltered, appraisal: ToldAppraisal, limit: int = 5) -> tuple[Reason, ...]:
         return (Reason(code="told", text="as told", weight=appraisal.log_odds),)

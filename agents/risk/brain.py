@@ -21,7 +21,7 @@ from agents.risk.ranks import Ranks, constant_look
 from agents.risk.reasons import put_into_words
 from agents.risk.standings import InspectedBand, Prequential, Standing
 from agents.risk.usual import UsualValue
-from schemas.decisions import Reason
+from schemas.decisions import Layer, Reason
 from schemas.inspections import ModelFrozen, ModelPromoted, ModelRolledBack, OutcomeLearned
 from schemas.items import ItemFiltered, PriorRecord, Stream, Subject
 
@@ -133,11 +133,17 @@ class Appraisal:
             return self.log_odds
         return self._mind.ranks.unopened_rank(self.log_odds)
 
-    def look(self, worth: float, unseen: float) -> float:
+    def look(self, worth: float, unseen: float, daily: float) -> float:
         """The score that a look at a flow competes as at which nobody looked for long (`agents/risk/ranks.py`)."""
         if self._mind.activation.standing is not None:
             return constant_look(worth, unseen)
-        return self._mind.ranks.look(worth, unseen)
+        return self._mind.ranks.look(worth, unseen, daily)
+
+    def below_bar(self, layer: Layer) -> float:
+        """The score that a layer's items compete as which the model does not select; 1 for travellers: always."""
+        if self._mind.activation.standing is not None:
+            return 1.0
+        return self._mind.ranks.below_bar(layer)
 
     @property
     def description(self) -> Description:
@@ -205,7 +211,7 @@ class StreamMind:
         self.labels += 1
         if features.pop(SURGE_LOOK, 0.0):
             self.surge_finds += (label - self.surge_finds) / SURGE_LOOKS
-        self.ranks.learn(score, label, opened=opened, patrol=features.pop(PATROL_LOOK, 0.0) > 0.0)
+        self.ranks.learn(score, label, opened=opened, looked=features.pop(PATROL_LOOK, 0.0), layer=event.layer)
         if new:
             self.usual.note(features)
         compared = 0

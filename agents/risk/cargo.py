@@ -70,6 +70,8 @@ class CargoScreen:
         declarant = None if consignment.declarant is None else known(consignment.declarant, "declarant")
         notify = None if consignment.notify is None else known(consignment.notify, "notify")
         odd = list(voyage.odd)
+        if consignee.odd or shipper.odd or (declarant and declarant.odd) or (notify and notify.odd):
+            odd.append(quality.NAME_CHARACTERS)
         departure = _departure(consignment.departure, odd)
         containers: tuple[str, ...] = ()
         if consignment.containers:
@@ -116,6 +118,8 @@ class CargoScreen:
         seller = known(lodged.seller, "seller")
         declarant = None if lodged.declarant is None else known(lodged.declarant, "declarant")
         odd = list(late)
+        if consignee.odd or seller.odd or (declarant and declarant.odd):
+            odd.append(quality.NAME_CHARACTERS)
         departure = _departure(lodged.departure, odd)
         # Couriers number parcels their own way: only a waybill written as an airline's, with its dash, is checked.
         if lodged.waybill[3:4] == "-" and air_waybill(lodged.waybill) is False:
@@ -193,15 +197,8 @@ def _unless_empty(record: PriorRecord) -> PriorRecord | None:
 def _roles(
     consignee: KnownParty, shipper: KnownParty, declarant: KnownParty | None, notify: KnownParty | None
 ) -> tuple[Party, ...]:
-    parties = [
-        Party("consignee", consignee.name, consignee.identifier),
-        Party("shipper", shipper.name, shipper.identifier),
-    ]
-    if declarant is not None:
-        parties.append(Party("declarant", declarant.name, declarant.identifier))
-    if notify is not None:
-        parties.append(Party("notify", notify.name, notify.identifier))
-    return tuple(parties)
+    roles = [("consignee", consignee), ("shipper", shipper), ("declarant", declarant), ("notify", notify)]
+    return tuple([Party(role, one.name, one.identifier, one.sent_name) for role, one in roles if one is not None])
 
 
 def _departure(country: str, odd: list[str]) -> str:

@@ -31,9 +31,9 @@ RATE: Final = "rate:"
 FLOW = "flow:"
 """The last of the levels, if there is one: what takes the same way. What was found there lately is kept as evidence."""
 SURGE_LOOK = "surge-look"
-"""In what is learnt from, never scored: the item was looked at because its flow surged."""
+"""In what is learnt from, never scored: the item was looked at because its flow was so many times its norm."""
 PATROL_LOOK = "patrol-look"
-"""The same: because nobody had looked at its flow for long."""
+"""The same: because nobody had looked for long at its flow of so many items a day."""
 FLOW_KINDS = (
     "hs6*origin*loading*control-point*payment",
     "hs6*origin*loading*control-point*carrier",

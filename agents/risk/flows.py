@@ -48,7 +48,7 @@ _RECENT, _SPENT, _NORM, _LOOKED = 0, 1, 2, 3
 
 
 class Promise(NamedTuple):
-    """What speaks for a look at a flow. `times` is its recent traffic over its norm.
+    """What speaks for a look at a flow: of the widest, `times` its norm; of the narrowest, its items a day (`daily`).
 
     `surging`, 0 to 1: the part of its recent traffic that is surely new, less what was spent on it. `unseen`, 0 to 1:
     how much of the flow went by since somebody last looked, 1 for a busy one that nobody looks at.
@@ -57,9 +57,10 @@ class Promise(NamedTuple):
     surging: float
     unseen: float
     times: float
+    daily: float
 
 
-NOTHING: Final = Promise(0.0, 0.0, 0.0)
+NOTHING: Final = Promise(0.0, 0.0, 0.0, 0.0)
 MOST_EVIDENCE: Final = 20.0
 """Of a surge, to the model: there is no more to be said by then."""
 
@@ -124,7 +125,7 @@ class FlowTraffic:
         since = min(max(now - looked, 0.0), NORM_DAYS)
         daily = max(norm / norm_days, recent / recent_days)
         unseen = min(daily, BUSY) / BUSY * (1.0 - exp(-since / patrol_days))
-        return Promise(surging, unseen, arrived / usual)
+        return Promise(surging, unseen, arrived / usual, daily)
 
     def quantities(self, flows: tuple[str, ...], seen: Windows | None) -> dict[str, float]:
         """What an item's narrowest flow says to the model: its recent traffic over its norm, and how surely it surges.

@@ -6,7 +6,7 @@ import msgspec
 
 from agents import refusals
 from agents.identity import subject_key
-from agents.risk.normalise import fold_code, fold_name
+from agents.risk.normalise import fold_code, fold_name, oddly_written
 from agents.undecidable import Undecidable
 from schemas.lodgements import Party, TravelDocument
 
@@ -19,6 +19,9 @@ class KnownParty(msgspec.Struct, frozen=True, gc=False):
     subject: str
     name: str
     identifier: str | None
+    sent_name: str
+    odd: bool
+    """Its name holds what nobody sees, or mixes alphabets."""
 
 
 class Parties:
@@ -51,7 +54,8 @@ class Parties:
             text = f"name\x1f{name}\x1f{party.country or ''}"
         else:
             raise Undecidable(refusals.BLANK_NAME, field + ".name", "there is no letter or digit in it")
-        return KnownParty(subject_key("c", text, self._key), name, identifier or None)
+        subject = subject_key("c", text, self._key)
+        return KnownParty(subject, name, identifier or None, party.name, oddly_written(party.name))
 
     def document(self, document: TravelDocument) -> tuple[str, str]:
         """The pseudonym of a travel document, and its number as it is compared.

@@ -2,26 +2,39 @@
 
 What a score means depends on what is known of the item's flow. Where something was found in it, a score of .1 may lead
 to finds in one of ten; where nothing was, the same score in one of a hundred, because the model has only seen others
-like it. And a look at a flow at which nobody looked for long has no score at all, but a share of finds. So three things
-are learnt, once for cargo and once for travellers: what scores have meant at flows that were *opened* by a find, what
-they have meant at others, and what such looks found lately. An item of a flow that is not open competes as the score
-that has meant as much at open ones, and so does a look (docs/adr/0019, 0020).
+like it. And a look at a flow at which nobody looked for long has no score at all, but a share of finds, as have repeat
+offenders and unusual items that the model does not select. So it is learnt, once for cargo and once for travellers,
+what scores have meant at flows that were *opened* by a find and what at others, and what looks, by how busy the flow
+is, and layers below the bar found lately. An item of a flow that is not open competes as the score that has meant as
+much at open ones, and so do the others (docs/adr/0019, 0020).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from math import log
 from typing import Final
 
 from agents.risk.learner import logistic
 from agents.risk.standings import FadingTally
+from schemas.decisions import Layer
 
+TRIED: Final[tuple[Layer, ...]] = ("profile", "anomaly")
+"""Layers that select items below the bar, as long as that is worth it."""
 LOOKS: Final = 400.0
-"""Latest such looks over which their share of finds is kept."""
+"""Latest such looks over which their shares of finds are kept."""
 FINDS_AT_FIRST: Final = 0.02
 CHANCE_FINDS: Final = 0.005
 """Share of finds that lead nowhere: of what is illicit by itself, and not because its flow has turned."""
+_BUSY: Final = (1.0, 2.0, 4.0)
+"""Items a day that tell apart how busy flows are."""
+_AS_ALL: Final = 50.0
+"""Imagined looks at flows of each kind that found what all such looks find."""
+_RETURN: Final = 20_000.0
+"""Other lessons in which 63% of what looks did not find is forgotten: else none would ever be tried again."""
+LAYER_AT_FIRST: Final = 0.05
+"""Share of finds of repeat offenders and unusual items that are selected below the bar, before the first."""
+_LAYER_LATEST, _LAYER_RETURN = 100.0, 2_000.0
 _LESSONS: Final = 1000.0
 _LOWEST, _WIDTH, _BINS = -6.0, 0.5, 17
 _IMAGINED: Final = 5.0
@@ -87,22 +100,75 @@ class Meaning(FadingTally):
         self._fitted = [share for share, (*_, bins) in zip(self._shares, blocks, strict=True) for _ in range(bins)]
 
 
-class Ranks:
-    """What scores have meant, at open flows and at others, and what looks have found where nobody looked for long."""
+class LayerFinds:
+    """What the selections of one layer have found lately that nothing else would have selected."""
 
-    __slots__ = ("_steps", "finds", "opened", "unopened")
+    __slots__ = ("share",)
+
+    def __init__(self) -> None:
+        self.share = LAYER_AT_FIRST
+
+    def learn(self, label: int) -> None:
+        """Take in what came of one."""
+        self.share += (label - self.share) / _LAYER_LATEST
+
+    def rest(self) -> None:
+        """Another lesson: what was found long ago says less and less, so that the layer is tried again."""
+        self.share += (LAYER_AT_FIRST - self.share) / _LAYER_RETURN
+
+
+class Looks:
+    """What looks at flows at which nobody looked for long have found, of all and by how busy the flow is."""
+
+    __slots__ = ("_busy", "finds")
 
     def __init__(self) -> None:
         self.finds = FINDS_AT_FIRST
+        self._busy = [[0.0, 0.0] for _ in range(len(_BUSY) + 1)]  # looks and finds
+
+    def learn(self, daily: float, label: int) -> None:
+        """Take in what a look found at a flow of so many items a day, or 0 for another lesson."""
+        kept = 1.0 - 1.0 / (LOOKS if daily else _RETURN)
+        for tally in self._busy:
+            tally[0] *= kept
+            tally[1] *= kept
+        self.finds = kept * self.finds + (1.0 - kept) * (label if daily else FINDS_AT_FIRST)
+        if not daily:
+            return
+        tally = self._busy[bisect_right(_BUSY, daily)]
+        tally[0] += 1.0
+        tally[1] += label
+
+    def share(self, daily: float) -> float:
+        """The share of finds in looks at flows that are as busy."""
+        looks, finds = self._busy[bisect_right(_BUSY, daily)]
+        return (finds + _AS_ALL * self.finds) / (looks + _AS_ALL)
+
+
+class Ranks:
+    """What scores have meant, at open flows and at others, and what looks have found where nobody looked for long."""
+
+    __slots__ = ("_steps", "layers", "looks", "opened", "unopened")
+
+    def __init__(self) -> None:
+        self.looks = Looks()
+        self.layers = {layer: LayerFinds() for layer in TRIED}
         self.opened, self.unopened = Meaning(), Meaning()
         self._steps: list[float] = []  # what is added to log-odds, at the middle of each bin; empty: to be made anew
 
-    def learn(self, score: float, label: int, *, opened: bool, patrol: bool) -> None:
-        """Take in an outcome; `patrol` when the item was inspected for nothing else than a look at its flow."""
+    def learn(self, score: float, label: int, *, opened: bool, looked: float = 0.0, layer: Layer = "model") -> None:
+        """Take in an outcome, and the layer that selected the item.
+
+        `looked`: the items a day of its flow, when it was inspected because nobody had looked there for long.
+        """
         self.of(opened).note(score, label)
+        self.looks.learn(looked, label)
+        for name, finds in self.layers.items():
+            if name == layer:
+                finds.learn(label)
+            else:
+                finds.rest()
         self._steps = []
-        if patrol:
-            self.finds += (label - self.finds) / LOOKS
 
     def forget(self, score: float, label: int, number: int, *, opened: bool) -> None:
         """Take an outcome out again that was a mistake, as far as it has not faded."""
@@ -132,10 +198,17 @@ class Ranks:
             for share, middle in zip(self.unopened.fitted(), _MIDDLES, strict=True)
         ]
 
-    def look(self, worth: float, unseen: float) -> float:
-        """The score that a look competes as; `worth` in multiples of what such looks find, `unseen` 0 to 1."""
-        share = _share(self.finds, worth, unseen)
+    def look(self, worth: float, unseen: float, daily: float) -> float:
+        """The score that a look competes as at a flow of so many items a day.
+
+        `worth` is in multiples of what such looks find, `unseen` from 0 to 1.
+        """
+        share = _share(self.looks.share(daily), worth, unseen)
         return self.opened.score_of(share) if share > 0.0 else 0.0
+
+    def below_bar(self, layer: Layer) -> float:
+        """The score that a layer's items below the bar compete as: the one that has meant what it found lately."""
+        return self.opened.score_of(self.layers[layer].share)
 
 
 def constant_look(worth: float, unseen: float) -> float:

@@ -1,8 +1,9 @@
 """The risk information that every worker holds: watchlist, intelligence and trusted-trader entries.
 
 An entry matches an item when every target that it gives matches. Names, identifiers and documents are one target, the
-party: any of them points at the same person or company. Each entry is found through its most telling target (anchor)
-by a dictionary lookup, so 100,000 entries cost an item no more than ten do; names may also be similar.
+party: any of them points at the same person or company. A trusted trader is known by its identifiers alone, where it
+has any: its name is on its door. Each entry is found through its most telling target (anchor) by a dictionary lookup,
+so 100,000 entries cost an item no more than ten do; names may also be similar.
 
 The latest record of an entry wins, whatever its version: the topic is compacted, and a worker that starts tomorrow
 sees only that one. That versions rise is checked when an entry is published.
@@ -16,7 +17,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from agents.risk.normalise import fold_code, fold_conveyance, fold_name
+from agents.risk.normalise import fold_code, fold_conveyance, fold_name, listed_spellings, spellings
 from agents.risk.similar_names import NameIndex
 from schemas.items import RiskHit, Stream
 from schemas.knowledge import RiskInformationPublished
@@ -25,23 +26,22 @@ NO_HITS: Final[tuple[RiskHit, ...]] = ()
 _FOREVER: Final = 1 << 62
 _REMEMBERED_NAMES: Final = 20_000
 
-Target = Literal["identifier", "name", "document", "container", "conveyance", "port", "heading", "departure", "origin"]
-_MATCHED: Final[dict[str, str]] = {
-    "container": "container",
-    "conveyance": "conveyance",
-    "port": "route",
-    "heading": "heading",
-    "departure": "route",
-    "origin": "route",
-}
+Target = Literal[
+    "identifier", "name", "person", "document", "container", "conveyance", "port", "heading", "departure", "origin"
+]
+"""What an anchor holds. `name` is that of a party to cargo, which may be a company's; `person` that of a traveller."""
 
 
 class Party(msgspec.Struct, frozen=True, gc=False):
-    """A party to an item as it is looked up. `role` is told in the hit; `name` and `identifier` are folded."""
+    """A party to an item as it is looked up. `role` is told in the hit; `name` and `identifier` are folded.
+
+    `sent_name` is the name as it was sent, which says where its spaces are; without one `name` alone is looked up.
+    """
 
     role: str  # consignee, shipper, declarant, notify, traveller
     name: str
     identifier: str | None = None
+    sent_name: str | None = None
 
 
 class Sighting(msgspec.Struct, frozen=True, gc=False):
@@ -62,16 +62,24 @@ class Sighting(msgspec.Struct, frozen=True, gc=False):
 class Entry:
     """A published entry, folded for matching."""
 
-    __slots__ = ("anchors", "event", "from_ms", "names", "tests", "until_ms")
+    __slots__ = ("anchors", "event", "from_ms", "resembled", "tests", "until_ms")
 
     def __init__(self, event: RiskInformationPublished) -> None:
         self.event = event
         self.from_ms = epoch_ms(event.valid_from)
         self.until_ms = _FOREVER if event.valid_until is None else epoch_ms(event.valid_until)
-        self.names = tuple(name for name in dict.fromkeys(map(fold_name, event.party_names)) if name)
         party: list[tuple[Target, str]] = [("identifier", code) for code in folded(event.party_identifiers)]
-        party += [("document", code) for code in folded(event.documents)]
-        party += [("name", name) for name in self.names]
+        self.resembled: tuple[tuple[Target, str], ...] = ()
+        """The names that a similar one is compared with."""
+        if event.kind != "trusted-trader" or not event.party_identifiers:
+            party += [("document", code) for code in folded(event.documents)]
+            spelt = [_spelt(target, name) for target in _name_targets(event) for name in event.party_names]
+            firsts = tuple(dict.fromkeys(keys[0] for keys in spelt if keys))
+            if event.kind == "trusted-trader":  # nothing but its own name earns trust
+                party += firsts
+            else:
+                party += [key for keys in spelt for key in keys]
+                self.resembled = firsts if event.similarity < 1.0 else ()
         targets: dict[str, list[tuple[Target, str]]] = {
             "party": party,
             "container": [("container", code) for code in folded(event.containers)],
@@ -82,8 +90,8 @@ class Entry:
             "origin": [("origin", country) for country in event.origins],
         }
         given = [name for name, keys in targets.items() if keys]
-        self.anchors = targets[given[0]] if given else []
-        """Where the entry is found."""
+        self.anchors = tuple(dict.fromkeys(targets[given[0]])) if given else ()
+        """Where the entry is found, each once: two numbers of an entry may fold to one."""
         self.tests = given[1:]
         """What else it asks for."""
 
@@ -122,6 +130,15 @@ class Entry:
         )
 
 
+_PARTY: Final = ("party_names", "party_identifiers", "documents")
+_NEVER_SHOWN: Final[dict[Stream, tuple[str, ...]]] = {
+    "manifests": ("documents",),
+    "express-cargo": ("documents", "containers", "conveyances"),
+    "passengers": ("party_identifiers", "containers", "conveyances", "headings", "origins"),
+}
+"""Targets that no item of a stream has."""
+
+
 class EntryRefusedError(ValueError):
     """An entry that could never match, or would match too much; the message names the field, and no person."""
 
@@ -142,10 +159,23 @@ def check_entry(event: RiskInformationPublished) -> None:
     for place, name in enumerate(event.party_names):
         if not fold_name(name):
             raise EntryRefusedError(f"party_names[{place}]: has no letter or digit")
-    if event.kind == "trusted-trader" and event.similarity < 1.0:
-        raise EntryRefusedError("similarity: trust is never extended to similar names; leave it out")
+    if event.kind == "trusted-trader":
+        if event.similarity < 1.0:
+            raise EntryRefusedError("similarity: trust is never extended to similar names; leave it out")
+        if not event.party_identifiers:
+            raise EntryRefusedError("party_identifiers: a trusted trader needs one; anybody may write its name")
     if not Entry(event).anchors:
         raise EntryRefusedError("it gives no target to look for")
+    for stream in event.streams:
+        for field in _NEVER_SHOWN[stream]:
+            if getattr(event, field) and (field not in _PARTY or not _names_a_party(event, stream)):
+                raise EntryRefusedError(f"{field}: {stream} show none, so it could never match there")
+
+
+def _names_a_party(event: RiskInformationPublished, stream: Stream) -> bool:
+    """Whether a field of the party that the stream shows is given: any of them is enough, for trust the identifiers."""
+    fields = ("party_identifiers",) if event.kind == "trusted-trader" else _PARTY
+    return any(getattr(event, field) for field in fields if field not in _NEVER_SHOWN[stream])
 
 
 class RiskInformationBook:
@@ -154,11 +184,13 @@ class RiskInformationBook:
     def __init__(self) -> None:
         self.version = 0
         self._entries: dict[str, Entry] = {}
-        self._index: dict[tuple[str, str], dict[str, Entry]] = {}
+        self._index: dict[tuple[str, str], tuple[Entry, ...]] = {}
         self._heading_lengths: dict[int, int] = {}
         self._kinds: dict[str, int] = {}
-        self._similar = NameIndex()
-        self._similar_memo: dict[str, list[tuple[str, float]]] = {}
+        self._similar: dict[Target, NameIndex] = {"name": NameIndex(), "person": NameIndex()}
+        self._resembled: dict[tuple[Target, str], tuple[Entry, ...]] = {}
+        self._similar_memo: dict[tuple[Target, str], list[tuple[str, float]]] = {}
+        self._spelt_memo: dict[tuple[Target, str], tuple[str, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -181,36 +213,38 @@ class RiskInformationBook:
     def _insert(self, entry: Entry) -> None:
         self._entries[entry.event.entry_id] = entry
         for anchor in entry.anchors:
-            self._index.setdefault(anchor, {})[entry.event.entry_id] = entry
+            self._index[anchor] = (*self._index.get(anchor, ()), entry)
             self._kinds[anchor[0]] = self._kinds.get(anchor[0], 0) + 1
             if anchor[0] == "heading":
                 length = len(anchor[1])
                 self._heading_lengths[length] = self._heading_lengths.get(length, 0) + 1
-        self._list_names(entry.names)
+        for name in entry.resembled:
+            self._resembled[name] = (*self._resembled.get(name, ()), entry)
+            self._list_name(name)
 
     def _remove(self, entry_id: str) -> None:
         entry = self._entries.pop(entry_id, None)
         if entry is None:
             return
         for anchor in entry.anchors:
-            found = self._index[anchor]
-            del found[entry_id]
-            if not found:
+            self._index[anchor] = _without(entry, self._index[anchor])
+            if not self._index[anchor]:
                 del self._index[anchor]
             self._kinds[anchor[0]] -= 1
             if anchor[0] == "heading":
                 self._heading_lengths[len(anchor[1])] -= 1
-        self._list_names(entry.names)
+        for name in entry.resembled:
+            self._resembled[name] = _without(entry, self._resembled[name])
+            self._list_name(name)
 
-    def _list_names(self, names: Iterable[str]) -> None:
+    def _list_name(self, name: tuple[Target, str]) -> None:
         """Keep the similar names equal to those of the entries that ask for less than equality."""
         self._similar_memo.clear()
-        for name in names:
-            asked = [e.event.similarity for e in self._index.get(("name", name), {}).values() if _may_be_similar(e)]
-            if asked:
-                self._similar.add(name, min(asked))
-            else:
-                self._similar.discard(name)
+        if entries := self._resembled[name]:
+            self._similar[name[0]].add(name[1], min(entry.event.similarity for entry in entries))
+        else:
+            del self._resembled[name]
+            self._similar[name[0]].discard(name[1])
 
     def match(self, sighting: Sighting) -> tuple[RiskHit, ...]:
         """The entries that match an item, each once with its strongest match, gravest first."""
@@ -222,15 +256,17 @@ class RiskInformationBook:
         def look(target: str, value: str, matched: str) -> None:
             found = index.get((target, value))
             if found is not None:
-                for entry_id, entry in found.items():
-                    if entry_id not in hits and entry.speaks(sighting):
-                        hits[entry_id] = entry.hit(matched)
+                for entry in found:
+                    if entry.event.entry_id not in hits and entry.speaks(sighting):
+                        hits[entry.event.entry_id] = entry.hit(matched)
 
+        named: Target = "person" if sighting.stream == "passengers" else "name"
         for party in sighting.parties:
             if party.identifier is not None and kinds.get("identifier"):
                 look("identifier", party.identifier, party.role)
-            if kinds.get("name"):
-                look("name", party.name, party.role)
+            if kinds.get(named):
+                for spelling in self._spelt(named, party):
+                    look(named, spelling, party.role)
         if sighting.document is not None and kinds.get("document"):
             look("document", sighting.document, "document")
         if kinds.get("container"):
@@ -253,31 +289,52 @@ class RiskInformationBook:
                 for place in places:
                     if place is not None:
                         look(target, place, "route")
-        if len(self._similar):
-            self._match_similar(sighting, hits)
+        if len(self._similar[named]):
+            self._match_similar(sighting, named, hits)
         if not hits:
             return NO_HITS
         return tuple(sorted(hits.values(), key=lambda hit: (-hit.severity, -hit.strength, hit.entry_id)))
 
-    def _match_similar(self, sighting: Sighting, hits: dict[str, RiskHit]) -> None:
+    def _spelt(self, named: Target, party: Party) -> tuple[str, ...]:
+        """What the party's name is looked up by."""
+        if party.sent_name is None:
+            return (party.name,)
+        keys = self._spelt_memo.get((named, party.sent_name))
+        if keys is None:
+            if len(self._spelt_memo) >= _REMEMBERED_NAMES:
+                self._spelt_memo.clear()
+            keys = spellings(party.sent_name, person=named == "person")
+            self._spelt_memo[named, party.sent_name] = keys
+        return keys
+
+    def _match_similar(self, sighting: Sighting, named: Target, hits: dict[str, RiskHit]) -> None:
         for party in sighting.parties:
-            similar = self._similar_memo.get(party.name)
+            similar = self._similar_memo.get((named, party.name))
             if similar is None:
                 if len(self._similar_memo) >= _REMEMBERED_NAMES:
                     self._similar_memo.clear()
-                similar = self._similar_memo[party.name] = self._similar.similar(party.name)
+                similar = self._similar_memo[named, party.name] = self._similar[named].similar(party.name)
             for name, strength in similar:
-                for entry_id, entry in self._index[("name", name)].items():
-                    if not _may_be_similar(entry) or strength < entry.event.similarity:
+                for entry in self._resembled[named, name]:
+                    if strength < entry.event.similarity:
                         continue
-                    held = hits.get(entry_id)
+                    held = hits.get(entry.event.entry_id)
                     if (held is None or held.strength < strength) and entry.speaks(sighting):
-                        hits[entry_id] = entry.hit(party.role, strength)
+                        hits[entry.event.entry_id] = entry.hit(party.role, strength)
 
 
-def _may_be_similar(entry: Entry) -> bool:
-    """A name that only resembles a trusted trader's earns no trust."""
-    return entry.event.similarity < 1.0 and entry.event.kind != "trusted-trader"
+def _without(entry: Entry, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    return tuple([one for one in entries if one is not entry])
+
+
+def _name_targets(event: RiskInformationPublished) -> tuple[Target, ...]:
+    """As whose the entry's names are looked for: `name` on cargo, `person` on passengers, or both."""
+    cargo: tuple[Target, ...] = ("name",) if set(event.streams) - {"passengers"} else ()
+    return (*cargo, "person") if "passengers" in event.streams else cargo
+
+
+def _spelt(target: Target, name: str) -> list[tuple[Target, str]]:
+    return [(target, key) for key in listed_spellings(name, person=target == "person") if key]
 
 
 def folded(codes: Iterable[str], fold: Callable[[str], str] = fold_code) -> tuple[str, ...]:

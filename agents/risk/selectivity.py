@@ -33,7 +33,7 @@ _PATROLS = 0.75
 class Appraisal(Protocol):
     """What the brain says of one item (agents/risk/brain.py). `learnt`: labels behind the model of its stream,
     `rank`: the log-odds that it competes as, `surge_finds`: share of finds in the latest looks at surges, `look`: the
-    score that a look competes as at a flow at which nobody looked for long."""
+    score that a look competes as at a flow at which nobody looked for long, `below_bar`: the one of a layer's items."""
 
     @property
     def log_odds(self) -> float: ...
@@ -52,7 +52,8 @@ class Appraisal(Protocol):
     @property
     def surge_finds(self) -> float: ...
     def among(self, traffic: dict[str, float]) -> Appraisal: ...
-    def look(self, worth: float, unseen: float) -> float: ...
+    def look(self, worth: float, unseen: float, daily: float) -> float: ...
+    def below_bar(self, layer: Layer) -> float: ...
 
 
 class Scorer(Protocol):
@@ -130,9 +131,9 @@ class Selectivity:
         if direct:
             spoken.append("criteria")
             layer = layer or "criteria"
-        surge, times = 0.0, 0.0
+        surge, look, told = 0.0, SURGE_LOOK, 0.0
         if flows and not filtered.auto_cleared and account.within_quota("surge", self._surge_share):
-            surge, times = self._worth(held, traffic, appraisal, seen)
+            surge, look, told = self._worth(held, traffic, appraisal, seen)
         offender = False
         bar = account.score_bar()
         everything = self._everything_until is not None and item.lodged_at < self._everything_until
@@ -142,11 +143,15 @@ class Selectivity:
                 layer = layer or "model"
             if self._is_repeat_offender(filtered):
                 offender = True
-                if account.within_quota("profile", self._profile_share, 1.0) and account.affords(1.0):
+                if appraisal.below_bar("profile") >= bar and (
+                    account.within_quota("profile", self._profile_share, 1.0) and account.affords(1.0)
+                ):
                     spoken.append("profile")
                     layer = layer or "profile"
             if layers.is_unusual(filtered, self._anomaly) and (
-                account.within_quota("anomaly", self._anomaly_share) and account.affords(1.0)
+                appraisal.below_bar("anomaly") >= bar
+                and account.within_quota("anomaly", self._anomaly_share)
+                and account.affords(1.0)
             ):
                 spoken.append("anomaly")
                 layer = layer or "anomaly"
@@ -173,6 +178,7 @@ class Selectivity:
         selected = layer is not None
         if layer is not None:
             lane = self._lane(held, layer, offender, direct, rank, filtered)
+            times = told if look == SURGE_LOOK else 0.0
             said = self._reasons(spoken, filtered, ordered, direct, times, rate)
             if offender and "profile" not in spoken:
                 said.append(layers.profile_reason(filtered, self._profile))
@@ -180,7 +186,7 @@ class Selectivity:
             reasons = (*said, *self._brain.explain(filtered, appraisal, REASONS))
             features = appraisal.features
             if layer == "surge":
-                features[SURGE_LOOK if times else PATROL_LOOK] = 1.0
+                features[look] = told
         balance = account.balance if everything else account.after(selected)
         origin = item.origin
         return SelectionDecided(
@@ -224,22 +230,23 @@ class Selectivity:
 
     def _worth(
         self, held: ControlPointState, traffic: FlowTraffic, appraisal: Appraisal, seen: Windows | None
-    ) -> tuple[float, float]:
-        """What a look at an item for its flows is worth, as a score, and how many times its norm the flow is.
+    ) -> tuple[float, str, float]:
+        """What a look at an item for its flows is worth, as a score; what kind of look, and what is told of the flow.
 
-        0 times where the look is worth it because nobody looked for long. Such looks take a part of the share at most.
+        That is how many times its norm a flow is that surges, and the items a day of one at which nobody looked for
+        long. Looks of that kind take a part of the share at most.
         """
         rule, flows = self._surge, appraisal.flows
         promise = traffic.promise(flows, seen, rule.patrol_days)
-        patrol = appraisal.look(rule.patrol_worth, promise.unseen)
+        patrol = appraisal.look(rule.patrol_worth, promise.unseen, promise.daily)
         surge = rule.worth * appraisal.surge_finds * promise.surging
         if surge > patrol:
             surge /= 1 + held.surge_picks.spent_on(flows[:1])
             if surge > patrol:
-                return surge, promise.times
+                return surge, SURGE_LOOK, promise.times
         if not held.account.within_quota("surge", _PATROLS * self._surge_share):
-            return 0.0, 0.0
-        return patrol, 0.0
+            return 0.0, PATROL_LOOK, 0.0
+        return patrol, PATROL_LOOK, promise.daily
 
     def _is_repeat_offender(self, filtered: ItemFiltered) -> bool:
         item = filtered.item

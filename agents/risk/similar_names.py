@@ -20,12 +20,15 @@ _WORDS: Final = 5
 
 
 class NameIndex:
-    """Folded names (`agents.risk.normalise.fold_name`) with the least similarity that each accepts."""
+    """Folded names (`agents.risk.normalise`) with the least similarity that each accepts.
+
+    What is found depends on the names that are listed, not on the order in which they came or on those that went.
+    """
 
     def __init__(self) -> None:
         self._least: dict[str, float] = {}
+        self._sharing: dict[str, set[str]] = {}  # the names that share a word
         self._blocks: dict[str, list[str]] = {}
-        self._posted: dict[str, tuple[str, ...]] = {}
         self._lowest = 1.0
 
     def __len__(self) -> int:
@@ -33,24 +36,28 @@ class NameIndex:
 
     def add(self, name: str, least: float) -> None:
         """List a name, or change the similarity that it asks for."""
+        is_new = name not in self._least
         self._least[name] = least
         self._lowest = min(self._lowest, least)
-        if name in self._posted:
-            return
-        words = name.split()[:_WORDS]
-        keys = [word for word in words if len(self._blocks.get(word, ())) < _RARE]
-        keys += _keys(words)
-        self._posted[name] = tuple(dict.fromkeys(keys))
-        for key in self._posted[name]:
-            self._blocks.setdefault(key, []).append(name)
+        if is_new:
+            words = name.split()[:_WORDS]
+            for word in words:
+                self._sharing.setdefault(word, set()).add(name)
+            for key in dict.fromkeys(_keys(words)):
+                self._blocks.setdefault(key, []).append(name)
 
     def discard(self, name: str) -> None:
         """Take a name off the list."""
-        self._least.pop(name, None)
-        for key in self._posted.pop(name, ()):
-            block = self._blocks[key]
-            block.remove(name)
-            if not block:
+        if self._least.pop(name, None) is None:
+            return
+        words = name.split()[:_WORDS]
+        for word in set(words):
+            self._sharing[word].discard(name)
+            if not self._sharing[word]:
+                del self._sharing[word]
+        for key in dict.fromkeys(_keys(words)):
+            self._blocks[key].remove(name)
+            if not self._blocks[key]:
                 del self._blocks[key]
 
     def similar(self, name: str) -> list[tuple[str, float]]:
@@ -58,10 +65,12 @@ class NameIndex:
         if not self._least or len(name) < 4:
             return []
         words = name.split()[:_WORDS]
-        blocks = self._blocks
         candidates: dict[str, None] = {}
-        for key in (*words, *_keys(words)):
-            if (block := blocks.get(key)) is not None:
+        for word in words:
+            if (sharing := self._sharing.get(word)) is not None and len(sharing) <= _RARE:
+                candidates.update(dict.fromkeys(sharing))
+        for key in _keys(words):
+            if (block := self._blocks.get(key)) is not None:
                 candidates.update(dict.fromkeys(block))
         candidates.pop(name, None)
         found: list[tuple[str, float]] = []

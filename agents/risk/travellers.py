@@ -9,7 +9,7 @@ from agents import quality, refusals
 from agents.risk.checks import birth_year, calendar_date, document_number
 from agents.risk.codelists import COUNTRIES, KNOWN_NATIONALITIES, KNOWN_ORIGINS
 from agents.risk.findings import Findings, is_trusted
-from agents.risk.normalise import fold_name
+from agents.risk.normalise import fold_person, oddly_written
 from agents.risk.parties import Parties
 from agents.risk.profiles import Profiles
 from agents.risk.risk_information import NO_HITS, Party, RiskInformationBook, Sighting
@@ -43,6 +43,8 @@ class TravellerScreen:
         if not document_number(document.number.replace(" ", "").upper()):
             odd.append(quality.DOCUMENT_NUMBER)
         name = lodged.family_name if lodged.given_names is None else f"{lodged.family_name}, {lodged.given_names}"
+        if oddly_written(name):
+            odd.append(quality.NAME_CHARACTERS)
         booking = lodged.booking or _NO_BOOKING
         facts = TravellerFacts(
             document=subject,
@@ -73,7 +75,7 @@ class TravellerScreen:
                 Sighting(
                     "passengers",
                     at_ms,
-                    (Party("traveller", fold_name(name)),),
+                    (Party("traveller", fold_person(name), None, name),),
                     number,
                     port=lodged.embarkation,
                     departure=lodged.embarkation[:2],

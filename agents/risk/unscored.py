@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from agents.risk import layers
 from agents.risk.selectivity import Appraisal, Scorer
-from schemas.decisions import Reason
+from schemas.decisions import Layer, Reason
 from schemas.items import ItemFiltered
 
 _LOWEST: Final = -20.0
@@ -35,8 +35,12 @@ class Unscored:
         """The same: nothing is asked of its traffic."""
         return self
 
-    def look(self, worth: float, unseen: float) -> float:
+    def look(self, worth: float, unseen: float, daily: float) -> float:
         """Nothing: an item without flows is no look at one."""
+        return 0.0
+
+    def below_bar(self, layer: Layer) -> float:
+        """Nothing: what orders the item needs no other layer."""
         return 0.0
 
 

@@ -26,7 +26,7 @@ from agents.risk.ranks import constant_look
 from agents.selection import Selection
 from agents.step import Arrival
 from load.bench.timing import microseconds
-from schemas.decisions import Reason
+from schemas.decisions import Layer, Reason
 from schemas.items import CargoFacts, GoodsFacts, ItemFiltered, ItemScreened, Monitored, PriorRecord
 from schemas.marks import Origin, Upstream
 
@@ -58,9 +58,13 @@ class Scored:
         """Told already."""
         return self
 
-    def look(self, worth: float, unseen: float) -> float:
+    def look(self, worth: float, unseen: float, daily: float) -> float:
         """As for travellers."""
         return constant_look(worth, unseen)
+
+    def below_bar(self, layer: Layer) -> float:
+        """As for travellers."""
+        return 1.0
 
 
 class Prepared:

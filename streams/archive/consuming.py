@@ -26,15 +26,16 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
 import streams.archive.parsing  # noqa: F401 - with it a record that cannot be parsed is archived all the same
-from schemas.registry import dead_letter_topics, declarations
+from schemas.registry import dead_letter_topics, declaration, declarations
 from streams.archive.columns import columns_of
 from streams.archive.layout import ArchiveError, Catalogue, remove_remains
 from streams.archive.policies import PolicyShelf
-from streams.archive.reading import chunk_facts, last_digest
+from streams.archive.reading import ArchiveReader, last_digest
 from streams.archive.redeliveries import Marks
 from streams.archive.rows import Row, RowReader, digest
 from streams.archive.sealing import ArchiveKey
-from streams.archive.writing import write_chunk
+from streams.archive.writing import digest_secret, write_chunk
+from streams.files import make_folder
 from streams.settings import Settings
 
 log = structlog.get_logger("borderflow.archive")
@@ -44,6 +45,7 @@ Place = tuple[str, int]
 MEMORY_BYTES: Final = 128 * 1024 * 1024
 """The most bytes of values that wait to be written, over all partitions."""
 _LOOK_FOR_PARTITIONS_S: Final = 60.0
+_WITNESS_MS: Final = 10_000
 _POLICY: Final = next(place for place, one in enumerate(columns_of("decisions")) if one.name == "policy_version")
 
 
@@ -61,12 +63,14 @@ class Pace:
 class Waiting:
     """Records of one partition that are not in a file yet: rows of all offsets from `first` on.
 
-    `last` is the digest, and its secret, of the archived record before them.
+    `last` is the digest, and its secret, of the archived record before them; `end` the highest end of the log so far.
     """
 
     first: int
     reader: RowReader
     last: tuple[bytes, bytes] | None = None
+    end: int = 0
+    macs_from: int = 0
     rows: list[Row] = field(default_factory=list)
     bytes: int = 0
     since: float = 0.0
@@ -80,12 +84,13 @@ def archived_topics() -> tuple[str, ...]:
 @contextlib.contextmanager
 def only_writer(root: Path) -> Iterator[None]:
     """Hold the archive's lock: two writers would write records twice. Raises `ArchiveError` when another holds it."""
-    root.mkdir(parents=True, exist_ok=True)
-    with open(root / ".lock", "w", encoding="utf-8") as lock:
+    make_folder(root)
+    with open(root / ".lock", "a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ArchiveError(f"{root}: another process writes this archive") from None
+        lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         yield
@@ -125,12 +130,15 @@ class Archiver:
         `beat` is called between polls (compaction, retention). Raises `ArchiveError`, `OSError` or the client's
         `KafkaError`; what was not written then is read again at the next start.
         """
+        options = {**self._settings.consumer_options(), "enable_auto_commit": False, "auto_offset_reset": "none"}
+        self._witness = KafkaConsumer(
+            **options, client_id=f"{self._settings.group}-archive-witness", group_id=None, max_poll_records=1,
+            max_partition_fetch_bytes=65_536,
+        )  # fmt: skip
         consumer = KafkaConsumer(
-            **self._settings.consumer_options(),
+            **options,
             client_id=f"{self._settings.group}-archive",
             group_id=f"{self._settings.group}-archive",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
             max_poll_records=5_000,
             max_partition_fetch_bytes=self._settings.fetch_bytes,
             fetch_max_wait_ms=self._settings.fetch_wait_ms,
@@ -160,13 +168,14 @@ class Archiver:
                 self._write(consumer, place)
         finally:
             consumer.close(autocommit=False)
+            self._witness.close(autocommit=False)
         return self.archived
 
     # -- taking
 
     def _assign(self, consumer: Any) -> None:
         """Take every partition of the topics that exist, each from the end of its files."""
-        catalogue = Catalogue.of(self._root)
+        reader = ArchiveReader(Catalogue.of(self._root), self._key)
         found = [
             (topic, partition)
             for topic in sorted(set(self._topics) & set(consumer.topics()))
@@ -179,19 +188,20 @@ class Archiver:
         begins = consumer.beginning_offsets([TopicPartition(*place) for place in fresh])
         for place in fresh:
             at = TopicPartition(*place)
-            end, begin = catalogue.end(*place), begins[at]
-            reader = RowReader(place[0], self._marks(catalogue, place))
-            waiting = self._waiting[place] = Waiting(begin if end is None else end, reader)
-            if end is not None and begin < end:
-                waiting.last = last_digest(self._root, catalogue.chunks(*place)[-1], self._key)
+            end, begin = reader.catalogue.end(*place), begins[at]
+            marks, macs_from = self._take_up(reader, place)
+            rows = RowReader(place[0], marks)
+            waiting = self._waiting[place] = Waiting(begin if end is None else end, rows, macs_from=macs_from)
+            if end is not None:
+                waiting.last = last_digest(self._root, reader.catalogue.chunks(*place)[-1], self._key)
             if end is not None and begin > end:
                 offsets = f"offsets {end} to {begin - 1} of {place[0]}[{place[1]}]"
                 lost = f"{self._root}: {offsets} were deleted from the brokers before they were archived"
                 if not self._accept_gaps:
                     raise ArchiveError(f"{lost}; go on without them by --accept-gaps")
                 log.error("a gap is accepted", gap=lost)
-            # From the last archived record on, to see that the log is the one it was.
-            consumer.seek(at, waiting.first - 1 if waiting.last is not None else max(begin, waiting.first))
+            self._recognise(place)
+            consumer.seek(at, max(begin, waiting.first))
         for place, waiting in self._waiting.items():  # assigning anew forgets where the others stood
             if place not in fresh:
                 consumer.seek(
@@ -199,30 +209,32 @@ class Archiver:
                 )
         log.info("archiving", partitions=len(self._waiting), folder=str(self._root))
 
-    def _marks(self, catalogue: Catalogue, place: Place) -> Marks:
-        chunks = catalogue.chunks(*place)
+    def _take_up(self, reader: ArchiveReader, place: Place) -> tuple[Marks, int]:
+        """The marks where the archive ends, and from which offset on all files have MACs.
+
+        Raises `ArchiveError` for a last file of another key, or an altered one.
+        """
+        chunks = reader.catalogue.chunks(*place)
         if not chunks:
-            return Marks(place[0])
+            return Marks(place[0]), 0
         last = chunks[-1].parts[0]
-        return Marks(place[0], chunk_facts(self._root / last.path, last).marks)
+        facts = reader.facts(last)
+        if facts.digests != (self._key.key_id if self._key else ""):
+            theirs = f"key {facts.digests}" if facts.digests else "no key"
+            raise ArchiveError(
+                f"{self._root / last.path}: was written with {theirs}, and BORDERFLOW_ARCHIVE_KEY_FILE "
+                f"{f'holds {self._key.key_id}' if self._key else 'is not set'}: set that key, or begin a new folder"
+            )
+        reader.check(last)
+        return Marks(place[0], facts.marks), facts.macs_from if reader.authentic(last) else last.last + 1
 
     def _take(self, consumer: Any) -> int:
-        try:
-            polled = consumer.poll(timeout_ms=250)
-        except OffsetOutOfRangeError as error:
-            raise ArchiveError(
-                f"{self._root}: the brokers do not have the offsets that follow what is archived ({error}): "
-                "is this the archive of another cluster, or were records deleted before they were archived?"
-            ) from None
         count = 0
-        for at, records in polled.items():
+        for at, records in self._poll(consumer, 250).items():
             waiting = self._waiting[at.topic, at.partition]
             if not waiting.rows:
                 waiting.since = self._clock()
             for record in records:
-                if record.offset < waiting.first:
-                    self._recognise(record, waiting)
-                    continue
                 row = waiting.reader.read(record)
                 waiting.rows.append(row)
                 waiting.bytes += len(record.value or b"") + 200
@@ -231,14 +243,38 @@ class Archiver:
             count += len(records)
         return count
 
-    def _recognise(self, record: Any, waiting: Waiting) -> None:
-        """Raise `ArchiveError` when a log does not have the record that was archived last."""
-        assert waiting.last is not None  # noqa: S101 - else nothing before `first` is asked for
-        kept, secret = waiting.last
-        if digest(record.timestamp, record.key, record.headers, record.value, secret) != kept:
+    def _poll(self, consumer: Any, wait_ms: int) -> Any:
+        try:
+            return consumer.poll(timeout_ms=wait_ms)
+        except OffsetOutOfRangeError as error:
             raise ArchiveError(
-                f"{self._root}: the record at offset {record.offset} of {record.topic}[{record.partition}] is not the "
-                "one that was archived: is this the archive of another cluster, or was the topic made anew? "
+                f"{self._root}: the brokers do not have the offsets that follow what is archived ({error}): "
+                "is this the archive of another cluster, or were records deleted before they were archived?"
+            ) from None
+
+    def _recognise(self, place: Place) -> None:
+        """Raise `ArchiveError` when a log has become shorter, or does not have the record that was archived last."""
+        waiting, at = self._waiting[place], TopicPartition(*place)
+        end, offset = self._witness.end_offsets([at])[at], waiting.first - 1
+        where = f"{place[0]}[{place[1]}]"
+        wrong = f"{where} ends at offset {end}, and it did at {waiting.end}" if end < waiting.end else ""
+        waiting.end = max(end, waiting.end)
+        if not wrong and waiting.last is not None and self._witness.beginning_offsets([at])[at] <= offset:
+            kept, secret = waiting.last
+            self._witness.assign([at])
+            self._witness.seek(at, offset)
+            found = next(iter(self._poll(self._witness, _WITNESS_MS).get(at, ())), None)
+            if found is None:  # the last tombstone of a compacted log goes some day
+                compacted = place[0] in declarations() and declaration(place[0]).tombstones
+                wrong = "" if compacted else f"{where} ends before offset {offset}, up to which it was archived"
+            elif (
+                found.offset == offset
+                and digest(found.timestamp, found.key, found.headers, found.value, secret) != kept
+            ):
+                wrong = f"the record at offset {offset} of {where} is not the one that was archived"
+        if wrong:
+            raise ArchiveError(
+                f"{self._root}: {wrong}: is this the archive of another cluster, or was the topic made anew? "
                 "Then begin a new folder"
             )
 
@@ -274,9 +310,14 @@ class Archiver:
                 f"{self._root}: only {free // 1_048_576} MiB are free; {place[0]}[{place[1]}] is archived up to offset "
                 f"{waiting.first - 1} and goes on from there when there is room"
             )
-        last = waiting.rows[-1].record.offset
-        write_chunk(self._root, *place, waiting.first, last, waiting.rows, waiting.reader.marks.kept(), self._key)
+        self._recognise(place)  # before: none of what waits is of a log that was made anew since
+        newest = waiting.rows[-1].record
+        last = newest.offset
+        marks = waiting.reader.marks.kept()
+        write_chunk(self._root, *place, waiting.first, last, waiting.rows, marks, self._key, waiting.macs_from)
         self.archived += len(waiting.rows)
+        secret = digest_secret(self._key)
+        waiting.last = digest(newest.timestamp, newest.key, newest.headers, newest.value, secret), secret
         waiting.first, waiting.rows, waiting.bytes = last + 1, [], 0
         if not self._commits:
             return

@@ -27,7 +27,7 @@ This page is written from the code (`python -m streams.archive.page`); a test co
 
     borderflow archive                     # until Ctrl-C; --once: what is there now
     borderflow archive status              # records, files, dates; exit code 1 when files or offsets are missing
-    borderflow archive status --check      # reads every file to its end, too: by checksums, without the key
+    borderflow archive status --check      # reads every file to its end, too: by checksums, with the key by MACs
     borderflow archive tidy --keep-days 3650 --keep-personal-days 180
     borderflow archive keep-policy FILE    # so that what this policy decided can be recomputed
 
@@ -43,8 +43,11 @@ so it needs no group to share them; it commits offsets to the group `<group>-arc
   brokers are away, or when they deleted records before they were archived (`--accept-gaps` goes on; the gap stays on
   record). Nothing that was not written was committed: start it again. Records wait in memory for `--every`
   seconds at most, 128 MiB at most.
-- **An archive is of one cluster.** It stops, too, when the record that it archived last of a partition is not the one
-  that stands there now: brokers or topics were made anew, or lost what they had acknowledged. Begin a new folder.
+- **An archive is of one cluster.** At its start, and before it writes what waits of a partition, it looks whether the
+  log has become shorter and whether the record that it archived last still stands there. If not it stops: brokers or
+  topics were made anew, or lost what they had acknowledged. Begin a new folder.
+- **It is of one key.** Where the last file of a partition was written with another key than the one that is set, or
+  with none, it stops.
 - **Compaction and retention** run every hour beside it. Small chunks are put together, by topic, partition and date.
   Retention empties a file and leaves it in place, so it stays known that there were records. Nothing is taken out of
   `labelled-examples`, `criteria` and `risk-information`, whatever days are given: they are folded from their first
@@ -59,10 +62,13 @@ so it needs no group to share them; it commits offsets to the group `<group>-arc
 A chunk is a run of offsets of one partition (`00003`, first, last); its records lie in one part for each date of event
 time (UTC). It counts when all its parts are there. Files are written under a temporary name, synced, and renamed. The
 metadata entry `borderflow.chunk` says the same again as JSON, with the missing offsets (compaction on the brokers), the
-marks by which redeliveries are told, how it is sealed, and what retention took out. Pages carry checksums. A compacted
-chunk covers the small ones within its run; those are removed in the next round, after it was read and counted. Tools
-that read the files themselves should read them through `streams.archive.layout.Catalogue`, or stop the archiver and
-tidy up twice.
+marks by which redeliveries are told, how it is sealed, and what retention took out. Pages carry checksums. Where the
+archive has a key, `borderflow.mac` is a MAC over the whole file (docs/adr/0021-a-mac-over-each-archive-file.md), and
+the file has format 2, which versions before it refuse. Owner and group can read files and folders, others cannot.
+
+A compacted chunk covers the small ones within its run; those are removed in the next round, after it was read and
+counted. Tools that read the files themselves should read them through `streams.archive.layout.Catalogue`, or stop the
+archiver and tidy up twice.
 
 A crash leaves the first parts of the newest chunk, or parts of what whole chunks hold as well; they are removed at the
 next start. A chunk that lost a file otherwise is *torn*: `archive status` names the file, what reads that partition is
@@ -78,7 +84,22 @@ columns but `sealed` without any key. Whoever loses the key loses the sealed rec
 Production refuses to archive without one. In development records then stand **unprotected**, and `borderflow archive`
 and `archive status` say so. To change the key begin a new folder.
 
-`digest` tells whether a record is as it was archived; with a key nobody else can make one.
+Sealed is the value. Key, headers and timestamp of a record stand in clear in the raw views' columns, as they came: a
+lodger whose record keys or headers name a person writes that into the archive in clear. The topics' contracts ask for
+none of that.
+
+## What tells of a change
+
+- The **MAC** of a file is over everything in it: values, columns, and what it says of itself. Who has no key can make
+  none. With the key whatever reads records (`replay`, `simulate`, `audit verify`, the archiver itself) refuses a file
+  that is not as it was written; `archive status --check` names all of them. `borderflow query` reads columns and looks
+  at no MAC: let `status --check` go before, where much depends on the answer.
+- Files of an earlier version, and of an archive without a key, have **no MAC**. `archive status` counts them by topic
+  (`without_mac`). The archiver gives none to a file that had none, and puts the two kinds together in no compaction.
+  Each file with a MAC says from which offset of its partition on all files have one; from there on a file without is
+  refused. Those before are not known to be sound: their number never rises. Only `audit verify --from archive` says
+  something of their values (by the chains) and of their columns (it reads them off the values again).
+- `digest` tells of a record whether it is as it was archived, not where: of that the MAC and the chains tell.
 
 ## Views
 

@@ -6,14 +6,16 @@ It may hold the secret of the exploration draws: the files are readable by their
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from agents.risk.policy import Policy, PolicyRefusedError, read_policy
 from streams.archive.layout import TEMPORARY, ArchiveError
-from streams.archive.writing import sync_folder
+from streams.files import make_folder, sync_folder
 
 
 class PolicyShelf:
@@ -26,12 +28,21 @@ class PolicyShelf:
         """The versions that are kept, in order."""
         return tuple(sorted(file.stem for file in self._folder.glob("*.json")))
 
+    def damaged(self) -> Iterator[str]:
+        """What is wrong with each file that is not the policy of its name."""
+        for version in self.versions():
+            try:
+                self.get(version)
+            except ArchiveError as error:
+                yield str(error)
+
     def keep(self, policy: Policy) -> bool:
-        """Store a policy; False when it was there. Raises `OSError`."""
+        """Store a policy; False when it was there as it is. Raises `OSError`."""
         target = self._folder / f"{policy.policy_version}.json"
-        if target.exists():
+        with contextlib.suppress(ArchiveError, OSError):
+            self.get(policy.policy_version)
             return False
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         temporary = target.with_name(target.name + TEMPORARY)
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(msgspec.json.encode(policy, order="sorted"))

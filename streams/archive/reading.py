@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import hmac
+import itertools
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ import pyarrow.parquet as pq
 from streams.archive.layout import ArchiveError, Catalogue, Chunk, Part
 from streams.archive.rows import Archived, digest, kept_for_ever
 from streams.archive.sealing import ArchiveKey, Seal
-from streams.archive.writing import FORMAT, METADATA, ChunkFacts, digest_secret
+from streams.archive.writing import FORMAT, MAC, METADATA, ChunkFacts, digest_secret, mac_of
 
 _COLUMNS = ("offset", "stamped_at", "timestamp_ms", "key", "headers", "first", "value", "sealed", "digest")
 _BATCH = 2048
@@ -25,21 +28,33 @@ _BATCH = 2048
 
 @dataclass(frozen=True)
 class ArchiveReader:
-    """Reads one archive as its catalogue stands."""
+    """Reads one archive as its catalogue stands. With its key, each file is read only as it was written."""
 
     catalogue: Catalogue
     key: ArchiveKey | None = None
+    _authentic: dict[Part, bool] = field(default_factory=dict, compare=False, repr=False)
+    _macs_from: dict[tuple[str, int], float] = field(default_factory=dict, compare=False, repr=False)
 
     def records(
-        self, topic: str, partition: int, start: int = 0, upto: int | None = None, before: str | None = None
+        self,
+        topic: str,
+        partition: int,
+        start: int = 0,
+        upto: int | None = None,
+        before: str | None = None,
+        *,
+        gaps: bool = False,
+        columns: bool = False,
     ) -> Iterator[Archived]:
         """The records of a partition from offset `start` on, below `upto`, redelivered ones among them.
 
-        Chunks of which all records bear a date after `before` are passed over.
+        Chunks of which all records bear a date after `before` are passed over, and so are gaps with `gaps`. With
+        `columns` records of files without a MAC have what stands in their columns.
 
         Raises `ArchiveError` that names the file and the place: for a gap between files, a file that was cut or
-        altered, one of a later format, a seal that does not open, and records that retention took out of a log that is
-        kept for ever: what is folded from the rest would be wrong and look right.
+        altered, one of a later format, one without a MAC that had one, a seal that does not open, and records
+        that retention took out of a log that is kept for ever: what is folded from the rest would be wrong and look
+        right.
         """
         reached: int | None = None
         for chunk in self.catalogue.chunks(topic, partition):
@@ -48,13 +63,15 @@ class ArchiveReader:
             if before is not None and all(part.date > before for part in chunk.parts):
                 reached = chunk.last + 1 if reached in (None, chunk.first) else reached
                 continue
-            if reached is not None and chunk.first != reached:
+            if reached is not None and chunk.first != reached and not gaps:
                 raise ArchiveError(
                     f"{self.catalogue.root / chunk.parts[0].path}: "
                     f"offsets {reached} to {chunk.first - 1} of {topic}[{partition}] are missing before it"
                 )
             reached = chunk.last + 1
-            for record in self._of_chunk(chunk):
+            for part in chunk.parts:
+                self.check(part)
+            for record in self._of_chunk(chunk, columns):
                 if record.offset >= start and (upto is None or record.offset < upto):
                     yield record
 
@@ -62,17 +79,44 @@ class ArchiveReader:
         """What the metadata of a file says. Raises `ArchiveError`."""
         return chunk_facts(self.catalogue.root / part.path, part)
 
-    def _of_chunk(self, chunk: Chunk) -> Iterator[Archived]:
+    def authentic(self, part: Part) -> bool:
+        """Whether a file is as the holder of the key wrote it; see `is_authentic`."""
+        if part not in self._authentic:
+            self._authentic[part] = is_authentic(self.catalogue.root, part, self.key)
+        return self._authentic[part]
+
+    def check(self, part: Part) -> None:
+        """Raises `ArchiveError` when a file was altered, is of another key, or has no MAC where all files have one.
+
+        Each file with a MAC says from which offset of its partition on that is so: somebody would have to alter all.
+        """
+        if self.key is None or self.authentic(part):
+            return
+        path, said, place = self.catalogue.root / part.path, self.facts(part), (part.topic, part.partition)
+        if said.format > 1:
+            raise ArchiveError(
+                f"{path}: sealed with key {said.digests}; BORDERFLOW_ARCHIVE_KEY_FILE holds {self.key.key_id}"
+            )
+        if place not in self._macs_from:
+            facts = [self.facts(chunk.parts[0]) for chunk in self.catalogue.whole(*place)]
+            self._macs_from[place] = min((one.macs_from for one in facts if one.format > 1), default=math.inf)
+        if part.first >= self._macs_from[place]:
+            raise ArchiveError(
+                f"{path}: has no MAC, and others say that it had one: it was altered, or it is not this archive's "
+                "archiver that wrote it"
+            )
+
+    def _of_chunk(self, chunk: Chunk, columns: bool) -> Iterator[Archived]:
         """The records of a chunk by offset. A chunk lies in as many files as it has dates, each in order of offsets."""
-        streams = [self._of_part(part) for part in chunk.parts]
+        streams = [self._of_part(part, columns and not self.authentic(part)) for part in chunk.parts]
         yield from heapq.merge(*streams, key=attrgetter("offset"))
 
-    def _of_part(self, part: Part) -> Iterator[Archived]:
+    def _of_part(self, part: Part, columns: bool) -> Iterator[Archived]:
         path = self.catalogue.root / part.path
         with opened(path) as file:
-            yield from self._of_file(file, part, path)
+            yield from self._of_file(file, part, path, columns)
 
-    def _of_file(self, file: pq.ParquetFile, part: Part, path: Path) -> Iterator[Archived]:
+    def _of_file(self, file: pq.ParquetFile, part: Part, path: Path, columns: bool) -> Iterator[Archived]:
         facts = _facts_of(file, part, path)
         if facts.taken_out and kept_for_ever(part.topic):
             raise ArchiveError(
@@ -83,7 +127,7 @@ class ArchiveReader:
         secret = _secret_of(facts, self.key)
         before, found = part.first - 1, 0
         there = [name for name in _COLUMNS if name in file.schema_arrow.names]
-        batches = file.iter_batches(_BATCH, columns=there)
+        batches = file.iter_batches(_BATCH, columns=None if columns else there)
         while True:
             try:
                 batch = next(batches, None)
@@ -91,11 +135,13 @@ class ArchiveReader:
                 raise ArchiveError(f"{path}: damaged after offset {before}: {_short(error)}") from None
             if batch is None:
                 break
-            for record in _records(part, batch, seal, secret, path):
+            rows = plain_rows(batch.drop_columns(there)) if columns else itertools.repeat(None)
+            for record, row in zip(_records(part, batch.select(there), seal, secret, path), rows, strict=False):
                 if not before < record.offset <= part.last:
                     raise ArchiveError(f"{path}: offset {record.offset} after {before} is out of place")
                 before = record.offset
                 found += 1
+                record.columns = row
                 yield record
         if found != facts.records:
             raise ArchiveError(f"{path}: holds {found} records and says {facts.records}")
@@ -105,6 +151,21 @@ def chunk_facts(path: Path, part: Part) -> ChunkFacts:
     """The metadata of a file, checked against its name. Raises `ArchiveError`."""
     with opened(path) as file:
         return _facts_of(file, part, path)
+
+
+def is_authentic(root: Path, part: Part, key: ArchiveKey | None) -> bool:
+    """Whether a file bears a MAC by this key, and therefore is, to the last byte, as the key's holder wrote it.
+
+    False tells nothing of it: it may be from before there were MACs. Raises `ArchiveError` when the MAC does not fit.
+    """
+    path = root / part.path
+    with opened(path) as file:
+        facts, said = _facts_of(file, part, path), file.metadata.metadata.get(MAC)
+    if facts.format < 2 or key is None or key.key_id != facts.digests:
+        return False
+    if said is None or not hmac.compare_digest(mac_of(path.read_bytes(), key, said), said):
+        raise ArchiveError(f"{path}: was altered after it was written: its MAC does not fit")
+    return True
 
 
 def check_part(root: Path, part: Part) -> ChunkFacts:
@@ -126,14 +187,18 @@ def check_part(root: Path, part: Part) -> ChunkFacts:
 def last_digest(root: Path, chunk: Chunk, key: ArchiveKey | None) -> tuple[bytes, bytes] | None:
     """The digest of the record at a chunk's last offset, and the secret that it was made with.
 
-    None where retention took the record out, or another key made the digest. Raises `ArchiveError`.
+    None where another key made the digest, or an earlier version took the record out. Raises `ArchiveError`.
     """
     for part in chunk.parts:
         path = root / part.path
         with opened(path) as file:
             facts = _facts_of(file, part, path)
             secret = _secret_of(facts, key)
-            if secret is None or not facts.records:
+            if secret is None:
+                continue
+            if facts.final:
+                return bytes.fromhex(facts.final), secret
+            if not facts.records:
                 continue
             try:
                 rows = file.read_row_group(file.num_row_groups - 1, columns=["offset", "digest"])
@@ -200,6 +265,14 @@ def _records(
                 raise ArchiveError(f"{path}: {error}") from None
         altered = secret is not None and digest(timestamp, key, pairs, value, secret) != kept
         yield Archived(part.topic, partition, offset, timestamp, key, value, pairs, first, altered)
+
+
+def plain_rows(batch: pa.RecordBatch | pa.Table) -> list[dict[str, Any]]:
+    """Rows of plain values; times are milliseconds since the epoch."""
+    for place, column in enumerate(batch.schema):
+        if pa.types.is_timestamp(column.type):
+            batch = batch.set_column(place, column.name, batch.column(place).cast(pa.int64()))
+    return list(batch.to_pylist())
 
 
 def _headers(column: Any) -> list[list[tuple[str, bytes | None]]]:

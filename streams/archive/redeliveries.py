@@ -1,6 +1,7 @@
 """Which records came before: by upstream mark where a topic has them, as every consumer of it decides.
 
-The marks of a partition are kept in the metadata of its last chunk, so a restarted archive goes on with them.
+The marks of a partition are kept in the metadata of its last chunk, so a restarted archive goes on with them. Those of
+letters that were sent again are only the latest: each is a partition of its own, and they would never be fewer.
 Topics without an upstream (lodgements, monitoring, dead letters) are looked at by `ce_id` when they are asked about.
 """
 
@@ -14,6 +15,9 @@ from streams.deadletter import SUFFIX
 
 BY_UPSTREAM: Final = ("screened", "filtered", "decisions", "alerts", "labelled-examples")
 """Topics whose producer emits in upstream order, so that the highest upstream tells what came before."""
+
+LETTERS: Final = 100
+"""So many marks of letters are kept: what follows from one comes twice soon or not at all."""
 
 
 def upstream_of(topic: str, event: Any) -> Upstream | None:
@@ -44,11 +48,10 @@ class Marks:
         return True
 
     def kept(self) -> dict[str, list[int]]:
-        """The marks as they are written down.
-
-        Not those of letters that were sent again: each is a partition of its own, and they would never be fewer.
-        """
-        return {place: list(at) for place, at in sorted(self._marks.items()) if not _of_letters(place)}
+        """The marks as they are written down: of letters the latest, in the order in which they came."""
+        letters = [place for place in self._marks if _of_letters(place)][-LETTERS:]
+        places = sorted(place for place in self._marks if not _of_letters(place))
+        return {place: list(self._marks[place]) for place in (*places, *letters)}
 
 
 def _of_letters(place: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -17,7 +17,10 @@ DIGEST_BYTES: Final = 8
 
 @dataclass(slots=True)
 class Archived:
-    """A record as it was: it satisfies `streams.wire.Record`. `altered`: its bytes are not those that were archived."""
+    """A record as it was: it satisfies `streams.wire.Record`. `altered`: its bytes are not those that were archived.
+
+    `columns` are those that stand beside it in a file without a MAC, where they are asked for.
+    """
 
     topic: str
     partition: int
@@ -28,6 +31,7 @@ class Archived:
     headers: Given
     first: bool = True
     altered: bool = False
+    columns: dict[str, Any] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)

@@ -57,6 +57,11 @@ class ArchiveKey:
     def _short(self) -> bytes:
         return self.secret if len(self.secret) <= 64 else blake2b(self.secret).digest()
 
+    @cached_property
+    def file_secret(self) -> bytes:
+        """What the MAC over a whole file is made with."""
+        return self.derive(b"", "file")
+
     def derive(self, salt: bytes, purpose: str) -> bytes:
         """32 bytes for one file and purpose."""
         return HKDF(hashes.SHA256(), 32, salt, f"borderflow archive {purpose}".encode()).derive(self.secret)

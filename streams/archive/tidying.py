@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from streams.archive.columns import schema_of
 from streams.archive.layout import ArchiveError, Catalogue, Chunk, Part
-from streams.archive.reading import check_part, chunk_facts, opened
+from streams.archive.reading import ArchiveReader, check_part, chunk_facts, is_authentic, last_digest, opened
 from streams.archive.rows import holds_personal_data, kept_for_ever
 from streams.archive.sealing import UNPROTECTED, ArchiveKey, Seal
 from streams.archive.writing import ChunkFacts, date_of, write_part
@@ -30,21 +30,18 @@ _FEWEST: Final = 4
 """So many small chunks in a row, at least, are worth writing anew."""
 
 
-def remove_superseded(root: Path) -> int:
+def remove_superseded(root: Path, key: ArchiveKey | None = None) -> int:
     """Remove files whose records were compacted into others in an earlier round; how many.
 
-    The others are read first. Raises `ArchiveError` that names one which cannot be read, or lacks records.
+    The others are read first. Raises `ArchiveError` that names one which cannot be read, was altered, or lacks records.
     """
     catalogue = Catalogue.of(root)
     superseded = catalogue.superseded
     replacing = {
-        chunk
-        for part in superseded
-        for chunk in catalogue.chunks(part.topic, part.partition)
-        if chunk.first <= part.first <= chunk.last
+        chunk for part in superseded for chunk in catalogue.chunks(part.topic, part.partition) if _within(part, chunk)
     }
     for chunk in sorted(replacing):
-        _check_compacted(root, chunk)
+        _check_compacted(root, chunk, [one for one in superseded if _within(one, chunk)], key)
     for part in superseded:
         (root / part.path).unlink(missing_ok=True)
     return len(superseded)
@@ -55,18 +52,20 @@ def compact(root: Path, key: ArchiveKey | None, *, fewest: int = _FEWEST) -> int
 
     Raises `ArchiveError` for a file that cannot be read, and when records are sealed with a key that is not at hand.
     """
-    remove_superseded(root)
+    remove_superseded(root, key)
     catalogue, compacted = Catalogue.of(root), 0
     for topic, partition in catalogue.places:
         for run in list(_runs(catalogue, topic, partition)):
-            if len(run) >= fewest:
-                _put_together(root, run, key)
+            if len(run) >= fewest and _put_together(root, run, key):
                 compacted += len(run)
     return compacted
 
 
-def retire(root: Path, days: Mapping[str, int], now: datetime | None = None) -> int:
-    """Take out the records of files whose date is more than so many days before `now`, by topic; how many files."""
+def retire(root: Path, days: Mapping[str, int], now: datetime | None = None, *, key: ArchiveKey | None = None) -> int:
+    """Take out the records of files whose date is more than so many days before `now`, by topic; how many files.
+
+    Raises `ArchiveError` for a file that was altered, and for one with a MAC of which the key is not at hand.
+    """
     today, retired = now or datetime.now(UTC), 0
     catalogue = Catalogue.of(root)
     for topic, partition in catalogue.places:
@@ -78,13 +77,16 @@ def retire(root: Path, days: Mapping[str, int], now: datetime | None = None) -> 
                 if part.date < oldest:
                     facts = chunk_facts(root / part.path, part)
                     if facts.records:
+                        by = _writing_key(root, part, facts, key)
+                        final = last_digest(root, Chunk(topic, partition, chunk.first, chunk.last, (part,)), key)
                         said = msgspec.structs.replace(
                             facts,
                             records=0,
                             taken_out=facts.taken_out + facts.records,
                             expired=today.isoformat(timespec="seconds"),
+                            final="" if final is None else final[0].hex(),
                         )
-                        write_part(root, part, schema_of(topic).empty_table(), said)
+                        write_part(root, part, schema_of(topic).empty_table(), said, by)
                         retired += 1
     return retired
 
@@ -123,7 +125,19 @@ def _runs(catalogue: Catalogue, topic: str, partition: int) -> Iterator[list[Chu
         yield run
 
 
-def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> None:
+def _writing_key(root: Path, part: Part, facts: ChunkFacts, key: ArchiveKey | None) -> ArchiveKey | None:
+    """What a file is written anew with: the key if it has a MAC, None if it has none and nobody can vouch for it."""
+    if facts.format < 2:
+        return None
+    if not is_authentic(root, part, key):
+        raise ArchiveError(
+            f"{root / part.path}: has a MAC by key {facts.digests}; BORDERFLOW_ARCHIVE_KEY_FILE must hold it"
+        )
+    return key
+
+
+def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> bool:
+    """Compact a run; False when its files are not of one kind: of one key, with MACs or all without."""
     first, last = run[0].first, run[-1].last
     topic, partition = run[0].topic, run[0].partition
     by_date: dict[str, list[Part]] = {}
@@ -134,9 +148,8 @@ def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> None:
         by_date = {date: parts for date, parts in by_date.items() if date != date_of(0) or _any_records(root, parts)}
     facts = [chunk_facts(root / chunk.parts[0].path, chunk.parts[0]) for chunk in run]
     missing = tuple(gap for one in facts for gap in one.missing)
-    digests = {one.digests for one in facts}
-    if len(digests) > 1:
-        return  # the key changed in between: each chunk stays checked with its own
+    if len({(one.digests, one.format) for one in facts}) > 1:
+        return False
     for number, date in enumerate(sorted(by_date), 1):
         said = [chunk_facts(root / part.path, part) for part in by_date[date]]
         sealed = any(one.sealed != UNPROTECTED for one in said)
@@ -148,6 +161,7 @@ def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> None:
         tables = [
             _resealed(root / part.path, part, one, key, seal) for part, one in zip(by_date[date], said, strict=True)
         ]
+        by = {_writing_key(root, part, one, key) for part, one in zip(by_date[date], said, strict=True)}
         table = pa.concat_tables(tables)
         part = Part(topic, partition, first, last, number, len(by_date), date)
         expired = max((one.expired for one in said), default="")
@@ -155,14 +169,19 @@ def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> None:
             topic=topic, partition=partition, first=first, last=last, part=number, of=len(by_date), date=date,
             records=table.num_rows, taken_out=sum(one.taken_out for one in said), missing=missing,
             marks=facts[-1].marks, sealed=UNPROTECTED if seal is None else seal.said, digests=facts[0].digests,
-            expired=expired,
+            macs_from=min(one.macs_from for one in said), expired=expired,
+            final=next((one.final for one in said if one.last == last), ""),
         )  # fmt: skip
-        write_part(root, part, table, made)
+        write_part(root, part, table, made, by.pop())
+    return True
 
 
-def _check_compacted(root: Path, chunk: Chunk) -> None:
+def _check_compacted(root: Path, chunk: Chunk, replaced: list[Part], key: ArchiveKey | None) -> None:
     try:
         facts = [check_part(root, part) for part in chunk.parts]
+        authentic = all(is_authentic(root, part, key) for part in chunk.parts)
+        if key is not None and not authentic and any(is_authentic(root, part, key) for part in replaced):
+            raise ArchiveError(f"{root / chunk.parts[0].path}: has no MAC, and what it was compacted from has")
     except ArchiveError as error:
         raise ArchiveError(f"{error}; what it was compacted from is kept: remove it, and that counts again") from None
     held = sum(one.records + one.taken_out for one in facts)
@@ -172,6 +191,10 @@ def _check_compacted(root: Path, chunk: Chunk) -> None:
             f"{root / chunk.parts[0].path}: {held} records are in the files of offsets {chunk.first} to {chunk.last}, "
             f"and {missing} are known to be missing; what it was compacted from is kept"
         )
+
+
+def _within(part: Part, chunk: Chunk) -> bool:
+    return (part.topic, part.partition) == (chunk.topic, chunk.partition) and chunk.first <= part.first <= chunk.last
 
 
 def _any_records(root: Path, parts: list[Part]) -> bool:
@@ -208,25 +231,27 @@ def _resealed(path: Path, part: Part, said: ChunkFacts, key: ArchiveKey | None, 
     return table.set_column(clear, schema.field("value"), pa.nulls(table.num_rows, pa.binary()))
 
 
-def damaged(catalogue: Catalogue) -> dict[Part, str]:
+def damaged(catalogue: Catalogue, key: ArchiveKey | None = None) -> dict[Part, str]:
     """What is wrong with each file that counts and cannot be read to its end, or holds other than it says.
 
+    With the key also with each that is not as it was written, or lacks a MAC where it should have one.
     Reading takes long: files that count no more when it is done (they were compacted meanwhile) are left out.
     """
     found: dict[Part, str] = {}
-    for part in _counting(catalogue):
-        try:
-            check_part(catalogue.root, part)
-        except ArchiveError as error:
-            found[part] = str(error)
+    reader = ArchiveReader(catalogue, key)
+    for place in catalogue.places:
+        for chunk in catalogue.whole(*place):
+            for part in chunk.parts:
+                try:
+                    check_part(catalogue.root, part)
+                    reader.check(part)
+                except ArchiveError as error:
+                    found[part] = str(error)
     if not found:
         return {}
-    counting = set(_counting(Catalogue.of(catalogue.root)))
+    now = Catalogue.of(catalogue.root)
+    counting = {part for place in now.places for chunk in now.whole(*place) for part in chunk.parts}
     return {part: said for part, said in found.items() if part in counting}
-
-
-def _counting(catalogue: Catalogue) -> Iterator[Part]:
-    return (part for place in catalogue.places for chunk in catalogue.whole(*place) for part in chunk.parts)
 
 
 def summary(root: Path, without: Container[Part] = ()) -> list[dict[str, object]]:
@@ -259,5 +284,6 @@ def summary(root: Path, without: Container[Part] = ()) -> list[dict[str, object]
             "from": min((part.date for part in parts), default=""),
             "to": max((part.date for part in parts), default=""),
             "persons": protection,
+            "without_mac": sum(one.format < 2 for one in facts),
         })  # fmt: skip
     return rows

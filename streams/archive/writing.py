@@ -1,6 +1,8 @@
 """Writes chunks: one file for each date, under a temporary name, synced, then renamed. A chunk is whole when all are.
 
-What a chunk is stands in its name and again, with more, in the metadata of its files (`borderflow.chunk`).
+What a chunk is stands in its name and again, with more, in the metadata of its files (`borderflow.chunk`). Where the
+archive has a key, a MAC over the whole file stands beside it (`borderflow.mac`): over pages, statistics and metadata as
+they are written, with zeros in place of the MAC itself.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,12 +24,16 @@ from streams.archive.envelope import EARLIEST_MS, ENVELOPE, LATEST_MS, TIME
 from streams.archive.layout import TEMPORARY, Part
 from streams.archive.rows import Row, digest, holds_personal_data
 from streams.archive.sealing import UNPROTECTED, ArchiveKey, Seal
+from streams.files import closed_to_others, make_folder, sync_folder
 from streams.wire import said_ms, text_header
 
 METADATA: Final = b"borderflow.chunk"
-FORMAT: Final = 1
+MAC: Final = b"borderflow.mac"
+FORMAT: Final = 2
+"""Of a file with a MAC. One without has format 1: it is from an earlier version, or its archive has no key."""
 ROW_GROUP: Final = 16_384
 _DIGESTS: Final = "digests"
+_NO_MAC: Final = b"blake2b:" + b"0" * 64
 
 
 class ChunkFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,11 +41,12 @@ class ChunkFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `missing` are offsets of the chunk that Kafka had no record at (compaction, transaction markers). `marks` are the
     highest upstream of each partition at the chunk's end. `records` is how many this part has;
-    `taken_out` how many retention took out of it, `expired` when it last did (RFC 3339). `digests` is the id of
-    the key that digests are made with, empty for none.
+    `taken_out` how many retention took out of it, `expired` when it last did (RFC 3339), `final` the digest of the
+    chunk's last record where that was among them. `digests` is the id of the key that digests and the MAC are made
+    with, empty for none. `macs_from` is the offset from which on all files of the partition have a MAC.
     """
 
-    format: int = FORMAT
+    format: int = 1
     topic: str
     partition: int
     first: int
@@ -51,8 +59,10 @@ class ChunkFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     marks: dict[str, list[int]] = {}
     sealed: Any = UNPROTECTED
     digests: str = ""
+    macs_from: int = 0
     taken_out: int = 0
     expired: str = ""
+    final: str = ""
 
 
 def date_of(timestamp_ms: int) -> str:
@@ -81,8 +91,11 @@ def write_chunk(
     rows: Sequence[Row],
     marks: dict[str, list[int]],
     key: ArchiveKey | None,
+    macs_from: int = 0,
 ) -> list[Part]:
     """Write the rows of offsets `first` to `last`, all that there are, in order. Returns its parts.
+
+    With a key all files of the partition from offset `macs_from` on have MACs.
 
     A chunk without any row is one empty part. Raises `OSError` (a full disk, say) with nothing left half-written
     that a reader would take for a chunk.
@@ -100,9 +113,9 @@ def write_chunk(
         facts = ChunkFacts(
             topic=topic, partition=partition, first=first, last=last, part=number, of=len(by_date), date=date,
             records=len(by_date[date]), missing=missing, marks=marks, sealed=UNPROTECTED if seal is None else seal.said,
-            digests="" if key is None else key.key_id,
+            digests="" if key is None else key.key_id, macs_from=macs_from,
         )  # fmt: skip
-        write_part(root, part, table_of(topic, by_date[date], seal, digest_secret(key)), facts)
+        write_part(root, part, table_of(topic, by_date[date], seal, digest_secret(key)), facts, key)
         parts.append(part)
     return parts
 
@@ -174,19 +187,22 @@ def _readable(array: pa.Array) -> pa.Array:
     return pc.if_else(readable, array, pa.scalar(None, TIME))
 
 
-def write_part(root: Path, part: Part, table: pa.Table, facts: ChunkFacts) -> None:
-    """Write one file so that it is either there as a whole or not at all. Raises `OSError`."""
+def write_part(root: Path, part: Part, table: pa.Table, facts: ChunkFacts, key: ArchiveKey | None = None) -> None:
+    """Write one file, with its MAC if a key is given, so that it is either there as a whole or not at all.
+
+    Raises `OSError`.
+    """
     target = root / part.path
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     temporary = target.with_name(target.name + TEMPORARY)
+    facts = msgspec.structs.replace(facts, format=1 if key is None else FORMAT)
     table = table.replace_schema_metadata({METADATA: msgspec.json.encode(facts)})
     try:
-        with open(temporary, "wb") as file:
-            pq.write_table(
-                table,
+        with open(temporary, "w+b", opener=closed_to_others) as file:
+            with pq.ParquetWriter(
                 file,
+                table.schema,
                 compression="zstd",
-                row_group_size=ROW_GROUP,
                 write_page_checksum=True,
                 # Random bytes and ids that never repeat: a dictionary of them is only in the way.
                 use_dictionary=[
@@ -195,20 +211,30 @@ def write_part(root: Path, part: Part, table: pa.Table, facts: ChunkFacts) -> No
                     if field.name not in ("value", "sealed", "digest", "ce_id", "headers", "offset", "key")
                     and not pa.types.is_nested(field.type)
                 ],
-            )
+            ) as writer:
+                writer.write_table(table, row_group_size=ROW_GROUP)
+                if key is not None:
+                    writer.add_key_value_metadata({MAC: _NO_MAC})
+            if key is not None:
+                file.seek(0)
+                data = file.read()
+                file.seek(data.rindex(_NO_MAC))
+                file.write(mac_of(data, key))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(target)
         raise
     sync_folder(target.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename last over a power cut."""
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(held)
-    finally:
-        os.close(held)
+def mac_of(data: bytes, key: ArchiveKey, said: bytes = _NO_MAC) -> bytes:
+    """The MAC over the bytes of a file, in which `said` stands where the MAC does."""
+    before, after = memoryview(data)[: data.rfind(said)], memoryview(data)[data.rfind(said) + len(said) :]
+    made = blake2b(before, digest_size=32, key=key.file_secret)
+    made.update(_NO_MAC)
+    made.update(after)
+    return b"blake2b:" + made.hexdigest().encode()

@@ -4,7 +4,8 @@
     <folder>/decisions-00003.heads      JSON lines: how many entries, the last offset, the head, when it was sealed
 
 The entries are the state: sealing goes on after the last whole one. An entry or a head that a crash or a full disk cut
-short was never promised to anybody and is written anew.
+short was never promised to anybody and is written anew. A sealer begins a chain with a head over nothing: entries
+without any head are those of a chain that lost its heads.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from errno import ENOSPC
 from io import FileIO
 from pathlib import Path
 from typing import Final, Self
 
 import msgspec
+import structlog
 
 from streams.audit.chain import ENTRY_BYTES, AuditError, Entry, beginning, linked
+from streams.files import closed_to_others, make_folder, sync_folder
+
+log = structlog.get_logger("borderflow.audit")
 
 _NAME: Final = re.compile(r"^([a-z-]+)-(\d{5,})\.(?:entries|heads)$")
 _READ: Final = 4096
@@ -94,25 +100,35 @@ class Writer:
     """Appends to the chain of one partition. Use under `only_sealer`."""
 
     def __init__(self, chain: Chain) -> None:
-        """Take up the chain where it ends. Raises `AuditError` when it is shorter than its heads say."""
+        """Take up the chain where it ends. Raises `AuditError` when it is shorter than its heads say, or has none."""
         self.chain = chain
         count, heads = len(chain), chain.heads()
         last = heads[-1] if heads else None
+        if last is None and count:
+            raise AuditError(f"{chain.path}: holds {count} entries, and its heads are gone: put them back")
         if last is not None and last.entries > count:
             raise AuditError(f"{chain.path}: holds {count} entries, and a head was sealed over {last.entries}")
         self.entries = last.entries if last else 0
         self.head = bytes.fromhex(last.head) if last else beginning(chain.topic, chain.partition)
         self.last: Entry | None = None
-        for packed in chain.packed(max(0, self.entries - 1)):
+        for packed in chain.packed(max(0, self.entries - 1), self.entries):
             self.last = Entry.unpacked(packed)
         for packed in chain.packed(self.entries, count):
-            self.head = linked(self.head, packed)
-        self.entries, self.sealed = count, last.entries if last else 0
+            entry = Entry.unpacked(packed)
+            # What a power cut left may be as long as it should be, and zeros.
+            if packed.endswith(bytes(4)) or (self.last is not None and entry.offset <= self.last.offset):
+                log.warning("entries that a power cut left are sealed anew", file=str(chain.path),
+                            entries=count - self.entries)  # fmt: skip
+                break
+            self.head, self.last = linked(self.head, packed), entry
+            self.entries += 1
+        self.sealed = last.entries if last else -1
         if chain.heads_path.exists():
             with open(chain.heads_path, "r+b") as file:
                 file.truncate(file.read().rfind(b"\n") + 1)
-        self._file = open(chain.path, "ab", buffering=0)  # noqa: SIM115 - closed by `close`
-        self._file.truncate(count * ENTRY_BYTES)
+        self._file = open(chain.path, "ab", buffering=0, opener=closed_to_others)  # noqa: SIM115 - closed by `close`
+        self._file.truncate(self.entries * ENTRY_BYTES)
+        sync_folder(chain.folder)
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Add entries; they are on the disk when this returns. Offsets must rise. Raises `OSError`: none was added."""
@@ -130,11 +146,14 @@ class Writer:
 
     def seal(self, at: str) -> Head | None:
         """Write down the head as it stands, None when nothing came since the last one. Raises `OSError`."""
-        if self.entries == self.sealed or self.last is None:
+        if self.entries == self.sealed:
             return None
-        head = Head(self.chain.topic, self.chain.partition, self.entries, self.last.offset, self.head.hex(), at)
-        with open(self.chain.heads_path, "ab", buffering=0) as file:
+        offset = -1 if self.last is None else self.last.offset
+        head = Head(self.chain.topic, self.chain.partition, self.entries, offset, self.head.hex(), at)
+        with open(self.chain.heads_path, "ab", buffering=0, opener=closed_to_others) as file:
             _append(file, msgspec.json.encode(head) + b"\n")
+        if self.sealed < 0:
+            sync_folder(self.chain.folder)
         self.sealed = self.entries
         return head
 
@@ -174,6 +193,8 @@ def _read_heads(path: Path, data: bytes) -> list[Head]:
         try:
             head = msgspec.json.decode(line, type=Head)
             bytes.fromhex(head.head)
+            if datetime.fromisoformat(head.at).tzinfo is None:
+                raise ValueError("`at` has no time zone")
         except (msgspec.DecodeError, ValueError) as error:
             raise AuditError(f"{path}: line {number} is not a head: {error}") from None
         heads.append(head)
@@ -183,8 +204,8 @@ def _read_heads(path: Path, data: bytes) -> list[Head]:
 @contextlib.contextmanager
 def only_sealer(folder: Path) -> Iterator[None]:
     """Hold the folder's lock. Raises `AuditError` when another process seals here."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w", encoding="utf-8") as lock:
+    make_folder(folder)
+    with open(folder / ".lock", "a", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final, Self
 
-from streams.wire import Record
+from streams.wire import Record, UnreadableRecord
 
 FORMAT: Final = 1
 ENTRY_BYTES: Final = 65
@@ -42,6 +42,11 @@ class Entry:
         """The entry of a record."""
         key = sha256(_KEY + _sized(record.key)).digest()[:16]
         return cls(record.offset, record.timestamp, record.value is None, key, record_hash(record))
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it stands for a record that the client could not parse: nothing of its content is sealed."""
+        return replace(self, offset=0) == _UNREADABLE
 
     def packed(self) -> bytes:
         """The entry as it stands in a chain's file."""
@@ -84,3 +89,6 @@ def folded(head: bytes, packed: Iterable[bytes]) -> bytes:
 
 def _sized(data: bytes | None) -> bytes:
     return b"\x00" if data is None else b"\x01" + len(data).to_bytes(8, "big") + data
+
+
+_UNREADABLE: Final = Entry.of(UnreadableRecord("", 0, 0, -1, None, None, []))

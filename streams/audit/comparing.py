@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from streams.audit.chain import Entry
-from streams.wire import Record
+from streams.wire import Record, sent_ms
 
-What = Literal["edited", "dropped", "inserted", "reordered", "unreadable", "chain altered", "head differs"]
-Excuse = Literal["expired", "compacted", "waiting"]
-"""Why a sealed record may rightly not be there: its retention is over, a later record has its key, not there yet."""
+What = Literal[
+    "edited", "dropped", "inserted", "reordered", "columns differ", "not sealed", "unreadable", "chain altered",
+    "head differs",
+]  # fmt: skip
+Excuse = Literal["expired", "compacted", "waiting", "accepted", "lost"]
+"""Why a sealed record may rightly not be there: its retention is over, a later record has its key, not there yet, in a
+gap that was accepted. A `lost` one has no excuse, and what comes after it is compared all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +45,47 @@ class Finding:
 
 @dataclass(slots=True)
 class Tally:
-    """How the records of a partition compare with its chain."""
+    """How the records of a partition compare with its chain.
+
+    `unsealed_since` is when the first of the unsealed was sent (ms since the epoch), `unreadable` how many compared
+    records have no sealed content. Of the archive only: `without_mac` is how many files no MAC speaks for, `expired_to`
+    the latest date of what retention took out.
+    """
 
     compared: int = 0
     expired: int = 0
     compacted: int = 0
     waiting: int = 0
+    accepted: int = 0
+    lost: int = 0
     unsealed: int = 0
+    unsealed_since: int | None = None
+    unreadable: int = 0
     before: int = 0
+    without_mac: int = 0
+    expired_to: str = ""
     holes: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Comparison:
     """Takes the records of one partition in order; `finding` is set at the first difference.
 
-    `excuse` says of an entry without a record whether that is in order.
+    `excuse` says of an entry without a record whether that is in order. Compaction takes a record only after all older
+    ones of its key: it excuses none of which an older one is there.
     """
 
-    def __init__(self, entries: Callable[[], Iterator[Entry]], excuse: Callable[[Entry], Absence]) -> None:
+    def __init__(
+        self, entries: Callable[[], Iterator[Entry]], excuse: Callable[[Entry], Absence], *, compacts: bool = False
+    ) -> None:
         self._entries = entries
         self._left = entries()
         self._next = next(self._left, None)
         self._first = None if self._next is None else self._next.offset
         self._excuse = excuse
+        self._compacts = compacts
         self._puzzle: list[Record] = []
+        self._lost: Finding | None = None
+        self._keys: set[bytes] = set()
         self.tally = Tally()
         self.finding: Finding | None = None
 
@@ -85,6 +106,7 @@ class Comparison:
             self._solve()
         while self._next is not None and self.finding is None:
             self._missing(self._next, "the records end before it")
+        self.finding = self.finding or self._lost
         return self.finding
 
     def _match(self, record: Record) -> None:
@@ -95,6 +117,8 @@ class Comparison:
         entry = self._next
         if entry is None:
             self.tally.unsealed += 1
+            sent = max(0, sent_ms(record))
+            self.tally.unsealed_since = min(sent, self.tally.unsealed_since or sent)
         elif entry.offset > record.offset:
             if self._first is not None and record.offset < self._first:
                 self.tally.before += 1
@@ -102,6 +126,9 @@ class Comparison:
                 self.finding = Finding("inserted", record.offset, "there was no record at it when it was sealed")
         elif Entry.of(record) == entry:
             self.tally.compared += 1
+            self.tally.unreadable += entry.says_nothing
+            if self._compacts:
+                self._keys.add(entry.key)
             self._step(entry)
         else:
             self._puzzle.append(record)
@@ -116,8 +143,15 @@ class Comparison:
         match absence.excuse:
             case "expired":
                 self.tally.expired += 1
+            case "compacted" if entry.key in self._keys:
+                self.finding = Finding("dropped", entry.offset, f"{how}; an older record of its key is still there")
             case "compacted":
                 self.tally.compacted += 1
+            case "accepted":
+                self.tally.accepted += 1
+            case "lost":
+                self.tally.lost += 1
+                self._lost = self._lost or Finding("dropped", entry.offset, absence.why)
             case "waiting":
                 self.tally.waiting += 1
             case None:

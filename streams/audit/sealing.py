@@ -26,6 +26,7 @@ log = structlog.get_logger("borderflow.audit")
 
 _ABOUT: Final = ("decisions", "criteria", "risk-information", "labelled-examples", "policies", "models")
 _PROBE_S: Final = 5.0
+_LOOK_FOR_PARTITIONS_S: Final = 60.0
 
 
 def audited_topics() -> tuple[str, ...]:
@@ -35,9 +36,11 @@ def audited_topics() -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How often topics are looked at, and when a head is sealed: after so many entries or so many seconds."""
+    """How often topics are looked at, and how often for partitions that were added; when a head is sealed: after so
+    many entries or so many seconds."""
 
     look_s: float = 1.0
+    partitions_s: float = _LOOK_FOR_PARTITIONS_S
     head_entries: int = 10_000
     head_s: float = 60.0
 
@@ -53,13 +56,16 @@ class Sealer:
         *,
         pace: Pace | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        reader: type[LogReader] = LogReader,
     ) -> None:
         self._settings = settings
         self._folder = folder
         self._topics = tuple(topics) or audited_topics()
         self._pace = pace or Pace()
         self._now = now
+        self._reader = reader
         self._writers: dict[tuple[str, int], Writer] = {}
+        self._ends: dict[tuple[str, int], int] = {}
         self.sealed = 0
 
     async def run(self, stop: asyncio.Event, *, once: bool = False) -> int:
@@ -68,13 +74,14 @@ class Sealer:
         Raises `AuditError` when a topic is not the one that its chain was made of, and the client's `KafkaError`.
         """
         try:
-            async with LogReader(self._settings) as reader:
-                for topic in self._topics:
-                    for partition in range(await reader.partitions(topic)):
-                        await self._take_up(reader, topic, partition)
-                log.info("sealing", topics=list(self._topics), partitions=len(self._writers), folder=str(self._folder))
-                headed = time.monotonic()
+            async with self._reader(self._settings) as reader:
+                await self._take_up_all(reader)
+                headed = looked = time.monotonic()
                 while not stop.is_set():
+                    if time.monotonic() - looked >= self._pace.partitions_s:
+                        looked = time.monotonic()
+                        await reader.look_again()
+                        await self._take_up_all(reader)
                     for place in self._writers:
                         await self._follow(reader, *place)
                     due = time.monotonic() - headed >= self._pace.head_s
@@ -92,27 +99,43 @@ class Sealer:
                 writer.close()
         return self.sealed
 
+    async def _take_up_all(self, reader: LogReader) -> None:
+        """Take up every partition that is not yet: at the start, and those that are added later."""
+        before = len(self._writers)
+        for topic in self._topics:
+            for partition in range(await reader.partitions(topic)):
+                if (topic, partition) not in self._writers:
+                    await self._take_up(reader, topic, partition)
+        if len(self._writers) > before:
+            log.info("sealing", topics=list(self._topics), partitions=len(self._writers), folder=str(self._folder))
+
     async def _take_up(self, reader: LogReader, topic: str, partition: int) -> None:
         writer = self._writers[topic, partition] = Writer(Chain(self._folder, topic, partition))
+        if writer.sealed < 0:
+            writer.seal(self._stamp())
         if (last := writer.last) is None:
             return
-        where = f"{topic}[{partition}]"
         found = await _probed(reader, topic, partition, last.offset)
         if found is not None and found != last:
-            raise AuditError(
-                f"{writer.chain.path}: {where} offset {last.offset} does not hold the record that was sealed there: "
-                "is this the chain of another cluster, or was the record changed? `borderflow audit verify` says more"
-            )
+            raise _made_anew(writer, f"offset {last.offset} does not hold the record that was sealed there")
         if found is None and await reader.end(topic, partition) <= last.offset:
-            raise AuditError(
-                f"{writer.chain.path}: {where} ends before offset {last.offset}, up to which it was sealed: is this "
-                "the chain of another cluster, or were records dropped? `borderflow audit verify` says more"
-            )
+            raise _made_anew(writer, f"ends before offset {last.offset}, up to which it was sealed")
 
     async def _follow(self, reader: LogReader, topic: str, partition: int) -> None:
         writer = self._writers[topic, partition]
-        expected = 0 if writer.last is None else writer.last.offset + 1
-        async for records in reader.read(topic, partition, expected):
+        last = writer.last
+        expected = 0 if last is None else last.offset + 1
+        end, highest = await reader.end(topic, partition), self._ends.get((topic, partition), 0)
+        if end < highest:
+            raise _made_anew(writer, f"ends at offset {end}, and it did at {highest}")
+        self._ends[topic, partition] = end
+        if end <= expected:
+            return
+        # From the last sealed record on, to see that it is the log that it was.
+        async for records in reader.read(topic, partition, expected - (last is not None)):
+            first = Entry.of(records[0])
+            if last is not None and first.offset == last.offset and first != last:
+                raise _made_anew(writer, f"offset {last.offset} does not hold the record that was sealed there")
             fresh = [Entry.of(one) for one in records if one.offset >= expected]
             if not fresh:
                 continue
@@ -121,6 +144,10 @@ class Sealer:
                     "records were deleted before they were sealed: the chain goes on without them",
                     topic=topic, partition=partition, first=expected, last=fresh[0].offset - 1,
                 )  # fmt: skip
+            for one in fresh:
+                if one.says_nothing:
+                    log.error("a record cannot be parsed and is sealed without its content", topic=topic,
+                              partition=partition, offset=one.offset)  # fmt: skip
             writer.append(fresh)
             expected = fresh[-1].offset + 1
             self.sealed += len(fresh)
@@ -134,6 +161,14 @@ class Sealer:
 
     def _stamp(self) -> str:
         return self._now().isoformat(timespec="seconds")
+
+
+def _made_anew(writer: Writer, what: str) -> AuditError:
+    chain = writer.chain
+    return AuditError(
+        f"{chain.path}: {chain.topic}[{chain.partition}] {what}: is this the chain of another cluster, was the topic "
+        "made anew, or were records changed? `borderflow audit verify` says more"
+    )
 
 
 async def _probed(reader: LogReader, topic: str, partition: int, offset: int) -> Entry | None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from streams.audit.chain import AuditError
+from streams.files import closed_to_others, make_folder, sync_folder
 
 _BEGIN: Final = sha256(b"\x02borderflow trail 1\n").hexdigest()
 
@@ -50,16 +51,17 @@ class Trail:
 
         A last line that a crash cut short was never confirmed to anybody; it is removed.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self.path = path
         self._now = now
         self._lock = threading.Lock()
-        self._file = open(path, "a+b")  # noqa: SIM115 - closed by `close`
+        self._file = open(path, "a+b", opener=closed_to_others)  # noqa: SIM115 - closed by `close`
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
             raise AuditError(f"{path}: another process writes this trail") from None
+        sync_folder(path.parent)
         whole = _whole_bytes(path)
         if whole < path.stat().st_size:
             self._file.truncate(whole)

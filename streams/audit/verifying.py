@@ -6,22 +6,27 @@ never passed over in silence: retention by age, compaction by key, records that 
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from schemas.registry import declaration, declarations
-from streams.archive.layout import ArchiveError
+from schemas.registry import dead_letter_topics, declarations
+from streams.archive.layout import ArchiveError, Chunk
 from streams.archive.reading import ArchiveReader
+from streams.archive.recomputing import ColumnCheck
 from streams.archive.writing import date_of
 from streams.audit.book import Chain, Head
-from streams.audit.chain import Entry, beginning, linked
+from streams.audit.chain import AuditError, Entry, beginning, linked
 from streams.audit.comparing import Absence, Comparison, Finding, Tally
 from streams.producing import UnknownTopicError
 from streams.rebuild import LogReader
 
 _DAY_MS: Final = 86_400_000
+_AHEAD_MS: Final = 300_000
+"""So much may the sealer's clock be ahead of this one's."""
 
 
 @dataclass(slots=True)
@@ -42,25 +47,45 @@ class Checked:
             "topic": self.topic, "partition": self.partition, "entries": self.entries, "head": self.head,
             "compared": tally.compared, "expired": tally.expired, "compacted": tally.compacted,
             "not_archived_yet": tally.waiting, "not_sealed_yet": tally.unsealed, "before_the_chain": tally.before,
+            "not_sealed_since": None if tally.unsealed_since is None else _text(tally.unsealed_since),
+            "accepted": tally.accepted, "lost": tally.lost, "unreadable": tally.unreadable,
+            "files_without_mac": tally.without_mac, "expired_to": tally.expired_to or None,
             "never_there": tally.holes,
             "finding": None if finding is None
             else {"what": finding.what, "offset": finding.offset, "detail": finding.detail},
         }  # fmt: skip
 
 
-def check_chain(chain: Chain, held: Sequence[Head] = ()) -> Checked:
-    """Fold a chain's entries and compare them with its sealed heads, and with heads of it that were held elsewhere."""
+def check_chain(chain: Chain, held: Sequence[Head] = (), now_ms: int | None = None) -> Checked:
+    """Fold a chain's entries and compare them with its sealed heads, and with heads of it that were held elsewhere.
+
+    A partition without any chain is as one of which nothing was sealed yet.
+    """
     done = Checked(chain.topic, chain.partition, len(chain), "", None)
-    if not chain.path.exists():
+    try:
+        sealed = chain.heads()
+    except AuditError as error:
+        done.finding = Finding("chain altered", None, str(error))
+        return done
+    held = [head for head in held if (head.topic, head.partition) == (chain.topic, chain.partition)]
+    if not chain.path.exists() and (sealed or held):
         done.finding = Finding("chain altered", 0, f"{chain.path}: its chain is gone, and its heads are there")
         return done
+    if done.entries and not sealed:
+        done.finding = Finding("chain altered", None, f"{chain.heads_path}: its heads are gone, and its chain is there")
+        return done
+    done.finding = _misdated(sealed, held, now_ms)
+    if done.finding is not None:
+        return done
     wanted: dict[int, list[tuple[Head, bool]]] = {}
-    for head in chain.heads():
+    for head in sealed:
         wanted.setdefault(head.entries, []).append((head, False))
     for head in held:
-        if (head.topic, head.partition) == (chain.topic, chain.partition):
-            wanted.setdefault(head.entries, []).append((head, True))
+        wanted.setdefault(head.entries, []).append((head, True))
     folded, before, agreed = beginning(chain.topic, chain.partition), -1, 0
+    if any((head.head, head.offset) != (folded.hex(), before) for head, _ in wanted.pop(0, ())):
+        done.finding = Finding("chain altered", None, f"{chain.path}: its first head is not that of an empty chain")
+        return done
     for number, packed in enumerate(chain.packed(), 1):
         offset = int.from_bytes(packed[:8], "big")
         if offset <= before:
@@ -70,7 +95,8 @@ def check_chain(chain: Chain, held: Sequence[Head] = ()) -> Checked:
         for head, elsewhere in wanted.pop(number, ()):
             if head.head != folded.hex() or head.offset != offset:
                 whose = "head held elsewhere" if elsewhere else "head sealed"
-                said = f"{chain.path}: entries {agreed + 1} to {number} do not fit the {whose} of {head.at}"
+                since = f"entries {agreed + 1} to {number}" if agreed < number else f"the entries up to {number}"
+                said = f"{chain.path}: {since} do not fit the {whose} of {head.at}"
                 done.finding = Finding("head differs" if elsewhere else "chain altered", offset, said)
                 return done
             agreed = number
@@ -82,38 +108,101 @@ def check_chain(chain: Chain, held: Sequence[Head] = ()) -> Checked:
     return done
 
 
-async def check_records(chain: Chain, done: Checked, reader: LogReader, now_ms: int) -> None:
-    """Compare a whole chain with the records on the brokers."""
+def _misdated(sealed: Sequence[Head], held: Sequence[Head], now_ms: int | None) -> Finding | None:
+    """Times of heads are in no hash: whether one is of the future, or not the one that a held head has."""
+    kept = {(head.entries, head.head): head.at for head in held}
+    for head in sealed:
+        if kept.get((head.entries, head.head), head.at) != head.at:
+            said = f"the head over {head.entries} entries is of another time than the one held elsewhere"
+            return Finding("head differs", head.offset, said)
+        if now_ms is not None and _ms(head) > now_ms + _AHEAD_MS:
+            said = f"the head over {head.entries} entries says that it was sealed at {head.at}, which is yet to come"
+            return Finding("chain altered", head.offset, said)
+    return None
+
+
+async def check_records(chain: Chain, done: Checked, reader: LogReader, now_ms: int, lag_ms: int | None = None) -> None:
+    """Compare a whole chain with the records on the brokers. What was sent over `lag_ms` ago must have been sealed."""
     try:
-        begin = await reader.begin(chain.topic, chain.partition)
+        if chain.partition >= await reader.partitions(chain.topic):
+            done.finding = Finding("dropped", 0, f"the topic has no partition {chain.partition}")
+            return
+        await _compare(chain, done, reader, now_ms)
+        if done.finding is not None and done.finding.what == "dropped":
+            # Retention or compaction took it while it was read, perhaps: then it is excused the second time.
+            await _compare(chain, done, reader, now_ms)
     except UnknownTopicError:
         done.finding = Finding("dropped", 0, "the topic is not there")
         return
-    comparison = Comparison(chain.entries, _on_brokers(chain, begin, now_ms))
+    done.finding = done.finding or _overdue(chain, done.tally, now_ms, lag_ms)
+
+
+async def _compare(chain: Chain, done: Checked, reader: LogReader, now_ms: int) -> None:
+    begin = await reader.begin(chain.topic, chain.partition)
+    comparison = Comparison(chain.entries, _on_brokers(chain, begin, now_ms), compacts=_compacts(chain.topic))
     done.tally = comparison.tally
     start = next((one.offset for one in chain.entries()), 0)
+    done.tally.before = max(0, start - begin)
     async for records in reader.read(chain.topic, chain.partition, max(start, begin)):
         if not all(comparison.take(one) for one in records):
             break
     done.finding = comparison.finish()
 
 
-def check_archive(chain: Chain, done: Checked, reader: ArchiveReader, now_ms: int, lag_ms: int) -> None:
-    """Compare a whole chain with the records in the archive; one sealed longer than `lag_ms` ago must be there."""
-    start = next((one.offset for one in chain.entries()), 0)
+def check_archive(
+    chain: Chain,
+    done: Checked,
+    reader: ArchiveReader,
+    now_ms: int,
+    lag_ms: int,
+    *,
+    held: Sequence[Head] = (),
+    accepted: Sequence[tuple[int, int]] = (),
+    keep_days: int | None = None,
+    seal_lag_ms: int | None = None,
+) -> None:
+    """Compare a whole chain with the records in the archive; one sealed longer than `lag_ms` ago must be there.
+
+    `accepted` are the gaps that somebody accepted, `keep_days` is what the archiver's retention is: without a MAC the
+    word of a file that it was emptied counts for no record that is younger.
+    """
     try:
-        comparison = Comparison(chain.entries, _in_archive(chain, reader, now_ms - lag_ms))
+        excuses = _Archive(chain, reader, now_ms, _sealed_by(chain, held, now_ms - lag_ms), accepted, keep_days)
+        comparison = Comparison(chain.entries, excuses.absence, compacts=_compacts(chain.topic))
         done.tally = comparison.tally
-        for record in reader.records(chain.topic, chain.partition, start):
+        columns = ColumnCheck(chain.topic)
+        for record in reader.records(chain.topic, chain.partition, gaps=True, columns=True):
+            columns.take(record)
             if not comparison.take(record):
                 break
         done.finding = comparison.finish()
+        if done.finding is None or done.finding.what == "dropped":
+            done.finding = _other_columns(columns) or done.finding
+        done.tally.without_mac = excuses.without_mac()
+        done.tally.expired_to = excuses.expired_to
     except ArchiveError as error:
         done.finding = Finding("unreadable", None, str(error))
+    done.finding = done.finding or _overdue(chain, done.tally, now_ms, seal_lag_ms)
+
+
+def _other_columns(columns: ColumnCheck) -> Finding | None:
+    found = columns.finish()
+    return found and Finding("columns differ", found[0], f"they are not those of its value: {found[1]}")
+
+
+def _overdue(chain: Chain, tally: Tally, now_ms: int, lag_ms: int | None) -> Finding | None:
+    """Whether nobody seals any more: records were sent long ago, and the last head is as old."""
+    since = tally.unsealed_since
+    if since is None or lag_ms is None:
+        return None
+    if now_ms - max(since, *(_ms(head) for head in chain.heads()), 0) <= lag_ms:
+        return None
+    return Finding("not sealed", None, f"{tally.unsealed} records are not, the first of them sent at {_text(since)}")
 
 
 def _on_brokers(chain: Chain, begin: int, now_ms: int) -> Callable[[Entry], Absence]:
-    declared = declarations().get(chain.topic)
+    declared = declarations().get(chain.topic) or dead_letter_topics().get(chain.topic)
+    keeps = declared.retention_ms if declared is not None else -1
     compacted = _compacted(chain)
 
     def excuse(entry: Entry) -> Absence:
@@ -121,7 +210,6 @@ def _on_brokers(chain: Chain, begin: int, now_ms: int) -> Callable[[Entry], Abse
             return Absence("compacted")
         if entry.offset >= begin:
             return Absence(None)
-        keeps = declared.retention_ms if declared is not None else 0
         if keeps < 0:
             return Absence(None, f"the topic begins at offset {begin}, and its records are kept for ever")
         if now_ms - entry.timestamp < keeps:
@@ -133,36 +221,84 @@ def _on_brokers(chain: Chain, begin: int, now_ms: int) -> Callable[[Entry], Abse
     return excuse
 
 
-def _in_archive(chain: Chain, reader: ArchiveReader, sealed_before_ms: int) -> Callable[[Entry], Absence]:
-    compacted = _compacted(chain)
-    chunks = reader.catalogue.chunks(chain.topic, chain.partition)
-    begin, end = (chunks[0].first, chunks[-1].last + 1) if chunks else (0, 0)
-    long_ago = _sealed_by(chain, sealed_before_ms)
-    retired: dict[tuple[int, str], bool] = {}
+class _Archive:
+    """What the archive says of sealed records of one partition that are not in it."""
 
-    def excuse(entry: Entry) -> Absence:
-        if entry.offset >= end:
-            if entry.offset > long_ago:
+    def __init__(
+        self,
+        chain: Chain,
+        reader: ArchiveReader,
+        now_ms: int,
+        long_ago: int,
+        accepted: Sequence[tuple[int, int]],
+        keep_days: int | None,
+    ) -> None:
+        self._reader = reader
+        self._chunks = reader.catalogue.chunks(chain.topic, chain.partition)
+        self._firsts = [chunk.first for chunk in self._chunks]
+        self._long_ago = long_ago
+        self._accepted = accepted
+        self._compacted = _compacted(chain)
+        self._kept_from = date_of(now_ms - keep_days * _DAY_MS) if keep_days else ""
+        self._taken: Counter[tuple[int, str]] = Counter()
+        self.expired_to = ""
+
+    def without_mac(self) -> int:
+        """How many files no MAC speaks for."""
+        return sum(not self._reader.authentic(part) for chunk in self._chunks for part in chunk.parts)
+
+    def absence(self, entry: Entry) -> Absence:
+        """The excuse for one that is not there."""
+        offset = entry.offset
+        if any(first <= offset <= last for first, last in self._accepted):
+            return Absence("accepted")
+        if not self._chunks or offset > self._chunks[-1].last:
+            if offset > self._long_ago:
                 return Absence("waiting")
-            return Absence(None, f"the archive ends at offset {end - 1}, and this one was sealed long before")
-        if entry.offset < begin:
-            return Absence(None, f"the archive begins at offset {begin}")
-        if compacted(entry):
-            return Absence("compacted")
-        chunk = next(one for one in chunks if one.first <= entry.offset <= one.last)
-        date = date_of(entry.timestamp)
-        if (chunk.first, date) not in retired:
-            parts = [part for part in chunk.parts if part.date == date]
-            retired[chunk.first, date] = any(reader.facts(part).taken_out for part in parts)
-        return Absence("expired") if retired[chunk.first, date] else Absence(None)
+            end = self._chunks[-1].last if self._chunks else -1
+            return Absence("lost", f"the archive ends at offset {end}, and this one was sealed long before")
+        chunk = self._chunks[bisect_right(self._firsts, offset) - 1]
+        if not chunk.first <= offset <= chunk.last:
+            return Absence("lost", "the archive has no file that it would be in")
+        if any(first <= offset <= last for first, last in self._reader.facts(chunk.parts[0]).missing):
+            return Absence("compacted" if self._compacted(entry) else None, "it was not there when it was archived")
+        return self._retired(chunk, date_of(entry.timestamp))
 
-    return excuse
+    def _retired(self, chunk: Chunk, date: str) -> Absence:
+        """Whether retention took out a record of a date: what its file says, and whether that can be."""
+        for part in chunk.parts:
+            facts = self._reader.facts(part)
+            if part.date != date or not facts.taken_out or facts.expired[:10] <= date:
+                continue
+            self._taken[chunk.first, date] += 1
+            if self._taken[chunk.first, date] > facts.taken_out:
+                return Absence(None, f"retention took only {facts.taken_out} out of its file")
+            if not self._reader.authentic(part) and date >= self._kept_from:
+                return Absence(
+                    None, "its file says that retention took it out, and no MAC speaks for that: --keep-days says "
+                    "from when on that can be",
+                )  # fmt: skip
+            self.expired_to = max(self.expired_to, date)
+            return Absence("expired")
+        return Absence(None)
 
 
-def _sealed_by(chain: Chain, moment_ms: int) -> int:
-    """The last offset of the last head that was sealed before a moment; -1 for none."""
-    old = [head.offset for head in chain.heads() if datetime.fromisoformat(head.at).timestamp() * 1000 < moment_ms]
-    return max(old, default=-1)
+def _sealed_by(chain: Chain, held: Sequence[Head], moment_ms: int) -> int:
+    """The last offset of the last head, its own or held elsewhere, that was sealed before a moment; -1 for none."""
+    theirs = [head for head in held if (head.topic, head.partition) == (chain.topic, chain.partition)]
+    return max((head.offset for head in (*chain.heads(), *theirs) if _ms(head) < moment_ms), default=-1)
+
+
+def _ms(head: Head) -> float:
+    return datetime.fromisoformat(head.at).timestamp() * 1000
+
+
+def _text(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _compacts(topic: str) -> bool:
+    return topic in declarations() and declarations()[topic].tombstones
 
 
 def _compacted(chain: Chain) -> Callable[[Entry], bool]:
@@ -170,7 +306,7 @@ def _compacted(chain: Chain) -> Callable[[Entry], bool]:
 
     A record that somebody deleted by hand before its key was published again looks the same.
     """
-    if chain.topic not in declarations() or declaration(chain.topic).cleanup_policy != "compact":
+    if not _compacts(chain.topic):
         return lambda entry: False
     last = {entry.key: entry.offset for entry in chain.entries()}
-    return lambda entry: entry.tombstone or last[entry.key] > entry.offset
+    return lambda entry: not entry.says_nothing and (entry.tombstone or last[entry.key] > entry.offset)

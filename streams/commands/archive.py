@@ -37,11 +37,12 @@ KeepDays = Annotated[
     int,
     Parameter(
         help="Take out records whose date is older than so many days, except logs that are kept for ever; 0: never.",
-        validator=Number(gte=0),
+        validator=Number(gte=0, lte=36_500),
     ),
 ]
 KeepPersonalDays = Annotated[
-    int, Parameter(help="The same for topics with personal data; 0: as --keep-days.", validator=Number(gte=0))
+    int,
+    Parameter(help="The same for topics with personal data; 0: as --keep-days.", validator=Number(gte=0, lte=36_500)),
 ]
 
 
@@ -103,7 +104,7 @@ def archive(
     def beat() -> None:
         nonlocal tidied
         if tidy_every and time.monotonic() - tidied >= tidy_every:
-            log.info("tidied", compacted=compact(root, key), retired=retire(root, days))
+            log.info("tidied", compacted=compact(root, key), retired=retire(root, days, key=key))
             tidied = time.monotonic()
 
     try:
@@ -130,7 +131,7 @@ def tidy(*, folder: Folder = None, keep_for: Annotated[KeepDays, Parameter(name=
         Catalogue.of(root)
         with only_writer(root):
             compacted = compact(root, key)
-            retired = retire(root, keep_days(archived_topics(), keep_for, keep_personal))
+            retired = retire(root, keep_days(archived_topics(), keep_for, keep_personal), key=key)
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
     output().print(f"{compacted} chunks compacted, {retired} files retired")
@@ -141,20 +142,24 @@ def status(
     *,
     folder: Folder = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    check: Annotated[bool, Parameter(negative=(), help="Read every file to its end, by its checksums.")] = False,
+    check: Annotated[
+        bool, Parameter(negative=(), help="Read every file to its end, by its checksums; with the key also by its MAC.")
+    ] = False,
 ) -> int:
     """Say what is archived. Exit code 1 when files are missing or damaged, or offsets between them; each is named.
 
     Damaged files are in no count.
     """
-    root = folder_of(Settings.from_environment(), folder)
+    settings = Settings.from_environment()
+    root = folder_of(settings, folder)
     try:
-        broken = damaged(Catalogue.of(root)) if check else {}
+        key = ArchiveKey.read(settings.archive_key_file) if check else None
+        broken = damaged(Catalogue.of(root), key) if check else {}
         rows, catalogue = summary(root, without=broken), Catalogue.of(root)
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
     wrong = {
-        "damaged": list(broken.values()),
+        "damaged": list(broken.values()) + (list(PolicyShelf(root).damaged()) if check else []),
         "torn": [str(one) for one in catalogue.torn],
         "gaps": [str(gap) for gap in catalogue.gaps()],
     }
@@ -168,6 +173,11 @@ def status(
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
     output().print(table)
+    if check and key is None:
+        output().print("no MAC was checked: BORDERFLOW_ARCHIVE_KEY_FILE is not set")
+    elif bare := sum(int(str(row["without_mac"])) for row in rows):
+        output().print(f"{bare:,} files have no MAC: from before there was one, or without a key; what they say, and "
+                       "their columns, anybody may have changed")  # fmt: skip
     for said in (*wrong["damaged"], *wrong["torn"], *wrong["gaps"]):
         output().print(shown(said), style="red", markup=False)
     return int(any(wrong.values()))

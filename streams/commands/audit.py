@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import structlog
@@ -19,16 +22,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas.registry import dead_letter_topics, declarations
+from streams.archive.consuming import archived_topics
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.reading import ArchiveReader
-from streams.audit.book import Book, Head, only_sealer, read_heads
+from streams.archive.tidying import keep_days
+from streams.audit.book import Book, Chain, only_sealer, read_heads
 from streams.audit.chain import AuditError
-from streams.audit.comparing import Finding
+from streams.audit.comparing import Tally
 from streams.audit.sealing import Pace, Sealer, audited_topics
 from streams.audit.trail import TrailBroken, TrailHead, check_trail
 from streams.audit.verifying import Checked, check_archive, check_chain, check_records
 from streams.commands import CommandRefusedError, loud_stop, output
-from streams.commands.archive import archive_key
+from streams.commands.archive import KeepDays, KeepPersonalDays, archive_key
 from streams.logging import configure_logging
 from streams.producing import UnknownTopicError
 from streams.rebuild import LogReader
@@ -40,6 +45,8 @@ Folder = Annotated[
     Path | None, Parameter(name="--dir", help="The folder of the chains; BORDERFLOW_AUDIT_DIR unless given.")
 ]
 Topics = Annotated[tuple[str, ...], Parameter(name="--topic", negative=(), help="Only this topic; repeatable.")]
+_MINUTES: Final = Number(gte=0, lte=525_600)
+_GAP: Final = re.compile(r"([a-z-]+)\[(\d+)\]:(\d+)-(\d+)", re.ASCII)
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 
 
@@ -90,76 +97,123 @@ def verify(
         Path | None, Parameter(help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
     ] = None,
     archive_lag: Annotated[
-        float, Parameter(help="Minutes after sealing by which the archive must have a record.", validator=Number(gte=0))
+        float, Parameter(help="Minutes after sealing by which the archive must have a record.", validator=_MINUTES)
     ] = 60.0,
     heads: Annotated[
         Path | None, Parameter(help="File of heads that somebody else held: the chains must pass through them.")
     ] = None,
+    seal_lag: Annotated[
+        float, Parameter(help="Minutes after sending by which a record must be sealed.", validator=_MINUTES)
+    ] = 60.0,
+    keep_for: Annotated[KeepDays, Parameter(name="--keep-days")] = 0,
+    keep_personal: Annotated[KeepPersonalDays, Parameter(name="--keep-personal-days")] = 0,
+    accept_gaps: Annotated[
+        tuple[str, ...],
+        Parameter(negative=(), help="A gap of the archive that was accepted, TOPIC[PARTITION]:FIRST-LAST; repeatable."),
+    ] = (),
     as_json: AsJson = False,
 ) -> int:
     """Read the records again and name the first that was edited, dropped, inserted or moved since it was sealed.
 
-    Exit code 0 when nothing was found, 1 when something was.
+    Every partition that has records is looked at, those without a chain too. Exit code 0 when nothing was found, 1 when
+    something was.
+
+    Parameters
+    ----------
+    keep_for, keep_personal
+        As the archiver was given: from when on files without a MAC may say that retention emptied them.
     """
     settings = Settings.from_environment()
     if source not in ("kafka", "archive"):
         raise CommandRefusedError(f"--from {source}: kafka or archive")
     root = folder or Path(settings.audit_dir)
     wanted = _known(topic)
+    gaps = _gaps(accept_gaps)
     try:
-        held = [one for one in (read_heads(heads) if heads else ()) if not wanted or one.topic in wanted]
-        chains = [one for one in Book.at(root).chains() if not wanted or one.topic in wanted]
-        checked = [(one, check_chain(one, held)) for one in chains]
+        given = read_heads(heads) if heads else []
+        book = Book.at(root)
     except AuditError as error:
         raise CommandRefusedError(str(error)) from None
-    whole = [(chain, done) for chain, done in checked if done.finding is None]
-    now_ms = int(time.time() * 1000)
+    if heads and not given:
+        raise CommandRefusedError(f"--heads {heads}: holds no head")
+    held = [one for one in given if not wanted or one.topic in wanted]
+    sealed = {(one.topic, one.partition) for one in book.chains() if not wanted or one.topic in wanted}
+    if not sealed and not held:
+        raise CommandRefusedError(f"{root}: there are no audit chains here of {', '.join(wanted or ('any topic',))}")
+    sealed |= {(one.topic, one.partition) for one in held}
+    asked = wanted or audited_topics()
+    now_ms, seal_lag_ms = int(time.time() * 1000), int(seal_lag * 60_000)
+
+    def checked(places: Iterable[tuple[str, int]]) -> list[tuple[Chain, Checked]]:
+        chains = [Chain(root, *place) for place in sorted(sealed.union(places))]
+        return [(one, check_chain(one, held, now_ms)) for one in chains]
+
     if source == "archive":
         try:
             catalogue = Catalogue.of(archive or Path(settings.archive_dir))
         except ArchiveError as error:
             raise CommandRefusedError(str(error)) from None
         reader = ArchiveReader(catalogue, archive_key(settings))
-        for chain, done in whole:
-            check_archive(chain, done, reader, now_ms, int(archive_lag * 60_000))
+        days = keep_days(archived_topics(), keep_for, keep_personal)
+        results = checked(place for place in catalogue.places if place[0] in asked)
+        for chain, done in results:
+            if done.finding is None:
+                check_archive(
+                    chain, done, reader, now_ms, int(archive_lag * 60_000), held=held, seal_lag_ms=seal_lag_ms,
+                    accepted=gaps[chain.topic, chain.partition], keep_days=days.get(chain.topic),
+                )  # fmt: skip
     else:
 
-        async def on_brokers() -> None:
-            async with LogReader(settings) as reader:
-                for chain, done in whole:
-                    await check_records(chain, done, reader, now_ms)
+        async def on_brokers() -> list[tuple[Chain, Checked]]:
+            async with LogReader(settings) as log:
+                places = []
+                for name in asked:
+                    with contextlib.suppress(UnknownTopicError):
+                        places += [(name, partition) for partition in range(await log.partitions(name))]
+                chains = checked(places)
+                for chain, done in chains:
+                    if done.finding is None:
+                        await check_records(chain, done, log, now_ms, seal_lag_ms)
+                return chains
 
-        asyncio.run(on_brokers())
-    results = [done for _, done in checked] + _gone(held, [(one.topic, one.partition) for one in chains])
-    if as_json:
-        json.dump([one.as_json() for one in results], sys.stdout, indent=2)
-        sys.stdout.write("\n")
-    else:
-        _print(results)
-    return int(any(one.finding for one in results))
+        results = asyncio.run(on_brokers())
+    found = [done for _, done in results if done.entries or done.tally.unsealed or done.finding]
+    _report(found, as_json=as_json)
+    return int(any(one.finding for one in found))
 
 
-def _gone(held: Sequence[Head], there: Sequence[tuple[str, int]]) -> list[Checked]:
-    lost = {(head.topic, head.partition) for head in held} - set(there)
-    return [Checked(*place, 0, "", Finding("chain altered", 0, "its chain is gone")) for place in sorted(lost)]
+def _gaps(texts: Sequence[str]) -> defaultdict[tuple[str, int], list[tuple[int, int]]]:
+    gaps: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+    for text in texts:
+        found = _GAP.fullmatch(text)
+        if found is None:
+            raise CommandRefusedError(f"--accept-gaps {text}: write TOPIC[PARTITION]:FIRST-LAST")
+        gaps[found[1], int(found[2])].append((int(found[3]), int(found[4])))
+    return gaps
 
 
 @app.command(name="heads")
 def show_heads(*, folder: Folder = None, topic: Topics = ()) -> int:
     """Print the last sealed head of every chain as JSON lines: give them to somebody who cannot change the chains.
 
-    `borderflow audit verify --heads FILE` checks against what they kept.
+    `borderflow audit verify --heads FILE` checks against what they kept. Exit code 1 when some cannot be read.
     """
     root = folder or Path(Settings.from_environment().audit_dir)
     wanted = _known(topic)
     try:
-        for chain in Book.at(root).chains():
-            found = chain.heads()
-            if found and (not wanted or chain.topic in wanted):
-                sys.stdout.write(msgspec.json.encode(found[-1]).decode() + "\n")
+        chains = [one for one in Book.at(root).chains() if not wanted or one.topic in wanted]
     except AuditError as error:
         raise CommandRefusedError(str(error)) from None
-    return 0
+    wrong = 0
+    for chain in chains:
+        try:
+            found = [head for head in chain.heads() if head.entries]
+        except AuditError as error:
+            sys.stderr.write(f"{error}\n")
+            wrong = 1
+        else:
+            sys.stdout.writelines(msgspec.json.encode(head).decode() + "\n" for head in found[-1:])
+    return wrong
 
 
 @app.command
@@ -179,7 +233,7 @@ def trail(
     held = None
     if head:
         lines, _, made = head.partition(":")
-        if not lines.isdigit() or not made:
+        if not re.fullmatch("[0-9]+", lines) or not made:
             raise CommandRefusedError(f"--head {head}: write LINES:HASH, as this command prints it")
         held = TrailHead(int(lines), made)
     found = check_trail(file, held)
@@ -200,30 +254,52 @@ def _known(topics: tuple[str, ...]) -> tuple[str, ...]:
     return topics
 
 
-def _print(results: Sequence[Checked]) -> None:
+def _report(results: Sequence[Checked], *, as_json: bool) -> None:
+    if as_json:
+        json.dump([one.as_json() for one in results], sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return
     console = output(soft_wrap=True)
-    table = Table("topic", "partition", "sealed", "compared", "not there any more", "", box=None)
+    table = Table("topic", "partition", "sealed", "compared", "not sealed yet", "not there", "", box=None)
     for one in results:
         tally = one.tally
         gone = [
             f"{count:,} {why}"
             for count, why in (
                 (tally.expired, "expired"), (tally.compacted, "compacted"), (tally.waiting, "not archived yet"),
+                (tally.accepted, "in accepted gaps"), (tally.lost, "lost"),
             )
             if count
         ]  # fmt: skip
         said = "[green]as sealed[/]" if one.finding is None else f"[red]{one.finding.what}[/]"
-        table.add_row(one.topic, str(one.partition), f"{one.entries:,}", f"{tally.compared:,}", ", ".join(gone), said)
-    console.print(table if results else "there are no chains")
+        counts = (f"{count:,}" for count in (one.entries, tally.compared, tally.unsealed))
+        table.add_row(one.topic, str(one.partition), *counts, ", ".join(gone), said)
+    console.print(table)
     for one in results:
         if one.finding is not None:
             at = "" if one.finding.offset is None else f" offset {one.finding.offset}"
             console.print(
                 f"[red]{one.topic}\\[{one.partition}]{at}: {one.finding.what}: {escape(one.finding.detail)}[/]"
             )
+        for said in _notes(one.tally):
+            console.print(f"{one.topic}\\[{one.partition}]: {said}")
         if one.tally.holes:
             first, last = one.tally.holes[0]
             console.print(
                 f"{one.topic}\\[{one.partition}]: offsets {first} to {last} were not there when it was sealed"
                 + (f", and {len(one.tally.holes) - 1} more such runs" if len(one.tally.holes) > 1 else "")
             )
+
+
+def _notes(tally: Tally) -> Iterator[str]:
+    if tally.before:
+        yield f"{tally.before:,} offsets are there from before the first that was sealed"
+    if tally.unreadable:
+        yield f"{tally.unreadable:,} records could not be parsed: their content is not sealed"
+    if tally.expired_to:
+        yield f"the latest of what retention took out is of {tally.expired_to}"
+    if tally.without_mac:
+        yield (
+            f"no MAC speaks for {tally.without_mac:,} files: their columns were compared with the values, and what they"
+            " say of retention and compaction is what anybody may have written"
+        )

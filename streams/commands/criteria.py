@@ -16,7 +16,7 @@ from agents.risk.criteria_fields import ALL, fields_of
 from schemas.items import Stream
 from schemas.knowledge import CriterionPublished
 from streams.commands import CommandRefusedError, output, shown
-from streams.knowledge import Knowledge
+from streams.knowledge import LAST_MOMENT, Knowledge
 from streams.settings import Settings
 
 app = App(name="criteria", help="Publish, withdraw and list targeting criteria.")
@@ -37,11 +37,14 @@ def publish(
         Path | None, Parameter(name="--dir", help="The archive to project from; BORDERFLOW_ARCHIVE_DIR unless given.")
     ] = None,
     new_only: Annotated[bool, Parameter(name="--new-only", negative=())] = False,
+    leave_gap: Annotated[bool, Parameter(name="--leave-gap", negative=())] = False,
     days: Annotated[int, Parameter(help="Latest days of the archive to project from.", validator=Number(gte=1))] = 7,
 ) -> None:
     """Publish the criteria of a YAML or JSON file. Every worker applies them within a second.
 
     A criterion that is published already needs a higher version. Nothing is published unless everything is usable.
+    Without `valid_from` a version keeps the date of the one that it replaces; a new criterion begins a day ago, for
+    what was lodged and is not decided yet.
     Where there is an archive, each criterion is tried on its latest days first. One that would fire on more than its
     cap at a control point is refused unless --accept-load is given. Without an archive there is no projection,
     and the command says so.
@@ -52,13 +55,11 @@ def publish(
         One criterion, a list of them, or several YAML documents.
     new_only
         Leave out what is published already in this version or a higher one, instead of refusing the file.
+    leave_gap
+        Publish also a version that begins later while an earlier one is in force: that one ends now.
     """
-    events = criteria.read_file(file)
     settings = Settings.from_environment()
-    published = criteria.published(settings)
-    if new_only:
-        events = criteria.without_published(events, published)
-    criteria.refuse_old_versions(events, published)
+    events = criteria.to_publish(file, lambda: criteria.published(settings), new_only=new_only, leave_gap=leave_gap)
     if not accept_load:
         from streams.commands.projection import refuse_load
 
@@ -78,7 +79,7 @@ def check(file: Path, /) -> None:
         One criterion, a list of them, or several YAML documents.
     """
     events = criteria.read_file(file)
-    output().print(f"{len(events)} usable: {', '.join(e.criterion_id for e in events)}", highlight=False)
+    output().print(f"{len(events)} usable: {', '.join(e.criterion_id for e in events)}", highlight=False, markup=False)
 
 
 @app.command
@@ -112,7 +113,7 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
         action: str = "[dim]withdrawn[/]" if one.withdrawn else one.action
         if one.action == "boost" and not one.withdrawn:
             action += f" {one.weight:+g}"
-        until = "" if one.valid_until is None else f" - {one.valid_until:%Y-%m-%d}"
+        until = "" if one.valid_until is None else f" - {one.valid_until - LAST_MOMENT:%Y-%m-%d}"
         valid = f"{one.valid_from:%Y-%m-%d}{until}"
         condition = escape(shown(one.condition))
         if not one.withdrawn and (problem := _problem(one)) is not None:

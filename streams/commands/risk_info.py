@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from agents.risk.risk_information import check_entry
 from schemas.knowledge import RiskInformationPublished
 from streams.commands import output, shown
-from streams.knowledge import Knowledge
+from streams.knowledge import LAST_MOMENT, Knowledge
 from streams.settings import Settings
 
 app = App(name="risk-info", help="Publish, withdraw and list risk information.")
@@ -25,10 +25,18 @@ AsJson = Annotated[
 
 
 @app.command
-def publish(file: Path, /, *, new_only: Annotated[bool, Parameter(name="--new-only", negative=())] = False) -> None:
+def publish(
+    file: Path,
+    /,
+    *,
+    new_only: Annotated[bool, Parameter(name="--new-only", negative=())] = False,
+    leave_gap: Annotated[bool, Parameter(name="--leave-gap", negative=())] = False,
+) -> None:
     """Publish the entries of a YAML or JSON file. Every worker applies them within a second.
 
     An entry that is published already needs a higher version. Nothing is published unless everything is usable.
+    Without `valid_from` a version keeps the date of the one that it replaces; a new entry begins a day ago, for what
+    was lodged and is not decided yet.
 
     Parameters
     ----------
@@ -36,13 +44,11 @@ def publish(file: Path, /, *, new_only: Annotated[bool, Parameter(name="--new-on
         One entry, a list of them, or several YAML documents.
     new_only
         Leave out what is published already in this version or a higher one, instead of refusing the file.
+    leave_gap
+        Publish also a version that begins later while an earlier one is in force: that one ends now.
     """
-    events = entries.read_file(file)
     settings = Settings.from_environment()
-    published = entries.published(settings)
-    if new_only:
-        events = entries.without_published(events, published)
-    entries.refuse_old_versions(events, published)
+    events = entries.to_publish(file, lambda: entries.published(settings), new_only=new_only, leave_gap=leave_gap)
     entries.send(settings, events)
     for event in events:
         output().print(f"published {event.entry_id} version {event.version}", highlight=False, markup=False)
@@ -58,7 +64,7 @@ def check(file: Path, /) -> None:
         One entry, a list of them, or several YAML documents.
     """
     events = entries.read_file(file)
-    output().print(f"{len(events)} usable: {', '.join(e.entry_id for e in events)}", highlight=False)
+    output().print(f"{len(events)} usable: {', '.join(e.entry_id for e in events)}", highlight=False, markup=False)
 
 
 @app.command
@@ -89,7 +95,7 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
         return
     table = Table(Column("entry", no_wrap=True), "version", "kind", "streams", "valid", "severity", "targets", box=None)
     for one in events:
-        until = "" if one.valid_until is None else f" - {one.valid_until:%Y-%m-%d}"
+        until = "" if one.valid_until is None else f" - {one.valid_until - LAST_MOMENT:%Y-%m-%d}"
         kind = "[dim]withdrawn[/]" if one.withdrawn else one.kind
         valid = f"{one.valid_from:%Y-%m-%d}{until}"
         streams = " ".join(one.streams)

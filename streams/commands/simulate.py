@@ -117,7 +117,7 @@ def say(found: Simulated) -> None:
     table = Table("policy", "coverage", "selected", "known", "seizures", "unknown", "expected seizure rate", box=None)
     for one in found.candidates:
         table.add_row(
-            one.name, f"{one.coverage:.2%}", f"{one.selected:,}", f"{one.known:,}", f"{one.seizures_known:,}",
+            escape(one.name), f"{one.coverage:.2%}", f"{one.selected:,}", f"{one.known:,}", f"{one.seizures_known:,}",
             f"{one.unknown_share:.1%}", one.estimate.seizure_rate.said(".1%"),
         )  # fmt: skip
     console.print(table)

@@ -66,8 +66,8 @@ class Console:
         self.desk = Desk(settings, self.cases, self._position)
         self.shelf = Shelf(settings)
         self.failed = asyncio.Event()
-        self._trail = Trail(Path(settings.console_trail_file))
         self._secret = settings.pseudonym_secret()
+        self._trail = Trail(Path(settings.console_trail_file))
         self._decode = {
             topic: codec_for(topic).decode
             for topic in ("alerts", "inspection-results", "casework", MODEL_LOG, "criteria")

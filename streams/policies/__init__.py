@@ -4,28 +4,11 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from agents.risk.policy import Policy, PolicyRefusedError, read_policy
+from streams.strict_yaml import load_documents
 
 BUILT_IN = ("default", "demo", "cdd")
-
-
-class _OnceEach(yaml.SafeLoader):
-    """YAML lets the last of two equal keys win; whoever wrote both meant something else."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen = set[str]()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            if key.value in seen:
-                raise PolicyRefusedError(f"line {key.start_mark.line + 1}: `{key.value}` stands there a second time")
-            seen.add(key.value)
-        return node
 
 
 def built_in_policy(name: str = "default") -> Policy:
@@ -59,7 +42,9 @@ def load_policy(path: str | Path = "") -> Policy:
 def parse_policy(text: str) -> Policy:
     """A policy from YAML text. Raises `PolicyRefusedError`."""
     try:
-        settings = yaml.load(text, Loader=_OnceEach)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as problem:
+        documents = load_documents(text)
+    except ValueError as problem:
         raise PolicyRefusedError(f"not YAML: {problem}") from None
-    return read_policy(settings)
+    if len(documents) > 1:
+        raise PolicyRefusedError("not YAML: there is a second document in it")
+    return read_policy(documents[0] if documents else None)

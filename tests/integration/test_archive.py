@@ -134,3 +134,21 @@ def test_the_archive_of_other_brokers_is_refused_and_nothing_is_added_to_it(tmp_
         assert second.archive(root, "--once").wait(30) == 1
         assert "the record at offset 7 of express-cargo[0] is not the one that was archived" in second.log("archive")
     assert archived(root, "express-cargo") == kept
+
+
+def test_another_key_does_not_go_on_in_the_folder_of_one_before(tmp_path: Path) -> None:
+    key, root = tmp_path / "archive.key", tmp_path / "archive"
+    key.write_text("k" * 32)
+    with border(tmp_path / "border", BORDERFLOW_ARCHIVE_KEY_FILE=str(key)) as at:
+        at.run("topics", "create")
+        at.lodge("express-cargo", [parcel_record(parcel(n), 0) for n in range(5)])
+        at.run("archive", "--dir", str(root), "--once")
+        at.lodge("express-cargo", [parcel_record(parcel(n), 0) for n in range(5, 8)])
+        kept = sorted(root.rglob("*.parquet"))
+        key.write_text("another key of thirty-two bytes or more")
+        assert at.archive(root, "--once").wait(30) == 1
+        assert "set that key, or begin a new folder" in at.log("archive")
+        assert sorted(root.rglob("*.parquet")) == kept
+        key.write_text("k" * 32)
+        at.run("archive", "--dir", str(root), "--once")
+    assert sorted(root.rglob("*.parquet")) != kept

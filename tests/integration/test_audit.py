@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from streams.audit.book import Chain
+from load.children import Children
+from streams.archive.layout import Catalogue
+from streams.audit.book import Chain, Writer, only_sealer
+from streams.audit.sealing import Pace, Sealer
 from streams.cli import main
+from streams.embedded import EmbeddedBroker
+from streams.rebuild import LogReader
 from streams.wire import Outgoing
 from tests.integration.border import PARTITIONS, Border, border, raw_record
+from tests.real_kafka.fixtures import asked_for
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
@@ -94,3 +102,97 @@ def test_topics_that_are_not_those_that_were_sealed_are_told(
         process = forged.seal(folder, "--once")
         assert process.wait(30) == 1
         assert "audit verify" in forged.log("seal")
+
+
+class Growing(LogReader):
+    """Shows the first two partitions of a topic until it is told to look again."""
+
+    seen = 2
+
+    async def partitions(self, topic: str) -> int:
+        return min(self.seen, await super().partitions(topic))
+
+    async def look_again(self) -> None:
+        await super().look_again()
+        self.seen = PARTITIONS
+
+
+def test_partitions_that_are_added_while_the_sealer_runs_are_sealed(at: Border, tmp_path: Path) -> None:
+    at.lodge("decisions", [decided(n) for n in range(40)])
+    folder = tmp_path / "audit"
+
+    async def seal(pace: Pace) -> int:
+        stop = asyncio.Event()
+        sealer = Sealer(at.settings, folder, ["decisions"], pace=pace, reader=Growing)
+        running = asyncio.create_task(sealer.run(stop))
+        async with asyncio.timeout(60):
+            while sealer.sealed < 20 or (pace.partitions_s < 1 and sealer.sealed < 40):  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.05)
+        stop.set()
+        return await running
+
+    with only_sealer(folder):
+        assert asyncio.run(seal(Pace(look_s=0.05))) == 20
+    shutil.rmtree(folder)
+    with only_sealer(folder):
+        assert asyncio.run(seal(Pace(look_s=0.05, partitions_s=0.1))) == 40
+    assert [len(Chain(folder, "decisions", p)) for p in range(PARTITIONS)] == [10] * PARTITIONS
+
+
+def test_a_partition_without_a_chain_and_one_that_is_not_there_are_told(
+    at: Border, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "audit"
+    at.lodge("decisions", [decided(n) for n in range(40)])
+    at.run("audit", "seal", "--dir", str(folder), "--once")
+    for suffix in ("entries", "heads"):
+        (folder / f"decisions-00001.{suffix}").unlink()
+        shutil.copy(folder / f"decisions-00000.{suffix}", folder / f"decisions-00009.{suffix}")
+    Writer(Chain(folder, "decisions", 8)).seal("2026-03-02T12:00:00+00:00")
+    capsys.readouterr()
+    assert audit(at, monkeypatch, "verify", "--dir", str(folder), "--json") == 1
+    found = {one["partition"]: one for one in json.loads(capsys.readouterr().out) if one["topic"] == "decisions"}
+    assert [found[p]["finding"] for p in (0, 2, 3)] == [None] * 3
+    assert (found[1]["finding"]["what"], found[1]["not_sealed_yet"]) == ("not sealed", 10)
+    assert found[8]["finding"]["detail"] == "the topic has no partition 8"
+    assert found[9]["finding"]["what"] == "chain altered"
+
+
+@pytest.mark.skipif(asked_for(), reason="a broker that comes back empty at the same address")
+def test_a_topic_that_is_made_anew_while_sealer_and_archiver_run_stops_both(tmp_path: Path) -> None:
+    with EmbeddedBroker() as broker, Children(broker.environment(), tmp_path) as children:
+        at = Border(children)
+        at.open()
+        at.lodge("decisions", [decided(n * PARTITIONS) for n in range(10)])
+        sealer = at.seal(tmp_path / "audit", "--every", "0.1")
+        archiver = at.archive(tmp_path / "archive", "--every", "0.1")
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+            there = (tmp_path / "archive").is_dir() and Catalogue.of(tmp_path / "archive").end("decisions", 0)
+            if there == len(Chain(tmp_path / "audit", "decisions", 0)) == 10:
+                break
+        broker.stop()
+        with EmbeddedBroker(broker.port):
+            children.run("topics", "topics", "create", content_with=(0, 1))  # the others' questions made them, too
+            at.lodge("decisions", [decided(n * PARTITIONS) for n in range(100, 130)])
+            assert (sealer.wait(60), archiver.wait(60)) == (1, 1)
+            assert "made anew" in at.log("seal")
+            assert "made anew" in at.log("archive")
+            assert at.archive(tmp_path / "archive", "--once", name="again").wait(60) == 1
+        assert len(Chain(tmp_path / "audit", "decisions", 0)) == 10
+        assert Catalogue.of(tmp_path / "archive").end("decisions", 0) == 10
+
+
+@pytest.mark.skipif(asked_for(), reason="a broker that comes back empty at the same address")
+def test_the_archive_of_a_topic_that_was_made_anew_and_is_empty_is_refused(tmp_path: Path) -> None:
+    with EmbeddedBroker() as broker, Children(broker.environment(), tmp_path) as children:
+        at = Border(children)
+        at.open()
+        at.lodge("decisions", [decided(n * PARTITIONS) for n in range(10)])
+        at.run("archive", "--dir", str(tmp_path / "archive"), "--once")
+        broker.stop()
+        with EmbeddedBroker(broker.port):
+            at.open()
+            assert at.archive(tmp_path / "archive", "--once", name="again").wait(60) == 1
+            assert "decisions[0] ends before offset 9, up to which it was archived" in at.log("again")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.knowledge import CriterionPublished
 from streams.commands import CommandRefusedError
@@ -50,6 +51,49 @@ def test_a_criterion_is_published_changed_and_withdrawn(
     capsys.readouterr()
     criteria_command.list_()
     assert name not in capsys.readouterr().out
+
+
+def test_of_two_who_publish_one_version_at_once_one_is_told(environment: Settings) -> None:
+    mine = CriterionPublished(
+        criterion_id=f"CR-{time.time_ns()}",
+        version=2,
+        title="mine",
+        streams=("passengers",),
+        condition="one_way",
+        action="direct",
+        valid_from=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    topic = criteria_command.criteria
+    topic.send(environment, [mine])
+    topic.send(environment, [mine])  # the same once more: nothing of anybody was lost
+    with pytest.raises(
+        CommandRefusedError, match=r"somebody else published version 2 .* yours is in force; publish version 3"
+    ):
+        topic.send(environment, [replace(mine, title="theirs")])
+    with pytest.raises(CommandRefusedError, match="version 2 at the same time, and yours is in force"):
+        topic.send(environment, [replace(mine, version=1)])
+    topic.send(environment, [replace(mine, version=3)])
+    topic.withdraw(environment, mine.criterion_id)
+
+
+def test_a_change_without_a_date_keeps_the_date_of_what_it_changes(
+    environment: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"WL-{time.time_ns()}"
+    file = tmp_path / "entries.yaml"
+    text = f"entry_id: {name}\nversion: 1\nkind: watchlist\nstreams: [passengers]\ndocuments: [M1]\n"
+    file.write_text(text + "valid_from: 2020-01-01\nvalid_until: 2999-12-31\n")
+    risk_info_command.publish(file)
+    capsys.readouterr()
+    risk_info_command.list_()
+    assert "2020-01-01 - 2999-12-31" in capsys.readouterr().out
+    file.write_text(text.replace("version: 1", "version: 2"))
+    risk_info_command.publish(file)
+    capsys.readouterr()
+    risk_info_command.list_(as_json=True)
+    (listed,) = [one for one in json.loads(capsys.readouterr().out) if one["entry_id"] == name]
+    assert (listed["version"], listed["valid_from"]) == (2, "2020-01-01T00:00:00Z")
+    risk_info_command.withdraw(name)
 
 
 def test_a_criterion_that_workers_leave_out_is_listed_as_such(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -25,15 +26,15 @@ from streams.archive.consuming import archived_topics
 from streams.archive.envelope import EARLIEST_MS, LATEST_MS
 from streams.archive.layout import ArchiveError, Catalogue, Part, remove_remains
 from streams.archive.policies import PolicyShelf
-from streams.archive.reading import ArchiveReader, chunk_facts
-from streams.archive.redeliveries import Marks
+from streams.archive.reading import ArchiveReader, chunk_facts, last_digest
+from streams.archive.redeliveries import LETTERS, Marks
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, damaged, keep_days, remove_superseded, retire
 from streams.archive.views import connect
-from streams.archive.writing import write_part
+from streams.archive.writing import MAC, write_part
 from streams.cli import main
 from streams.policies import built_in_policy
-from tests.archive_files import DAY_MS, KEY, example_records, parcels, read, write
+from tests.archive_files import DAY_MS, KEY, example_records, full_disk, parcels, read, write
 from tests.integration.border import parcel
 
 
@@ -119,13 +120,25 @@ def test_a_number_that_no_column_holds_stops_nothing(tmp_path: Path) -> None:
     assert sorted(rows, key=str) == [(None, "out-of-bounds"), (True, None), (True, None)]
 
 
+def parts(root: Path) -> list[Part]:
+    catalogue = Catalogue.of(root)
+    return [part for place in catalogue.places for chunk in catalogue.whole(*place) for part in chunk.parts]
+
+
+def without_mac(root: Path, change: Callable[[pa.Table], pa.Table], **facts: object) -> None:
+    """Write every file anew without the key, as an earlier version wrote them, and anybody can."""
+    for part in parts(root):
+        table = pq.read_table(root / part.path, partitioning=None)
+        said = msgspec.structs.replace(chunk_facts(root / part.path, part), **facts)
+        write_part(root, part, change(table.replace_schema_metadata(None)), said)
+
+
 def test_files_from_before_a_column_was_added_are_read_on(tmp_path: Path) -> None:
     records = parcels(3)
     write(tmp_path, records, KEY)
-    (file,) = tmp_path.rglob("*.parquet")
-    pq.write_table(pq.read_table(file, partitioning=None).drop_columns(["timestamp_ms"]), file)
+    without_mac(tmp_path, lambda table: table.drop_columns(["timestamp_ms"]))
     assert read(tmp_path, "express-cargo", key=KEY) == records
-    write(tmp_path, parcels(3, first=3), KEY)
+    write(tmp_path, parcels(3, first=3), KEY, macs_from=3)
     assert len(connect(Catalogue.of(tmp_path)).execute("SELECT timestamp_ms FROM raw_express_cargo").fetchall()) == 6
 
 
@@ -182,6 +195,85 @@ def test_one_altered_byte_is_found_in_the_record_it_is_in(tmp_path: Path) -> Non
     place = table.schema.get_field_index("value")
     pq.write_table(table.set_column(place, "value", pa.array(values, pa.binary())), file)
     assert [one.altered for one in read(tmp_path, "decisions")].count(True) == 1
+
+
+def recoloured(table: pa.Table) -> pa.Table:
+    place = table.schema.get_field_index("lane")
+    return table.set_column(place, table.schema.field("lane"), pa.array(["green"] * table.num_rows, pa.string()))
+
+
+def status(root: Path, *options: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["archive", "status", "--dir", str(root), *options])
+    return int(ended.value.code or 0)
+
+
+def test_a_column_that_was_changed_is_told_by_the_mac_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "archive"
+    write(root, example_records("decisions"), KEY)
+    (tmp_path / "key").write_bytes(KEY.secret)
+    monkeypatch.setenv("BORDERFLOW_ARCHIVE_KEY_FILE", str(tmp_path / "key"))
+    assert status(root, "--check") == 0
+    file = root / parts(root)[0].path
+    table = pq.read_table(file, partitioning=None)
+    with pq.ParquetWriter(file, table.schema) as writer:  # its MAC is kept
+        writer.write_table(recoloured(table))
+        writer.add_key_value_metadata({MAC: b"blake2b:" + b"5" * 64})
+    assert status(root, "--check") == 1
+    assert "its MAC does not fit" in capsys.readouterr().out
+    with pytest.raises(ArchiveError, match="its MAC does not fit"):
+        read(root, "decisions", key=KEY)
+
+
+@pytest.mark.parametrize("stripped", [1, 2, 4])
+def test_a_mac_that_was_taken_off_is_told_by_the_other_files(
+    stripped: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "archive"
+    write(root, parcels(10), KEY)
+    without_mac(root, lambda table: table)
+    write(root, parcels(20, first=10), KEY, size=5, macs_from=10)
+    assert [one.offset for one in read(root, "express-cargo", key=KEY)] == list(range(30)), "an older file may lack it"
+    (tmp_path / "key").write_bytes(KEY.secret)
+    monkeypatch.setenv("BORDERFLOW_ARCHIVE_KEY_FILE", str(tmp_path / "key"))
+    assert status(root, "--check") == 0
+    assert "1 files have no MAC" in capsys.readouterr().out
+    one = parts(root)[stripped]
+    write_part(root, one, pq.read_table(root / one.path, partitioning=None), chunk_facts(root / one.path, one))
+    with pytest.raises(ArchiveError, match=f"{Path(one.path).name}: has no MAC, and others say that"):
+        read(root, "express-cargo", key=KEY)
+    assert status(root, "--check") == 1
+
+
+def test_what_has_a_mac_is_never_put_together_with_what_has_none(tmp_path: Path) -> None:
+    write(tmp_path, parcels(10), KEY, size=5)
+    without_mac(tmp_path, lambda table: table)
+    write(tmp_path, parcels(10, first=10), KEY, size=5, macs_from=10)
+    assert compact(tmp_path, KEY, fewest=3) == 0
+    assert read(tmp_path, "express-cargo", key=KEY) == parcels(20)
+    write(tmp_path, parcels(10, partition=1), KEY, size=5)
+    with pytest.raises(ArchiveError, match="BORDERFLOW_ARCHIVE_KEY_FILE"):
+        compact(tmp_path, None, fewest=2)
+    assert compact(tmp_path, KEY, fewest=2) == 2
+    assert status(tmp_path) == 0
+    assert all(ArchiveReader(Catalogue.of(tmp_path), KEY).authentic(part) for part in parts(tmp_path) if part.partition)
+
+
+def test_what_was_compacted_is_kept_when_the_compacted_file_has_no_mac(tmp_path: Path) -> None:
+    write(tmp_path, parcels(20), KEY, size=5)
+    compact(tmp_path, KEY)
+    without_mac(tmp_path, lambda table: table)
+    with pytest.raises(ArchiveError, match="has no MAC, and what it was compacted from has"):
+        remove_superseded(tmp_path, KEY)
+
+
+def test_files_and_folders_are_closed_to_others(tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    write(root, parcels(2))
+    (file,) = root.rglob("*.parquet")
+    assert [path.stat().st_mode & 0o007 for path in (file, file.parent, file.parent.parent, root)] == [0, 0, 0, 0]
 
 
 def test_a_truncated_file_is_named_and_the_others_can_be_read(tmp_path: Path) -> None:
@@ -375,8 +467,8 @@ def test_retention_takes_records_out_and_remembers_that_they_were_there(tmp_path
     write(tmp_path, parcels(10, spread_ms=DAY_MS), KEY)
     days = keep_days(("express-cargo", "decisions"), 0, 5)
     assert days == {"express-cargo": 5}  # decisions hold no personal data
-    assert retire(tmp_path, days, datetime(2026, 3, 12, tzinfo=UTC)) == 5
-    assert retire(tmp_path, days, datetime(2026, 3, 12, tzinfo=UTC)) == 0
+    assert retire(tmp_path, days, datetime(2026, 3, 12, tzinfo=UTC), key=KEY) == 5
+    assert retire(tmp_path, days, datetime(2026, 3, 12, tzinfo=UTC), key=KEY) == 0
     assert [one.offset for one in read(tmp_path, "express-cargo", key=KEY)] == [5, 6, 7, 8, 9]
     assert Catalogue.of(tmp_path).gaps() == []
     assert Catalogue.of(tmp_path).end("express-cargo", 0) == 10
@@ -387,8 +479,8 @@ def test_nothing_is_taken_out_of_what_every_worker_folds_from_its_beginning(topi
     write(tmp_path, example_records(topic), KEY)
     days = keep_days(archived_topics(), 5, 5)
     assert set(archived_topics()) - set(days) == {"labelled-examples", "criteria", "risk-information"}
-    assert retire(tmp_path, days) == 0
-    assert retire(tmp_path, {topic: 5}) > 0  # as earlier versions did
+    assert retire(tmp_path, days, key=KEY) == 0
+    assert retire(tmp_path, {topic: 5}, key=KEY) > 0  # as earlier versions did
     for size in (1, 2):
         with pytest.raises(ArchiveError, match=r"\.parquet: retention took \d records out of it"):
             read(tmp_path, topic, key=KEY)
@@ -416,14 +508,45 @@ def test_a_policy_is_kept_under_the_hash_of_its_contents(tmp_path: Path) -> None
     file.write_text(file.read_text().replace("0.02", "0.03", 1))
     with pytest.raises(ArchiveError, match="is not policy"):
         shelf.get(policy.policy_version)
+    assert len(list(shelf.damaged())) == 1
+    assert shelf.keep(policy), "what is damaged is written anew"
+    assert shelf.get(policy.policy_version) == policy
     with pytest.raises(ArchiveError, match="keep-policy"):
         shelf.get("another-1+0000000000")
 
 
-def test_marks_of_letters_that_were_sent_again_are_not_written_down() -> None:
+def test_the_latest_marks_of_letters_that_were_sent_again_are_written_down() -> None:
     marks = Marks("filtered")
-    for topic, partition in (("screened", 2), ("screened-dlq", 17), ("screened-dlq", 18)):
+    for topic, partition in (("screened", 2), *(("screened-dlq", number) for number in range(3 * LETTERS))):
         upstream = Upstream(topic=topic, partition=partition, offset=5)
         assert marks.is_first(SimpleNamespace(upstream=upstream))
         assert not marks.is_first(SimpleNamespace(upstream=upstream))
-    assert marks.kept() == {"screened/2": [5, 0]}
+    kept = msgspec.json.decode(msgspec.json.encode(marks.kept()), type=dict[str, list[int]])
+    assert list(kept) == ["screened/2", *(f"screened-dlq/{number}" for number in range(2 * LETTERS, 3 * LETTERS))]
+    again = Marks("filtered", kept)  # the archiver was started again
+    assert not again.is_first(SimpleNamespace(upstream=upstream))
+    assert again.kept() == kept
+
+
+def test_a_disk_that_is_full_names_the_file(tmp_path: Path) -> None:
+    with full_disk(1000), pytest.raises(OSError, match=r"File too large: .*1of1\.parquet") as refused:
+        write(tmp_path, parcels(2))
+    assert refused.value.errno
+    assert list(tmp_path.rglob("*.parquet*")) == []
+
+
+def test_the_last_record_is_known_again_after_retention_took_it(tmp_path: Path) -> None:
+    write(tmp_path, parcels(10), KEY, size=5)
+    before = last_digest(tmp_path, Catalogue.of(tmp_path).chunks("express-cargo", 0)[-1], KEY)
+    retire(tmp_path, {"express-cargo": 5}, datetime(2026, 3, 12, tzinfo=UTC), key=KEY)
+    assert read(tmp_path, "express-cargo", key=KEY) == []
+    for _ in range(2):
+        assert last_digest(tmp_path, Catalogue.of(tmp_path).chunks("express-cargo", 0)[-1], KEY) == before
+        compact(tmp_path, KEY, fewest=2)
+
+
+@pytest.mark.parametrize("days", ["--keep-days", "--keep-personal-days"])
+def test_days_beyond_all_calendars_are_refused(days: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["archive", "tidy", days, "800000"])
+    assert (ended.value.code, "Traceback" in capsys.readouterr().err) == (2, False)

@@ -115,3 +115,17 @@ def test_one_process_writes_a_trail_and_its_threads_share_it(tmp_path: Path) -> 
     assert trail.verify() is None
     assert trail.head.lines == 80
     trail.close()
+
+
+def test_a_trail_is_closed_to_others(tmp_path: Path) -> None:
+    trail_of(tmp_path / "trails" / "console.jsonl", 1)
+    for path in (tmp_path / "trails", tmp_path / "trails" / "console.jsonl"):
+        assert path.stat().st_mode & 0o007 == 0
+
+
+@pytest.mark.parametrize("lines", ["²", "٣", "-1", ""])
+def test_a_held_head_that_is_none_is_refused(lines: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trail_of(tmp_path / "trail", 1)
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", "trail", str(tmp_path / "trail"), f"--head={lines}:aa"])
+    assert (ended.value.code, "write LINES:HASH" in capsys.readouterr().err.replace("\n", " ")) == (2, True)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from agents.risk.risk_information import Party, RiskInformationBook, Sighting, epoch_ms
 from schemas.knowledge import CriterionPublished
 from streams.commands import CommandRefusedError
 from streams.commands.criteria import check, criteria
+from streams.commands.risk_info import check as check_entries
 from streams.commands.risk_info import entries
 
 GOOD = """
@@ -48,10 +53,67 @@ def test_the_example_of_the_page_can_be_published(page: str, many: int, tmp_path
     assert len(criteria.read_file(example) if page == "criteria" else entries.read_file(example)) == many
 
 
-def test_without_a_date_a_criterion_is_valid_from_now(tmp_path: Path) -> None:
-    path = written(tmp_path, GOOD.replace("valid_from: 2026-03-01", ""))
-    (event,) = criteria.read_file(path, now_s=1_780_000_000)
-    assert event.valid_from.timestamp() == 1_780_000_000
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+UNDATED = GOOD.replace("valid_from: 2026-03-01", "")
+
+
+def test_without_a_date_a_new_criterion_covers_what_waits_to_be_decided(tmp_path: Path) -> None:
+    path = written(tmp_path, UNDATED)
+    (event,) = criteria.read_file(path, now_s=NOON.timestamp())
+    assert event.valid_from == NOON - timedelta(days=1)
+    assert criteria.to_publish(path, dict, now_s=NOON.timestamp()) == [event]
+
+
+@pytest.mark.parametrize("since", [NOON - timedelta(days=900), NOON + timedelta(days=1)])
+def test_without_a_date_a_version_keeps_that_of_the_one_it_replaces(tmp_path: Path, since: datetime) -> None:
+    (event,) = criteria.read_file(written(tmp_path, UNDATED))
+    held = replace(event, version=1, valid_from=since)
+    (following,) = criteria.to_publish(tmp_path / "criteria.yaml", lambda: {"CR-1": held}, now_s=NOON.timestamp())
+    assert (following.version, following.valid_from) == (2, since)
+
+
+@pytest.mark.parametrize("ended", [{"withdrawn": True}, {"valid_until": NOON}])
+def test_what_follows_on_an_ended_criterion_begins_anew(tmp_path: Path, ended: dict[str, object]) -> None:
+    (event,) = criteria.read_file(written(tmp_path, UNDATED))
+    held = replace(event, version=1, valid_from=NOON - timedelta(days=900), **ended)
+    (following,) = criteria.to_publish(tmp_path / "criteria.yaml", lambda: {"CR-1": held}, now_s=NOON.timestamp())
+    assert following.valid_from == NOON - timedelta(days=1)
+
+
+def test_a_version_that_would_leave_a_gap_is_refused_unless_it_is_wanted(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD.replace("2026-03-01", "2026-03-03"))
+    (event,) = criteria.read_file(path)
+    held = {"CR-1": replace(event, version=1, valid_from=NOON - timedelta(days=900))}
+    with pytest.raises(
+        CommandRefusedError, match="CR-1: valid_from: version 1 is in force, and ends when 2 is published"
+    ):
+        criteria.to_publish(path, lambda: held, now_s=NOON.timestamp())
+    assert criteria.to_publish(path, lambda: held, leave_gap=True, now_s=NOON.timestamp()) == [event]
+    for no_gap in ({"valid_from": NOON + timedelta(hours=1)}, {"valid_until": NOON}, {"withdrawn": True}):
+        ended = {"CR-1": replace(held["CR-1"], **no_gap)}
+        assert criteria.to_publish(path, ended.copy, now_s=NOON.timestamp()) == [event]
+
+
+def test_a_change_of_a_watchlist_entry_leaves_nobody_out_who_waits(tmp_path: Path) -> None:
+    text = "entry_id: W1\nversion: 1\nkind: watchlist\nstreams: [passengers]\nparty_names: [KIM CHOLSU]\n"
+    (first,) = entries.read_file(written(tmp_path, text + "valid_from: 2020-01-01\n"))
+    changed = written(tmp_path, text.replace("version: 1", "version: 2\ncategory: narcotics"))
+    (second,) = entries.to_publish(changed, lambda: {"W1": first}, now_s=NOON.timestamp())
+    book = RiskInformationBook()
+    for offset, one in enumerate((first, second)):
+        book.fold(offset, "W1", one)
+    lodged_before = Sighting("passengers", epoch_ms(NOON) - 600_000, (Party("traveller", "cholsu kim"),))
+    assert [hit.version for hit in book.match(lodged_before)] == [2]
+
+
+def test_a_day_as_the_end_is_a_whole_day(tmp_path: Path) -> None:
+    (event,) = criteria.read_file(written(tmp_path, GOOD + "valid_until: 2026-12-31\n"))
+    assert event.valid_until == datetime(2027, 1, 1, tzinfo=UTC)
+    (event,) = criteria.read_file(written(tmp_path, GOOD + "valid_until: 2026-03-01\n"))
+    assert event.valid_until == datetime(2026, 3, 2, tzinfo=UTC)
+    criteria.read_file(written(tmp_path, GOOD + "valid_until: 9999-12-31\n"))
+    with pytest.raises(CommandRefusedError, match="valid_until: "):
+        criteria.read_file(written(tmp_path, GOOD + "valid_until: 2026-02-30\n"))
 
 
 @pytest.mark.parametrize(
@@ -67,10 +129,13 @@ def test_without_a_date_a_criterion_is_valid_from_now(tmp_path: Path) -> None:
         (("0.05", '"heavy"'), "line 1, column 35: 'gross_mass_kg' is a number, found '\"heavy\"'"),
         (("hs4 ==", "embarkation =="), "line 1, column 1: unknown field 'embarkation' (stream express-cargo)"),
         (
-            ("streams:", "title: |\n  Phones that weigh\n  next to nothing\nstreams:"),
+            ("title: Phones that weigh nothing", "title: |\n  Phones that weigh\n  next to nothing"),
             "(CR-1): title: a line break is in it",
         ),
-        (("streams:", 'title: "bell \\a"\nstreams:'), "(CR-1): title: a control character is in it"),
+        (
+            ("title: Phones that weigh nothing", 'title: "bell \\a"'),
+            "(CR-1): title: a control character is in it",
+        ),
         (("version: 2", "version: 010"), "(CR-1): version: expected int, got str"),
         (("version: 2", "version: 1:30"), "(CR-1): version: expected int, got str"),
         (("version: 2", "version: 9007199254740992"), "(CR-1): version: 9007199254740992 is above the last"),
@@ -95,6 +160,24 @@ def test_a_file_with_no_criterion_in_it_is_refused(tmp_path: Path, text: str) ->
         criteria.read_file(written(tmp_path, text))
 
 
+def test_a_key_twice_in_an_entry_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandRefusedError, match="line 11: `cap` stands there a second time"):
+        criteria.read_file(written(tmp_path, GOOD + "cap: 0.5\ncap: 0.001\n"))
+    with pytest.raises(CommandRefusedError, match="a key stands twice in one entry"):
+        criteria.read_file(written(tmp_path, '{"criterion_id": "CR-1", "cap": 0.5, "cap": 0.001}'))
+
+
+def test_json_is_read_as_yaml_is(tmp_path: Path) -> None:
+    (event,) = criteria.read_file(written(tmp_path, GOOD))
+    sent = {
+        "criterion_id": "CR-1", "version": 2, "title": event.title, "streams": ["express-cargo"],
+        "condition": event.condition, "action": "boost", "weight": 1.5, "valid_from": "2026-03-01",
+    }  # fmt: skip
+    assert criteria.read_file(written(tmp_path, json.dumps([sent]))) == [event]
+    flow = json.dumps(sent).replace('"CR-1"', "CR-1")  # YAML, and no JSON
+    assert criteria.read_file(written(tmp_path, flow)) == [event]
+
+
 def test_one_criterion_twice_in_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandRefusedError, match="stands in it twice"):
         criteria.read_file(written(tmp_path, GOOD + "---" + GOOD))
@@ -105,6 +188,13 @@ def test_a_version_must_rise(tmp_path: Path) -> None:
     criteria.refuse_old_versions(events, {})
     with pytest.raises(CommandRefusedError, match="CR-1: version: 2 is not above 2"):
         criteria.refuse_old_versions(events, {"CR-1": events[0]})
+
+
+def test_an_id_is_shown_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("[/x]", "CR[red]7"):
+        check(written(tmp_path, GOOD.replace("CR-1", f"'{name}'")))
+        check_entries(written(tmp_path, ENTRY.replace("WL-1", f"'{name}'")))
+        assert capsys.readouterr().out.count(f"1 usable: {name}") == 2
 
 
 def test_a_file_can_be_checked_without_a_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +228,29 @@ def test_what_is_wrong_with_an_entry_is_named_without_naming_a_person(
         entries.read_file(written(tmp_path, ENTRY.replace(*change)))
     assert said in str(refused.value)
     assert "Bonbogi" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            ('["Bonbogi Trading"]', '["Bonbogi Trading", "PARK "YONGHO", M12345678"]'),
+            "line 6, column 41: expected ',' or ']'",
+        ),
+        (('["Bonbogi Trading"]', "[*Bonbogi]"), "line 6, column 15: found undefined alias"),
+        (('["Bonbogi Trading"]', "[!Bonbogi Trading]"), "line 6, column 15: could not determine a constructor"),
+        (('["Bonbogi Trading"]', "[!!int Bonbogi]"), "line 6, column 15: there is no such date, time or number"),
+        (('["Bonbogi Trading"]', "{Bonbogi: 1, Bonbogi: 2}"), "line 6: a key stands there a second time"),
+        (("Bonbogi Trading", "Bonbogi\x07"), "is not allowed in YAML"),
+    ],
+)
+def test_what_cannot_be_read_is_told_by_its_place_and_names_nobody(
+    tmp_path: Path, change: tuple[str, str], said: str
+) -> None:
+    with pytest.raises(CommandRefusedError) as refused:
+        entries.read_file(written(tmp_path, ENTRY.replace(*change)))
+    assert said in str(refused.value)
+    assert not any(name in str(refused.value) for name in ("Bonbogi", "YONGHO", "M12345678", "\n"))
 
 
 def test_a_heading_may_begin_with_a_zero(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents.risk.checks import air_waybill, birth_year, container_number, document_number, imo_number, mrz_check_digit
 from agents.risk.codelists import CHAPTERS, COUNTRIES, HEADINGS, USD_PER_UNIT
-from agents.risk.normalise import fold_code, fold_name, fold_text
+from agents.risk.normalise import fold_code, fold_name, fold_person, fold_text, oddly_written
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,16 @@ from agents.risk.normalise import fold_code, fold_name, fold_text
         ("\uff21\uff22\uff23 Trading", "abc trading"),
         ("Łódź Spółka", "LODZ SPOLKA"),
         ("S.A. Straße", "STRASSE SA"),
+        ("XYZ Trading Co., Ltd.", "TRADING XYZ CO"),
+        ("LG Co., Ltd.", "LG"),
+        ("(주) 두산", "두산 주식회사"),
+        ("АО Ромашка", "РОМАШКА, АО"),  # noqa: RUF001 - Cyrillic is meant
+        ("John Smith", "JOHN SM\u200bITH"),
+        ("John Smith", "J\u00adOHN SM\u2060ITH"),
+        ("John Smith", "JOHN SM\u0000ITH"),
+        ("John Smith", "\u202eJOHN\u202c SM\u3164ITH\ufe0f"),
+        ("John Smith", "JOHN\tSMITH\n"),
+        ("John Smith", "JOHN\u3000SMI\u1dc4TH"),
     ],
 )
 def test_two_spellings_of_a_name_are_one(first: str, second: str) -> None:
@@ -32,10 +42,35 @@ def test_two_spellings_of_a_name_are_one(first: str, second: str) -> None:
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("한빛무역", "한빛무력"), ("Kim Minjun", "Kim Minjung"), ("ガス", "カス"), ("Иванов", "Ивано"), ("Co Ltd", "")],
-)
+    [("한빛무역", "한빛무력"), ("Kim Minjun", "Kim Minjung"), ("ガス", "カス"), ("Иванов", "Ивано"), ("Co Ltd", ""),
+     ("Ip Man", "Man"), ("Ip Man", "Man, SA"), ("유 재석", "재석"), ("주 재석", "유 재석"), ("Co Jose", "Jose"),
+     ("Ip Wai Kin", "Se, Kin Wai"), ("Ли \u0410\u043e", "Ли"), ("Ho Se", "Ho")],
+)  # fmt: skip
 def test_two_names_stay_two(first: str, second: str) -> None:
     assert fold_name(first) != fold_name(second)
+
+
+def test_a_number_is_found_whatever_unseen_stands_in_it() -> None:
+    assert fold_code("M12\u200b34-567") == fold_code("\u3164m\u0000123 4567") == "M1234567"
+
+
+def test_a_persons_name_has_no_legal_forms() -> None:
+    assert fold_person("KIN WAI IP") == fold_person("Ip, Kin Wai") == "ip kin wai"
+    assert fold_person("Jose Limited") != fold_person("Jose")
+
+
+@pytest.mark.parametrize(
+    "name", ["JOHN SM\u200bITH", "JOHN\u202e SMITH", "JO\u0000HN", "SM\u3164ITH", "J\u041eHN SMITH"]
+)
+def test_a_name_with_characters_that_hide_something_is_odd(name: str) -> None:
+    assert oddly_written(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["O'Brien & Söhne, 2", "한빛무역 ㈜", "株式会社\u3000東", "Иван Ivanov", "می\u200cر", "Ελένη"]
+)
+def test_a_name_of_any_script_is_not_odd(name: str) -> None:
+    assert not oddly_written(name)
 
 
 def test_hangul_survives() -> None:
@@ -54,7 +89,10 @@ def test_folding_twice_changes_nothing_more(name: str) -> None:
 def test_the_order_of_words_does_not_matter(words: list[str], random: object) -> None:
     shuffled = words[:]
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
-    assert fold_name(" ".join(words)) == fold_name(", ".join(shuffled).upper())
+    assert fold_person(" ".join(words)) == fold_person(", ".join(shuffled).upper())
+    long = [word + "ville" for word in words]  # no legal form that may be a name: where it stands says what it is
+    shuffled = [word + "ville" for word in shuffled]
+    assert fold_name(" ".join(long)) == fold_name(", ".join(shuffled).upper())
 
 
 def test_known_container_numbers_have_their_check_digit() -> None:

@@ -147,6 +147,26 @@ def test_a_setting_that_stands_there_twice_is_refused_wherever_it_stands() -> No
         parse_policy(ONE + "layers:\n  surge: 0.1\n  surge: 0.2\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "everything_until: 2026-02-30T00:00:00Z",
+            "not YAML: line 3, column 19: there is no such date, time or number",
+        ),
+        ("everything_until: 2026-13-01", "not YAML: line 3, column 19: there is no such date, time or number"),
+        ("streams: " + "[" * 5000, "not YAML: nested too deeply"),
+        ('draw_key: "secret"key"', "not YAML: line 3, column 19: expected <block end>"),
+        ("---\nversion: 1", "not YAML: there is a second document in it"),
+    ],
+)
+def test_what_cannot_be_read_is_told_by_its_place_and_not_by_its_text(text: str, said: str) -> None:
+    with pytest.raises(PolicyRefusedError) as refused:
+        parse_policy(ONE + text)
+    assert said in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
 def test_version_changes_with_any_setting_and_not_with_the_order_of_the_file() -> None:
     base = parse_policy(ONE)
     assert parse_policy(ONE + "capacity_share: 0.02\n").policy_version == base.policy_version

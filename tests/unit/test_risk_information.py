@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.identity import unit_hash
-from agents.risk.normalise import fold_name
-from agents.risk.risk_information import Party, RiskInformationBook, Sighting, epoch_ms
+from agents.risk.normalise import fold_name, fold_person
+from agents.risk.risk_information import EntryRefusedError, Party, RiskInformationBook, Sighting, check_entry, epoch_ms
 from agents.risk.similar_names import NameIndex
 from load.bench.timing import microseconds
 from schemas.knowledge import RiskInformationPublished
@@ -33,6 +35,14 @@ def book(*entries: RiskInformationPublished) -> RiskInformationBook:
     for offset, one in enumerate(entries):
         filled.fold(offset, one.entry_id, one)
     return filled
+
+
+def traveller(name: str) -> Sighting:
+    return Sighting("passengers", AT_MS, (Party("traveller", fold_person(name), None, name),))
+
+
+def consigned(name: str, identifier: str | None = None) -> Sighting:
+    return Sighting("express-cargo", AT_MS, (Party("consignee", fold_name(name), identifier, name),))
 
 
 def sighting(**changes: Any) -> Sighting:
@@ -109,6 +119,185 @@ def test_an_entry_can_be_changed_and_withdrawn() -> None:
     filled.fold(5, "E2", None)
     assert filled.match(sighting()) == ()
     assert (len(filled), filled.version) == (0, 6)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        {"party_identifiers": ("124-81-00998", "1248100998")},
+        {"party_names": ("KIM", "Kim")},
+        {"documents": ("M1234567", "m 1234567")},
+        {"containers": ("MSKU 123456-5", "MSKU1234565")},
+        {"conveyances": ("IMO 9074729", "9074729")},
+        {"headings": ("8517", "8517")},
+        {"origins": ("CN", "CN")},
+        {"departures": ("CN", "CN")},
+        {"ports_of_loading": ("CNSHA", "CNSHA")},
+    ],
+)
+def test_an_entry_that_names_a_target_twice_can_be_changed_and_ended(targets: dict[str, Any]) -> None:
+    for following in (entry(version=2, **targets), entry(version=2, withdrawn=True, **targets), None):
+        filled = book(entry(**targets))
+        filled.fold(1, "E1", following)
+        filled.fold(2, "E1", None)
+        assert len(filled) == 0
+
+
+_SOME = {
+    "party_identifiers": ("214-86-00000", "2148600000", "999"),
+    "party_names": ("Bonbogi Trading", "Trading Bonbogi", "Bonboghi Trading", "Bon Bogi Trading", "Lakers West"),
+    "containers": ("CSQU3054383", "CSQU 305438-3"),
+    "conveyances": ("IMO 9074729", "9074729", "Ever Given"),
+    "headings": ("8517", "85", "6404"),
+    "origins": ("CN", "VN"),
+    "ports_of_loading": ("CNSHA",),
+}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("A", "B", "C")),
+            st.dictionaries(st.sampled_from(sorted(_SOME)), st.lists(st.integers(0, 4), max_size=3), max_size=3),
+            st.sampled_from((0.8, 0.9, 1.0)),
+            st.sampled_from(("published", "published", "withdrawn", "tombstone")),
+        ),
+        max_size=12,
+    )
+)
+def test_a_book_that_followed_the_log_equals_one_of_what_is_left(
+    changes: list[tuple[str, dict[str, list[int]], float, str]],
+) -> None:
+    followed, left = RiskInformationBook(), dict[str, RiskInformationPublished]()
+    for offset, (name, picked, similarity, what) in enumerate(changes):
+        targets = {field: tuple(_SOME[field][n % len(_SOME[field])] for n in ns) for field, ns in picked.items()}
+        one = entry(name, version=offset + 1, similarity=similarity, withdrawn=what == "withdrawn", **targets)
+        followed.fold(offset, name, None if what == "tombstone" else one)
+        left.pop(name, None)
+        if what == "published":
+            left[name] = one
+    fresh = book(*left.values())
+    assert followed.entries == fresh.entries
+    assert followed.match(sighting()) == fresh.match(sighting())
+
+
+@pytest.mark.parametrize(
+    ("listed", "seen"),
+    [
+        ("HONG GILDONG", "HONG, GIL DONG"),
+        ("HONG GIL DONG", "GILDONG, HONG"),
+        ("홍길동", "홍, 길동"),
+        ("유 재석", "유재석"),
+        ("李明", "李, 明"),
+        ("Van der Berg Jan", "VANDERBERG, JAN"),
+        ("KIN WAI IP", "IP, KIN WAI"),
+        ("KIN WAI IP", "IP, KINWAI"),
+        ("John Smith", "JOHN SM\u200bITH"),
+    ],
+)
+def test_a_name_is_found_whatever_its_order_and_spaces(listed: str, seen: str) -> None:
+    one = book(entry(party_names=(listed,), streams=("passengers", "express-cargo")))
+    for met in (traveller(seen), consigned(seen)):
+        (hit,) = one.match(met)
+        assert hit.strength == 1.0
+
+
+@pytest.mark.parametrize(
+    ("listed", "seen"),
+    [("IP MAN", "MAN"), ("IP MAN", "MAN, SA"), ("유 재석", "재석"), ("주 재석", "유 재석"), ("CO JOSE", "JOSE"),
+     ("IP WAI KIN", "SE, KIN WAI"), ("Ли \u0410\u043e", "Ли"), ("KIM MINA", "KIM, ANMI")],
+)  # fmt: skip
+def test_a_surname_is_no_legal_form(listed: str, seen: str) -> None:
+    one = book(entry(party_names=(listed,), streams=("passengers", "express-cargo")))
+    assert one.match(traveller(seen)) == one.match(consigned(seen)) == ()
+
+
+def test_a_company_is_not_found_as_a_traveller() -> None:
+    listed = entry(party_names=("Maria Ltd", "Jose Co"), streams=("passengers", "express-cargo"))
+    assert not book(listed).match(traveller("MARIA"))
+    assert not book(listed).match(traveller("JOSE"))
+    assert book(listed).match(consigned("MARIA GMBH"))
+
+
+_WORD = st.one_of(
+    st.text(alphabet="abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=7),
+    st.text(alphabet="김이박최민서준하윤도현우진수영", min_size=1, max_size=3),
+)
+
+
+@given(st.lists(_WORD, min_size=1, max_size=5), st.sampled_from((0.8, 1.0)), st.data())
+def test_every_listed_name_is_found(words: list[str], similarity: float, data: st.DataObject) -> None:
+    """As it is listed, by its words in any order, and from any of its words on with spaces anywhere or nowhere."""
+    listed = " ".join(words)
+    one = book(entry(party_names=(listed,), streams=("passengers", "express-cargo"), similarity=similarity))
+    in_any_order = ", ".join(data.draw(st.permutations(words)))
+    turn = data.draw(st.integers(0, len(words) - 1))
+    spaced = "".join(
+        letter + data.draw(st.sampled_from(("", " "))) for letter in "".join(words[turn:] + words[:turn]).upper()
+    )
+    for seen in (listed, in_any_order.upper(), spaced):
+        assert [hit.strength for hit in one.match(traveller(seen))] == [1.0]
+    for seen in (listed, in_any_order.upper()):
+        assert [hit.strength for hit in one.match(consigned(seen))] == [1.0]
+
+
+def test_what_is_similar_depends_on_what_is_listed_now_and_not_on_what_was() -> None:
+    shared = [entry(f"E{n}", party_names=(f"KIM {chr(97 + n) * 8}",), similarity=0.8) for n in range(24)]
+    left = entry("LEFT", party_names=("KIM BCDEFGHIJK",), similarity=0.8)
+    followed = book(*shared, left)
+    for one in shared:
+        followed.fold(99, one.entry_id, None)
+    seen = consigned("KIM, XCDEFGHIJX")
+    assert followed.match(seen) == book(left).match(seen) != ()
+
+
+def test_a_trusted_trader_is_known_by_its_identifier() -> None:
+    trader = entry(
+        kind="trusted-trader", party_names=("Hanguk Electronics Co., Ltd.",), party_identifiers=("124-81-00998",)
+    )
+    check_entry(trader)
+    one = book(trader)
+    assert one.match(consigned("Somebody", "1248100998"))
+    assert not one.match(consigned("Hanguk Electronics", "9999999999"))
+    assert not one.match(consigned("Hanguk Electronics"))
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        ({"documents": ("M12345678",)}, "documents: express-cargo show none"),
+        ({"containers": ("MSKU1234565",)}, "containers: express-cargo show none"),
+        ({"conveyances": ("9074729",), "party_names": ("KIM",)}, "conveyances: express-cargo show none"),
+        ({"party_identifiers": ("123",), "streams": ("passengers",)}, "party_identifiers: passengers show none"),
+        (
+            {"party_names": ("KIM",), "headings": ("8517",), "streams": ("passengers",)},
+            "headings: passengers show none",
+        ),
+        ({"documents": ("M1",), "streams": ("manifests", "passengers")}, "documents: manifests show none"),
+        ({"kind": "trusted-trader", "party_names": ("Hanguk",)}, "party_identifiers: a trusted trader needs one"),
+        (
+            {"kind": "trusted-trader", "party_names": ("A",), "party_identifiers": ("1",), "streams": ("passengers",)},
+            "party_identifiers: passengers show none",
+        ),
+        ({"kind": "trusted-trader", "origins": ("KR",)}, "party_identifiers: a trusted trader needs one"),
+    ],
+)
+def test_an_entry_that_could_never_match_is_refused(targets: dict[str, Any], said: str) -> None:
+    with pytest.raises(EntryRefusedError, match=said):
+        check_entry(entry(**targets))
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        {"party_names": ("KIM",), "documents": ("M1",), "streams": ("passengers", "express-cargo")},
+        {"ports_of_loading": ("CNPVG",), "departures": ("CN",), "streams": ("passengers", "express-cargo")},
+        {"containers": ("MSKU1234565",), "conveyances": ("9074729",), "streams": ("manifests",)},
+        {"headings": ("8517",), "origins": ("CN",)},
+    ],
+)
+def test_an_entry_that_can_match_on_each_of_its_streams_is_usable(targets: dict[str, Any]) -> None:
+    check_entry(entry(**targets))
 
 
 def test_similar_names_match_with_their_strength_where_the_entry_allows() -> None:

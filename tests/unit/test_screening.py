@@ -225,6 +225,9 @@ def test_a_refusal_tells_nothing_about_a_person() -> None:
         (replace(TRAVELLER, document=replace(TRAVELLER.document, expires="2026-02-30")), "document-expiry-date"),
         (replace(TRAVELLER, birth_date="1960-00-00"), "birth-date-incomplete"),
         (replace(TRAVELLER, nationality="XX"), "issuer-not-a-country"),
+        (replace(TRAVELLER, family_name="YI\u200b"), "name-characters"),
+        (replace(PARCEL, consignee=Party(name="J\u041eHN SMITH")), "name-characters"),
+        (replace(PARCEL, seller=Party(name="Lumen\u202e Parts", country="US")), "name-characters"),
     ],
 )
 def test_what_is_merely_odd_is_told_and_decided(event: Any, check: str) -> None:

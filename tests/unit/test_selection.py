@@ -114,6 +114,14 @@ def test_repeat_offender_is_sent_to_the_red_lane() -> None:
     assert decision.reasons[0].text == "the consignee had 2 seizures in 3 inspections"
 
 
+def test_repeat_offender_below_the_bar_is_left_when_such_selections_found_too_little() -> None:
+    prior = PriorRecord(inspections=3, seizures=2, last_seized_at=DAWN - timedelta(days=40))
+    crowd = [parcel(number) for number in range(200)]
+    last = decide([*crowd, parcel(200, prior=prior)], ToldBrain(waves, worth=0.001))[-1]
+    assert "profile" not in last.layers
+    assert decide([*crowd, parcel(200, prior=prior)], ToldBrain(waves, worth=0.5))[-1].layer == "profile"
+
+
 def test_boosting_criterion_raises_the_score_and_is_a_reason_with_that_weight() -> None:
     hit = CriterionHit(criterion_id="cr-9", version=1, action="boost", weight=2.0)
     crowd = [parcel(number) for number in range(400)]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from streams.console.accounts import User
+from streams.console.server import Console
 from streams.settings import Settings, SettingsError, settings_page
+from streams.topology import build_topology
 from streams.web import WorkerWeb
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -76,8 +80,22 @@ def test_every_bad_value_is_named_at_once() -> None:
 
 
 def test_production_refuses_plain_text_and_a_missing_pseudonym_key() -> None:
-    with pytest.raises(SettingsError, match=r"SECURITY_PROTOCOL.*PSEUDONYM_KEY_FILE"):
+    with pytest.raises(SettingsError, match="SECURITY_PROTOCOL"):
         Settings.from_environment({"BORDERFLOW_ENVIRONMENT": "production"})
+    settings = Settings(environment="production", security_protocol="SSL")  # of a sealer, or an archiver
+    with pytest.raises(SettingsError, match="PSEUDONYM_KEY_FILE: production needs a pseudonym key"):
+        settings.pseudonym_secret()
+
+
+def test_nothing_that_makes_pseudonyms_starts_in_production_without_their_key(tmp_path: Path) -> None:
+    settings = Settings(
+        environment="production", security_protocol="SSL", console_trail_file=str(tmp_path / "trail.jsonl")
+    )
+    user = User(name="kim", role="officer", control_points=("KRICN-EXP",), password="")
+    for begin in (build_topology, lambda given: Console(given, (user,))):
+        with pytest.raises(SettingsError, match="PSEUDONYM_KEY_FILE: production needs a pseudonym key"):
+            begin(settings)
+    assert build_topology(replace(settings, steps="selection,reevaluation"))
 
 
 @pytest.mark.parametrize("where", ["BORDERFLOW_PSEUDONYM_KEY", "BORDERFLOW_PSEUDONYM_KEY_FILE"])

@@ -41,7 +41,7 @@ CRITERIA = """
   condition: 'value_usd < 60'
   action: direct
   cap: 0.05
-- criterion_id: CR-NARROW
+- criterion_id: 'CR-[/NARROW]'  # no markup of a terminal
   version: 1
   title: Nothing
   streams: [express-cargo]
@@ -187,7 +187,7 @@ def test_a_question_of_the_last_days_reads_no_file_of_earlier_ones_and_says_the_
 
 def test_criteria_are_projected_before_they_act(answer: tuple[Any, str]) -> None:
     broad, narrow = answer[0]["criteria"]
-    assert (broad["criterion_id"], narrow["criterion_id"]) == ("CR-BROAD", "CR-NARROW")
+    assert (broad["criterion_id"], narrow["criterion_id"]) == ("CR-BROAD", "CR-[/NARROW]")
     assert sum(one["selected"] for one in broad["by_control_point"]) == broad["hits"] > 500
     assert broad["hits_per_day"] == pytest.approx(broad["hits"] / 8)
     assert broad["capped"] > 0
@@ -258,7 +258,7 @@ def test_a_criterion_above_its_cap_is_not_published(
     said = capsys.readouterr().err
     assert "projected above the cap: CR-BROAD" in said
     assert "--accept-load" in said
-    assert "CR-NARROW: 0.0 hits a day" in said
-    narrow = said.split("CR-NARROW: 0.0 hits a day")[1].split("CR-BROAD: ")[0].split("projected above")[0]
+    assert "CR-[/NARROW]: 0.0 hits a day" in said
+    narrow = said.split("CR-[/NARROW]: 0.0 hits a day")[1].split("CR-BROAD: ")[0].split("projected above")[0]
     assert "0.00% of items" in narrow
     assert "most at" not in narrow  # nowhere is the most of nothing

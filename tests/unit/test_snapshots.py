@@ -155,7 +155,7 @@ def test_a_file_of_a_later_format_is_named_and_the_rest_still_read(root: Path) -
     table = pq.read_table(file, partitioning=None)
     said = table.schema.metadata[METADATA].replace(b'"topic"', b'"format":99,"topic"', 1)
     pq.write_table(table.replace_schema_metadata({METADATA: said}), file)
-    with pytest.raises(ArchiveError, match=rf"{file}: has format 99; this version reads up to 1"):
+    with pytest.raises(ArchiveError, match=rf"{file}: has format 99; this version reads up to 2"):
         list(ArchiveReader(Catalogue.of(root)).records("decisions", 0))
     assert list(ArchiveReader(Catalogue.of(root)).records("decisions", 1))
 
