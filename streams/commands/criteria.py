@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from agents.risk.criteria import check_criterion
+from agents.risk.criteria_doubts import doubts
 from agents.risk.criteria_fields import ALL, fields_of
 from schemas.items import Stream
 from schemas.knowledge import CriterionPublished
@@ -71,7 +72,7 @@ def publish(
 
 @app.command
 def check(file: Path, /) -> None:
-    """Check a file of criteria without publishing it and without any broker.
+    """Check a file of criteria without publishing it and without any broker. Warns of what never occurs.
 
     Parameters
     ----------
@@ -79,6 +80,9 @@ def check(file: Path, /) -> None:
         One criterion, a list of them, or several YAML documents.
     """
     events = criteria.read_file(file)
+    for event in events:
+        for doubt in doubts(event):
+            output().print(f"{event.criterion_id}: {doubt}", highlight=False, markup=False)
     output().print(f"{len(events)} usable: {', '.join(e.criterion_id for e in events)}", highlight=False, markup=False)
 
 

@@ -199,7 +199,12 @@ def test_an_id_is_shown_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_file_can_be_checked_without_a_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check(written(tmp_path, GOOD))
-    assert "1 usable: CR-1" in capsys.readouterr().out
+    assert capsys.readouterr().out == "1 usable: CR-1\n"
+
+
+def test_who_checks_a_file_is_told_what_never_occurs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check(written(tmp_path, GOOD + "cap: 0\n"))
+    assert capsys.readouterr().out == "CR-1: cap is 0: it never acts\n1 usable: CR-1\n"
 
 
 ENTRY = """
