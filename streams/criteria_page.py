@@ -40,9 +40,10 @@ valid_from: 2026-03-01T00:00:00Z
 valid_until: 2026-12-31T15:00:00Z
 ```
 
-`borderflow criteria check FILE` reads a file without any broker and warns of what never occurs (`origin == "cn"`), `publish
-FILE` makes it known to every worker within a second, `withdraw ID` ends it, `list` shows what is published. Dates are event time: a replay of March applies the
-criteria that were valid in March. A version ends the one before it as soon as it is published, whatever its dates:
+`borderflow criteria check FILE` reads a file without any broker and warns of what never occurs (`origin == "cn"`),
+`publish FILE` makes it known to every worker within a second, `withdraw ID` ends it, `list` shows what is published.
+Dates are event time: a replay of March applies the criteria that were valid in March. A version ends the one before
+it as soon as it is published, whatever its dates:
 
 - without `valid_from` it keeps the date of the version that it replaces, so leave it out of a change; a criterion that
   is new begins a day before it is published, for what was lodged and is not decided yet;
