@@ -55,7 +55,9 @@ ROOT = Path(__file__).parent.parent.parent
 HOSTS = ("borderflow", "aiokafka", "confluent", "bytewax", "quixstreams", "faust")
 PEERS = ("quixstreams==3.28.0", "bytewax==0.21.1", "confluent-kafka==2.12.2")
 IN_PEERS = ("confluent", "bytewax", "quixstreams")
-OUR_RUNTIME = ("msgspec", "river", "pyyaml", "aiokafka", "orjson", "prometheus-client", "rapidfuzz")
+OUR_RUNTIME = (
+    "msgspec", "river", "pyyaml", "aiokafka", "orjson", "prometheus-client", "rapidfuzz", "google-crc32c"
+)  # fmt: skip
 BY_CONTROL_POINT = ("filtered", "decisions", "alerts", "inspection-results")
 CONTROL_POINT_PARTITIONS = 8
 """With murmur2 and the world's control points, each of 8 partitions holds those of one stream only."""
@@ -63,15 +65,15 @@ GIVE_UP_S = 2400.0
 
 
 def peers_python() -> Path:
-    """The interpreter of the peers' environment, made when it is not there. Raises `CalledProcessError`."""
+    """The interpreter of the peers' environment, made when it is missing or old. Raises `CalledProcessError`."""
     home = FOLDER / "peers"
-    python = home / "bin" / "python"
-    if not (home / "complete").exists():
+    python, complete, wanted = home / "bin" / "python", home / "complete", "\n".join((*PEERS, *OUR_RUNTIME))
+    if not complete.exists() or complete.read_text() != wanted:
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)  # noqa: S603 - our own arguments
         lock = str(ROOT / "requirements.lock")
         command = [str(python), "-m", "pip", "install", "--quiet", "-c", lock, *PEERS, *OUR_RUNTIME]
         subprocess.run(command, check=True)  # noqa: S603
-        (home / "complete").touch()
+        complete.write_text(wanted)
     return python
 
 
