@@ -96,10 +96,8 @@ def anomaly_reason(filtered: ItemFiltered) -> Reason:
 def surge_reason(times: float) -> Reason:
     """How far the flow stands above its norm; 0 when the look is due because nobody looked for long."""
     if times > 0.0:
-        text = f"traffic like this is {times:.1f} times what its norm explains"
-    else:
-        text = "traffic like this has not been looked at for a long time"
-    return Reason(code="surge", text=text)
+        return Reason(code="surge", text=f"traffic like this is {times:.1f} times what its norm explains")
+    return Reason(code="unwatched", text="traffic like this has not been looked at for a long time")
 
 
 def exploration_reason(rate: float) -> Reason:
