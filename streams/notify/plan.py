@@ -23,11 +23,11 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from schemas.decisions import AlertRaised
 from streams.commands import CommandRefusedError
+from streams.strict_yaml import load_documents
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Whole = Annotated[int, Meta(ge=1)]
@@ -92,10 +92,12 @@ class NotifyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 def read_plan(path: Path) -> NotifyPlan:
     """The plan in a file. Raises `CommandRefusedError` naming the file and the field; `OSError`."""
     try:
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))
-        plan = msgspec.convert(held, NotifyPlan)
-    except (yaml.YAMLError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        documents = load_documents(path.read_text(encoding="utf-8"))
+        plan = msgspec.convert(documents[0] if documents else None, NotifyPlan)
+    except (ValueError, msgspec.ValidationError) as error:
         raise CommandRefusedError(f"{path}: {error}") from None
+    if len(documents) > 1:
+        raise CommandRefusedError(f"{path}: one document is a plan, and there are {len(documents)}")
     names: set[str] = set()
     for place, one in enumerate(plan.receivers, 1):
         where = f"{path}: receiver {place} ({one.name})"

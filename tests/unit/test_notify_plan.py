@@ -44,7 +44,7 @@ def plan_file(folder: Path, receivers: str) -> Path:
         (WEBHOOK.replace("priority", "urgency"), "unknown field `urgency`"),
         (MAIL + "      starttls: false\n", "email.starttls: needed"),
         (MAIL + "      username: someone\n", "email.username, email.password_file: both or none"),
-        ("  - [", "parsing"),
+        ("  - [", "line [0-9]+, column [0-9]+: expected"),
     ],
 )  # fmt: skip
 def test_a_plan_that_cannot_work_is_refused_by_file_receiver_and_field(
@@ -65,6 +65,15 @@ def test_a_plan_whose_webhook_could_never_be_signed_is_refused_before_there_is_a
     with pytest.raises(CommandRefusedError, match=r"receiver 1 \(duty\): webhook.secret_file: .*base64") as refused:
         read_plan(path)
     assert not held or held not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["receivers: ['kim@customs.example", "receivers: []\n---\nreceivers: []\n", ""])
+def test_a_plan_that_cannot_be_read_is_refused_without_showing_what_stands_there(text: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises(CommandRefusedError) as refused:
+        read_plan(tmp_path / "plan.yaml")
+    assert "plan.yaml: " in str(refused.value)
+    assert "kim" not in str(refused.value)
 
 
 def test_a_receiver_is_told_of_its_control_points_up_to_its_priority() -> None:
