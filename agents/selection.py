@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from math import isfinite
 
 import msgspec
 
@@ -19,8 +18,8 @@ from agents.risk.alerts import STEP, raise_alert
 from agents.risk.control_point import ControlPointState
 from agents.risk.flows import FlowTraffic
 from agents.risk.policy import Policy
-from agents.risk.selectivity import Appraisal, Scorer, Selectivity
-from agents.risk.unscored import Explained, unscored
+from agents.risk.selectivity import Scorer, Selectivity
+from agents.risk.unscored import Scores
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
 from schemas.decisions import SelectionDecided
 from schemas.items import ItemFiltered
@@ -89,8 +88,8 @@ class Selection:
 
     def __init__(self, policy: Policy, brain: Scorer) -> None:
         self._policy = policy
-        self._brain = brain
-        self._selectivity = Selectivity(policy, Explained(brain))
+        self._scores = Scores(brain)
+        self._selectivity = Selectivity(policy, self._scores)
         self.memory = (Memory("decisions", policy.horizons.decisions, "end"),)
 
     def begin(self, partition: int, first_offset: int) -> SelectionState:
@@ -125,8 +124,7 @@ class Selection:
             if not self._policy.admits(item.control_point, item.stream):
                 outcome.refusals.append(_unknown_control_point(arrival))
                 continue
-            scored: Appraisal = self._brain.appraise(filtered)
-            appraisal = scored if isfinite(scored.log_odds) else unscored(filtered, scored)
+            appraisal = self._scores.appraise(filtered)
             if appraisal is None:
                 outcome.refusals.append(_no_score(arrival))
                 continue

@@ -129,7 +129,7 @@ class Appraisal:
 
         For travellers always its own: what decides about them does not change by itself (EU C-817/19).
         """
-        if self.rates[-1] > 0.0 or self._mind.activation.standing is not None:
+        if self.opened or self._mind.activation.standing is not None:
             return self.log_odds
         return self._mind.ranks.unopened_rank(self.log_odds)
 

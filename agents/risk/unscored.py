@@ -6,6 +6,7 @@ has the lowest score, no features and no flows: it makes no claim, explains noth
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, Final
 
 from agents.risk import layers
@@ -50,15 +51,18 @@ def unscored(filtered: ItemFiltered, broken: Appraisal) -> Appraisal | None:
     return Unscored(broken) if direct or layers.mandatory_hits(filtered.item.hits) else None
 
 
-class Explained:
-    """A brain that explains nothing of what it did not score."""
+class Scores:
+    """A brain whose scores can be decided by: where it gives no finite one, something stands in or nothing does."""
+
+    __slots__ = ("_brain",)
 
     def __init__(self, brain: Scorer) -> None:
         self._brain = brain
 
-    def appraise(self, filtered: ItemFiltered) -> Any:
-        """What the brain says."""
-        return self._brain.appraise(filtered)
+    def appraise(self, filtered: ItemFiltered) -> Appraisal | None:
+        """What the brain says, or what stands in for it; None for an item that cannot be decided without a score."""
+        scored: Appraisal = self._brain.appraise(filtered)
+        return scored if isfinite(scored.log_odds) else unscored(filtered, scored)
 
     def explain(self, filtered: ItemFiltered, appraisal: Any, limit: int = 5) -> tuple[Reason, ...]:
         """The brain's reasons; none of what stands in for its appraisal."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
-from math import isfinite
 from typing import Any, Final
 
 from agents.identity import record_id
@@ -18,8 +17,8 @@ from agents.risk.alerts import STEP
 from agents.risk.brain import Brain
 from agents.risk.policy import Policy
 from agents.risk.profiles import Profiles
-from agents.risk.selectivity import Appraisal, Selectivity
-from agents.risk.unscored import Explained, unscored
+from agents.risk.selectivity import Selectivity
+from agents.risk.unscored import Scores
 from agents.selection import Selection, SelectionState, milliseconds
 from schemas.codec import Undecodable, codec_for, encode
 from schemas.decisions import SelectionDecided
@@ -160,14 +159,13 @@ class PartitionCheck:
         if not self._policy.admits(item.control_point, item.stream):
             return None
         try:
-            brain = self._shelf.at(version)
+            scores = Scores(self._shelf.at(version))
         except NotReachedError:
             return None  # a version that the log never had
-        scored: Appraisal = brain.appraise(filtered)
-        appraisal = scored if isfinite(scored.log_odds) else unscored(filtered, scored)
+        appraisal = scores.appraise(filtered)
         if appraisal is None:
             return None
-        rules = Selectivity(self._policy, Explained(brain))
+        rules = Selectivity(self._policy, scores)
         held = state.control_point_at(item.control_point, milliseconds(item.lodged_at))
         return rules.decide(held, state.traffic, filtered, appraisal, upstream)
 
