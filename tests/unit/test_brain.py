@@ -193,12 +193,18 @@ def test_what_looks_at_flows_find_is_learnt_for_all_cargo_and_never_for_travelle
     assert brain.appraise(traveller(1)).look(5.0, 1.0, 1.0) == of_travellers
 
 
-def test_a_score_counts_as_what_it_has_meant_where_nothing_was_found() -> None:
+def one_flow_opened(score: float) -> tuple[Brain, ItemFiltered]:
+    """After 200 lessons of one flow, every other one a find, and 200 clear ones of others; an item of that flow."""
     brain = Brain(Profiles())
     found = parcel(0, "240220")
     for number in range(400):
         item = found if number % 2 else parcel(number, f"85{number % 20:02d}12")
-        brain.fold(number, "k", lesson(brain, item, int(number % 4 == 1), score=0.014, decision_id=f"d-{number}"))
+        brain.fold(number, "k", lesson(brain, item, int(number % 4 == 1), score=score, decision_id=f"d-{number}"))
+    return brain, found
+
+
+def test_a_score_counts_as_what_it_has_meant_where_nothing_was_found() -> None:
+    brain, found = one_flow_opened(score=0.014)
     opened, other = brain.appraise(found), brain.appraise(parcel(900, "850112"))
     assert opened.opened
     assert opened.rank == opened.log_odds
@@ -209,11 +215,7 @@ def test_a_score_counts_as_what_it_has_meant_where_nothing_was_found() -> None:
 
 
 def test_the_probability_of_a_score_is_that_of_items_whose_flows_stand_alike() -> None:
-    brain = Brain(Profiles())
-    found = parcel(0, "240220")
-    for number in range(400):
-        item = found if number % 2 else parcel(number, f"85{number % 20:02d}12")
-        brain.fold(number, "k", lesson(brain, item, int(number % 4 == 1), score=0.2, decision_id=f"d-{number}"))
+    brain, _ = one_flow_opened(score=0.2)
     mind = brain._minds["express-cargo"]
     where_found, elsewhere = mind.bands[True].probability(0.2), mind.bands[False].probability(0.2)
     assert where_found is not None
