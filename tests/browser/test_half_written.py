@@ -204,8 +204,8 @@ def test_a_link_to_an_alert_leads_there_after_the_sign_in(held_centre: Centre, s
     page = sign_in("kim")
     held_centre.raise_alerts([mine])
     wait_for(page, mine.alert_id)
-    page.context.clear_cookies()
     page.goto("about:blank")
+    page.context.clear_cookies()
     page.goto(f"{held_centre.url}/#queue/{mine.alert_id}")
     page.fill("#user", "kim")
     page.fill("#password", "not the password")
@@ -262,7 +262,7 @@ def test_a_report_stays_with_who_could_not_be_signed_out(held_centre: Centre, si
     page.click(".menu summary")
     page.context.clear_cookies()  # the session is over, and the officer wants no more of it
     page.click("text=Sign out")
-    page.wait_for_url("**/login*")
+    page.wait_for_url("**/login?refused=ended**")
     assert NOTE not in page.evaluate("() => JSON.stringify({...sessionStorage})")
 
 

@@ -12,11 +12,14 @@ export async function signIn() {
   return me;
 }
 
-export function ended() {
+// The first reason to leave wins: a second navigation would abort the first.
+export function leave(place) {
   if (leaving) return;
   leaving = true;
-  location.assign(`/login?refused=ended${location.hash}`);
+  location.assign(place);
 }
+
+export const ended = () => leave(`/login?refused=ended${location.hash}`);
 
 // Somebody is there: typing alone is no request, and the session would end under them.
 export function present() {

@@ -1,5 +1,5 @@
 // The page: the bar with its places, what stands above all of them (connection, notices), and who shows what.
-import { ask, me, present, signIn } from "./api.js";
+import { ask, leave, me, present, signIn } from "./api.js";
 import { h, put } from "./dom.js";
 import { forgetDrafts, openDrafts } from "./drafts.js";
 import { clock, language, named, number, speak, t, zoneName } from "./i18n.js";
@@ -102,7 +102,7 @@ class Shell {
     try { await ask("/logout", {}); } catch (error) { if (error.status !== 401) return this.say(error); }
     forgetDrafts(); // not before: who could not be signed out goes on
     this.#tabs.postMessage("");
-    location.assign("/login");
+    leave("/login");
   }
 
   theme(name) {
