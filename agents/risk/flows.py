@@ -8,8 +8,9 @@ speaks:
   against the norm (as in the scan statistic of Kulldorff 1997), against the odds that a flow surges; what is worth a
   look is the part of its traffic that is new, less where looks were spent already. It counts as far as there is a
   norm: in the first days of a border, or where few days can be remembered, everything seems new.
-- It was not *looked at*: a scheme in old traffic shows in nothing else. What that is worth grows with the days since
-  the last look, up to a share of the flow's traffic, so that every busy flow is sampled within a known time.
+- It was not *looked at*: a scheme in old traffic shows in nothing else. A look finds only a part of the flows that have
+  turned, so each leaves a part of what the next is worth, and what was taken comes back with the days since the last
+  one, wholly after `SPENT_DAYS`: every busy flow is sampled within a known time.
 
 Counts are of whole days of event time, over windows and not decayed: what was decided before the longest window plays
 no part, so a state that is rebuilt from the horizon of `decisions` (`LEAST_HORIZON_DAYS`) says what the one that
@@ -38,6 +39,8 @@ SURGE_ODDS: Final = 7.0
 PRIOR_ARRIVALS: Final = 0.3
 PRIOR_DAYS: Final = 3.0
 """What stands beside a flow's norm: a new flow is taken for one of an item in ten days."""
+MISSED: Final = 0.45
+"""Share of the flows that have turned in which one look finds nothing: not all items are illicit, nor all found."""
 BUSY: Final = 3.0
 """Items a day from which a flow counts as busy: what a scheme brings is bounded, so larger flows are not worth more."""
 _NEVER = -1e9
@@ -51,7 +54,7 @@ class Promise(NamedTuple):
     """What speaks for a look at a flow: of the widest, `times` its norm; of the narrowest, its items a day (`daily`).
 
     `surging`, 0 to 1: the part of its recent traffic that is surely new, less what was spent on it. `unseen`, 0 to 1:
-    how much of the flow went by since somebody last looked, 1 for a busy one that nobody looks at.
+    how much of what may have turned the latest looks have left, 1 for a busy one that nobody looks at.
     """
 
     surging: float
@@ -110,7 +113,7 @@ class FlowTraffic:
     def promise(self, flows: tuple[str, ...], seen: Windows | None, patrol_days: float) -> Promise:
         """What speaks for a look at an item: the first of its flows, the widest, may surge; the last may be unseen.
 
-        A flow that was looked at `patrol_days` ago has regained 63% of what looking at it is worth.
+        A flow that was looked at `patrol_days` ago has regained 63% of what these looks took from its worth.
         """
         if seen is None:
             return NOTHING
@@ -121,10 +124,11 @@ class FlowTraffic:
         if arrived > usual:
             evidence = known * _evidence(arrived, usual)
             surging = (1.0 - usual / arrived) / (1.0 + exp(SURGE_ODDS - evidence)) / (1.0 + SPENT_WEIGHT * spent)
-        recent, _, norm, looked = self._flows.get(flows[-1], _NOBODY)
-        since = min(max(now - looked, 0.0), NORM_DAYS)
-        daily = max(norm / norm_days, recent / recent_days)
-        unseen = min(daily, BUSY) / BUSY * (1.0 - exp(-since / patrol_days))
+        _, spent, norm, looked = self._flows.get(flows[-1], _NOBODY)
+        daily = norm / norm_days
+        unseen = min(daily, BUSY) / BUSY
+        if spent:
+            unseen *= 1.0 - (1.0 - MISSED**spent) * exp(-max(now - looked, 0.0) / patrol_days)
         return Promise(surging, unseen, arrived / usual, daily)
 
     def quantities(self, flows: tuple[str, ...], seen: Windows | None) -> dict[str, float]:

@@ -94,10 +94,10 @@ def anomaly_reason(filtered: ItemFiltered) -> Reason:
 
 
 def surge_reason(times: float) -> Reason:
-    """How far the flow stands above its norm; 0 when the look is due because nobody looked for long."""
+    """How far the flow stands above its norm; 0 where too few of it were looked at."""
     if times > 0.0:
         return Reason(code="surge", text=f"traffic like this is {times:.1f} times what its norm explains")
-    return Reason(code="unwatched", text="traffic like this has not been looked at for a long time")
+    return Reason(code="unwatched", text="traffic like this is looked at too seldom to be sure of it")
 
 
 def exploration_reason(rate: float) -> Reason:

@@ -126,8 +126,13 @@ class SurgeRule(Section, frozen=True, kw_only=True):
         ),
     ] = 4.0
     patrol_days: Annotated[
-        float, Meta(gt=0, le=30, description="Days after a look in which a flow regains 63% of what it is worth.")
-    ] = 15.0
+        float,
+        Meta(
+            gt=0,
+            le=30,
+            description="Days after a look in which a flow regains 63% of what the look took from its worth.",
+        ),
+    ] = 20.0
     diversify_over: Annotated[
         int,
         Meta(

@@ -26,11 +26,11 @@ LOOKS: Final = 400.0
 FINDS_AT_FIRST: Final = 0.02
 CHANCE_FINDS: Final = 0.005
 """Share of finds that lead nowhere: of what is illicit by itself, and not because its flow has turned."""
-_BUSY: Final = (1.0, 2.0, 4.0)
-"""Items a day that tell apart how busy flows are."""
-_AS_ALL: Final = 50.0
+_BUSY: Final = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+"""Items a day that tell apart how busy flows are: a scheme hides in traffic of its own size."""
+_AS_ALL: Final = 25.0
 """Imagined looks at flows of each kind that found what all such looks find."""
-_RETURN: Final = 20_000.0
+_RETURN: Final = 15_000.0
 """Other lessons in which 63% of what looks did not find is forgotten: else none would ever be tried again."""
 LAYER_AT_FIRST: Final = 0.05
 """Share of finds of repeat offenders and unusual items that are selected below the bar, before the first."""

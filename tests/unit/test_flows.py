@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from math import log
+from math import exp, log
 
 import msgspec
 import pytest
 
 from agents.risk.features import EVIDENCE, FLOW, TIMES
-from agents.risk.flows import MOST_EVIDENCE, FlowTraffic
+from agents.risk.flows import MISSED, MOST_EVIDENCE, FlowTraffic
 from agents.risk.rates import FLOW_DAYS, OutcomeRates
 from agents.selection import Selection
 from schemas.decisions import SelectionDecided
@@ -75,17 +75,22 @@ def test_a_surge_that_was_looked_at_in_vain_is_worth_less() -> None:
     assert 0.4 < traffic.promise(("new",), traffic.windows(now), 15.0).surging < 0.6
 
 
-def test_a_busy_flow_is_due_again_some_time_after_a_look_and_a_small_one_less() -> None:
-    traffic = observed([*steady("busy", 4, 28.0, (27.0,)), *steady("unseen", 4, 28.0), *steady("small", 1, 28.0)])
+def test_a_small_flow_is_worth_less_of_a_look_than_a_busy_one() -> None:
+    traffic, now = observed([*steady("busy", 4, 28.0), *steady("small", 1, 28.0)]), DAWN + timedelta(days=28)
+    busy, small = (traffic.promise((flow,), traffic.windows(now), 15.0).unseen for flow in ("busy", "small"))
+    assert busy == 1.0
+    assert small == pytest.approx(1.0 / 3.0, rel=0.1)
+
+
+def test_each_look_takes_a_part_of_what_the_next_is_worth_and_days_bring_it_back() -> None:
+    looks = {"never": (), "once": (27.0,), "twice": (26.0, 27.0), "earlier": (18.0,), "long-ago": (14.0,)}
+    traffic = observed([one for flow, days in looks.items() for one in steady(flow, 4, 28.0, days)])
     now = DAWN + timedelta(days=28)
-    unseen, busy, small = (
-        traffic.promise((flow,), traffic.windows(now), 15.0).unseen for flow in ("unseen", "busy", "small")
-    )
-    assert 0.8 < unseen <= 1.0
-    assert busy < 0.1
-    assert small == pytest.approx(unseen / 3.0, rel=0.1)
-    later = DAWN + timedelta(days=42)
-    assert traffic.promise(("busy",), traffic.windows(later), 15.0).unseen > 5.0 * busy
+    worth = {flow: traffic.promise((flow,), traffic.windows(now), 15.0).unseen for flow in looks}
+    assert worth["never"] == worth["long-ago"] == 1.0
+    assert worth["once"] == pytest.approx(1.0 - (1.0 - MISSED) * exp(-1 / 15.0))
+    assert worth["twice"] == pytest.approx(1.0 - (1.0 - MISSED**2) * exp(-1 / 15.0))
+    assert worth["twice"] < worth["once"] < worth["earlier"] < 1.0
 
 
 @pytest.mark.parametrize(("capacity", "days"), [(3_000, 10), (1_000, 3)])
