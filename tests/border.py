@@ -109,13 +109,13 @@ class ToldAppraisal:
     """An appraisal as the test told it."""
 
     __slots__ = (
-        "features", "flows", "learnt", "log_odds", "model_version", "probability", "rank", "score", "surge_finds",
+        "features", "flows", "learnt", "log_odds", "model_version", "probability", "ranked", "score", "surge_finds",
         "worth",
     )  # fmt: skip
 
-    def __init__(self, log_odds: float, rank: float, flows: tuple[str, ...], learnt: int, version: int) -> None:
+    def __init__(self, log_odds: float, ranked: float, flows: tuple[str, ...], learnt: int, version: int) -> None:
         self.log_odds = log_odds
-        self.rank = rank
+        self.ranked = ranked
         self.worth = 1.0
         self.score = 0.0
         self.probability = None
@@ -127,6 +127,9 @@ class ToldAppraisal:
 
     def among(self, traffic: dict[str, float]) -> ToldAppraisal:
         return self
+
+    def rank(self, busy: float) -> float:
+        return self.ranked
 
     def look(self, worth: float, unseen: float, daily: float) -> float:
         return constant_look(worth, unseen)

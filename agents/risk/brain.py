@@ -123,15 +123,15 @@ class Appraisal:
         """Whether something was found in the item's flow lately, and not outweighed since."""
         return self.rates[-1] > 0.0
 
-    @property
-    def rank(self) -> float:
+    def rank(self, busy: float) -> float:
         """The log-odds that the item competes as (`agents/risk/ranks.py`): its own where its flow is open.
 
-        For travellers always its own: what decides about them does not change by itself (EU C-817/19).
+        `busy`, 0 to 1: how much comes in its flow. For travellers always its own: what decides about them does not
+        change by itself (EU C-817/19).
         """
         if self.opened or self._mind.activation.standing is not None:
             return self.log_odds
-        return self._mind.ranks.unopened_rank(self.log_odds)
+        return self._mind.ranks.unopened_rank(self.log_odds, busy)
 
     def look(self, worth: float, unseen: float, daily: float) -> float:
         """The score that a look at a flow competes as at which nobody looked for long (`agents/risk/ranks.py`)."""

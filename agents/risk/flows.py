@@ -53,6 +53,8 @@ _RECENT, _SPENT, _NORM, _LOOKED = 0, 1, 2, 3
 class Promise(NamedTuple):
     """What speaks for a look at a flow: of the widest, `times` its norm; of the narrowest, its items a day (`daily`).
 
+    `busy`, 0 to 1: how much comes in the narrowest flow, now or as a norm, of what a busy one brings.
+
     `surging`, 0 to 1: the part of its recent traffic that is surely new, less what was spent on it. `unseen`, 0 to 1:
     how much of what may have turned the latest looks have left, 1 for a busy one that nobody looks at.
     """
@@ -61,9 +63,10 @@ class Promise(NamedTuple):
     unseen: float
     times: float
     daily: float
+    busy: float
 
 
-NOTHING: Final = Promise(0.0, 0.0, 0.0, 0.0)
+NOTHING: Final = Promise(0.0, 0.0, 0.0, 0.0, 1.0)
 MOST_EVIDENCE: Final = 20.0
 """Of a surge, to the model: there is no more to be said by then."""
 
@@ -124,12 +127,13 @@ class FlowTraffic:
         if arrived > usual:
             evidence = known * _evidence(arrived, usual)
             surging = (1.0 - usual / arrived) / (1.0 + exp(SURGE_ODDS - evidence)) / (1.0 + SPENT_WEIGHT * spent)
-        _, spent, norm, looked = self._flows.get(flows[-1], _NOBODY)
-        daily = norm / norm_days
+        recent, spent, norm, looked = self._flows.get(flows[-1], _NOBODY)
+        daily, lately = norm / norm_days, recent / recent_days
         unseen = min(daily, BUSY) / BUSY
         if spent:
             unseen *= 1.0 - (1.0 - MISSED**spent) * exp(-max(now - looked, 0.0) / patrol_days)
-        return Promise(surging, unseen, arrived / usual, daily)
+        busy = min(max(daily, lately), BUSY) / BUSY
+        return Promise(surging, unseen, arrived / usual, daily, busy)
 
     def quantities(self, flows: tuple[str, ...], seen: Windows | None) -> dict[str, float]:
         """What an item's narrowest flow says to the model: its recent traffic over its norm, and how surely it surges.

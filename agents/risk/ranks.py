@@ -6,7 +6,8 @@ like it. And a look at a flow at which nobody looked for long has no score at al
 offenders and unusual items that the model does not select. So it is learnt, once for cargo and once for travellers,
 what scores have meant at flows that were *opened* by a find and what at others, and what looks, by how busy the flow
 is, and layers below the bar found lately. An item of a flow that is not open competes as the score that has meant as
-much at open ones, and so do the others (docs/adr/0019, 0020).
+much at open ones, and so do the others; less where little comes, because a find there leads to few more
+(docs/adr/0019, 0020, 0023).
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _LOWEST, _WIDTH, _BINS = -6.0, 0.5, 17
 _IMAGINED: Final = 5.0
 _TRUST: Final = 0.9
 """Of what scores have meant; a tenth is their own word, so that scores that have meant the same keep their order."""
+_ALONE: Final = 0.3
+"""What a find that leads to no other is worth, of one in a busy flow."""
 _SHARPEST: Final = 1e-6
 _MIDDLES: Final = tuple(_LOWEST + _WIDTH * (i + 0.5) for i in range(_BINS))
 
@@ -179,18 +182,22 @@ class Ranks:
         """What scores have meant at flows in which something was found, or at the others."""
         return self.opened if opened else self.unopened
 
-    def unopened_rank(self, log_odds: float) -> float:
-        """The log-odds that an item competes as which scored `log_odds` and whose flow is not open."""
+    def unopened_rank(self, log_odds: float, busy: float) -> float:
+        """The log-odds that an item competes as which scored `log_odds` and whose flow is not open.
+
+        `busy`, 0 to 1: how much comes in the flow, and would be found there after a find.
+        """
         if not self._steps:
             self._steps = self._made()
         steps = self._steps
+        ranked = log_odds + log(_ALONE + (1.0 - _ALONE) * busy)
         place = (log_odds - _MIDDLES[0]) / _WIDTH
         if place <= 0.0:
-            return log_odds + steps[0]
+            return ranked + steps[0]
         if place >= _BINS - 1:
-            return log_odds + steps[-1]
+            return ranked + steps[-1]
         i = int(place)
-        return log_odds + steps[i] + (place - i) * (steps[i + 1] - steps[i])
+        return ranked + steps[i] + (place - i) * (steps[i + 1] - steps[i])
 
     def _made(self) -> list[float]:
         return [

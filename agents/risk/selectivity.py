@@ -14,7 +14,7 @@ from agents.risk import layers
 from agents.risk.alerts import STEP
 from agents.risk.control_point import ControlPointState
 from agents.risk.features import PATROL_LOOK, SURGE_LOOK
-from agents.risk.flows import FlowTraffic, Windows
+from agents.risk.flows import NOTHING, FlowTraffic, Promise
 from agents.risk.learner import logistic
 from agents.risk.policy import Policy
 from schemas.decisions import Lane, Layer, Reason, SelectionDecided
@@ -32,8 +32,9 @@ _PATROLS = 0.75
 
 class Appraisal(Protocol):
     """What the brain says of one item (agents/risk/brain.py). `learnt`: labels behind the model of its stream,
-    `rank`: the log-odds that it competes as, `surge_finds`: share of finds in the latest looks at surges, `look`: the
-    score that a look competes as at a flow at which nobody looked for long, `below_bar`: the one of a layer's items."""
+    `surge_finds`: share of finds in the latest looks at surges, `rank`: the log-odds that it competes as in a flow that
+    is so busy, `look`: the score that a look competes as at a flow at which few looked, `below_bar`: the one of a
+    layer's items."""
 
     @property
     def log_odds(self) -> float: ...
@@ -48,10 +49,9 @@ class Appraisal(Protocol):
     @property
     def learnt(self) -> int: ...
     @property
-    def rank(self) -> float: ...
-    @property
     def surge_finds(self) -> float: ...
     def among(self, traffic: dict[str, float]) -> Appraisal: ...
+    def rank(self, busy: float) -> float: ...
     def look(self, worth: float, unseen: float, daily: float) -> float: ...
     def below_bar(self, layer: Layer) -> float: ...
 
@@ -111,7 +111,8 @@ class Selectivity:
         ordered = layers.mandatory_hits(item.hits) if item.hits else []
         direct: list[CriterionHit] = []
         boosts: list[CriterionHit] = []
-        log_odds, ranked, unboosted = appraisal.log_odds, appraisal.rank, None
+        promise = traffic.promise(flows, seen, self._surge.patrol_days) if flows else NOTHING
+        log_odds, ranked, unboosted = appraisal.log_odds, appraisal.rank(promise.busy), None
         probability = appraisal.probability
         if filtered.criteria and not filtered.auto_cleared:
             direct = layers.effective(filtered.criteria, "direct")
@@ -133,7 +134,7 @@ class Selectivity:
             layer = layer or "criteria"
         surge, look, told = 0.0, SURGE_LOOK, 0.0
         if flows and not filtered.auto_cleared and account.within_quota("surge", self._surge_share):
-            surge, look, told = self._worth(held, traffic, appraisal, seen)
+            surge, look, told = self._worth(held, appraisal, promise)
         offender = False
         bar = account.score_bar()
         everything = self._everything_until is not None and item.lodged_at < self._everything_until
@@ -228,16 +229,13 @@ class Selectivity:
             screened=filtered.upstream,
         )
 
-    def _worth(
-        self, held: ControlPointState, traffic: FlowTraffic, appraisal: Appraisal, seen: Windows | None
-    ) -> tuple[float, str, float]:
+    def _worth(self, held: ControlPointState, appraisal: Appraisal, promise: Promise) -> tuple[float, str, float]:
         """What a look at an item for its flows is worth, as a score; what kind of look, and what is told of the flow.
 
         That is how many times its norm a flow is that surges, and the items a day of one at which nobody looked for
         long. Looks of that kind take a part of the share at most.
         """
         rule, flows = self._surge, appraisal.flows
-        promise = traffic.promise(flows, seen, rule.patrol_days)
         patrol = appraisal.look(rule.patrol_worth, promise.unseen, promise.daily)
         surge = rule.worth * appraisal.surge_finds * promise.surging
         if surge > patrol:

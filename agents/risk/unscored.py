@@ -23,7 +23,7 @@ class Unscored:
     __slots__ = ("features", "learnt", "model_version")
 
     flows: tuple[str, ...] = ()
-    log_odds = rank = _LOWEST
+    log_odds = _LOWEST
     probability: float | None = None
     surge_finds = 0.0
 
@@ -35,6 +35,10 @@ class Unscored:
     def among(self, traffic: dict[str, float]) -> Unscored:
         """The same: nothing is asked of its traffic."""
         return self
+
+    def rank(self, busy: float) -> float:
+        """The lowest: it makes no claim."""
+        return _LOWEST
 
     def look(self, worth: float, unseen: float, daily: float) -> float:
         """Nothing: an item without flows is no look at one."""

@@ -207,11 +207,12 @@ def test_a_score_counts_as_what_it_has_meant_where_nothing_was_found() -> None:
     brain, found = one_flow_opened(score=0.014)
     opened, other = brain.appraise(found), brain.appraise(parcel(900, "850112"))
     assert opened.opened
-    assert opened.rank == opened.log_odds
+    assert opened.rank(0.0) == opened.log_odds
     assert not other.opened
-    assert other.rank < other.log_odds - 0.5
+    assert other.rank(1.0) < other.log_odds - 0.5
+    assert other.rank(0.0) < other.rank(1.0)
     fresh = Brain(Profiles()).appraise(parcel(900, "850112"))
-    assert fresh.rank == pytest.approx(fresh.log_odds, abs=0.1)
+    assert fresh.rank(1.0) == pytest.approx(fresh.log_odds, abs=0.1)
 
 
 def test_the_probability_of_a_score_is_that_of_items_whose_flows_stand_alike() -> None:
@@ -229,7 +230,7 @@ def test_what_a_traveller_competes_as_is_the_score() -> None:
     for number in range(300):
         brain.fold(number, "k", lesson(brain, traveller(number), 0, score=0.2, decision_id=f"d-{number}"))
     appraised = brain.appraise(traveller(900))
-    assert appraised.rank == appraised.log_odds
+    assert appraised.rank(0.0) == appraised.log_odds
 
 
 def test_two_workers_that_fold_the_same_log_score_bit_for_bit_the_same() -> None:

@@ -82,6 +82,17 @@ def test_a_small_flow_is_worth_less_of_a_look_than_a_busy_one() -> None:
     assert small == pytest.approx(1.0 / 3.0, rel=0.1)
 
 
+def test_a_flow_is_as_busy_as_it_is_now_or_as_a_norm_whichever_is_more() -> None:
+    came = [(18.0 + n / 6.0, "new", False) for n in range(12)]
+    went = [one for one in steady("ended", 6, 20.0) if one[0] < 15.0]
+    traffic, now = observed([*steady("small", 1, 20.0), *came, *went]), DAWN + timedelta(days=20)
+    new, ended, small = (traffic.promise((flow,), traffic.windows(now), 15.0) for flow in ("new", "ended", "small"))
+    assert ended.busy == 1.0
+    assert new.busy > 0.9
+    assert small.busy == pytest.approx(1.0 / 3.0, rel=0.2)
+    assert new.daily < 1.0 < ended.daily
+
+
 def test_each_look_takes_a_part_of_what_the_next_is_worth_and_days_bring_it_back() -> None:
     looks = {"never": (), "once": (27.0,), "twice": (26.0, 27.0), "earlier": (18.0,), "long-ago": (14.0,)}
     traffic = observed([one for flow, days in looks.items() for one in steady(flow, 4, 28.0, days)])

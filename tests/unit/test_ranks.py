@@ -60,7 +60,7 @@ def test_a_lesson_that_is_taken_back_leaves_nothing(noted: list[tuple[float, int
 
 def test_what_an_item_competes_as_is_its_score_before_the_first_lesson() -> None:
     for score in (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.99):
-        assert logistic(Ranks().unopened_rank(log_odds(score))) == pytest.approx(score, rel=0.1)
+        assert logistic(Ranks().unopened_rank(log_odds(score), 1.0)) == pytest.approx(score, rel=0.1)
 
 
 def test_a_score_that_leads_to_less_where_nothing_was_found_competes_as_less() -> None:
@@ -69,7 +69,7 @@ def test_a_score_that_leads_to_less_where_nothing_was_found_competes_as_less() -
         ranks.learn(0.15, int(number % 50 == 0), opened=False)
         ranks.learn(0.15, int(number % 6 == 0), opened=True)
         ranks.learn(0.03, int(number % 40 == 0), opened=True)
-    assert logistic(ranks.unopened_rank(log_odds(0.15))) < 0.05
+    assert logistic(ranks.unopened_rank(log_odds(0.15), 1.0)) < 0.05
 
 
 def test_looks_and_scores_that_have_led_to_as_many_finds_compete_as_nearly_the_same() -> None:
@@ -78,7 +78,14 @@ def test_looks_and_scores_that_have_led_to_as_many_finds_compete_as_nearly_the_s
         ranks.learn(0.15, int(number % 50 == 0), opened=False, looked=3.0)
         ranks.learn(0.15, int(number % 6 == 0), opened=True)
     look = ranks.look(0.02 / (ranks.looks.finds - CHANCE_FINDS), 1.0, 3.0)
-    assert log_odds(look) == pytest.approx(ranks.unopened_rank(log_odds(0.15)), abs=0.5)
+    assert log_odds(look) == pytest.approx(ranks.unopened_rank(log_odds(0.15), 1.0), abs=0.5)
+
+
+def test_a_find_that_would_lead_to_few_more_counts_less() -> None:
+    ranks = Ranks()
+    busy, half, alone = (ranks.unopened_rank(-2.0, part) for part in (1.0, 0.5, 0.0))
+    assert busy - alone == pytest.approx(-log(0.3))
+    assert busy > half > alone
 
 
 @given(
@@ -91,7 +98,7 @@ def test_a_higher_score_never_competes_as_less(noted: list[tuple[float, int, boo
     for score, label, opened in noted:
         ranks.learn(score, label, opened=opened)
     low, high = sorted((one, other))
-    assert ranks.unopened_rank(low) < ranks.unopened_rank(high) or high - low < 1e-9
+    assert ranks.unopened_rank(low, 1.0) < ranks.unopened_rank(high, 1.0) or high - low < 1e-9
 
 
 @given(NOTED, SCORE, st.integers(0, 1), st.booleans())
@@ -106,7 +113,7 @@ def test_an_outcome_that_is_taken_out_moves_no_rank(
         taken_out.learn(one, found, opened=place % 2 == 0)
     taken_out.forget(score, label, number, opened=opened)
     for asked in (-5.0, -2.0, 0.0, 1.5):
-        assert taken_out.unopened_rank(asked) == pytest.approx(never.unopened_rank(asked), abs=1e-6)
+        assert taken_out.unopened_rank(asked, 1.0) == pytest.approx(never.unopened_rank(asked, 1.0), abs=1e-6)
 
 
 def test_looks_that_find_nothing_become_rare_and_looks_that_find_come_back() -> None:
