@@ -108,7 +108,7 @@ class FlowTraffic:
         now = at.timestamp() / _DAY
         today, first = self._days[-1][0], self._first
         seen = max(now - first, today - first, 0.0)
-        # A day more than the counts hold: of what is a little above its norm, less surges (docs/models.md).
+        # A day more than the counts hold: of what is a little above its norm, less surges (docs/models-tried.md).
         recent_days = min(now - today + RECENT_DAYS if now > today else RECENT_DAYS, seen) + 0.25
         norm_days = min(float(NORM_DAYS), seen) + 0.25
         return Windows(now, recent_days, norm_days, min((norm_days - recent_days) / RECENT_DAYS, 1.0))

@@ -2,8 +2,7 @@
 
 The model is additive, so the score in log-odds is exactly the sum of what each feature contributed. The weightiest
 contributions are put into words, and all the rest stands in one last line, so that the weights always sum to the
-log-odds. A reason says what contributed to the score. It is not a cause, and docs/models.md says how often it names
-the true one.
+log-odds. A reason says what contributed to the score, not what caused it.
 """
 
 from __future__ import annotations

@@ -36,6 +36,10 @@ leaves out is as the tables say. The built-in `default` differs from these: it d
 flows, and [models](models.md) measures that. Begin with its text, [below](#built-in-policies), and put your own
 offices in.
 
+On this page: [settings](#settings), [built-in policies](#built-in-policies), and what they do:
+[how capacity is kept](#how-capacity-is-kept), [lanes](#lanes),
+[chance](#chance-the-draw-its-rate-and-the-propensity), [what a result teaches](#what-a-result-teaches).
+
 The tables are written from `agents/risk/policy.py` (`make generate`); a test compares the two.
 
 """

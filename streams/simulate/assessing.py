@@ -62,20 +62,18 @@ class Record:
         )  # fmt: skip
 
     def assess(self, candidate: Candidate, folder: Path) -> Assessed:
-        """One candidate's choices against the record."""
-        files = files_of(folder, candidate.name)
+        """One candidate's choices, of which there are some, against the record."""
         db = self._db
         db.execute("DROP TABLE IF EXISTS chosen")
-        source = "read_parquet($files)" if files else "(SELECT * FROM logged WHERE false)"
         db.execute(
-            f"""
+            """
             CREATE TABLE chosen AS
             SELECT c.*, coalesce(l.sure, false) AS sure, coalesce(l.rate, 0.0) AS rate,
                    coalesce(l.drawn, false) AS drawn, coalesce(l.inspected, false) AS inspected,
                    coalesce(l.seized, false) AS seized, coalesce(l.selected, false) AS selected_then
-            FROM {source} c LEFT JOIN logged l USING (decision_id)
-            """,  # noqa: S608 - a name of our own
-            {"files": [exactly(file) for file in files]} if files else {},
+            FROM read_parquet($files) c LEFT JOIN logged l USING (decision_id)
+            """,
+            {"files": [exactly(file) for file in files_of(folder, candidate.name)]},
         )
         columns = db.execute(
             "SELECT certain, chance, sure, rate, drawn, inspected, seized, control_point, stream FROM chosen "

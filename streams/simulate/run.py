@@ -20,7 +20,7 @@ from streams.collector import look_rarely
 from streams.replay.history import happened, positions_from
 from streams.simulate.assessing import Record
 from streams.simulate.candidates import Candidate, of_same_draws
-from streams.simulate.choices import ChoiceFiles
+from streams.simulate.choices import ChoiceFiles, files_of
 from streams.simulate.engine import Simulation
 from streams.simulate.findings import Simulated
 from streams.simulate.projecting import Projector
@@ -97,6 +97,10 @@ def simulate(
     files.close()
     if not items:
         raise ArchiveError(f"{reader.catalogue.root}: no item of that time is archived (topic screened)")
+    for asked in candidates:
+        if not files_of(folder, asked.name):
+            policy = asked.policy.policy_version
+            raise ArchiveError(f"policy {policy}: no item of that time is for a control point that it has")
     since, until = moment_of(begun), moment_of(ended + 1)
     db = connect(reader.catalogue, "outcomes", memory="1GB", spill=folder / "spill")
     try:
@@ -154,6 +158,11 @@ def cautions(question: Question, found: Simulated) -> list[str]:
         "things, and ranked later items otherwise; no record can tell how.",
         "An inspection is taken to find what it would have found in any lane and by any method.",
     ]
+    if first.items < base.items:
+        said.append(
+            f"{first.name} decides {first.items:,} of the {base.items:,} items that {base.name} decides: its policy "
+            "has no control point for the others."
+        )
     if first.estimate.draws < FEW_DRAWS and first.estimate.unknown_share > 0.0:
         said.append(
             f"Only {first.estimate.draws} items that {first.name} selects anew were inspected by chance: the interval "

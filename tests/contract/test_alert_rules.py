@@ -41,6 +41,16 @@ def test_an_alert_says_how_urgent_it_is_and_leads_to_its_paragraph(rule: dict[st
     assert rule["annotations"]["summary"]
 
 
+def test_the_table_of_alerts_has_every_alert_with_its_urgency() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    rows = re.findall(r"^\| \[(\w+)\]\(#([\w-]+)\) \| (page|ticket) \|", text, re.MULTILINE)
+    ours = [
+        (rule["alert"], rule["annotations"]["runbook_url"].partition("#")[2], rule["labels"]["severity"])
+        for rule in rules()
+    ]
+    assert sorted(rows) == sorted(ours)
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
 def test_the_rules_fire_when_they_should_and_not_otherwise() -> None:
     done = subprocess.run(

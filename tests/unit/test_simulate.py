@@ -239,6 +239,30 @@ def test_wrong_questions_are_refused_by_name(
     assert said in capsys.readouterr().err
 
 
+def test_a_policy_of_other_offices_is_refused_and_one_of_some_is_said_to_decide_less(
+    history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate, out = tmp_path / "candidate.yaml", tmp_path / "out"
+    command = ["simulate", "--dir", str(history), "--out", str(out), "--policy", str(candidate)]
+    candidate.write_text("version: rotterdam-1\ncontrol_points:\n  NLRTM-SEA: {streams: [manifests]}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "policy rotterdam-1+" in said
+    assert "no item of that time is for a control point that it has" in said
+
+    candidate.write_text("version: express-1\ncontrol_points:\n  KRICN-EXP: {streams: [express-cargo]}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 0
+    found = json.loads((out / "report.json").read_text())
+    first, last = found["candidates"]
+    less = f"candidate decides {first['items']:,} of the {last['items']:,} items that current decides"
+    assert first["items"] < last["items"]
+    assert any(caution.startswith(less) for caution in found["cautions"])
+
+
 def test_a_swept_policy_keeps_its_draws() -> None:
     policy = built_in_policy()
     path, (one,) = swept(Candidate("candidate", policy), "exploration=0.2")
