@@ -29,6 +29,7 @@ headers (binary mode): `ce_specversion`, `ce_id`, `ce_type`, `ce_source`, `ce_ti
   from them, when the lodgement says it was lodged; for results and lessons, when the result was reported (not when the
   inspection was: what-ifs know a result from then on).
 - Producers may compress with gzip, snappy, lz4 or zstd, or not at all: every reader of borderflow reads all of them.
+  A batch may unpack to 32 MiB. What is in a larger one, or cannot be parsed, is dead-lettered as `unreadable-record`.
 - Fields that have their default are left out. Fields that a reader does not know are passed over.
 - A value from outside may have 1,000,000 bytes. What workers write holds it and more: `screened`, `filtered`,
   `decisions` and `alerts` take records of 1.5 MiB.
