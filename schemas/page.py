@@ -29,7 +29,8 @@ headers (binary mode): `ce_specversion`, `ce_id`, `ce_type`, `ce_source`, `ce_ti
   from them, when the lodgement says it was lodged; for results and lessons, when the result was reported (not when the
   inspection was: what-ifs know a result from then on).
 - Producers may compress with gzip, snappy, lz4 or zstd, or not at all: every reader of borderflow reads all of them.
-  A batch may unpack to 32 MiB. What is in a larger one, or cannot be parsed, is dead-lettered as `unreadable-record`.
+  A batch may unpack to 16 MiB (Java's producers measure it packed: `batch.size` of 500,000 at most), and a record may
+  have 1,000 headers. What is in a larger one, or cannot be parsed, is dead-lettered as `unreadable-record`.
 - Fields that have their default are left out. Fields that a reader does not know are passed over.
 - A value from outside may have 1,000,000 bytes. What workers write holds it and more: `screened`, `filtered`,
   `decisions` and `alerts` take records of 1.5 MiB.
@@ -56,7 +57,7 @@ the source's, so whatever reads the source reads the letter. `borderflow dlq sho
 | `dlq-error` | more about it, never a value that may be personal |
 | `dlq-index`, `dlq-item-id` | the refused item's place in its lodgement, and its id; empty for a whole record |
 | `dlq-attempt` | how often it has been refused: 1, and more after it was sent again |
-| `dlq-omitted-bytes` | only where the value was left out: another letter of its source has it, or it is too large |
+| `dlq-omitted-bytes` | only where the value was left out, and a large key and headers: another letter has them, or it is too large |
 
 A letter is written again when its source is read again: topic, partition, offset and index together say which. A record
 with the header `dlq-redriven-offset` is no letter: it marks one that was sent again (`borderflow dlq redrive`).

@@ -22,10 +22,13 @@ import zstandard
 
 from schemas.registry import declarations
 
-MOST_BYTES: Final = 32 * 1024 * 1024
-"""What a batch may unpack to: thirty-two times what brokers take. What does not fit is not read.
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""What a batch may unpack to: sixteen times what brokers take. What does not fit is not read.
 
 A fetch of a partition ends as soon as it has unpacked as much."""
+
+MOST_HEADERS: Final = 1_000
+"""Of a record: three bytes of a batch are a header, and that is an object of a hundred."""
 
 _CHUNK: Final = 262_144
 _XERIAL: Final = b"\x82SNAPPY\0"
@@ -66,6 +69,8 @@ def records_of(batch: _Batch, topic: str) -> Iterator[Any]:
         for record in batch:
             if record.offset != place and not (gaps and place < record.offset < end):
                 raise UnreadableBatchError("the offsets in its batch are not in order")
+            if len(record.headers) > MOST_HEADERS:
+                raise UnreadableBatchError(f"a record of its batch has more than {MOST_HEADERS} headers")
             place = record.offset + 1
             yield record
     except (MemoryError, UnreadableBatchError):

@@ -23,9 +23,10 @@ CODECS: Final[dict[str, tuple[int, Callable[[bytes], bytes]]]] = {
 }
 
 
-def record(place: int, value: bytes = b"v", *, attributes: bytes = b"\0") -> bytes:
+def record(place: int, value: bytes = b"v", *, attributes: bytes = b"\0", headers: int = 0) -> bytes:
     """A record that says that it is the one at `place` of its batch."""
-    body = b"".join((attributes, varint(0), varint(place), varint(1), b"k", varint(len(value)), value, varint(0)))
+    body = b"".join((attributes, varint(0), varint(place), varint(1), b"k", varint(len(value)), value, varint(headers)))
+    body += (varint(1) + b"h" + varint(-1)) * headers
     return varint(len(body)) + body
 
 

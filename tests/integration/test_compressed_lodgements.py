@@ -77,7 +77,7 @@ def test_batches_that_no_client_can_read_are_dead_letters_and_everybody_reads_on
         letters = [dict(one.headers) for one in at.read("express-cargo-dlq")]
         assert {int(one["dlq-offset"]) for one in letters} == set(range(begins[-1] + 3))
         why = {int(one["dlq-offset"]): one["dlq-error"] for one in letters if one["dlq-reason"] == b"unreadable-record"}
-        assert why[0] == b"its batch unpacks to more than 33554432 bytes"
+        assert why[0] == b"its batch unpacks to more than 16777216 bytes"
         assert len(why) == 1 + sum(count - len(readable) for _, count, _, _, readable in odd_batches())
         _all_are_archived(at, tmp_path / "archive", sent, after=begins[-1] + 3)
 

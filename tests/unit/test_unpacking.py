@@ -97,6 +97,12 @@ def test_what_compaction_took_out_of_a_batch_is_no_gap(read: Read) -> None:
 
 
 @both
+def test_a_record_of_nothing_but_headers_is_not_kept(read: Read) -> None:
+    fetched = batch(3, record(0, headers=1_000) + record(1, headers=1_001) + record(2))
+    assert read(fetched) == ([(0, b"v"), (1, None), (2, None)], 3)
+
+
+@both
 def test_a_batch_that_a_disk_has_spoilt_is_an_error(read: Read) -> None:
     spoilt = batch(1, record(0))[:-2] + b"ww"
     with pytest.raises((CorruptRecordException, CorruptRecordError)):
