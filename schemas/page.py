@@ -46,7 +46,8 @@ _DEAD_LETTERS = """\
 What a step refuses goes to the dead-letter topic of the topic that it came from: `<topic>-dlq`, one partition, kept
 {kept:g} days, records of at most {bytes:,} bytes, with the personal data of its source. Key, value and headers are
 the source's, so whatever reads the source reads the letter. `borderflow dlq show` does; `dead-letter-desk` and
-`archive` in `ops/acls.yaml` may. These headers are added, each a text:
+`archive` in `ops/acls.yaml` may. Of several letters of one record the first has its value, and key and headers where
+these are more than a kilobyte. These headers are added, each a text:
 
 | header | what it says |
 |---|---|
@@ -57,7 +58,7 @@ the source's, so whatever reads the source reads the letter. `borderflow dlq sho
 | `dlq-error` | more about it, never a value that may be personal |
 | `dlq-index`, `dlq-item-id` | the refused item's place in its lodgement, and its id; empty for a whole record |
 | `dlq-attempt` | how often it has been refused: 1, and more after it was sent again |
-| `dlq-omitted-bytes` | only where the value was left out, and a large key and headers: another letter has them, or it is too large |
+| `dlq-omitted-bytes` | only where the value was left out: another letter of its source has it, or it is too large |
 
 A letter is written again when its source is read again: topic, partition, offset and index together say which. A record
 with the header `dlq-redriven-offset` is no letter: it marks one that was sent again (`borderflow dlq redrive`).

@@ -2,9 +2,9 @@
 
 A dead letter keeps the source's key, value and headers, so it can be looked at with any Kafka tool and sent again as
 it was. It adds `dlq-` headers; `dlq-index` is the place of the refused item in its lodgement. Of a lodgement of which
-several items are refused the first letter keeps the whole raw value, and a key and headers of more than a kilobyte. The
-others say how long the value is (`dlq-omitted-bytes`). So does a letter that is larger than its topic takes, as what was
-lodged compressed may be.
+several items are refused the first letter keeps the whole raw value, and a key and headers of more than a kilobyte; the
+others say how long the value is (`dlq-omitted-bytes`). So does a letter that is larger than its topic takes, as what
+was lodged compressed may be.
 Readers that count dead letters dedupe by topic, partition, offset and index, because a redelivered record is refused
 again.
 """
