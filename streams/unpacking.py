@@ -20,7 +20,7 @@ import cramjam
 import lz4.frame
 import zstandard
 
-from schemas.registry import declarations
+from schemas.registry import dead_letter_topics, declarations
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 """What a batch may unpack to: sixteen times what brokers take. What does not fit is not read.
@@ -29,6 +29,9 @@ A fetch of a partition ends as soon as it has unpacked as much."""
 
 MOST_HEADERS: Final = 1_000
 """Of a record: three bytes of a batch are a header, and that is an object of a hundred."""
+
+_LETTERS_ADD: Final = 32
+"""More headers than a dead letter has beside those of its source."""
 
 _CHUNK: Final = 262_144
 _XERIAL: Final = b"\x82SNAPPY\0"
@@ -64,13 +67,14 @@ def records_of(batch: _Batch, topic: str) -> Iterator[Any]:
     Raises `UnreadableBatchError` at the first that cannot be read. `MemoryError` is none of the batch's doing.
     """
     gaps = topic in declarations() and declarations()[topic].tombstones
+    most = MOST_HEADERS + _LETTERS_ADD if topic in dead_letter_topics() else MOST_HEADERS
     try:
         place, end = batch.base_offset, batch.next_offset
         for record in batch:
             if record.offset != place and not (gaps and place < record.offset < end):
                 raise UnreadableBatchError("the offsets in its batch are not in order")
-            if len(record.headers) > MOST_HEADERS:
-                raise UnreadableBatchError(f"a record of its batch has more than {MOST_HEADERS} headers")
+            if len(record.headers) > most:
+                raise UnreadableBatchError(f"a record of its batch has more than {most} headers")
             place = record.offset + 1
             yield record
     except (MemoryError, UnreadableBatchError):

@@ -13,9 +13,12 @@ from aiokafka.structs import TopicPartition
 from kafka.errors import CorruptRecordError
 from kafka.record.memory_records import MemoryRecords as KafkaPythonRecords
 
+from agents.step import Refusal
 from streams import fetching, parsing
-from streams.unpacking import MOST_BYTES
-from tests.batches import CODECS, batch, bomb, odd_batches, packed, record
+from streams.deadletter import dead_letters
+from streams.unpacking import MOST_BYTES, MOST_HEADERS
+from streams.wire import FetchedRecord
+from tests.batches import CODECS, NOON_MS, batch, bomb, odd_batches, packed, record
 
 MIB = 1024 * 1024
 
@@ -37,6 +40,11 @@ def by_kafka_python(
     """As the archive and shadows read."""
     records = parsing.ParsedRecords(at, TopicPartition(topic, 0), KafkaPythonRecords(fetched))
     return [(one.offset, one.value) for one in records.take()], records.next_fetch_offset
+
+
+def headed(headers: int) -> FetchedRecord:
+    """A record with so many headers."""
+    return FetchedRecord("express-cargo", 0, 0, NOON_MS, b"k", b"v", [("h", None)] * headers)
 
 
 both = pytest.mark.parametrize("read", [by_aiokafka, by_kafka_python])
@@ -100,6 +108,14 @@ def test_what_compaction_took_out_of_a_batch_is_no_gap(read: Read) -> None:
 def test_a_record_of_nothing_but_headers_is_not_kept(read: Read) -> None:
     fetched = batch(3, record(0, headers=1_000) + record(1, headers=1_001) + record(2))
     assert read(fetched) == ([(0, b"v"), (1, None), (2, None)], 3)
+
+
+@both
+def test_the_dead_letter_of_a_record_with_as_many_headers_as_may_be_is_read(read: Read) -> None:
+    (letter,) = dead_letters({0: headed(MOST_HEADERS)}, [Refusal(0, "not-json", "", "")], "screening", NOON_MS)
+    assert len(letter.headers) > MOST_HEADERS
+    fetched = batch(1, record(0, headers=len(letter.headers)))
+    assert read(fetched, topic="express-cargo-dlq") == ([(0, b"v")], 1)
 
 
 @both
