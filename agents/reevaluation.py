@@ -37,6 +37,9 @@ EXAMPLES_KEY: Final = "outcomes"
 EARLY: Final = timedelta(days=1)
 """How long before the lodgement of its item a result may be dated: clocks differ, and some lodge after the fact."""
 
+MOST_CATEGORIES: Final = 99
+"""Of one result: a lesson is kept for ever, and every worker folds it."""
+
 
 class Joined(Protocol):
     """What of an alert decides whether a report may join it."""
@@ -306,6 +309,8 @@ def refusal_of(
         return refusals.IMPOSSIBLE_DATE, field, "more than a day before the item was lodged"
     if at - alert.lodged_at > policy.horizons.alerts:
         return refusals.NO_MATCHING_ALERT, field, "the alert is older than results may join"
+    if isinstance(report, InspectionCompleted) and len(report.categories) > MOST_CATEGORIES:
+        return "out-of-bounds", "categories", f"more than {MOST_CATEGORIES}"
     return standing.refusal(Said.by(report))
 
 
