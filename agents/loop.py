@@ -15,6 +15,7 @@ from zlib import crc32
 
 import msgspec
 
+from agents.epoch import epoch_ms
 from agents.filtering import Filtering
 from agents.reevaluation import ReEvaluation
 from agents.risk.brain import Brain
@@ -132,7 +133,7 @@ class Loop:
         """Send results of inspections; the lessons have been learnt when this returns."""
         return self.send(
             "inspection-results",
-            [Sent(result.control_point, result, int(result.inspected_at.timestamp() * 1000.0)) for result in results],
+            [Sent(result.control_point, result, epoch_ms(result.inspected_at)) for result in results],
         )
 
     def redeliver(self, topic: str, partition: int, first_offset: int) -> Round:

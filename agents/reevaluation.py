@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from agents import refusals
+from agents.epoch import epoch_ms
 from agents.identity import record_id
 from agents.risk.drift import DriftMonitor
 from agents.risk.effectiveness import Effectiveness
@@ -36,8 +37,8 @@ EXAMPLES_KEY: Final = "outcomes"
 EARLY: Final = timedelta(days=1)
 """How long before the lodgement of its item a result may be dated: clocks differ, and some lodge after the fact."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
+MOST_CATEGORIES: Final = 99
+"""Of one result: a lesson is kept for ever, and every worker folds it."""
 
 
 class Joined(Protocol):
@@ -132,7 +133,7 @@ class ReEvaluationState:
             model_version=decision.model_version,
             lodged_at=decision.lodged_at,
         )
-        at_ms = _milliseconds(decision.lodged_at)
+        at_ms = epoch_ms(decision.lodged_at)
         self._expiry.append((at_ms, decision.decision_id))
         self._latest_ms = max(self._latest_ms, at_ms)
         oldest = self._latest_ms - int(self._policy.horizons.alerts.total_seconds() * 1000.0)
@@ -237,7 +238,7 @@ class ReEvaluation:
                 outcome.refusals.append(Refusal(offset=arrival.offset, reason=reason, field=field, detail=detail))
                 continue
             outcome.redelivered += consequence.again
-            at_ms = _milliseconds(_reported_at(arrival.event))
+            at_ms = epoch_ms(_reported_at(arrival.event))
             place = (arrival.topic, arrival.partition, arrival.offset)
             if consequence.example is not None:
                 ce_id = record_id("l", STEP, *place)
@@ -271,7 +272,7 @@ class ReEvaluation:
             return consequence
         state.resolutions[report.decision_id] = resolution
         resolution.standing.take(said)
-        at_ms = _milliseconds(_reported_at(report))
+        at_ms = epoch_ms(_reported_at(report))
         undone = resolution.counted
         reports = state.take_back(resolution, at_ms)
         if isinstance(report, InspectionWithdrawn):
@@ -302,12 +303,14 @@ def refusal_of(
         return refusals.NO_MATCHING_ALERT, "decision_id", "no alert of this partition has this decision id"
     if alert.control_point != report.control_point:
         return refusals.OTHER_CONTROL_POINT, "control_point", "the alert went to another control point"
-    if _milliseconds(at) > timestamp_ms + int(policy.clock_ahead_minutes * 60_000):
+    if epoch_ms(at) > timestamp_ms + int(policy.clock_ahead_minutes * 60_000):
         return refusals.CLOCK_AHEAD, field, "ahead of the record's own timestamp"
     if alert.lodged_at - at > EARLY:
         return refusals.IMPOSSIBLE_DATE, field, "more than a day before the item was lodged"
     if at - alert.lodged_at > policy.horizons.alerts:
         return refusals.NO_MATCHING_ALERT, field, "the alert is older than results may join"
+    if isinstance(report, InspectionCompleted) and len(report.categories) > MOST_CATEGORIES:
+        return "out-of-bounds", "categories", f"more than {MOST_CATEGORIES}"
     return standing.refusal(Said.by(report))
 
 
@@ -317,7 +320,3 @@ def _reported_at(report: Report) -> datetime:
 
 def _day(example: OutcomeLearned) -> float:
     return example.inspected_at.timestamp() / 86400.0
-
-
-def _milliseconds(at: datetime) -> int:
-    return (at - _EPOCH) // _MILLISECOND

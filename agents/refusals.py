@@ -33,7 +33,7 @@ OTHER_CONTROL_POINT: Final = "other-control-point"
 NOTHING_TO_CORRECT: Final = "nothing-to-correct"
 
 MEANINGS: Final[dict[str, str]] = {
-    "unreadable-record": "A header's name in its batch is not UTF-8; no client can parse it.",
+    "unreadable-record": "Its batch cannot be parsed, or unpacks to more than 16 MiB; `dlq-error` says which.",
     "null-value": "The record has no value, on a topic where that means nothing.",
     "empty-value": "The value has no bytes.",
     "too-large": "The value has more bytes than a record may have.",

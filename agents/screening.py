@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from agents import quality, refusals
+from agents.epoch import epoch_ms
 from agents.identity import (
     express_item_id,
     manifest_item_id,
@@ -158,7 +159,7 @@ class Screening:
             raise Undecidable(refusals.UNKNOWN_CONTROL_POINT, "control_point", detail)
         if event.lodged_at < _EARLIEST:
             raise Undecidable(refusals.IMPOSSIBLE_DATE, "lodged_at", "before the year 2000")
-        at_ms = int(event.lodged_at.timestamp() * 1000.0)
+        at_ms = epoch_ms(event.lodged_at)
         if at_ms > arrival.timestamp_ms + self._ahead_ms:
             ahead = (at_ms - arrival.timestamp_ms) // 60_000
             raise Undecidable(refusals.CLOCK_AHEAD, "lodged_at", f"{ahead} minutes ahead of the record's timestamp")

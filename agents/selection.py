@@ -7,11 +7,11 @@ decisions that were published for that partition, and of nothing else: what deci
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from agents import refusals
+from agents.epoch import epoch_ms
 from agents.identity import record_id
 from agents.marks import HighWater
 from agents.risk.alerts import STEP, raise_alert
@@ -24,9 +24,6 @@ from agents.step import Arrival, Memory, Outcome, Output, Refusal
 from schemas.decisions import SelectionDecided
 from schemas.items import ItemFiltered
 from schemas.marks import Upstream
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
 
 
 class Restored:
@@ -101,7 +98,7 @@ class Selection:
         for arrival in arrivals:
             decision = arrival.event
             fresh = not state.marks.is_redelivery(decision.upstream)
-            reports = state.fold(decision, milliseconds(decision.lodged_at))
+            reports = state.fold(decision, epoch_ms(decision.lodged_at))
             if fresh and decision.upstream.offset >= state.first_offset:
                 state.restored[decision.upstream.offset] = Restored(decision, reports)
 
@@ -128,7 +125,7 @@ class Selection:
             if appraisal is None:
                 outcome.refusals.append(_no_score(arrival))
                 continue
-            at_ms = milliseconds(item.lodged_at)
+            at_ms = epoch_ms(item.lodged_at)
             held = state.control_point_at(item.control_point, at_ms)
             decision = self._selectivity.decide(held, state.traffic, filtered, appraisal, upstream)
             outcome.outputs.append(
@@ -152,7 +149,7 @@ class Selection:
         partition: int,
     ) -> None:
         """What follows from a decision, first and every later time: its alert, and the reports of a closed window."""
-        at_ms = milliseconds(decision.lodged_at)
+        at_ms = epoch_ms(decision.lodged_at)
         if decision.selected:
             alert = raise_alert(decision, filtered, self._policy.deadlines)
             outcome.outputs.append(Output("alerts", decision.control_point, alert, alert.alert_id, at_ms, partition))
@@ -161,11 +158,6 @@ class Selection:
             kind = type(report).__name__
             ce_id = record_id("m", STEP, origin.topic, origin.partition, origin.offset, origin.index, kind)
             outcome.outputs.append(Output("monitoring", kind, report, ce_id, at_ms))
-
-
-def milliseconds(at: datetime) -> int:
-    """Milliseconds since the epoch, rounded down."""
-    return (at - EPOCH) // MILLISECOND
 
 
 def _unknown_control_point(arrival: Arrival[ItemFiltered]) -> Refusal:

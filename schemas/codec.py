@@ -26,7 +26,7 @@ MAX_RECORD_BYTES = 1_000_000
 What workers write holds a lodgement and what they have to say of it: of their topics whatever brokers take is read."""
 
 UndecodableReason = Literal[
-    "unreadable-record",  # a header's name is not UTF-8: no client can parse the record
+    "unreadable-record",  # its batch cannot be unpacked or parsed, or unpacks to too much
     "null-value",  # no value where a null means nothing
     "empty-value",  # zero bytes
     "too-large",  # more than MAX_RECORD_BYTES, or than brokers take of what workers write

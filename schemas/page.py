@@ -29,6 +29,8 @@ headers (binary mode): `ce_specversion`, `ce_id`, `ce_type`, `ce_source`, `ce_ti
   from them, when the lodgement says it was lodged; for results and lessons, when the result was reported (not when the
   inspection was: what-ifs know a result from then on).
 - Producers may compress with gzip, snappy, lz4 or zstd, or not at all: every reader of borderflow reads all of them.
+  A batch may unpack to 16 MiB (Java's producers measure it packed: `batch.size` of 500,000 at most), and a record may
+  have 1,000 headers. What is in a larger one, or cannot be parsed, is dead-lettered as `unreadable-record`.
 - Fields that have their default are left out. Fields that a reader does not know are passed over.
 - A value from outside may have 1,000,000 bytes. What workers write holds it and more: `screened`, `filtered`,
   `decisions` and `alerts` take records of 1.5 MiB.
@@ -44,7 +46,8 @@ _DEAD_LETTERS = """\
 What a step refuses goes to the dead-letter topic of the topic that it came from: `<topic>-dlq`, one partition, kept
 {kept:g} days, records of at most {bytes:,} bytes, with the personal data of its source. Key, value and headers are
 the source's, so whatever reads the source reads the letter. `borderflow dlq show` does; `dead-letter-desk` and
-`archive` in `ops/acls.yaml` may. These headers are added, each a text:
+`archive` in `ops/acls.yaml` may. Of several letters of one record the first has its value, and key and headers where
+these are more than a kilobyte. These headers are added, each a text:
 
 | header | what it says |
 |---|---|

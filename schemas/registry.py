@@ -85,6 +85,7 @@ class TopicDeclaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(self.max_message_bytes),
             "message.timestamp.type": "CreateTime",
+            "compression.type": "producer",  # to pack anew a broker unpacks in its memory, without a bound
         }
         if self.timestamp_after_max_ms is not None:
             config["message.timestamp.after.max.ms"] = str(self.timestamp_after_max_ms)
@@ -115,6 +116,7 @@ class DeadLetterTopic(msgspec.Struct, frozen=True, kw_only=True):
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(DEAD_LETTER_MAX_BYTES),
             "message.timestamp.type": "CreateTime",
+            "compression.type": "producer",  # to pack anew a broker unpacks in its memory, without a bound
         }
 
 

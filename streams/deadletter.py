@@ -2,8 +2,9 @@
 
 A dead letter keeps the source's key, value and headers, so it can be looked at with any Kafka tool and sent again as
 it was. It adds `dlq-` headers; `dlq-index` is the place of the refused item in its lodgement. Of a lodgement of which
-several items are refused the first letter keeps the whole raw value, the others say how long it is
-(`dlq-omitted-bytes`). So does a letter that is larger than its topic takes, as what was lodged compressed may be.
+several items are refused the first letter keeps the whole raw value, and a key and headers of more than a kilobyte; the
+others say how long the value is (`dlq-omitted-bytes`). So does a letter that is larger than its topic takes, as what
+was lodged compressed may be.
 Readers that count dead letters dedupe by topic, partition, offset and index, because a redelivered record is refused
 again.
 """
@@ -19,7 +20,8 @@ from msgspec.structs import replace
 from agents.refusals import ALREADY_RESOLVED, DUPLICATE_LODGEMENT, SUPERSEDED_REVISION
 from schemas.registry import DEAD_LETTER_MAX_BYTES
 from streams.producing import Publisher
-from streams.wire import Outgoing, Record, header
+from streams.recordbatch import encoded
+from streams.wire import FetchedRecord, Outgoing, Record, header
 
 if TYPE_CHECKING:
     from agents.step import Outcome, Refusal
@@ -30,6 +32,9 @@ OMITTED: Final = "dlq-omitted-bytes"
 _ATTEMPT_DIGITS: Final = 6
 _MOST_BYTES: Final = DEAD_LETTER_MAX_BYTES - 256
 """Of a letter's key, value and headers: what its batch adds comes on top."""
+
+_REPEATED_BYTES: Final = 1_024
+"""Of a key and headers that every letter of a source has."""
 
 _SAID_BEFORE: Final = {DUPLICATE_LODGEMENT, SUPERSEDED_REVISION, ALREADY_RESOLVED}
 
@@ -65,15 +70,30 @@ def dead_letter(record: Record, refusal: Refusal, step: str, now_ms: int) -> Out
 
 
 def dead_letters(sources: Mapping[int, Record], refused: Sequence[Refusal], step: str, now_ms: int) -> list[Outgoing]:
-    """The letters of one batch; `sources` are its records by offset. Each source's value is kept once, if it fits."""
-    letters, kept = [], set[int]()
+    """The letters of one batch; `sources` are its records by offset. Each source's value is kept once, if it fits.
+
+    So are its key and headers where these are large.
+    """
+    letters, kept = list[Outgoing](), dict[int, Record]()
     for one in refused:
-        letter = dead_letter(sources[one.offset], one, step, now_ms)
-        if letter.value and one.offset in kept:
-            letter = _without_value(letter)
-        kept.add(one.offset)
+        source = sources[one.offset]
+        if source.value and one.offset in kept:
+            letter = _without_value(dead_letter(kept[one.offset], one, step, now_ms))
+        else:
+            letter, kept[one.offset] = dead_letter(source, one, step, now_ms), _repeated(source)
         letters.append(_fitting(letter))
     return letters
+
+
+def _repeated(source: Record) -> Record:
+    """A source as the second letter of it has it, and all after that: with its key and headers if these are small.
+
+    A lodgement of 40 kB may have 20,000 items to refuse, and a key of a megabyte.
+    """
+    key, headers = source.key, list(source.headers)
+    if len(key or b"") + len(encoded(headers)) > _REPEATED_BYTES:
+        key, headers = None, [("dlq-attempt", str(_attempts(source)).encode())]
+    return FetchedRecord(source.topic, source.partition, source.offset, source.timestamp, key, source.value, headers)
 
 
 def _fitting(letter: Outgoing) -> Outgoing:

@@ -1,8 +1,8 @@
 """What the worker's consumer adds to aiokafka's fetcher, which asks the brokers for every partition it holds.
 
 Three things. The fetcher is told when a fetch is back, and a partition whose records this worker produces all by itself
-rests, because fetching it only brings what was handed over already (docs/adr/0018-rounds-and-handing-over.md). A record
-that cannot be parsed is one that cannot be read, not the end of the worker, for every consumer of this process.
+rests, because fetching it only brings what was handed over already (docs/adr/0018-rounds-and-handing-over.md). What
+cannot be read, or unpacks to too much, is not the end of the worker, for every consumer of this process.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import inf
 from time import monotonic
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
-from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
+from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, PartitionRecords
+from aiokafka.errors import CorruptRecordException
 from aiokafka.structs import TopicPartition
 from mode.utils.futures import notify
 
+from streams.unpacking import METER, MOST_BYTES, UnreadableBatchError, read_with_bounds, records_of
 from streams.wire import FetchedRecord, unreadable
 
 REST_S = 0.25
@@ -41,25 +44,49 @@ class InFlight(set[int]):
 
 
 class ParsedRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
-    """aiokafka's parser, for which what it cannot parse is the end of a fetch and of the worker.
+    """aiokafka's parser, for which what it cannot read is the end of the worker.
 
-    A header's name that is not UTF-8 is a lodger's doing, and brokers do not look at it. In its place comes an
-    `UnreadableRecord`, and the fetch ends. What follows it in its batch cannot be parsed either: each offset of that
-    takes a fetch of its own. All other errors are raised.
+    In the place of each record of a batch that cannot be read comes an `UnreadableRecord`. A fetch ends when it has
+    unpacked `MOST_BYTES`, and what follows is fetched again. Of what is wrong with a batch only its checksum is raised:
+    that is the disk's doing, or the network's.
     """
 
     next_fetch_offset: int
 
     def _unpack_records(self) -> Iterator[FetchedRecord]:
-        try:
-            yield from super()._unpack_records()
-        except UnicodeDecodeError:
-            offset = self.next_fetch_offset
-            self.next_fetch_offset = offset + 1
-            yield unreadable(self._tp, offset)
+        unpacked = METER.bytes
+        while self._records.has_next() and METER.bytes - unpacked < MOST_BYTES:
+            batch = self._records.next_batch()
+            if self._check_crcs and not batch.validate_crc():
+                raise CorruptRecordException(f"Invalid CRC - {self._tp}")
+            if not self._says_nothing(batch):
+                try:
+                    for record in records_of(batch, self._tp.topic):
+                        if record.offset >= self.next_fetch_offset:
+                            self.next_fetch_offset = record.offset + 1
+                            yield self._consumer_record(self._tp, record)
+                except UnreadableBatchError as error:
+                    for offset in range(self.next_fetch_offset, batch.next_offset):
+                        self.next_fetch_offset = offset + 1
+                        yield unreadable(self._tp, offset, str(error))
+            self.next_fetch_offset = batch.next_offset
+
+    def _says_nothing(self, batch: Any) -> bool:
+        """Whether a batch is a mark of the brokers, or of a transaction that was aborted: as aiokafka has it."""
+        if self._isolation_level == READ_COMMITTED and batch.producer_id is not None:
+            self._consume_aborted_up_to(batch.base_offset)
+            if batch.is_control_batch and self._contains_abort_marker(batch):
+                self._aborted_producers.discard(batch.producer_id)
+            if batch.is_transactional and batch.producer_id in self._aborted_producers:
+                return True
+        return bool(batch.is_control_batch)
 
 
 fetcher.PartitionRecords = ParsedRecords
+read_with_bounds(
+    "aiokafka.record.default_records", "aiokafka.record.legacy_records",
+    "aiokafka.record._crecords.default_records", "aiokafka.record._crecords.legacy_records",
+)  # fmt: skip
 
 
 class Rests:

@@ -111,7 +111,7 @@ async def read_letters(reader: LogReader, topic: str) -> list[DeadLetter]:
     Raises `UnknownTopicError`, or the client's `KafkaError`.
     """
     letters: dict[int, DeadLetter] = {}
-    values: dict[tuple[int, int], bytes] = {}  # of letters that several refusals of one lodgement share
+    whole: dict[tuple[int, int], DeadLetter] = {}  # whose content several refusals of one lodgement share
     seen: set[tuple[int, int, int | None, int]] = set()
     redriven: set[int] = set()
     async for records in reader.read(dead_letter_topic(topic), 0, 0):
@@ -124,9 +124,9 @@ async def read_letters(reader: LogReader, topic: str) -> list[DeadLetter]:
             if refusal not in seen:
                 seen.add(refusal)
                 if letter.value:
-                    values[letter.partition, letter.offset] = letter.value
-                elif (value := values.get((letter.partition, letter.offset))) is not None:
-                    letter = replace(letter, value=value, omitted_bytes=0)
+                    whole[letter.partition, letter.offset] = letter
+                elif (first := whole.get((letter.partition, letter.offset))) is not None:
+                    letter = replace(letter, key=first.key, value=first.value, headers=first.headers, omitted_bytes=0)
                 letters[letter.number] = letter
     return [replace(one, redriven=number in redriven) for number, one in letters.items()]
 

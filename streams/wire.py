@@ -63,18 +63,20 @@ def fetched(tp: TopicPartition, record: Any) -> FetchedRecord:
 
 
 class UnreadableRecord(FetchedRecord, gc=False):
-    """In place of a record that the client cannot parse: nothing of it is known but where it is."""
+    """In place of a record that cannot be read: nothing of it is known but where it is, and why."""
+
+    why: str
 
 
-def unreadable(tp: TopicPartition, offset: int) -> UnreadableRecord:
+def unreadable(tp: TopicPartition, offset: int, why: str) -> UnreadableRecord:
     """What stands for the record at `offset`."""
-    return UnreadableRecord(tp.topic, tp.partition, offset, -1, None, None, [])
+    return UnreadableRecord(tp.topic, tp.partition, offset, -1, None, None, [], why)
 
 
 def refuse_unreadable(record: Record) -> None:
-    """Raises `Undecodable` for what stands for a record that cannot be parsed."""
+    """Raises `Undecodable` for what stands for a record that cannot be read."""
     if isinstance(record, UnreadableRecord):
-        raise Undecodable("unreadable-record", "", "a header's name in its batch is not UTF-8")
+        raise Undecodable("unreadable-record", "", record.why)
 
 
 class Outgoing(msgspec.Struct, gc=False):

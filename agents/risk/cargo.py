@@ -75,7 +75,8 @@ class CargoScreen:
         departure = _departure(consignment.departure, odd)
         containers: tuple[str, ...] = ()
         if consignment.containers:
-            containers = tuple([fold_code(box.number)[:32] or "?" for box in consignment.containers])
+            # No longer than they were sent: some letters fold to eighteen, and the item has to fit its topic.
+            containers = tuple([fold_code(box.number)[: len(box.number)] or "?" for box in consignment.containers])
             if not all(map(container_number, containers)):
                 odd.append(quality.CONTAINER_NUMBER)
         if voyage.mode == "air" and air_waybill(consignment.house_bill) is False:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from datetime import timedelta
 
+from agents.epoch import epoch_ms
 from agents.risk.criteria_compiler import MANY, CompiledCriteria
 from agents.risk.criteria_fields import fields_of
 from agents.risk.criteria_language import Condition, CriterionRefusedError, read_condition
-from agents.risk.risk_information import epoch_ms
 from schemas.items import ItemScreened, Monitored, Stream
 from schemas.knowledge import CriterionPublished
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from math import sqrt
 
+from agents.epoch import EPOCH, epoch_ms
 from agents.risk.layers import LAYERS
 from schemas.decisions import Layer
 from schemas.inspections import OutcomeLearned
 from schemas.monitoring import SeizureRateReported
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Z95 = 1.959963984540054
 """The normal quantile of a two-sided 95% interval."""
 
@@ -193,8 +193,4 @@ class Effectiveness:
 def _time(at_ms: int) -> datetime:
     """The same as a date. A window that begins or ends outside of the calendar is cut off there."""
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-    return _EPOCH + timedelta(milliseconds=min(max(at_ms, _milliseconds(first)), _milliseconds(last)))
-
-
-def _milliseconds(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(milliseconds=1)
+    return EPOCH + timedelta(milliseconds=min(max(at_ms, epoch_ms(first)), epoch_ms(last)))

@@ -12,11 +12,11 @@ sees only that one. That versions rise is checked when an entry is published.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
 
+from agents.epoch import epoch_ms
 from agents.risk.normalise import fold_code, fold_conveyance, fold_name, listed_spellings, spellings
 from agents.risk.similar_names import NameIndex
 from schemas.items import RiskHit, Stream
@@ -340,8 +340,3 @@ def _spelt(target: Target, name: str) -> list[tuple[Target, str]]:
 def folded(codes: Iterable[str], fold: Callable[[str], str] = fold_code) -> tuple[str, ...]:
     """Codes as they are compared, without empty ones."""
     return tuple(code for code in map(fold, codes) if code)
-
-
-def epoch_ms(at: datetime) -> int:
-    """Milliseconds since the epoch, rounded down."""
-    return int(at.timestamp() * 1000)

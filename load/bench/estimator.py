@@ -23,13 +23,14 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from agents.epoch import epoch_ms
 from agents.risk.policy import Policy, read_policy
 from load.bench.history import Made, make_history
 from load.inspectors import Inspector
 from load.world import START
 from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
-from streams.archive.times import LATEST, milliseconds
+from streams.archive.times import LATEST
 from streams.archive.views import connect
 from streams.policies import built_in_policy
 from streams.simulate.candidates import Candidate
@@ -69,8 +70,8 @@ def one_world(seed: int, count: int, items: int, days: int, warm_days: int) -> l
         root, chosen = Path(held) / "archive", Path(held) / "chosen"
         made = make_history(root, items=items, days=days, seed=seed, miss_rate=MISS_RATE, dirt=DIRT)
         reader = ArchiveReader(Catalogue.of(root))
-        question = Question(candidates=candidates, since_ms=milliseconds(START + timedelta(days=warm_days)),
-                            until_ms=milliseconds(LATEST), warm_ms=0)  # fmt: skip
+        question = Question(candidates=candidates, since_ms=epoch_ms(START + timedelta(days=warm_days)),
+                            until_ms=epoch_ms(LATEST), warm_ms=0)  # fmt: skip
         found = simulate(reader, question, chosen)
         truth = would_seize(reader, made, seed)
         rows = []

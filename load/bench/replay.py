@@ -20,18 +20,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from agents.epoch import epoch_ms
 from load.bench.history import KEY
 from schemas.codec import codec_for
 from streams.archive.layout import Catalogue
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
-from streams.archive.times import LATEST, milliseconds
+from streams.archive.times import LATEST
 from streams.replay.beside import Beside
 from streams.replay.engine import LODGEMENTS, Engine
 from streams.replay.run import Plan, Replay
 from streams.wire import decoded
 
-END_MS = milliseconds(LATEST)
+END_MS = epoch_ms(LATEST)
 
 
 def decode(reader: ArchiveReader) -> dict[str, float]:

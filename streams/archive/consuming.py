@@ -25,7 +25,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
-import streams.archive.parsing  # noqa: F401 - with it a record that cannot be parsed is archived all the same
+import streams.parsing  # noqa: F401 - with it a record that cannot be read is archived all the same
 from schemas.registry import dead_letter_topics, declaration, declarations
 from streams.archive.columns import columns_of
 from streams.archive.layout import ArchiveError, Catalogue, remove_remains

@@ -6,7 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from agents.epoch import EPOCH
+
+EARLIEST: Final = EPOCH
 LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 _SPANS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -24,8 +26,3 @@ def moment(text: str, now: datetime) -> datetime:
         raise ValueError(
             f"{text[:40]!r} is no time; write 2026-03-02T12:00Z, 2026-03-02, or how long ago: 24h, 7d"
         ) from None
-
-
-def milliseconds(at: datetime) -> int:
-    """Milliseconds since the epoch."""
-    return int((at - EARLIEST) / timedelta(milliseconds=1))

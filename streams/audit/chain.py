@@ -91,4 +91,4 @@ def _sized(data: bytes | None) -> bytes:
     return b"\x00" if data is None else b"\x01" + len(data).to_bytes(8, "big") + data
 
 
-_UNREADABLE: Final = Entry.of(UnreadableRecord("", 0, 0, -1, None, None, []))
+_UNREADABLE: Final = Entry.of(UnreadableRecord("", 0, 0, -1, None, None, [], ""))

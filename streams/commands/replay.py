@@ -20,12 +20,13 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from agents.epoch import epoch_ms
 from agents.risk.policy import Policy, PolicyRefusedError
 from streams.archive.consuming import Archiver, only_writer
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
-from streams.archive.times import EARLIEST, LATEST, milliseconds, moment
+from streams.archive.times import EARLIEST, LATEST, moment
 from streams.archive.views import connect
 from streams.commands import CommandRefusedError, output
 from streams.commands.archive import archive_key, folder_of
@@ -89,7 +90,7 @@ def span_of(since: str | None, until: str | None) -> tuple[int, int]:
         raise CommandRefusedError(f"--since, --until: {error}") from None
     if end <= begin:
         raise CommandRefusedError("--until: is not after --since")
-    return milliseconds(begin), milliseconds(end)
+    return epoch_ms(begin), epoch_ms(end)
 
 
 def records_of(reader: ArchiveReader, *topics: str) -> int:
@@ -201,7 +202,7 @@ def _replay(
             noticed = held.enter_context(progress_over({"lodgements": records_of(reader, *LODGEMENTS)}))
             manifest = run.run(noticed=lambda count: noticed("lodgements", count), speed=factor, sink=sink)
         if run.was_complete:
-            more = run.grown and until_ms == milliseconds(LATEST)
+            more = run.grown and until_ms == epoch_ms(LATEST)
             grown = "; the archive has grown since: what came is for a new folder" if more else ""
             told.print(f"the replay in {out} is complete already, nothing was done{grown}", markup=False)
         found = compare(reader.catalogue, out, manifest, shlex.join(["borderflow", *sys.argv[1:]]))

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from agents.casework import CaseBook, Claim
+from agents.epoch import epoch_ms
 from agents.reevaluation import refusal_of
 from agents.risk.alerts import first_reason
 from agents.risk.policy import Policy
@@ -158,7 +159,7 @@ class Cases:
         if alert.alert_id in self._by_alert:
             return None
         decision = alert.decision
-        lodged_ms = _ms(decision.lodged_at)
+        lodged_ms = epoch_ms(decision.lodged_at)
         shift = decision.origin.sent_ms - lodged_ms if self._simulated else 0
         case = Case(
             alert_id=alert.alert_id,
@@ -169,8 +170,8 @@ class Cases:
             raw=raw,
             row=row_of(alert),
             keys=keys_of(alert),
-            due_ms=_ms(alert.deadline) + shift,
-            raised_ms=_ms(alert.raised_at) + shift,
+            due_ms=epoch_ms(alert.deadline) + shift,
+            raised_ms=epoch_ms(alert.raised_at) + shift,
             shift_ms=shift,
         )
         self._by_alert[case.alert_id] = case
@@ -348,7 +349,7 @@ def live_row(case: Case, claim: Claim | None) -> dict[str, Any]:
         return {"id": case.alert_id, "cp": case.control_point, "s": "gone"}
     row = {**case.row, "due": case.due_ms, "at": case.raised_ms, "s": case.stand}
     if claim is not None and case.stand == "open":
-        row["by"], row["until"] = claim.officer, int(claim.until.timestamp() * 1000)
+        row["by"], row["until"] = claim.officer, epoch_ms(claim.until)
     if case.stations:
         row["to"], row["toBy"] = case.stations[-1]
     if case.result is not None:
@@ -363,7 +364,3 @@ def as_json(value: Any) -> bytes:
 
 def _at(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from agents.epoch import epoch_ms
 from schemas.codec import codec_for
 from schemas.knowledge import CriterionPublished
 from streams.console.accounts import User
@@ -47,8 +48,8 @@ class CriteriaShelf:
             "weight": found.weight,
             "category": found.category,
             "cap": found.cap,
-            "from": int(found.valid_from.timestamp() * 1000),
-            "until": int(found.valid_until.timestamp() * 1000) if found.valid_until else None,
+            "from": epoch_ms(found.valid_from),
+            "until": epoch_ms(found.valid_until) if found.valid_until else None,
             "author": found.author,
             "latest": latest.version if latest else None,
             "withdrawn": bool(latest and latest.withdrawn),

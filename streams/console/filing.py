@@ -17,6 +17,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from agents.epoch import epoch_ms
 from agents.refusals import ALREADY_RESOLVED
 from schemas.casework import AlertClaimed, ClaimGivenUp, CriterionFeedbackGiven
 from schemas.codec import ce_type_of, encode
@@ -82,28 +83,28 @@ class Desk:
         now = _now()
         if case.stand != "open":
             raise RefusedError(409, "already-filed", by=case.result.officer if case.result else "")
-        held = self._cases.claim(case, _ms(now))
+        held = self._cases.claim(case, epoch_ms(now))
         if held is not None and held.officer != officer:
             raise RefusedError(409, "claimed", by=held.officer)
         if (ended := self._cases.claims.ended(case.decision_id)) is not None:  # by another machine's clock
             now = max(now, ended + timedelta(milliseconds=1))
         event = AlertClaimed(
-            claim_id=_id("cl", case.decision_id, officer, str(_ms(now))),
+            claim_id=_id("cl", case.decision_id, officer, str(epoch_ms(now))),
             decision_id=case.decision_id,
             control_point=case.control_point,
             officer=officer,
             claimed_at=now,
             until=now + CLAIM,
         )
-        await self._send("casework", case.control_point, event, event.claim_id, _ms(now))
-        held = self._cases.claim(case, _ms(_now()))
+        await self._send("casework", case.control_point, event, event.claim_id, epoch_ms(now))
+        held = self._cases.claim(case, epoch_ms(_now()))
         if held is None or held.officer != officer:
             raise RefusedError(409, "claimed", by=held.officer if held else "")
 
     async def give_up(self, case: Case, officer: str, *, any_claim: bool) -> None:
         """Let go of a case; with `any_claim` also of somebody else's claim."""
         now = _now()
-        held = self._cases.claim(case, _ms(now))
+        held = self._cases.claim(case, epoch_ms(now))
         if held is None:
             return
         if held.officer != officer and not any_claim:
@@ -116,7 +117,7 @@ class Desk:
             given_up_at=now,
             by=None if held.officer == officer else officer,
         )
-        await self._send("casework", case.control_point, event, f"{held.claim_id}/given-up", _ms(now))
+        await self._send("casework", case.control_point, event, f"{held.claim_id}/given-up", epoch_ms(now))
 
     async def report(self, case: Case, officer: str, said: dict[str, Any], request: str) -> InspectionCompleted:
         """File a result. Raises `RefusedError`: not the holder of the claim, filed already, or a field is refused."""
@@ -127,7 +128,7 @@ class Desk:
             return standing  # the button was pressed twice
         if case.stand != "open":
             raise RefusedError(409, "already-filed", by=standing.officer if standing else "")
-        held = self._cases.claim(case, _ms(now))
+        held = self._cases.claim(case, epoch_ms(now))
         if held is None or held.officer != officer:
             raise RefusedError(409, "claimed" if held else "claim-first", by=held.officer if held else "")
         at = now - timedelta(milliseconds=case.shift_ms)
@@ -142,7 +143,7 @@ class Desk:
                 "officer": officer,
             }
         )
-        await self._send("inspection-results", case.control_point, result, result_id, _ms(at))
+        await self._send("inspection-results", case.control_point, result, result_id, epoch_ms(at))
         if case.result is None or case.result.result_id != result_id:
             why = case.why_refused(result_id)
             code = "already-filed" if why in (None, ALREADY_RESOLVED) else str(why)
@@ -157,7 +158,7 @@ class Desk:
             raise RefusedError(409, "nothing-to-undo")
         if result.officer != officer:
             raise RefusedError(403, "not-yours")
-        if _ms(now) - case.result_ms > UNDO.total_seconds() * 1000:
+        if epoch_ms(now) - case.result_ms > UNDO.total_seconds() * 1000:
             raise RefusedError(409, "too-late")
         at = now - timedelta(milliseconds=case.shift_ms)
         event = InspectionWithdrawn(
@@ -169,11 +170,11 @@ class Desk:
             reason="undone",
             officer=officer,
         )
-        await self._send("inspection-results", case.control_point, event, event.withdrawal_id, _ms(at))
+        await self._send("inspection-results", case.control_point, event, event.withdrawal_id, epoch_ms(at))
 
     async def tell_author(self, event: CriterionFeedbackGiven) -> None:
         """Send feedback on a criterion."""
-        await self._send("casework", event.control_point, event, event.feedback_id, _ms(event.given_at))
+        await self._send("casework", event.control_point, event, event.feedback_id, epoch_ms(event.given_at))
 
     async def _send(self, topic: str, key: str, event: msgspec.Struct, ce_id: str, at_ms: int) -> None:
         assert self._producer is not None, "the desk is started"  # noqa: S101
@@ -205,7 +206,3 @@ def _id(kind: str, *parts: str) -> str:
 def _now() -> datetime:
     at = datetime.now(UTC)
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from agents.epoch import epoch_ms
 from agents.identity import record_id
 from agents.risk.alerts import STEP
 from agents.risk.brain import Brain
@@ -19,7 +20,7 @@ from agents.risk.policy import Policy
 from agents.risk.profiles import Profiles
 from agents.risk.selectivity import Selectivity
 from agents.risk.unscored import Scores
-from agents.selection import Selection, SelectionState, milliseconds
+from agents.selection import Selection, SelectionState
 from schemas.codec import Undecodable, codec_for, encode
 from schemas.decisions import SelectionDecided
 from schemas.items import ItemFiltered
@@ -97,7 +98,7 @@ class PartitionCheck:
                 self._note_undecided(record, filtered)
                 continue
             event = recorded.event
-            at_ms = milliseconds(filtered.item.lodged_at)
+            at_ms = epoch_ms(filtered.item.lodged_at)
             if at_ms >= self._until_ms and event is not None:
                 self._state_for(event, recorded).fold(event, at_ms)
                 continue
@@ -149,7 +150,7 @@ class PartitionCheck:
             self._findings.note(self._difference(kind, recorded, differing_fields(recorded.record.value, value)))
         if decision is not None:
             self._version = version
-            state.fold(decision, milliseconds(decision.lodged_at))
+            state.fold(decision, epoch_ms(decision.lodged_at))
 
     def _recompute(
         self, state: SelectionState, filtered: ItemFiltered, upstream: Upstream, version: int
@@ -166,7 +167,7 @@ class PartitionCheck:
         if appraisal is None:
             return None
         rules = Selectivity(self._policy, scores)
-        held = state.control_point_at(item.control_point, milliseconds(item.lodged_at))
+        held = state.control_point_at(item.control_point, epoch_ms(item.lodged_at))
         return rules.decide(held, state.traffic, filtered, appraisal, upstream)
 
     def _closest(
@@ -219,7 +220,7 @@ class PartitionCheck:
             if record.timestamp >= oldest and record.first:
                 event = self._decoded(record)
                 if event is not None:
-                    state.fold(event, milliseconds(event.lodged_at))
+                    state.fold(event, epoch_ms(event.lodged_at))
         return state
 
     def _history_begins(self) -> int:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from kafka import KafkaConsumer, TopicPartition
 
+import streams.parsing  # noqa: F401 - with it a result that cannot be read does not stop the shadow
 from agents.step import Arrival
 from schemas.codec import Undecodable, codec_for
 from schemas.decisions import SelectionDecided

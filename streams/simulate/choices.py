@@ -8,7 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agents.selection import milliseconds
+from agents.epoch import epoch_ms
 from schemas.decisions import SelectionDecided
 
 SCHEMA: Final = pa.schema([
@@ -34,7 +34,7 @@ class ChoiceFiles:
         layer = decision.layer
         rows = self._rows.setdefault(candidate, [])
         rows.append((
-            decision.decision_id, decision.control_point, decision.stream, milliseconds(decision.lodged_at),
+            decision.decision_id, decision.control_point, decision.stream, epoch_ms(decision.lodged_at),
             decision.selected, layer is not None and layer != "exploration", decision.exploration_rate, layer,
             decision.lane, decision.score, "exploration" in decision.layers, decision.policy_version,
         ))  # fmt: skip

@@ -12,6 +12,7 @@ from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.settings import Settings
 from streams.wire import header
+from tests.batches import Lodged, bomb, odd_batches
 from tests.integration.border import Border, border, parcel, parcel_record
 
 pytestmark = pytest.mark.broker
@@ -53,16 +54,46 @@ def test_every_codec_is_decided_and_archived(tmp_path: Path) -> None:
         _all_are_archived(at, tmp_path / "archive", sent)
 
 
-def _all_are_decided(at: Border, lodged: int) -> None:
+async def _lodge_as_it_is(settings: Settings, batches: list[Lodged]) -> list[int]:
+    """Lodge batches as they are, one after the other in one partition; where each begins."""
+    producer = AIOKafkaProducer(**settings.client_options(), acks="all", enable_idempotence=False)
+    await producer.start()
+    try:
+        return [
+            (await (await producer.send_batch(one, "express-cargo", partition=0))).offset  # type: ignore[arg-type]
+            for one in batches
+        ]
+    finally:
+        await producer.stop()
+
+
+def test_batches_that_no_client_can_read_are_dead_letters_and_everybody_reads_on(tmp_path: Path) -> None:
+    odd = [Lodged(count, records, codec) for _, count, records, codec, _ in odd_batches()]
+    with border(tmp_path / "logs") as at:
+        at.open("one")
+        begins = asyncio.run(_lodge_as_it_is(at.settings, [Lodged(1, *bomb(1024)), *odd]))
+        sent = asyncio.run(_lodge(at.settings, "zstd", 0))
+        _all_are_decided(at, len(sent), letters=1 + 3 * len(odd))
+        letters = [dict(one.headers) for one in at.read("express-cargo-dlq")]
+        assert {int(one["dlq-offset"]) for one in letters} == set(range(begins[-1] + 3))
+        why = {int(one["dlq-offset"]): one["dlq-error"] for one in letters if one["dlq-reason"] == b"unreadable-record"}
+        assert why[0] == b"its batch unpacks to more than 16777216 bytes"
+        assert len(why) == 1 + sum(count - len(readable) for _, count, _, _, readable in odd_batches())
+        _all_are_archived(at, tmp_path / "archive", sent, after=begins[-1] + 3)
+
+
+def _all_are_decided(at: Border, lodged: int, *, letters: int = 0) -> None:
     decided = {event.item_id for _, event in at.decisions(lodged)}
     assert len(decided) == lodged
     at.running()
-    assert at.read("express-cargo-dlq") == []
+    assert len(at.read("express-cargo-dlq")) == letters
 
 
-def _all_are_archived(at: Border, root: Path, sent: dict[bytes, bytes]) -> None:
+def _all_are_archived(at: Border, root: Path, sent: dict[bytes, bytes], *, after: int = 0) -> None:
     """The archive reads with kafka-python, the workers with aiokafka."""
     at.run("archive", "--dir", str(root), "--once")
     records = list(ArchiveReader(Catalogue.of(root)).records("express-cargo", 0))
+    assert [one.offset for one in records] == list(range(len(records)))
+    records = records[after:]
     assert {one.key: one.value for one in records} == sent
     assert all(header(one.headers, "ce_id") for one in records)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from agents.epoch import epoch_ms
 from schemas.codec import codec_for
 from schemas.inspections import InspectionCompleted
 from schemas.knowledge import CriterionPublished, RiskInformationPublished
@@ -22,7 +23,7 @@ from streams.archive.layout import Catalogue
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
-from streams.archive.times import LATEST, milliseconds
+from streams.archive.times import LATEST
 from streams.policies import built_in_policy
 from streams.replay.beside import Beside
 from streams.replay.engine import Engine
@@ -173,7 +174,7 @@ def test_a_decision_altered_in_the_archive_is_found_and_no_other(history: tuple[
     assert found.fields == ("score",)
 
 
-def _plan(until_ms: int = milliseconds(LATEST)) -> Plan:
+def _plan(until_ms: int = epoch_ms(LATEST)) -> Plan:
     version = built_in_policy().policy_version
     return Plan(since_ms=0, until_ms=until_ms, warm_ms=0, policy=version, partitions=PARTITIONS, part_records=300)
 

@@ -103,6 +103,19 @@ def test_the_value_of_a_lodgement_is_kept_once_however_many_of_its_items_are_ref
     assert [dict(one.headers)["dlq-index"] for one in letters] == [b"0", b"", b"1"]
 
 
+@pytest.mark.parametrize("wide", [Row(key=b"k" * 900_000), Row(headers=[("seal", b"")] * 900)], ids=["key", "headers"])
+def test_a_large_key_or_headers_are_kept_once_however_many_items_are_refused(wide: Row) -> None:
+    wide.headers = [*wide.headers, ("dlq-attempt", b"4")]
+    refused = [Refusal(17, "wrong-type", "", "", index=index) for index in range(3)]
+    first, *others = dead_letters({17: wide}, refused, "screening", 0)
+    assert (first.key, first.value) == (wide.key, b"{raw}")
+    for one in others:
+        assert (one.key, one.value) == (None, b"")
+        assert all(name.startswith(OURS) for name, _ in one.headers)
+        assert dict(one.headers)["dlq-attempt"] == b"5"
+        assert len(one.encoded_headers) < 512
+
+
 @pytest.mark.parametrize("lodged", [b"9" * 5000, b"-1", b"x", "\u0663".encode()])
 def test_an_attempt_that_a_lodger_wrote_counts_as_none_when_it_is_no_sensible_number(lodged: bytes) -> None:
     assert dict(letter(Row(headers=(("dlq-attempt", lodged),))).headers)["dlq-attempt"] == b"1"

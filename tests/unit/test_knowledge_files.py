@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from agents.risk.risk_information import Party, RiskInformationBook, Sighting, epoch_ms
+from agents.epoch import epoch_ms
+from agents.risk.risk_information import Party, RiskInformationBook, Sighting
 from schemas.knowledge import CriterionPublished
 from streams.commands import CommandRefusedError
 from streams.commands.criteria import check, criteria

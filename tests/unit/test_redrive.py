@@ -201,6 +201,16 @@ def test_refusals_of_one_lodgement_share_the_value_that_its_first_letter_keeps()
     assert [(one.value, one.omitted_bytes) for one in log.letters("express-cargo")] == [(b"the bytes", 0)] * 3
 
 
+def test_so_do_they_a_key_and_headers_that_are_large() -> None:
+    log = Log("express-cargo-dlq")
+    source = lodged("express-cargo", 7, b"the bytes")
+    source.key, source.headers = b"k" * 2_000, [("ce_id", b"L1"), ("seal", b"x" * 2_000)]
+    for one in dead_letters({7: source}, [Refusal(7, "not-json", "", "", index=n) for n in range(3)], "screening", 1):
+        log.put(one)
+    assert [row.key for row in log.rows] == [source.key, None, None]
+    assert [(one.key, one.headers) for one in log.letters("express-cargo")] == [(source.key, source.headers)] * 3
+
+
 def test_letters_are_marked_after_their_record_is_delivered_and_at_the_rate_asked_for() -> None:
     log = Log("express-cargo-dlq")
     for offset in range(3):

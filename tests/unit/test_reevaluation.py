@@ -316,6 +316,16 @@ def test_result_of_another_control_point_or_of_tomorrow_is_refused() -> None:
     assert reasons(centre.step.decide(centre.state, [early])) == ["clock-ahead"]
 
 
+def test_result_with_more_categories_than_a_lesson_is_kept_with_is_refused() -> None:
+    (alert,) = alerts_of(1)
+    centre = Centre([alert])
+    said = tuple(f"kind-{n}" for n in range(100))
+    (refusal,) = centre.send(result_on(alert, "seizure", categories=said)).refusals
+    assert (refusal.reason, refusal.field) == ("out-of-bounds", "categories")
+    (example,) = examples(centre.send(result_on(alert, "seizure", categories=said[:99])))
+    assert example.categories == said[:99]
+
+
 LONG_AGO = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=9)))
 """As early as a date can be written: before the calendar's first day in UTC."""
 

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
+from agents.epoch import epoch_ms
 from load.bench.history import KEY, make_history
 from load.children import COMMAND
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
-from streams.archive.times import LATEST, milliseconds
+from streams.archive.times import LATEST
 from streams.cli import main
 from streams.commands.replay import refusing
 from streams.policies import built_in_policy
@@ -52,7 +53,7 @@ def lodged(root: Path, records: Iterable[Archived]) -> Path:
 
 
 def plan(**changes: Any) -> Plan:
-    settings = {"since_ms": 0, "until_ms": milliseconds(LATEST), "warm_ms": 0, "policy": POLICY.policy_version,
+    settings = {"since_ms": 0, "until_ms": epoch_ms(LATEST), "warm_ms": 0, "policy": POLICY.policy_version,
                 "partitions": 1, "pseudonyms": key_id(KEY), **changes}  # fmt: skip
     return Plan(**settings)
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.epoch import epoch_ms
 from agents.identity import unit_hash
 from agents.risk.normalise import fold_name, fold_person
-from agents.risk.risk_information import EntryRefusedError, Party, RiskInformationBook, Sighting, check_entry, epoch_ms
+from agents.risk.risk_information import EntryRefusedError, Party, RiskInformationBook, Sighting, check_entry
 from agents.risk.similar_names import NameIndex
 from load.bench.timing import microseconds
 from schemas.knowledge import RiskInformationPublished

@@ -334,6 +334,12 @@ def test_a_ship_with_an_identifier_that_grows_when_it_is_folded_is_an_item_that_
     assert codec_for("screened").decode(encode(item)) == item
 
 
+def test_containers_that_grow_when_they_are_folded_take_no_more_room_than_their_lodgement() -> None:
+    boxes = (Container(number="\ufdfa"),) * 40_000
+    lodged = replace(MANIFEST, consignments=(replace(CONSIGNMENT, containers=boxes),))
+    assert len(encode(only(screened(lodged)))) < len(encode(lodged)) < 1_000_000
+
+
 def test_a_lodgement_that_comes_again_becomes_the_same_items() -> None:
     assert screened(MANIFEST) == screened(MANIFEST)
 
