@@ -118,6 +118,17 @@ def test_who_lacks_a_right_is_told_so_in_one_short_line(granted: Cluster, comman
     assert len(line) < 200
 
 
+def test_a_worker_whose_group_is_closed_to_it_says_so_and_ends(granted: Cluster) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "streams.cli", "worker", "--steps", "filtering"],
+        env={**os.environ, **login(granted, "SCRAM", "filtering"), "BORDERFLOW_GROUP": "borderfow"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2, ended.stderr
+    assert "BORDERFLOW_GROUP: this user may take no part in group 'borderfow'" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("how", ["a wrong password", "no certificate", "an unknown authority", "plain text"])
 def test_who_cannot_prove_an_identity_is_not_let_in(guarded_kafka: Cluster, tmp_path: Path, how: str) -> None:
     assert guarded_kafka.security is not None
