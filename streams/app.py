@@ -22,7 +22,7 @@ from aiokafka.errors import UnknownError
 from faust.app.base import BootStrategy
 from faust.types import TP
 from faust.types.app import AppT
-from kafka.errors import KafkaError
+from kafka.errors import GroupAuthorizationFailedError, KafkaError
 from prometheus_client.registry import Collector
 
 from agents.step import Step
@@ -37,7 +37,7 @@ from streams.logging import configure_logging
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.settings import Settings
-from streams.topics import check_topics
+from streams.topics import TopicsUnfitError, admin, check_topics
 from streams.transport import SCHEME, BatchConsumer, BatchProducer, Reading
 from streams.web import WorkerWeb
 from streams.wire import CeType, Decode, Encode
@@ -72,16 +72,6 @@ class Topology:
     encode: Encode = field(default=codec.encode)
     ce_type: CeType = field(default=codec.ce_type_of)
     policy_version: str = ""
-
-
-class BrokersAwayError(ConnectionError):
-    """No broker answered a worker that wanted to start."""
-
-    def __init__(self, brokers: str, error: BaseException) -> None:
-        super().__init__(
-            f"BORDERFLOW_BROKERS: {brokers} did not let this worker in ({type(error).__name__}); "
-            "`borderflow doctor` says what is wrong"
-        )
 
 
 class _WholeBatch(faust.Schema[Any, Any]):
@@ -182,11 +172,7 @@ class BorderApp(faust.App):
         for collector in self._collectors:
             metrics.REGISTRY.register(collector)
         metrics.build_info.labels(version("borderflow"), python_version(), self.topology.policy_version).set(1)
-        broadcast = [follow.topic for follow in self.topology.follows]
-        try:
-            await asyncio.to_thread(check_topics, self.borderflow_settings, self.topology.steps, broadcast)
-        except KafkaError as error:
-            raise BrokersAwayError(self.borderflow_settings.brokers, error) from None
+        await self._look_around()
         await self.followers.start()
         await self.wait(self.followers.caught_up())
         cast(BatchConsumer, self.consumer).leads_to = _leads_to(self.topology.steps)
@@ -197,6 +183,30 @@ class BorderApp(faust.App):
         threading.Thread(target=_import_the_rest, name="imports", daemon=True).start()
         gc.collect()
         gc.freeze()  # code and what was learnt before: not to be looked through again
+
+    async def _look_around(self) -> None:
+        """End the process, with the reason in one line, where brokers, topics or rights let no worker work."""
+        settings = self.borderflow_settings
+        broadcast = [follow.topic for follow in self.topology.follows]
+        try:
+            await asyncio.to_thread(check_topics, settings, self.topology.steps, broadcast)
+            await asyncio.to_thread(check_group, settings)
+        except GroupAuthorizationFailedError:
+            log.critical(
+                "BORDERFLOW_GROUP: this user may take no part in group %r: correct the name, or grant what "
+                "ops/acls.yaml lists under `groups` for its steps",
+                settings.group,
+            )
+            sys.exit(REFUSED)
+        except TopicsUnfitError as error:
+            log.critical("this worker does not start: %s", error)
+            sys.exit(1)
+        except KafkaError as error:
+            log.critical(
+                "BORDERFLOW_BROKERS: %s did not let this worker in (%s); `borderflow doctor` says what is wrong",
+                settings.brokers, type(error).__name__,
+            )  # fmt: skip
+            sys.exit(1)
 
     async def _host(self, step: Step) -> StepHost:
         producer = cast(BatchProducer, self.producer)
@@ -316,6 +326,20 @@ def _leads_to(steps: Iterable[Step]) -> dict[str, frozenset[str]]:
             reached |= new
         found[topic] = frozenset(reached)
     return found
+
+
+def check_group(settings: Settings) -> None:
+    """Raise `GroupAuthorizationFailedError` where this user may not join the group.
+
+    aiokafka tells of it with the next poll, and a worker polls nothing before partitions are assigned to it.
+    """
+    with admin(settings) as client:
+        try:
+            client.describe_groups([settings.group])
+        except GroupAuthorizationFailedError:
+            raise
+        except (KafkaError, ValueError, KeyError):
+            return  # there is no such group yet, or these brokers do not tell
 
 
 def build_app(settings: Settings, topology: Topology) -> BorderApp:

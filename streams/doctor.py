@@ -6,6 +6,7 @@ less than Kafka) is skipped and says so.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import shutil
 import socket
@@ -13,20 +14,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import aiokafka.codec
+import aiokafka.errors
 import kafka.codec
+from aiokafka.conn import create_conn
 from kafka.admin import KafkaAdminClient
-from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError, KafkaError
+from kafka.errors import (
+    CoordinatorNotAvailableError,
+    GroupAuthorizationFailedError,
+    GroupIdNotFoundError,
+    KafkaError,
+)
 
 from agents.risk.policy import Policy
 from schemas.registry import dead_letter_topics, declarations
 from streams.deadletter import dead_letter_topic
-from streams.settings import Settings, SettingsError
+from streams.settings import SHORTEST_KEY_BYTES, Settings, SettingsError
 from streams.topics import TopicsUnfitError, admin, check_topics, needed_topics, topic_differences
 from streams.topics import describe_topics as describe_declared
 
@@ -84,6 +92,12 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
         with admin(settings) as client:
             yield from _brokers(client, settings, unreachable)
             observer = _observes(client, topology)
+            if _keyless(settings) and not observer:
+                yield Finding(
+                    "pseudonyms", "wrong", "there is no key, and production does not start screening without",
+                    "name the file that all workers share (BORDERFLOW_PSEUDONYM_KEY_FILE); only who hosts no "
+                    "screening, and an observer, has no use for it",
+                )  # fmt: skip
             found = list(_topics(settings, topology, observer=observer))
             yield from found
             if all(one.state != "wrong" for one in found):
@@ -91,16 +105,20 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
                 yield _rights(client, topology, observer=observer)
                 yield from _group(client, settings, topology)
     except (KafkaError, OSError) as error:
-        yield Finding(
-            "brokers", "wrong", f"the brokers do not let this process in: {str(error) or type(error).__name__}",
-            "compare BORDERFLOW_SECURITY_PROTOCOL, BORDERFLOW_SASL_* and BORDERFLOW_TLS_* with the brokers' listeners",
-        )  # fmt: skip
+        yield why_not_served(settings, unreachable, error)
 
 
 def _topology(settings: Settings) -> Topology:
     from streams.topology import build_topology
 
-    return build_topology(settings)
+    # Nothing is decided here: who must not have the key examines the rest all the same.
+    return build_topology(replace(settings, pseudonym_key="-" * SHORTEST_KEY_BYTES) if _keyless(settings) else settings)
+
+
+def _keyless(settings: Settings) -> bool:
+    """Whether this environment hosts screening in production without its key."""
+    has_one = settings.pseudonym_key or settings.pseudonym_key_file
+    return settings.environment == "production" and "screening" in settings.step_names and not has_one
 
 
 def _policy(settings: Settings) -> Policy:
@@ -221,6 +239,37 @@ def _brokers(client: KafkaAdminClient, settings: Settings, unreachable: list[str
         )  # fmt: skip
     else:
         yield Finding("brokers", "ok", f"{len(members)} in the cluster, at {settings.brokers}")
+
+
+def why_not_served(settings: Settings, unreachable: list[str], error: Exception) -> Finding:
+    """Why the brokers do not serve. A client says no more than that none does, so one that listens is asked."""
+    listening = [address for address in settings.brokers.split(",") if address not in unreachable]
+    if why := asyncio.run(_refusal(settings, listening[0])):
+        return Finding(
+            "brokers", "wrong", f"{listening[0]} does not let this process in: {why}",
+            "compare BORDERFLOW_SECURITY_PROTOCOL, BORDERFLOW_SASL_* and BORDERFLOW_TLS_* with the brokers' listeners; "
+            "look whether the password was changed and whether a certificate has expired",
+        )  # fmt: skip
+    said = str(error) or type(error).__name__
+    if unreachable:
+        return Finding(
+            "brokers", "wrong", f"nothing listens at {', '.join(unreachable)}, and the others do not serve: {said}",
+            "start them: the brokers that are left elect no leaders without them",
+        )  # fmt: skip
+    return Finding("brokers", "wrong", f"the brokers do not serve: {said}", "look at the brokers' own logs")
+
+
+async def _refusal(settings: Settings, address: str) -> str:
+    """What a broker says to a client that logs in; empty when it lets it in."""
+    host, _, port = address.strip().rpartition(":")
+    options = settings.client_options()
+    del options["bootstrap_servers"]
+    try:
+        connection = await create_conn(host.strip("[]"), int(port), request_timeout_ms=10_000, **options)
+    except (aiokafka.errors.KafkaError, OSError) as error:
+        return str(error) or type(error).__name__
+    connection.close()
+    return ""
 
 
 def _needed(topology: Topology) -> tuple[str, ...]:
@@ -360,6 +409,12 @@ def _group(client: KafkaAdminClient, settings: Settings, topology: Topology) -> 
     inputs = {topic for step in topology.steps for topic in step.inputs}
     try:
         members = _members(client, settings.group)
+    except GroupAuthorizationFailedError:
+        yield Finding(
+            "workers", "wrong", f"this user may take no part in group {settings.group!r}, nor look at it",
+            "correct BORDERFLOW_GROUP, or grant what ops/acls.yaml lists under `groups` for its steps",
+        )  # fmt: skip
+        return
     except (KafkaError, ValueError, KeyError):
         yield Finding("workers", "skipped", "these brokers do not tell who is in the group")
     else:

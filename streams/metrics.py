@@ -186,6 +186,8 @@ class PartitionReading(Protocol):
     def committed(self) -> int | None: ...
     @property
     def end(self) -> int | None: ...
+    @property
+    def silent_s(self) -> float | None: ...
 
 
 class Readings(Protocol):
@@ -211,6 +213,11 @@ class LagCollector(Collector):
             "Seconds since this worker committed the partition, or took it on.",
             labels=labels,
         )
+        silent = GaugeMetricFamily(
+            "borderflow_seconds_since_fetch",
+            "Seconds since a broker last answered a fetch of the partition, where it is fetched at present.",
+            labels=labels,
+        )
         watermark = GaugeMetricFamily(
             "borderflow_watermark_timestamp_seconds", "The latest event time that a step has dealt with.", labels=labels
         )
@@ -224,6 +231,8 @@ class LagCollector(Collector):
                 committed.add_metric(where, max(0, reading.end - done))
             if last_commit is not None:
                 since.add_metric(where, now - last_commit)
+            if reading.silent_s is not None:
+                silent.add_metric(where, reading.silent_s)
             if (latest_ms := watermarks.get((topic, partition))) is not None:
                 watermark.add_metric(where, latest_ms / 1000)
-        yield from (read, committed, since, watermark)
+        yield from (read, committed, since, silent, watermark)

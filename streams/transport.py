@@ -15,7 +15,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import aiokafka
@@ -112,11 +112,16 @@ def portions(records: list[Record]) -> Iterator[tuple[list[Record], int]]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Where a consumer stands in one partition: `read` and `committed` are next offsets, `end` the high watermark."""
+    """Where a consumer stands in one partition: `read` and `committed` are next offsets, `end` the high watermark.
+
+    `silent_s` is for how long no broker has answered a fetch of the partition; None where it is left out of fetches, or
+    none was answered yet.
+    """
 
     read: int | None
     committed: int | None
     end: int | None
+    silent_s: float | None
 
 
 class _Configured(Protocol):
@@ -271,6 +276,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def member(self) -> str:
         """What the group calls this member; another one after it was thrown out."""
         return "" if self._consumer is None else str(self._consumer._coordinator.member_id)
+
+    def silent_s(self, tp: TP) -> float | None:
+        """For how long no broker has answered a fetch of the partition (`Reading`)."""
+        state = self._ensure_consumer()._subscription.subscription.assignment.state_value(tp)
+        if state is None or state.paused or state.timestamp is None:
+            return None
+        answered_ms: int = state.timestamp
+        return max(0.0, time() - answered_ms / 1000)
 
     async def commit(self, offsets: Mapping[TP, int]) -> bool:
         """Have the thread commit; False when it ended first.
@@ -558,7 +571,7 @@ class BatchConsumer(driver.Consumer):
             end = self.highwater(tp)  # as the last fetch said: what was handed over since was in none
             if read is not None:
                 end = max(read, end or 0)
-            result[tp] = Reading(read, self._committed_offset.get(tp), end)
+            result[tp] = Reading(read, self._committed_offset.get(tp), end, self._thread.silent_s(tp))
         return result
 
 

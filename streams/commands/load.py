@@ -92,4 +92,7 @@ def _refuse_missing_topics(settings: Settings) -> None:
 
     missing = [wanted.name for wanted, found in describe_topics(settings) if found is None]
     if missing:
-        raise CommandRefusedError(f"topic {missing[0]!r} does not exist: create it with `borderflow topics create`")
+        raise CommandRefusedError(
+            f"topic {missing[0]!r} does not exist (create it with `borderflow topics create`), "
+            "or this user may not see it"
+        )

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kafka.errors import KafkaConnectionError
 
-from streams.doctor import Finding, examine
+from streams.doctor import Finding, examine, why_not_served
+from streams.settings import Settings
 from streams.topics import admin, create_topics
 from tests.integration.border import Border, border
 from tests.real_kafka.fixtures import asked_for
@@ -109,3 +111,12 @@ def test_knowledge_in_several_partitions_is_wrong(at: Border) -> None:
     create_topics(at.settings)
     spread = the_wrong_one(at.environment)
     assert (spread.check, "criteria has 4 partitions" in spread.found) == ("topics", True)
+
+
+def test_brokers_that_cannot_do_without_the_others_are_no_matter_of_passwords(at: Border) -> None:
+    both = Settings.from_environment(
+        {**at.environment, "BORDERFLOW_BROKERS": f"127.0.0.1:1,{at.environment['BORDERFLOW_BROKERS']}"}
+    )
+    down = why_not_served(both, ["127.0.0.1:1"], KafkaConnectionError("no leader"))
+    assert (down.state, down.found.startswith("nothing listens at 127.0.0.1:1, and the others")) == ("wrong", True)
+    assert "SASL" not in down.advice

@@ -118,6 +118,17 @@ def test_who_lacks_a_right_is_told_so_in_one_short_line(granted: Cluster, comman
     assert len(line) < 200
 
 
+def test_a_worker_whose_group_is_closed_to_it_says_so_and_ends(granted: Cluster) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "streams.cli", "worker", "--steps", "filtering"],
+        env={**os.environ, **login(granted, "SCRAM", "filtering"), "BORDERFLOW_GROUP": "borderfow"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2, ended.stderr
+    assert "BORDERFLOW_GROUP: this user may take no part in group 'borderfow'" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("how", ["a wrong password", "no certificate", "an unknown authority", "plain text"])
 def test_who_cannot_prove_an_identity_is_not_let_in(guarded_kafka: Cluster, tmp_path: Path, how: str) -> None:
     assert guarded_kafka.security is not None
@@ -168,7 +179,8 @@ def test_the_doctor_says_what_a_user_lacks_and_who_is_not_let_in(granted: Cluste
     wrong = [one for one in examine({**observer, "BORDERFLOW_SASL_PASSWORD_FILE": str(tmp_path / "password")})
              if one.state == "wrong"]  # fmt: skip
     assert [one.check for one in wrong] == ["brokers"]
-    assert "do not let this process in" in wrong[0].found
+    assert "does not let this process in" in wrong[0].found
+    assert "invalid credentials" in wrong[0].found
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -180,9 +192,23 @@ def test_the_doctor_finds_nothing_wrong_with_the_rights_of_a_step(granted: Clust
 
 
 def test_the_doctor_lets_an_observer_look_at_everything_and_read_nothing(granted: Cluster) -> None:
-    found = list(examine(login(granted, "SCRAM", "observer")))
+    found = list(
+        examine({**login(granted, "SCRAM", "observer"), "BORDERFLOW_PSEUDONYM_KEY": ""})
+    )  # nor may it have that
     assert [one.check for one in found if one.state == "wrong"] == ["workers"]
     assert [one.state for one in found if one.check in ("topics", "rights")] == ["ok", "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "value", "check"),
+    [("screening", "PSEUDONYM_KEY", "", "pseudonyms"), ("filtering", "GROUP", "borderfow", "workers")],
+)
+def test_the_doctor_says_what_a_worker_would_be_refused_for(
+    granted: Cluster, name: str, variable: str, value: str, check: str
+) -> None:
+    found = list(examine({**login(granted, "SCRAM", name), "BORDERFLOW_STEPS": name, f"BORDERFLOW_{variable}": value}))
+    (wrong,) = [one for one in found if one.check == check and one.state == "wrong"]
+    assert variable in wrong.advice
 
 
 def test_the_doctor_tells_an_observer_of_a_topic_that_is_missing(granted: Cluster) -> None:

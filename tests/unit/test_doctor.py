@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import kafka.codec
 import pytest
+import trustme
 
 from streams.doctor import Finding, examine
 
@@ -37,3 +44,48 @@ def test_a_file_of_authorities_that_holds_none_is_what_is_wrong_with_the_setting
     (tmp_path / "ca.pem").write_text("not a certificate")
     ca = found("settings", BORDERFLOW_SECURITY_PROTOCOL="SSL", BORDERFLOW_TLS_CA_FILE=str(tmp_path / "ca.pem"))
     assert (ca.state, "BORDERFLOW_TLS_CA_FILE" in ca.found) == ("wrong", True)
+
+
+def test_who_must_not_have_the_pseudonym_key_examines_the_rest_all_the_same() -> None:
+    production = {"BORDERFLOW_ENVIRONMENT": "production", "BORDERFLOW_SECURITY_PROTOCOL": "SSL"}
+    assert found("policy", **production).state == "ok"
+    assert "nothing listens" in found("brokers", **production).found
+
+
+@contextlib.contextmanager
+def broker_with_certificate(folder: Path, *, until: datetime) -> Iterator[tuple[str, str]]:
+    """Where something listens that shows a certificate and speaks no Kafka, and the file of who signed it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=until).configure_cert(
+        shown
+    )
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), client, shown.wrap_socket(client, server_side=True):
+                pass
+
+    answering = threading.Thread(target=answer)
+    answering.start()
+    try:
+        yield f"127.0.0.1:{listening.getsockname()[1]}", str(folder / "ca.pem")
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        answering.join()
+
+
+def test_a_broker_whose_certificate_has_expired_is_named_with_that_reason(tmp_path: Path) -> None:
+    with broker_with_certificate(tmp_path, until=datetime(2020, 2, 1, tzinfo=UTC)) as (address, authorities):
+        expired = found("brokers", BORDERFLOW_BROKERS=address, BORDERFLOW_SECURITY_PROTOCOL="SSL",
+                        BORDERFLOW_TLS_CA_FILE=authorities, BORDERFLOW_REQUEST_TIMEOUT_S="2")  # fmt: skip
+    assert expired.state == "wrong"
+    assert expired.found.startswith(f"{address} does not let this process in: ")
+    assert "certificate has expired" in expired.found

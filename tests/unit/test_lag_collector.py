@@ -18,6 +18,7 @@ class Stands:
     read: int | None
     committed: int | None
     end: int | None
+    silent_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,3 +51,15 @@ def test_lags_are_what_was_not_read_and_what_was_not_committed() -> None:
     found = told(Holding(Stands(read=90, committed=60, end=100), since=monotonic()))
     assert found["borderflow_read_lag_records"] == {("filtered", "0"): 10}
     assert found["borderflow_committed_lag_records"] == {("filtered", "0"): 40}
+
+
+def test_a_partition_whose_brokers_are_away_has_no_lag_and_tells_of_their_silence() -> None:
+    """A worker knows of no record that it was not told of: BrokersSilent asks for this, CommitsStalled cannot."""
+    found = told(Holding(Stands(read=100, committed=100, end=100, silent_s=75.0), since=monotonic()))
+    assert found["borderflow_committed_lag_records"] == {("filtered", "0"): 0}
+    assert found["borderflow_seconds_since_fetch"] == {("filtered", "0"): 75.0}
+
+
+def test_a_partition_that_is_left_out_of_fetches_does_not_tell_of_silence() -> None:
+    found = told(Holding(Stands(read=100, committed=100, end=100, silent_s=None), since=monotonic()))
+    assert found["borderflow_seconds_since_fetch"] == {}
