@@ -11,6 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -26,6 +27,7 @@ from streams.archive.consuming import archived_topics
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.archive.tidying import keep_days
+from streams.audit import metrics
 from streams.audit.book import Book, Chain, only_sealer, read_heads
 from streams.audit.chain import AuditError
 from streams.audit.comparing import Tally
@@ -38,6 +40,7 @@ from streams.logging import configure_logging
 from streams.producing import UnknownTopicError
 from streams.rebuild import LogReader
 from streams.settings import Settings
+from streams.web import WorkerWeb
 
 app = App(name="audit", help="Seal records in hash chains; check that none was changed since.")
 
@@ -63,6 +66,7 @@ def seal(
 ) -> int:
     """Seal decisions and every change to criteria, risk information and models, until SIGTERM or Ctrl-C.
 
+    Meanwhile /healthz, /readyz and /metrics are on port BORDERFLOW_AUDIT_PORT of BORDERFLOW_WEB_HOST.
     Exit code 1 when it had to stop: a topic that is not the one it sealed before, a chain that was cut, no room,
     brokers away. What is sealed stays sealed; start it again.
     """
@@ -73,18 +77,29 @@ def seal(
     sealer = Sealer(settings, root, _known(topic), pace=Pace(head_entries=entries, head_s=every))
     try:
         with loud_stop(log, "sealing stops; what is sealed stays sealed", AuditError, OSError), only_sealer(root):
-            count = asyncio.run(_until_told(sealer, once))
+            count = asyncio.run(_until_told(sealer, settings, once))
     except UnknownTopicError as error:
         raise CommandRefusedError(f"{error}: `borderflow topics create` creates the topics") from None
     log.info("sealed", records=count, folder=str(root))
     return 0
 
 
-async def _until_told(sealer: Sealer, once: bool) -> int:
+async def _until_told(sealer: Sealer, settings: Settings, once: bool) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return await sealer.run(stop, once=once)
+    if once:
+        return await sealer.run(stop, once=True)
+
+    def unready() -> list[str]:
+        return [] if sealer.caught_up else ["not all that is there is sealed yet"]
+
+    pages = WorkerWeb(replace(settings, web_port=settings.audit_port), unready, metrics.REGISTRY)
+    await pages.start()
+    try:
+        return await sealer.run(stop)
+    finally:
+        await pages.stop()
 
 
 @app.command
