@@ -93,12 +93,14 @@ none of that.
 - The **MAC** of a file is over everything in it: values, columns, and what it says of itself. Who has no key can make
   none. With the key whatever reads records (`replay`, `simulate`, `audit verify`, the archiver itself) refuses a file
   that is not as it was written; `archive status --check` names all of them. `borderflow query` reads columns and looks
-  at no MAC: let `status --check` go before, where much depends on the answer.
+  at no MAC, unless it is told to: `query --check` reads the files of the topics in question first, and refuses to
+  answer from one that was altered.
 - Files of an earlier version, and of an archive without a key, have **no MAC**. `archive status` counts them by topic
   (`without_mac`). The archiver gives none to a file that had none, and puts the two kinds together in no compaction.
   Each file with a MAC says from which offset of its partition on all files have one; from there on a file without is
-  refused. Those before are not known to be sound: their number never rises. Only `audit verify --from archive` says
-  something of their values (by the chains) and of their columns (it reads them off the values again).
+  refused. Where the MACs of a whole partition were taken off there is no such file: that is what
+  `audit verify --from archive` tells with the key ("no MAC"), unless `--macs-since` says that the files are older. Of
+  files without a MAC it compares the values with the chains, and the columns with the values.
 - `digest` tells of a record whether it is as it was archived, not where: of that the MAC and the chains tell.
 
 ## Views

@@ -91,19 +91,23 @@ def connect(
     db.execute("SET parquet_metadata_cache = true")  # a view is bound when it is made and when it is asked
     if spill is not None:
         db.execute(f"SET temp_directory = {_quoted(str(spill))}")
-    asked = set(re.findall(r"[a-z_]+", text.lower()))
-    if not asked.isdisjoint(JOINS):
-        asked |= {"decisions", "inspection_results", "inspection_results_dlq"}
-    views = {view_name(topic): topic for topic in archived_topics()}
-    wanted = {name for name in views if name in asked or f"raw_{name}" in asked} or set(views)
+    wanted = asked_topics(text)
     begin = (max(since or EARLIEST, EARLIEST) - DAY).astimezone(UTC).date().isoformat()
-    for name, topic in views.items():
-        if name in wanted:
-            _view(db, catalogue, topic, begin)
-    if wanted == set(views) or not asked.isdisjoint(JOINS):
+    for topic in wanted:
+        _view(db, catalogue, topic, begin)
+    if {"decisions", "inspection-results", "inspection-results-dlq"} <= set(wanted):
         for name, (joined, _) in JOINS.items():
             db.execute(f"CREATE VIEW {name} AS {joined}")
     return db
+
+
+def asked_topics(text: str) -> list[str]:
+    """The topics whose views a statement names; all when it names none."""
+    asked = set(re.findall(r"[a-z_]+", text.lower()))
+    if not asked.isdisjoint(JOINS):
+        asked |= {"decisions", "inspection_results", "inspection_results_dlq"}
+    topics = archived_topics()
+    return [one for one in topics if not asked.isdisjoint((view_name(one), f"raw_{view_name(one)}"))] or list(topics)
 
 
 def confine(db: duckdb.DuckDBPyConnection, root: Path) -> None:

@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -27,6 +28,7 @@ from streams.archive.consuming import archived_topics
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.archive.tidying import keep_days
+from streams.archive.times import milliseconds, moment
 from streams.audit import metrics
 from streams.audit.book import Book, Chain, only_sealer, read_heads
 from streams.audit.chain import AuditError
@@ -122,6 +124,9 @@ def verify(
     ] = 60.0,
     keep_for: Annotated[KeepDays, Parameter(name="--keep-days")] = 0,
     keep_personal: Annotated[KeepPersonalDays, Parameter(name="--keep-personal-days")] = 0,
+    macs_since: Annotated[
+        str | None, Parameter(help="When the archiver began to write MACs: a time, or how long ago (24h, 7d).")
+    ] = None,
     accept_gaps: Annotated[
         tuple[str, ...],
         Parameter(negative=(), help="A gap of the archive that was accepted, TOPIC[PARTITION]:FIRST-LAST; repeatable."),
@@ -137,6 +142,8 @@ def verify(
     ----------
     keep_for, keep_personal
         As the archiver was given: from when on files without a MAC may say that retention emptied them.
+    macs_since
+        With the archive's key a file without a MAC is a finding, unless it begins with what was sealed before this.
     """
     settings = Settings.from_environment()
     if source not in ("kafka", "archive"):
@@ -144,6 +151,10 @@ def verify(
     root = folder or Path(settings.audit_dir)
     wanted = _known(topic)
     gaps = _gaps(accept_gaps)
+    try:
+        macs_since_ms = 0 if macs_since is None else milliseconds(moment(macs_since, datetime.now(UTC)))
+    except ValueError as error:
+        raise CommandRefusedError(f"--macs-since: {error}") from None
     try:
         given = read_heads(heads) if heads else []
         book = Book.at(root)
@@ -176,6 +187,7 @@ def verify(
                 check_archive(
                     chain, done, reader, now_ms, int(archive_lag * 60_000), held=held, seal_lag_ms=seal_lag_ms,
                     accepted=gaps[chain.topic, chain.partition], keep_days=days.get(chain.topic),
+                    macs_since_ms=macs_since_ms,
                 )  # fmt: skip
     else:
 

@@ -247,6 +247,17 @@ def test_a_mac_that_was_taken_off_is_told_by_the_other_files(
     assert status(root, "--check") == 1
 
 
+@pytest.mark.parametrize("stripped", [0, 1, 2])
+def test_a_mac_that_was_taken_off_one_date_of_a_chunk_is_told_by_its_other_dates(stripped: int, tmp_path: Path) -> None:
+    write(tmp_path, parcels(3, spread_ms=DAY_MS), KEY)
+    one = parts(tmp_path)[stripped]
+    write_part(
+        tmp_path, one, pq.read_table(tmp_path / one.path, partitioning=None), chunk_facts(tmp_path / one.path, one)
+    )
+    with pytest.raises(ArchiveError, match=f"{Path(one.path).name}: has no MAC, and others say that"):
+        read(tmp_path, "express-cargo", key=KEY)
+
+
 def test_what_has_a_mac_is_never_put_together_with_what_has_none(tmp_path: Path) -> None:
     write(tmp_path, parcels(10), KEY, size=5)
     without_mac(tmp_path, lambda table: table)

@@ -16,8 +16,10 @@ from schemas.registry import declarations
 from streams.archive.consuming import archived_topics
 from streams.archive.layout import Catalogue
 from streams.archive.questions import NAMED
+from streams.archive.reading import chunk_facts
 from streams.archive.times import moment
 from streams.archive.views import connect, shown_columns, view_name
+from streams.archive.writing import write_part
 from streams.cli import main
 from tests.archive_files import KEY, example_records, parcels, write
 
@@ -126,6 +128,39 @@ def test_the_path_of_an_archive_is_no_pattern_and_says_nothing_of_its_records(tm
     assert db.execute("SELECT DISTINCT topic FROM raw_decisions").fetchall() == [("decisions",)]
 
 
+def test_a_question_is_explained(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sql = "SELECT count(*) FROM decisions WHERE lodged_at < $until"
+    assert "PARQUET" in ask(archive, capsys, f"explain {sql}", "--until", "2027-01-01").upper()
+    assert "Total Files Read: 3" in ask(archive, capsys, f"EXPLAIN  ANALYZE\n{sql}", "--until", "2027-01-01")
+
+
+def test_files_that_were_altered_are_looked_for_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, root = tmp_path / "key", tmp_path / "archive"
+    key.write_bytes(KEY.secret)
+    for topic in ("decisions", "alerts"):
+        write(root, example_records(topic), KEY)
+    sql = ("SELECT count(*) AS n FROM decisions", "--check", "--format", "csv", "--dir", str(root))
+
+    def asked() -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["query", *sql])
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    assert asked() == (
+        0, "borderflow: checked by checksums alone: 3 of 3 files: BORDERFLOW_ARCHIVE_KEY_FILE is not set\n",
+    )  # fmt: skip
+    monkeypatch.setenv("BORDERFLOW_ARCHIVE_KEY_FILE", str(key))
+    assert asked() == (0, "")
+    for topic, code in (("alerts", 0), ("decisions", 2)):
+        (part, *_) = Catalogue.of(root).parts(topic)
+        table = pq.read_table(root / part.path, partitioning=None).replace_schema_metadata(None)
+        write_part(root, part, table, chunk_facts(root / part.path, part))
+        assert asked()[0] == code
+    assert "has no MAC, and others say that it had one" in asked()[1]
+
+
 def test_a_question_by_date_reads_the_files_of_that_date_alone(archive: Path) -> None:
     db = connect(Catalogue.of(archive), "decisions")
     told = db.execute("EXPLAIN ANALYZE SELECT count(*) FROM decisions WHERE date > '2026-03-03'").fetchall()[0][1]
@@ -147,7 +182,13 @@ def test_a_question_by_date_reads_the_files_of_that_date_alone(archive: Path) ->
         ([""], "one SELECT statement"),
         (["SELECT 1; SELECT 2"], "one SELECT statement"),
         (["COPY (SELECT 1) TO 'here.csv'"], "one SELECT statement"),
-        (["EXPLAIN ANALYZE SELECT 1"], "one SELECT statement"),
+        (["EXPLAIN COPY (SELECT 1) TO 'here.csv'"], "one SELECT statement"),
+        (["EXPLAIN ANALYZE COPY (SELECT 1) TO 'here.csv'"], "one SELECT statement"),
+        (["EXPLAIN ANALYZE/**/COPY (SELECT 1) TO 'here.csv'"], "syntax error"),
+        (["EXPLAIN -- \n ANALYZE COPY (SELECT 1) TO 'here.csv'"], "syntax error"),
+        (["/**/ EXPLAIN ANALYZE COPY (SELECT 1) TO 'here.csv'"], "one SELECT statement"),
+        (["EXPLAIN SELECT 1; SELECT 2"], "one SELECT statement"),
+        (["EXPLAIN SELECT 1", "--since", "7d"], "--since: has no effect"),
         (["PIVOT decisions ON lane USING count(*)"], "PIVOT: say which values become columns"),
         (["SELECT * FROM (PIVOT decisions ON lane USING count(*))"], "PIVOT: say which values become columns"),
         (["SET enable_external_access = true"], "one SELECT statement"),
