@@ -33,7 +33,8 @@ from streams.wire import header, sent_ms
 class _InputCheck:
     """One partition of a step's input. `decide` is (record, event, policy, versions) -> what the step says.
 
-    `was_taken` tells of an input after the last with a recorded output whether the step has passed it all the same.
+    `was_taken` tells of an input after the last with a recorded output whether the step has passed it all the same,
+    `is_refused` of one without any whether the step refused it.
     """
 
     def __init__(
@@ -49,7 +50,9 @@ class _InputCheck:
         findings: Findings,
         noticed: Callable[[int], None],
         was_taken: Callable[[Archived], bool],
+        is_refused: Callable[[Archived], bool] = lambda record: False,
     ) -> None:
+        self._is_refused = is_refused
         self._reader, self._topic, self._partition, self._output = reader, topic, partition, output
         self._was_taken = was_taken
         self._expected, self._decide, self._findings, self._noticed = expected, decide, findings, noticed
@@ -76,9 +79,12 @@ class _InputCheck:
                 self._policy = next((one.policy for one in recorded if one.policy is not None), self._policy)
             yield self._versions
             outcome = self._decide(record, event, self._policy, self._versions)
-            self._compare(recorded, outcome, on_its_way=head is None and not self._was_taken(record))
+            self._compare(
+                recorded, outcome, on_its_way=head is None and not self._was_taken(record),
+                refused=self._is_refused(record),
+            )  # fmt: skip
 
-    def _compare(self, recorded: list[Expected], outcome: Outcome, *, on_its_way: bool) -> None:
+    def _compare(self, recorded: list[Expected], outcome: Outcome, *, on_its_way: bool, refused: bool) -> None:
         made = {output.ce_id: output for output in outcome.outputs if output.topic == self._output}
         for one in recorded:
             self._findings.checked += 1
@@ -90,7 +96,9 @@ class _InputCheck:
             elif one.altered:
                 self._note("altered", one)
         for ce_id in made:
-            if on_its_way and not recorded:
+            if refused and not recorded:
+                self._findings.refused += 1
+            elif on_its_way and not recorded:
                 self._findings.in_flight += 1
             else:
                 self._findings.note(
@@ -159,6 +167,7 @@ def check_screening(
                     findings,
                     noticed,
                     lambda one: traces.is_screened(one.topic, one.partition, one.offset, sent_ms(one)),
+                    traces.is_refused,
                 ).run()
             )
     in_order(checks)

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from agents import refusals
+from agents.step import Refusal
 from load.bench.history import KEY, make_history
 from schemas.codec import codec_for
 from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
+from streams.deadletter import dead_letter
 from streams.replay.findings import Findings
 from streams.replay.verify import verify
 from streams.wire import sent_ms
@@ -117,3 +120,55 @@ def test_filtered_items_that_are_gone_are_missing_where_filtering_went_on(histor
     filtering = found(copied(history, tmp_path, keep), KEY)["filtering"]
     assert {one.kind for one in filtering.differences} == {"missing"}
     assert filtering.in_flight <= 1, "only what was filtered in the last hour may be on its way"
+
+
+def bury(root: Path, refused: list[Archived], reason: str, step: str) -> None:
+    """Archive a letter for each of these records."""
+    letters = [
+        dead_letter(one, Refusal(one.offset, reason, "control_point", ""), step, sent_ms(one)) for one in refused
+    ]
+    write(root, [Archived(f"{refused[0].topic}-dlq", 0, n, one.timestamp_ms, one.key, one.value, list(one.headers))
+                 for n, one in enumerate(letters)])  # fmt: skip
+
+
+@pytest.mark.parametrize("decided", [0, 20])
+@pytest.mark.parametrize("reason", [refusals.UNKNOWN_CONTROL_POINT, refusals.NO_SCORE])
+def test_items_that_were_refused_are_told_as_such_once_their_letters_are_archived(
+    decided: int, reason: str, history: Path, tmp_path: Path
+) -> None:
+    """Decisions of a partition that no decision is made in, or no more of."""
+    cut = copied(history, tmp_path, lambda one: (one.topic, one.partition) != ("decisions", 1) or one.offset < decided)
+    waiting = [one for one in records(history, "filtered") if one.partition == 1][decided:]
+    bury(cut, waiting[1:], reason, "selection")
+    selection = found(cut)["selection"]
+    assert (selection.refused, selection.in_flight, selection.differing) == (len(waiting) - 1, 0, 1)
+    assert selection.differences[0].kind == "missing"
+
+
+def test_a_letter_for_what_any_policy_refuses_excuses_nothing(history: Path, tmp_path: Path) -> None:
+    cut = copied(history, tmp_path, lambda one: (one.topic, one.partition) != ("decisions", 1))
+    waiting = [one for one in records(history, "filtered") if one.partition == 1]
+    bury(cut, waiting, refusals.DUPLICATE_LODGEMENT, "selection")
+    selection = found(cut)["selection"]
+    assert (selection.refused, selection.differing) == (0, len(waiting))
+
+
+def test_lodgements_that_a_policy_refused_are_told_as_such_once_their_letters_are_archived(
+    history: Path, tmp_path: Path
+) -> None:
+    lodged = records(history, "express-cargo")
+    place = lodged[-1].partition
+    refused = [one for one in lodged if one.partition == place][-10:]
+
+    def came_of(one: Archived) -> bool:
+        if one.topic not in ("screened", "filtered", "decisions"):
+            return False
+        event = codec_for(one.topic).decode(one.value)
+        origin = event.item.origin if one.topic == "filtered" else event.origin
+        return (origin.topic, origin.partition) == ("express-cargo", place) and origin.offset >= refused[0].offset
+
+    cut = copied(history, tmp_path, lambda one: not came_of(one))
+    assert found(cut, KEY)["screening"].in_flight > 0
+    bury(cut, refused, refusals.CLOCK_AHEAD, "screening")
+    screening = found(cut, KEY)["screening"]
+    assert (screening.refused, screening.in_flight, screening.differing) == (10, 0, 0)
