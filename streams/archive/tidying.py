@@ -148,7 +148,8 @@ def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> bool:
         by_date = {date: parts for date, parts in by_date.items() if date != date_of(0) or _any_records(root, parts)}
     facts = [chunk_facts(root / chunk.parts[0].path, chunk.parts[0]) for chunk in run]
     missing = tuple(gap for one in facts for gap in one.missing)
-    if len({(one.digests, one.format) for one in facts}) > 1:
+    every = (chunk_facts(root / part.path, part) for chunk in run for part in chunk.parts)
+    if len({(one.digests, one.format) for one in every}) > 1:
         return False
     for number, date in enumerate(sorted(by_date), 1):
         said = [chunk_facts(root / part.path, part) for part in by_date[date]]

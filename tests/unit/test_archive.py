@@ -272,6 +272,21 @@ def test_what_has_a_mac_is_never_put_together_with_what_has_none(tmp_path: Path)
     assert all(ArchiveReader(Catalogue.of(tmp_path), KEY).authentic(part) for part in parts(tmp_path) if part.partition)
 
 
+@pytest.mark.parametrize("stripped", [2, 3])
+def test_a_file_whose_mac_was_taken_off_gets_none_by_compaction_whatever_date_of_its_chunk_it_is(
+    stripped: int, tmp_path: Path
+) -> None:
+    of_two_days = [replace(one, timestamp=one.timestamp + one.offset % 2 * DAY_MS) for one in parcels(20)]
+    write(tmp_path, of_two_days, KEY, size=5)
+    one = parts(tmp_path)[stripped]
+    write_part(
+        tmp_path, one, pq.read_table(tmp_path / one.path, partitioning=None), chunk_facts(tmp_path / one.path, one)
+    )
+    assert compact(tmp_path, KEY) == 0
+    reader = ArchiveReader(Catalogue.of(tmp_path), KEY)
+    assert [part for part in parts(tmp_path) if not reader.authentic(part)] == [one]
+
+
 def test_what_was_compacted_is_kept_when_the_compacted_file_has_no_mac(tmp_path: Path) -> None:
     write(tmp_path, parcels(20), KEY, size=5)
     compact(tmp_path, KEY)
