@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -77,6 +77,18 @@ class Index:
         """Recorded filtered items of a partition of screened, in its order."""
         return self._rows("filtered", "criteria_version", "upstream_offset",
                           "$topic = 'screened' AND upstream_partition = $partition", "screened", partition)  # fmt: skip
+
+    def sources_of_screened(self) -> list[tuple[str, int]]:
+        """Topics and partitions that recorded screened items say they came from."""
+        return self._places("screened", "origin_topic, origin_partition")
+
+    def sources_of_filtered(self) -> list[int]:
+        """Partitions of screened that recorded filtered items say they came from."""
+        return [partition for (partition,) in self._places("filtered", "upstream_partition")]
+
+    def _places(self, name: str, columns: str) -> list[Any]:
+        where = " AND ".join(f"{one} IS NOT NULL" for one in columns.split(", "))
+        return self._db.execute(f"SELECT DISTINCT {columns} FROM raw_{name} WHERE first AND {where}").fetchall()  # noqa: S608 - ours
 
     def _rows(self, name: str, versions: str, order: str, where: str, topic: str, partition: int) -> Iterator[Expected]:
         at = order.partition(",")[0]

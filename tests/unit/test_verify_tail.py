@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agents import refusals
 from agents.step import Refusal
 from load.bench.history import KEY, make_history
-from schemas.codec import codec_for
+from schemas.codec import codec_for, encode
 from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
@@ -172,3 +174,67 @@ def test_lodgements_that_a_policy_refused_are_told_as_such_once_their_letters_ar
     bury(cut, refused, refusals.CLOCK_AHEAD, "screening")
     screening = found(cut, KEY)["screening"]
     assert (screening.refused, screening.in_flight, screening.differing) == (10, 0, 0)
+
+
+def changed(root: Path, to: Path, change: Callable[[str, int, list[Archived]], list[Archived]]) -> Path:
+    """The archive with other records in some partitions."""
+    shutil.copytree(root / "policies", to / "policies")
+    reader = ArchiveReader(Catalogue.of(root))
+    for topic, partition in reader.catalogue.places:
+        write(to, change(topic, partition, list(reader.records(topic, partition))))
+    return to
+
+
+def test_what_was_screened_from_a_lodgement_that_cannot_be_read_is_told(history: Path, tmp_path: Path) -> None:
+    def torn(topic: str, partition: int, lodged: list[Archived]) -> list[Archived]:
+        if (topic, partition) == ("express-cargo", 0):
+            lodged[5] = replace(lodged[5], value=(lodged[5].value or b"")[:-1] + b"]")
+        return lodged
+
+    screening = found(changed(history, tmp_path, torn), KEY)["screening"]
+    (one,) = screening.differences
+    assert (one.kind, one.topic, screening.unchecked) == ("unexpected", "screened", 0)
+
+
+def test_what_was_screened_from_a_lodgement_that_is_not_archived_is_counted(history: Path, tmp_path: Path) -> None:
+    def gone(topic: str, partition: int, lodged: list[Archived]) -> list[Archived]:
+        return [*lodged[3:5], *lodged[6:-4]] if (topic, partition) == ("express-cargo", 0) else lodged
+
+    whole = found(history, KEY)["screening"]
+    screening = found(changed(history, tmp_path, gone), KEY)["screening"]
+    assert (screening.differing, screening.unchecked) == (0, 3 + 1 + 4)
+    assert screening.checked == whole.checked - 8
+
+
+@pytest.mark.parametrize(
+    ("topic", "partition", "said"), [("express-cargo", 77, (0, 1)), ("letters", 0, (1, 0))], ids=["partition", "topic"]
+)
+def test_what_was_screened_from_where_nothing_is_lodged_is_told(
+    topic: str, partition: int, said: tuple[int, int], history: Path, tmp_path: Path
+) -> None:
+    def forged(of: str, place: int, made: list[Archived]) -> list[Archived]:
+        if (of, place) != ("screened", 0):
+            return made
+        event = codec_for(of).decode(made[-1].value)
+        event = msgspec.structs.replace(
+            event,
+            origin=msgspec.structs.replace(event.origin, topic=topic, partition=partition),
+            upstream=msgspec.structs.replace(event.upstream, topic=topic, partition=partition),
+        )
+        return [*made, replace(made[-1], offset=made[-1].offset + 1, value=encode(event))]
+
+    screening = found(changed(history, tmp_path, forged), KEY)["screening"]
+    assert (screening.differing, screening.unchecked) == said
+
+
+def test_what_was_filtered_from_where_nothing_is_screened_is_told(history: Path, tmp_path: Path) -> None:
+    """An item that somebody put in behind screening, and that selection decided."""
+
+    def forged(of: str, place: int, made: list[Archived]) -> list[Archived]:
+        if (of, place) != ("filtered", 0):
+            return made
+        event = codec_for(of).decode(made[-1].value)
+        event = msgspec.structs.replace(event, upstream=msgspec.structs.replace(event.upstream, partition=77))
+        return [*made, replace(made[-1], offset=made[-1].offset + 1, value=encode(event))]
+
+    assert found(changed(history, tmp_path, forged), KEY)["filtering"].unchecked == 1
