@@ -37,7 +37,9 @@ so it needs no group to share them; it commits offsets to the group `<group>-arc
 - **Exactly once.** What is archived is what the files say. At start what a crash left is removed, and each partition is
   read on from the end of its files. A kill at any moment loses nothing and doubles nothing.
 - **Redelivery.** Between steps a record may be delivered twice (docs/adr/0003-the-log-is-the-state.md). Both are kept;
-  the views show the first.
+  the views show the first: by what it follows from where a worker wrote it, else by `ce_id` and `ce_source`. A
+  lodgement or result that was refused and sent again has the id that it had; `latest_results` and `outcomes` take the
+  later one.
 - **What cannot be read** is archived all the same; `unreadable` says why.
 - **It stops, loudly,** with exit code 1, when the disk has less room than `--free`, when a write fails, when
   brokers are away, or when they deleted records before they were archived (`--accept-gaps` goes on; the gap stays on

@@ -12,16 +12,19 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from agents.step import Refusal
 from schemas.registry import declarations
 from streams.archive.consuming import archived_topics
 from streams.archive.layout import Catalogue
 from streams.archive.questions import NAMED
 from streams.archive.reading import chunk_facts
+from streams.archive.rows import Archived
 from streams.archive.times import moment
 from streams.archive.views import connect, shown_columns, view_name
 from streams.archive.writing import write_part
 from streams.cli import main
-from tests.archive_files import KEY, example_records, parcels, write
+from streams.deadletter import dead_letter
+from tests.archive_files import KEY, NOON_MS, example_records, parcels, write
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +118,29 @@ def test_a_redelivered_record_is_shown_once_and_kept_twice(tmp_path: Path) -> No
     db = connect(Catalogue.of(tmp_path))
     for view, count in (("raw_decisions", 2), ("decisions", 1), ("raw_express_cargo", 4), ("express_cargo", 3)):
         assert db.table(view).aggregate("count(*)").fetchall() == [(count,)]
+
+
+def test_a_result_that_was_refused_and_sent_again_stands_on_its_decision(tmp_path: Path) -> None:
+    """It came before its alert, say: the desk sends it again under the `ce_id` that it had."""
+    seizure = next(one for one in example_records("inspection-results") if b'"seizure"' in (one.value or b""))
+    refused = replace(seizure, offset=0, headers=[("ce_id", b"r-1"), ("ce_source", b"/centre")])
+    write(tmp_path, [refused, replace(refused, offset=1, headers=[*refused.headers, ("dlq-attempt", b"1")])])
+    letter = dead_letter(refused, Refusal(0, "no-matching-alert", "decision_id", ""), "reevaluation", NOON_MS)
+    write(tmp_path, [Archived("inspection-results-dlq", 0, 0, NOON_MS, letter.key, letter.value, list(letter.headers))])
+    db = connect(Catalogue.of(tmp_path))
+    assert db.execute('SELECT "offset", outcome FROM latest_results').fetchall() == [(1, "seizure")]
+    shown = [row[0] for row in db.execute("DESCRIBE latest_results").fetchall()]
+    assert shown == [row[0] for row in db.execute("DESCRIBE inspection_results").fetchall()]
+
+
+def test_lodgements_of_two_lodgers_who_count_alike_are_both_shown(tmp_path: Path) -> None:
+    one, other = (
+        replace(record, headers=[("ce_id", b"1"), ("ce_source", source)])
+        for record, source in zip(parcels(2), (b"/courier/a", b"/courier/b"), strict=True)
+    )
+    write(tmp_path, [one, other, replace(other, offset=2)])
+    db = connect(Catalogue.of(tmp_path), "express_cargo")
+    assert sorted(db.execute('SELECT "offset" FROM express_cargo').fetchall()) == [(0,), (1,)]
 
 
 def test_the_path_of_an_archive_is_no_pattern_and_says_nothing_of_its_records(tmp_path: Path) -> None:
