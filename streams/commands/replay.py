@@ -288,7 +288,7 @@ def _say(found: list[Findings], as_json: bool) -> None:
         line = f"{one.step}: {one.checked:,} checked, {one.differing:,} differ"
         for count, what in ((one.redelivered, "redelivered"), (one.in_flight, "still on their way"),
                             (one.refused, "refused by a policy or a model, as their letters say"),
-                            (one.unchecked, "not checked: what they follow from is not archived")):  # fmt: skip
+                            (one.unchecked, "not checked: from a letter, or from what is not archived")):  # fmt: skip
             line += f", {count:,} {what}" if count else ""
         console.print(line)
         if one.step == "screening" and one.checked == one.differing > 0:

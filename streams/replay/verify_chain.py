@@ -168,7 +168,7 @@ def check_screening(
     noticed: Callable[[int], None],
 ) -> Findings:  # fmt: skip
     """Recompute recorded screened items from recorded lodgements. Raises `ArchiveError`."""
-    findings = Findings("screening")
+    findings = Findings("screening", unchecked=index.sent_again("screened"))
     brains = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()))
     entries = Shelf(reader, "risk-information", RiskInformationBook)
     steps = _ScreeningSteps(policy_of, pseudonym_key)
@@ -211,7 +211,7 @@ def check_filtering(
     reader: ArchiveReader, index: Index, policy_of: PolicyOf, traces: Traces, noticed: Callable[[int], None]
 ) -> Findings:
     """Recompute recorded filtered items from recorded screened ones. Raises `ArchiveError`."""
-    findings = Findings("filtering")
+    findings = Findings("filtering", unchecked=index.sent_again("filtered"))
     shelf = Shelf(reader, "criteria", CriteriaBook)
     checks = []
     for partition in sorted({*reader.catalogue.partitions("screened"), *index.sources_of_filtered()}):

@@ -18,6 +18,7 @@ from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.deadletter import dead_letter
+from streams.redrive import DeadLetter, redrives
 from streams.replay.findings import Findings
 from streams.replay.verify import verify
 from streams.wire import sent_ms
@@ -238,3 +239,23 @@ def test_what_was_filtered_from_where_nothing_is_screened_is_told(history: Path,
         return [*made, replace(made[-1], offset=made[-1].offset + 1, value=encode(event))]
 
     assert found(changed(history, tmp_path, forged), KEY)["filtering"].unchecked == 1
+
+
+@pytest.mark.parametrize(("topic", "step"), [("screened", "screening"), ("filtered", "filtering")])
+def test_an_item_that_was_refused_and_sent_again_is_not_called_unexpected(
+    topic: str, step: str, history: Path, tmp_path: Path
+) -> None:
+    def again(of: str, place: int, made: list[Archived]) -> list[Archived]:
+        if (of, place) != (topic, 1):
+            return made
+        one, end = made[-30], made[-1].offset + 1
+        letter = DeadLetter(
+            topic=of, number=0, at_ms=one.timestamp, partition=place, offset=one.offset, index=None, item_id="",
+            step="", reason="no-score", field="", error="", attempt=1, omitted_bytes=0, key=one.key, value=one.value,
+            headers=one.headers,
+        )  # fmt: skip
+        sent = redrives([letter], one.timestamp)[0].record
+        return [*made, replace(one, offset=end, value=sent.value, headers=list(sent.headers))]
+
+    checked = found(changed(history, tmp_path, again), KEY)[step]
+    assert (checked.differing, checked.unchecked) == (0, 1)
