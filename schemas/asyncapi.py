@@ -2,6 +2,7 @@
 
 It is made from the topic declarations and says, for every topic, who sends and who receives, the key, the CloudEvents
 headers, the Kafka settings, and which fields are about persons (`x-personal`). Payloads point to the committed schemas.
+What is refused has a channel of its own for each topic; its payload is whatever was sent.
 """
 
 from __future__ import annotations
@@ -12,17 +13,43 @@ import yaml
 
 from schemas.documents import schema_path
 from schemas.personal import personal_fields
-from schemas.registry import TopicDeclaration, declarations, event_types
+from schemas.registry import (
+    DEAD_LETTER_MAX_BYTES,
+    DeadLetterTopic,
+    TopicDeclaration,
+    dead_letter_topics,
+    declarations,
+    event_types,
+)
 
 ASYNCAPI_PATH = "asyncapi.yaml"
 _STEPS = frozenset({"screening", "filtering", "selection", "reevaluation"})
 _SCHEMA_FORMAT = "application/schema+json;version=2020-12"
 _BINDING = "0.5.0"
+_LETTER = "DeadLetter"
+_LETTER_HEADERS = {
+    "dlq-topic": "Where the refused record stands.",
+    "dlq-partition": "Its partition.",
+    "dlq-offset": "Its offset.",
+    "dlq-timestamp": "Its timestamp, in milliseconds.",
+    "dlq-step": "The step that refused it.",
+    "dlq-reason": "Why: one of the words of docs/refusals-and-indicators.md.",
+    "dlq-field": "The field that is wrong; empty when it is not about one.",
+    "dlq-error": "More about it, never a value that may be personal.",
+    "dlq-index": "The refused item's place in its lodgement; empty for a whole record.",
+    "dlq-item-id": "The item; empty where it could not be read.",
+    "dlq-attempt": "How often it has been refused.",
+    "dlq-omitted-bytes": "Only where the value was left out: how many bytes it has.",
+    "dlq-redriven-offset": "Only in a record that is no letter: the letter at this offset was sent again.",
+}
 Document = dict[str, Any]
 
 
 def asyncapi_document() -> Document:
-    """The document: one channel a topic, one message an event, and an operation where borderflow sends or receives."""
+    """The document: one channel a topic, one message an event, and an operation where borderflow sends or receives.
+
+    Dead-letter topics have no operations: whichever step refuses writes to them.
+    """
     declared = declarations().values()
     return {
         "asyncapi": "3.0.0",
@@ -37,10 +64,16 @@ def asyncapi_document() -> Document:
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": {one.topic: _channel(one) for one in declared},
+        "channels": {
+            **{one.topic: _channel(one) for one in declared},
+            **{one.topic: _letters(one) for one in dead_letter_topics().values()},
+        },
         "operations": dict(sorted(operation for one in declared for operation in _operations(one))),
         "components": {
-            "messages": {name: _message(one, name) for one in declared for name in one.events},
+            "messages": {
+                **{name: _message(one, name) for one in declared for name in one.events},
+                _LETTER: _letter(),
+            },
             "messageTraits": {"cloudEvent": {"headers": _headers()}},
         },
     }
@@ -76,6 +109,43 @@ def _channel(one: TopicDeclaration) -> Document:
             "holds": one.personal.holds,
             "subjects": list(one.personal.subjects),
             "note": one.personal.note,
+        },
+    }
+
+
+def _letters(one: DeadLetterTopic) -> Document:
+    source = one.source
+    settings: Document = {
+        "cleanup.policy": ["delete"],
+        "retention.ms": one.retention_ms,
+        "max.message.bytes": DEAD_LETTER_MAX_BYTES,
+    }
+    kafka: Document = {
+        "topic": one.topic, "partitions": 1, "topicConfiguration": settings, "bindingVersion": _BINDING,
+    }  # fmt: skip
+    return {
+        "address": one.topic,
+        "description": f"What of {source.topic} could not be read or decided.",
+        "messages": {_LETTER: {"$ref": f"#/components/messages/{_LETTER}"}},
+        "bindings": {"kafka": kafka},
+        "x-source": source.topic,
+        "x-personal": {"holds": source.personal.holds, "subjects": list(source.personal.subjects)},
+    }
+
+
+def _letter() -> Document:
+    """A letter of any topic. Its payload is the refused record's, which need not be JSON."""
+    return {
+        "name": _LETTER,
+        "title": _LETTER,
+        "summary": "A refused record: its own key, value and headers, and headers that say where it stands and why.",
+        "contentType": "application/octet-stream",
+        "headers": {
+            "type": "object",
+            "properties": {name: {"type": "string", "description": said} for name, said in _LETTER_HEADERS.items()},
+        },
+        "bindings": {
+            "kafka": {"key": {"type": "string", "description": "The source's key."}, "bindingVersion": _BINDING}
         },
     }
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
 from streams import metrics
+from streams.audit import metrics as sealer
 from streams.knowledge_metrics import KnowledgeCollector
 
 
@@ -41,13 +43,25 @@ class Declared:
 
 def declared() -> list[Declared]:
     """Every metric of a worker, in the order of their names."""
-    found: list[tuple[Metric, tuple[str, ...]]] = []
-    for one in vars(metrics).values():
+    collected = (*metrics.LagCollector(_Nowhere()).collect(), *KnowledgeCollector((), lambda: True).collect())
+    return _sorted([*_in(metrics), *((family, tuple(family._labelnames)) for family in collected)])
+
+
+def declared_of_the_sealer() -> list[Declared]:
+    """The same of `borderflow audit seal`."""
+    return _sorted(_in(sealer))
+
+
+def _in(module: ModuleType) -> list[tuple[Metric, tuple[str, ...]]]:
+    found = []
+    for one in vars(module).values():
         if isinstance(one, MetricWrapperBase):
             (family,) = one.describe()
             found.append((family, one._labelnames))
-    collected = (*metrics.LagCollector(_Nowhere()).collect(), *KnowledgeCollector((), lambda: True).collect())
-    found += [(family, tuple(family._labelnames)) for family in collected]
+    return found
+
+
+def _sorted(found: list[tuple[Metric, tuple[str, ...]]]) -> list[Declared]:
     return sorted(
         (Declared(f"{one.name}_total" if one.type == "counter" else one.name, one.type, labels, one.documentation)
          for one, labels in found), key=lambda one: one.name,
@@ -56,10 +70,6 @@ def declared() -> list[Declared]:
 
 def metrics_page() -> str:
     """The page: one row per metric, in the order of their names."""
-    rows = [
-        f"| `{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {one.what} |"
-        for one in declared()
-    ]
     return "\n".join(
         [
             "# Metrics",
@@ -70,12 +80,24 @@ def metrics_page() -> str:
             "",
             'A metric with labels has no series until there is something to count; boards show "No data" until then.',
             "",
-            "| metric | kind | labels | what it is |",
-            "|---|---|---|---|",
-            *rows,
+            *_table(declared()),
+            "",
+            "## The sealer",
+            "",
+            "What `borderflow audit seal` serves on port `BORDERFLOW_AUDIT_PORT`, beside its own `process_*` metrics.",
+            "",
+            *_table(declared_of_the_sealer()),
             "",
         ]
     )
+
+
+def _table(metrics: list[Declared]) -> list[str]:
+    rows = [
+        f"| `{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {one.what} |"
+        for one in metrics
+    ]
+    return ["| metric | kind | labels | what it is |", "|---|---|---|---|", *rows]
 
 
 if __name__ == "__main__":

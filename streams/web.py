@@ -1,4 +1,4 @@
-"""The worker's own small web server: /healthz, /readyz and /metrics, on loopback unless told otherwise.
+"""The small web server of a worker or a sealer: /healthz, /readyz and /metrics, on loopback unless told otherwise.
 
 Faust's web server is off: it binds every interface and serves tables.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from streams import metrics
 
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 
 class WorkerWeb:
-    """Serves the three pages; `unready` gives the reasons why the worker is not ready, none when it is."""
+    """Serves the three pages; `unready` gives the reasons why the process is not ready, none when it is."""
 
-    def __init__(self, settings: Settings, unready: Callable[[], list[str]]) -> None:
+    def __init__(
+        self, settings: Settings, unready: Callable[[], list[str]], registry: CollectorRegistry = metrics.REGISTRY
+    ) -> None:
         self._settings = settings
         self._unready = unready
+        self._registry = registry
         self._runner: web.AppRunner | None = None
         self.port: int | None = None
 
@@ -51,11 +54,11 @@ class WorkerWeb:
         return web.Response(text="ok\n")
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        """200 once this worker decides items, 503 with the reasons before."""
+        """200 once this process does what it is for, 503 with the reasons before."""
         reasons = self._unready()
         if reasons:
             return web.Response(status=503, text="\n".join(reasons) + "\n")
         return web.Response(text="ready\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

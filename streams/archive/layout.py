@@ -187,12 +187,15 @@ class Catalogue:
 
     def files(self, topic: str, since: str = "") -> list[Path]:
         """The files that hold the records of a topic, each record in exactly one: those of a date, and later."""
+        return [self.root / part.path for part in self.parts(topic) if part.date >= since]
+
+    def parts(self, topic: str) -> list[Part]:
+        """The same for all dates."""
         return [
-            self.root / part.path
+            part
             for partition in self.partitions(topic)
             for chunk in self.chunks(topic, partition)
             for part in chunk.parts
-            if part.date >= since
         ]
 
     def end(self, topic: str, partition: int) -> int | None:

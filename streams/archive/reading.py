@@ -98,7 +98,7 @@ class ArchiveReader:
                 f"{path}: sealed with key {said.digests}; BORDERFLOW_ARCHIVE_KEY_FILE holds {self.key.key_id}"
             )
         if place not in self._macs_from:
-            facts = [self.facts(chunk.parts[0]) for chunk in self.catalogue.whole(*place)]
+            facts = [self.facts(one) for chunk in self.catalogue.whole(*place) for one in chunk.parts]
             self._macs_from[place] = min((one.macs_from for one in facts if one.format > 1), default=math.inf)
         if part.first >= self._macs_from[place]:
             raise ArchiveError(

@@ -31,21 +31,27 @@ SELECT d.*, r.result_id, r.inspected_at, r.method, r.outcome, r.severity, r.cate
        r.outcome = 'seizure' AS seized
 FROM decisions d LEFT JOIN latest_results r USING (decision_id)
 """
-LATEST_RESULTS: Final = """
+_SHOWN: Final = [one.name for one in columns_of("inspection-results")] + [
+    name for name, _, _ in ENVELOPE if name not in RAW_ONLY
+]
+LATEST_RESULTS: Final = f"""
 SELECT * FROM (
-    SELECT r.* FROM inspection_results r ANTI JOIN inspection_results_dlq refused
+    SELECT {", ".join(f'r."{name}"' for name in _SHOWN)}, r.date
+    FROM raw_inspection_results r ANTI JOIN inspection_results_dlq refused
         ON refused.source_partition = r.partition AND refused.source_offset = r."offset"
     QUALIFY row_number() OVER (PARTITION BY decision_id, event, result_id ORDER BY r."offset") = 1
 )
 QUALIFY row_number() OVER (PARTITION BY decision_id ORDER BY "offset" DESC) = 1
     AND coalesce(event, 'InspectionCompleted') = 'InspectionCompleted'
-"""
-"""As re-evaluation sees it: without what it refused and what was said twice, the last word on each decision.
+"""  # noqa: S608 - names of our own
+"""As re-evaluation sees it: without what it refused and what was said twice, the last word on each decision. A result
+that was refused and sent again has the `ce_id` that it had, so this begins with all deliveries.
 Files from before results could be withdrawn do not say which event a record is: it is a result."""
 JOINS: Final = {
     "latest_results": (
         LATEST_RESULTS,
-        "of `inspection_results`, the one that stands on each decision: corrections and withdrawals count",
+        "of all inspection results, the one that stands on each decision: corrections and withdrawals count, and so do "
+        "results that were refused and sent again",
     ),
     "outcomes": (
         OUTCOMES,
@@ -91,19 +97,23 @@ def connect(
     db.execute("SET parquet_metadata_cache = true")  # a view is bound when it is made and when it is asked
     if spill is not None:
         db.execute(f"SET temp_directory = {_quoted(str(spill))}")
-    asked = set(re.findall(r"[a-z_]+", text.lower()))
-    if not asked.isdisjoint(JOINS):
-        asked |= {"decisions", "inspection_results", "inspection_results_dlq"}
-    views = {view_name(topic): topic for topic in archived_topics()}
-    wanted = {name for name in views if name in asked or f"raw_{name}" in asked} or set(views)
+    wanted = asked_topics(text)
     begin = (max(since or EARLIEST, EARLIEST) - DAY).astimezone(UTC).date().isoformat()
-    for name, topic in views.items():
-        if name in wanted:
-            _view(db, catalogue, topic, begin)
-    if wanted == set(views) or not asked.isdisjoint(JOINS):
+    for topic in wanted:
+        _view(db, catalogue, topic, begin)
+    if {"decisions", "inspection-results", "inspection-results-dlq"} <= set(wanted):
         for name, (joined, _) in JOINS.items():
             db.execute(f"CREATE VIEW {name} AS {joined}")
     return db
+
+
+def asked_topics(text: str) -> list[str]:
+    """The topics whose views a statement names; all when it names none."""
+    asked = set(re.findall(r"[a-z_]+", text.lower()))
+    if not asked.isdisjoint(JOINS):
+        asked |= {"decisions", "inspection_results", "inspection_results_dlq"}
+    topics = archived_topics()
+    return [one for one in topics if not asked.isdisjoint((view_name(one), f"raw_{view_name(one)}"))] or list(topics)
 
 
 def confine(db: duckdb.DuckDBPyConnection, root: Path) -> None:
@@ -154,7 +164,9 @@ def _first_only(topic: str) -> str:
     elif topic in ("criteria", "risk-information"):
         return ""  # logs: each record is a change of its own
     else:
-        same = "coalesce(ce_id, concat(partition, '/', \"offset\"))"
+        # An id is its sender's own (CloudEvents 1.0): two lodgers may both have a 1.
+        source = "[one.value for one in headers if one.name = 'ce_source']"
+        same = f"coalesce(ce_id, concat(partition, '/', \"offset\")), {source}"
     return f'QUALIFY row_number() OVER (PARTITION BY {same} ORDER BY partition, "offset") = 1'
 
 

@@ -14,8 +14,8 @@ from streams.audit.chain import Entry
 from streams.wire import Record, sent_ms
 
 What = Literal[
-    "edited", "dropped", "inserted", "reordered", "columns differ", "not sealed", "unreadable", "chain altered",
-    "head differs",
+    "edited", "dropped", "inserted", "reordered", "columns differ", "not sealed", "no MAC", "unreadable",
+    "chain altered", "head differs",
 ]  # fmt: skip
 Excuse = Literal["expired", "compacted", "waiting", "accepted", "lost"]
 """Why a sealed record may rightly not be there: its retention is over, a later record has its key, not there yet, in a

@@ -17,6 +17,7 @@ from typing import Final
 import structlog
 
 from schemas.registry import declaration, declarations
+from streams.audit import metrics
 from streams.audit.book import Chain, Writer
 from streams.audit.chain import AuditError, Entry
 from streams.rebuild import LogReader
@@ -67,6 +68,7 @@ class Sealer:
         self._writers: dict[tuple[str, int], Writer] = {}
         self._ends: dict[tuple[str, int], int] = {}
         self.sealed = 0
+        self.caught_up = False
 
     async def run(self, stop: asyncio.Event, *, once: bool = False) -> int:
         """Seal until `stop` is set, with `once` what is there now; how many records.
@@ -87,6 +89,8 @@ class Sealer:
                     due = time.monotonic() - headed >= self._pace.head_s
                     self._seal_heads(every=due)
                     headed = time.monotonic() if due else headed
+                    self.caught_up = True
+                    metrics.sealed_at.set(self._now().timestamp())
                     if once:
                         break
                     try:
@@ -151,6 +155,7 @@ class Sealer:
             writer.append(fresh)
             expected = fresh[-1].offset + 1
             self.sealed += len(fresh)
+            metrics.sealed_records.labels(topic).inc(len(fresh))
             if writer.entries - writer.sealed >= self._pace.head_entries:
                 writer.seal(self._stamp())
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from schemas.registry import dead_letter_topics, declarations
-from streams.archive.layout import ArchiveError, Chunk
+from streams.archive.layout import ArchiveError, Chunk, Part
 from streams.archive.reading import ArchiveReader
 from streams.archive.recomputing import ColumnCheck
 from streams.archive.writing import date_of
@@ -160,11 +160,13 @@ def check_archive(
     accepted: Sequence[tuple[int, int]] = (),
     keep_days: int | None = None,
     seal_lag_ms: int | None = None,
+    macs_since_ms: int = 0,
 ) -> None:
     """Compare a whole chain with the records in the archive; one sealed longer than `lag_ms` ago must be there.
 
     `accepted` are the gaps that somebody accepted, `keep_days` is what the archiver's retention is: without a MAC the
-    word of a file that it was emptied counts for no record that is younger.
+    word of a file that it was emptied counts for no record that is younger. Where the archive's key is given a file
+    without a MAC is a finding, unless it begins with what was sealed before `macs_since_ms`.
     """
     try:
         excuses = _Archive(chain, reader, now_ms, _sealed_by(chain, held, now_ms - lag_ms), accepted, keep_days)
@@ -178,11 +180,30 @@ def check_archive(
         done.finding = comparison.finish()
         if done.finding is None or done.finding.what == "dropped":
             done.finding = _other_columns(columns) or done.finding
-        done.tally.without_mac = excuses.without_mac()
+        bare = excuses.without_mac()
+        done.tally.without_mac = len(bare)
+        if reader.key is not None and done.finding is None:
+            done.finding = _stripped(reader, bare, _sealed_by(chain, held, macs_since_ms))
         done.tally.expired_to = excuses.expired_to
     except ArchiveError as error:
         done.finding = Finding("unreadable", None, str(error))
     done.finding = done.finding or _overdue(chain, done.tally, now_ms, seal_lag_ms)
+
+
+def _stripped(reader: ArchiveReader, bare: Sequence[Part], earlier: int) -> Finding | None:
+    """Files without a MAC in an archive with a key, of those that begin behind offset `earlier`.
+
+    Those around them speak against it where they have one (`ArchiveReader.check`), but not where all were taken off.
+    """
+    stripped = [part for part in bare if part.first > earlier]
+    if not stripped:
+        return None
+    more = f" and {len(stripped) - 1} more files" if len(stripped) > 1 else ""
+    return Finding(
+        "no MAC", stripped[0].first,
+        f"{reader.catalogue.root / stripped[0].path}{more}: written without this key, or their MACs were taken off; "
+        "--macs-since says from when on there were any",
+    )  # fmt: skip
 
 
 def _other_columns(columns: ColumnCheck) -> Finding | None:
@@ -243,9 +264,9 @@ class _Archive:
         self._taken: Counter[tuple[int, str]] = Counter()
         self.expired_to = ""
 
-    def without_mac(self) -> int:
-        """How many files no MAC speaks for."""
-        return sum(not self._reader.authentic(part) for chunk in self._chunks for part in chunk.parts)
+    def without_mac(self) -> list[Part]:
+        """The files that no MAC speaks for."""
+        return [part for chunk in self._chunks for part in chunk.parts if not self._reader.authentic(part)]
 
     def absence(self, entry: Entry) -> Absence:
         """The excuse for one that is not there."""

@@ -11,6 +11,8 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -21,11 +23,14 @@ from cyclopts.validators import Number
 from rich.markup import escape
 from rich.table import Table
 
+from agents.epoch import epoch_ms
 from schemas.registry import dead_letter_topics, declarations
 from streams.archive.consuming import archived_topics
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.archive.tidying import keep_days
+from streams.archive.times import moment
+from streams.audit import metrics
 from streams.audit.book import Book, Chain, only_sealer, read_heads
 from streams.audit.chain import AuditError
 from streams.audit.comparing import Tally
@@ -38,6 +43,7 @@ from streams.logging import configure_logging
 from streams.producing import UnknownTopicError
 from streams.rebuild import LogReader
 from streams.settings import Settings
+from streams.web import WorkerWeb
 
 app = App(name="audit", help="Seal records in hash chains; check that none was changed since.")
 
@@ -63,6 +69,7 @@ def seal(
 ) -> int:
     """Seal decisions and every change to criteria, risk information and models, until SIGTERM or Ctrl-C.
 
+    Meanwhile /healthz, /readyz and /metrics are on port BORDERFLOW_AUDIT_PORT of BORDERFLOW_WEB_HOST.
     Exit code 1 when it had to stop: a topic that is not the one it sealed before, a chain that was cut, no room,
     brokers away. What is sealed stays sealed; start it again.
     """
@@ -73,18 +80,29 @@ def seal(
     sealer = Sealer(settings, root, _known(topic), pace=Pace(head_entries=entries, head_s=every))
     try:
         with loud_stop(log, "sealing stops; what is sealed stays sealed", AuditError, OSError), only_sealer(root):
-            count = asyncio.run(_until_told(sealer, once))
+            count = asyncio.run(_until_told(sealer, settings, once))
     except UnknownTopicError as error:
         raise CommandRefusedError(f"{error}: `borderflow topics create` creates the topics") from None
     log.info("sealed", records=count, folder=str(root))
     return 0
 
 
-async def _until_told(sealer: Sealer, once: bool) -> int:
+async def _until_told(sealer: Sealer, settings: Settings, once: bool) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return await sealer.run(stop, once=once)
+    if once:
+        return await sealer.run(stop, once=True)
+
+    def unready() -> list[str]:
+        return [] if sealer.caught_up else ["not all that is there is sealed yet"]
+
+    pages = WorkerWeb(replace(settings, web_port=settings.audit_port), unready, metrics.REGISTRY)
+    await pages.start()
+    try:
+        return await sealer.run(stop)
+    finally:
+        await pages.stop()
 
 
 @app.command
@@ -107,6 +125,9 @@ def verify(
     ] = 60.0,
     keep_for: Annotated[KeepDays, Parameter(name="--keep-days")] = 0,
     keep_personal: Annotated[KeepPersonalDays, Parameter(name="--keep-personal-days")] = 0,
+    macs_since: Annotated[
+        str | None, Parameter(help="When the archiver began to write MACs: a time, or how long ago (24h, 7d).")
+    ] = None,
     accept_gaps: Annotated[
         tuple[str, ...],
         Parameter(negative=(), help="A gap of the archive that was accepted, TOPIC[PARTITION]:FIRST-LAST; repeatable."),
@@ -122,6 +143,8 @@ def verify(
     ----------
     keep_for, keep_personal
         As the archiver was given: from when on files without a MAC may say that retention emptied them.
+    macs_since
+        With the archive's key a file without a MAC is a finding, unless it begins with what was sealed before this.
     """
     settings = Settings.from_environment()
     if source not in ("kafka", "archive"):
@@ -129,6 +152,10 @@ def verify(
     root = folder or Path(settings.audit_dir)
     wanted = _known(topic)
     gaps = _gaps(accept_gaps)
+    try:
+        macs_since_ms = 0 if macs_since is None else epoch_ms(moment(macs_since, datetime.now(UTC)))
+    except ValueError as error:
+        raise CommandRefusedError(f"--macs-since: {error}") from None
     try:
         given = read_heads(heads) if heads else []
         book = Book.at(root)
@@ -161,6 +188,7 @@ def verify(
                 check_archive(
                     chain, done, reader, now_ms, int(archive_lag * 60_000), held=held, seal_lag_ms=seal_lag_ms,
                     accepted=gaps[chain.topic, chain.partition], keep_days=days.get(chain.topic),
+                    macs_since_ms=macs_since_ms,
                 )  # fmt: skip
     else:
 

@@ -14,7 +14,9 @@ from rich.markup import escape
 
 from streams.commands import output
 
-app = App(name="doctor", help="Check settings, brokers, topics, rights, workers, clock and disk; say what to do.")
+app = App(
+    name="doctor", help="Check settings, brokers, topics, rights, workers, seals, clock and disk; say what to do."
+)
 
 _COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red", "skipped": "dim"}
 

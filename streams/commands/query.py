@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -21,8 +22,11 @@ from rich.text import Text
 
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.questions import NAMED
+from streams.archive.reading import ArchiveReader
+from streams.archive.sealing import ArchiveKey
+from streams.archive.tidying import damaged
 from streams.archive.times import EARLIEST, LATEST, moment
-from streams.archive.views import confine, connect
+from streams.archive.views import asked_topics, confine, connect
 from streams.commands import CommandRefusedError, shown
 from streams.commands import output as wide_output
 from streams.settings import Settings
@@ -32,6 +36,7 @@ app = App(name="query", help="Ask the archive in SQL, or by name.")
 Format = Literal["table", "csv", "parquet", "json"]
 SHOWN = 200
 """The most rows that are drawn as a table."""
+_EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s", re.IGNORECASE)
 _MOST = 600
 """The most characters of what DuckDB says of a statement."""
 
@@ -52,24 +57,37 @@ def query(
     folder: Annotated[
         Path | None, Parameter(name="--dir", help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
     ] = None,
+    check: Annotated[
+        bool,
+        Parameter(
+            negative=(), help="First read the files to their ends, by checksums; with the archive's key by MACs."
+        ),
+    ] = False,
     memory: Annotated[str, Parameter(help="The most memory to use.")] = "2GB",
     threads: Annotated[int, Parameter(help="The most threads to use.")] = 2,
 ) -> None:
     """Ask. Views and columns are listed in docs/archive.md; --since, --until and --subject are $since and so on in SQL.
 
+    The answer is what stands in the files: whether somebody changed them is only looked at with --check.
+
     Parameters
     ----------
     sql
-        One SELECT statement in DuckDB's SQL. It reads the archive and nothing else.
+        One SELECT statement in DuckDB's SQL, or EXPLAIN or EXPLAIN ANALYZE and one. It reads the archive and nothing
+        else.
     """
     text, values = _question(sql, named, since, until, subject)
     if format_ == "parquet" and output is None:
         raise CommandRefusedError("--output: parquet is written to a file; name it")
-    root = folder or Path(Settings.from_environment().archive_dir)
+    settings = Settings.from_environment()
+    root = folder or Path(settings.archive_dir)
     try:
+        catalogue = Catalogue.of(root)
+        if check:
+            _refuse_damaged(catalogue, text, ArchiveKey.read(settings.archive_key_file))
         with tempfile.TemporaryDirectory(prefix="borderflow-query-") as spill:
             begin = values["since"] if named is not None else None  # these ask for what was lodged since then
-            db = connect(Catalogue.of(root), text, since=begin, memory=memory, threads=threads, spill=Path(spill))
+            db = connect(catalogue, text, since=begin, memory=memory, threads=threads, spill=Path(spill))
             confine(db, root)
             answer: pa.Table = db.sql(text, params=values).to_arrow_table()
     except ArchiveError as error:
@@ -84,6 +102,20 @@ def query(
         raise CommandRefusedError(f"--output: {output}: {error.strerror or error}") from None
     if not answer.num_rows and (since is not None or until is not None):
         print(f"borderflow: nothing of that time{_lodged(root)}", file=sys.stderr)  # noqa: T201 - beside the answer
+
+
+def _refuse_damaged(catalogue: Catalogue, text: str, key: ArchiveKey | None) -> None:
+    """Raise `CommandRefusedError` for files of the topics in question that are not as they were written."""
+    topics = asked_topics(text)
+    if wrong := list(damaged(catalogue, key, topics).values()):
+        more = f", and {len(wrong) - 1} more files" if len(wrong) > 1 else ""
+        raise CommandRefusedError(f"--check: {wrong[0]}{more}")
+    parts = [part for topic in topics for part in catalogue.parts(topic)]
+    reader = ArchiveReader(catalogue, key)
+    bare = sum(not reader.authentic(part) for part in parts)
+    if bare:
+        said = "" if key is not None else ": BORDERFLOW_ARCHIVE_KEY_FILE is not set"
+        print(f"borderflow: checked by checksums alone: {bare:,} of {len(parts):,} files{said}", file=sys.stderr)  # noqa: T201 - beside the answer
 
 
 def _lodged(root: Path) -> str:
@@ -125,7 +157,7 @@ def _question(
 
 
 def _asked_for(sql: str) -> set[str]:
-    """The names after `$` in a statement. Raises `CommandRefusedError` for all but one SELECT."""
+    """The names after `$` in a statement. Raises `CommandRefusedError` for all but one SELECT, explained or not."""
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
@@ -133,6 +165,8 @@ def _asked_for(sql: str) -> set[str]:
     kinds = [one.type for one in statements]
     if duckdb.StatementType.MULTI in kinds:
         raise CommandRefusedError("PIVOT: say which values become columns, as in ON lane IN ('red', 'green')")
+    if kinds == [duckdb.StatementType.EXPLAIN] and (head := _EXPLAIN.match(sql)):
+        return _asked_for(sql[head.end() :])  # ANALYZE carries out what it explains
     if kinds != [duckdb.StatementType.SELECT]:
         raise CommandRefusedError("give one SELECT statement, and nothing beside it")
     return set(statements[0].named_parameters)

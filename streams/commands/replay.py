@@ -278,7 +278,7 @@ def _say(found: list[Findings], as_json: bool) -> None:
     if as_json:
         said: list[dict[str, Any]] = [
             {"step": one.step, "checked": one.checked, "differing": one.differing, "redelivered": one.redelivered,
-             "in_flight": one.in_flight, "unchecked": one.unchecked,
+             "in_flight": one.in_flight, "refused": one.refused, "unchecked": one.unchecked,
              "differences": msgspec.to_builtins(one.differences)}
             for one in found
         ]  # fmt: skip
@@ -288,7 +288,8 @@ def _say(found: list[Findings], as_json: bool) -> None:
     for one in found:
         line = f"{one.step}: {one.checked:,} checked, {one.differing:,} differ"
         for count, what in ((one.redelivered, "redelivered"), (one.in_flight, "still on their way"),
-                            (one.unchecked, "not checked: the archive begins too late")):  # fmt: skip
+                            (one.refused, "refused by a policy or a model, as their letters say"),
+                            (one.unchecked, "not checked: from a letter, or from what is not archived")):  # fmt: skip
             line += f", {count:,} {what}" if count else ""
         console.print(line)
         if one.step == "screening" and one.checked == one.differing > 0:

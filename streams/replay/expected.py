@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import pyarrow as pa
 
 from streams.archive.reading import ArchiveReader
 from streams.archive.views import view_name
+from streams.wire import header
 
 _BATCH: Final = 20_000
+_Row = tuple[int, int, bytes, bool, bool]
 _ORIGIN: Final = "origin_topic, origin_partition, origin_offset, origin_index"
 
 
@@ -57,12 +59,14 @@ class Index:
         """Read all recorded outputs of a topic. Raises `ArchiveError`."""
         name = view_name(topic)
         self._db.execute(
-            f'CREATE TABLE digests_{name} (partition INTEGER, "offset" BIGINT, digest BLOB, altered BOOLEAN)'
+            f"CREATE TABLE digests_{name} "
+            '(partition INTEGER, "offset" BIGINT, digest BLOB, altered BOOLEAN, again BOOLEAN)'
         )
         for partition in self._reader.catalogue.partitions(topic):
-            rows: list[tuple[int, int, bytes, bool]] = []
+            rows: list[_Row] = []
             for record in self._reader.records(topic, partition):
-                rows.append((partition, record.offset, value_digest(record.value), record.altered))
+                again = header(record.headers, "dlq-attempt") is not None
+                rows.append((partition, record.offset, value_digest(record.value), record.altered, again))
                 if len(rows) >= _BATCH:
                     self._insert(name, rows)
                     rows = []
@@ -78,6 +82,31 @@ class Index:
         return self._rows("filtered", "criteria_version", "upstream_offset",
                           "$topic = 'screened' AND upstream_partition = $partition", "screened", partition)  # fmt: skip
 
+    def sources_of_screened(self) -> list[tuple[str, int]]:
+        """Topics and partitions that recorded screened items say they came from."""
+        return self._places("screened", "origin_topic, origin_partition")
+
+    def sources_of_filtered(self) -> list[int]:
+        """Partitions of screened that recorded filtered items say they came from."""
+        return [partition for (partition,) in self._places("filtered", "upstream_partition")]
+
+    def _places(self, name: str, columns: str) -> list[Any]:
+        there = " AND ".join(f"{one} IS NOT NULL" for one in columns.split(", "))
+        return self._db.execute(
+            f"""
+            SELECT DISTINCT {columns} FROM raw_{name} r JOIN digests_{name} h USING (partition, "offset")
+            WHERE r.first AND NOT h.again AND {there} ORDER BY ALL
+            """,  # noqa: S608 - names of our own
+        ).fetchall()
+
+    def sent_again(self, topic: str) -> int:
+        """Recorded outputs that a desk sent again, as they stood in a letter: they follow from that, not from an input.
+
+        Where they stood first they are among the others.
+        """
+        ((count,),) = self._db.execute(f"SELECT count(*) FROM digests_{view_name(topic)} WHERE again").fetchall()  # noqa: S608 - ours
+        return int(count)
+
     def _rows(self, name: str, versions: str, order: str, where: str, topic: str, partition: int) -> Iterator[Expected]:
         at = order.partition(",")[0]
         cursor = self._db.cursor()
@@ -86,7 +115,7 @@ class Index:
             SELECT r.{at}, r.ce_id, h.digest, h.altered, r.partition, r."offset", p.policy_version, {versions}
             FROM raw_{name} r JOIN digests_{name} h USING (partition, "offset")
             LEFT JOIN policies p USING ({_ORIGIN})
-            WHERE r.first AND {where} ORDER BY {order}
+            WHERE r.first AND NOT h.again AND {where} ORDER BY {order}
             """,  # noqa: S608 - names of our own
             {"topic": topic, "partition": partition},
         )
@@ -95,10 +124,10 @@ class Index:
                 source, ce_id, digest, altered, at_partition, offset, policy, *made_with = row
                 yield Expected(source, ce_id, digest, altered, at_partition, offset, policy, tuple(made_with))
 
-    def _insert(self, name: str, rows: list[tuple[int, int, bytes, bool]]) -> None:
+    def _insert(self, name: str, rows: list[_Row]) -> None:
         if rows:
             batch = pa.table(
-                dict(zip(("partition", "offset", "digest", "altered"), zip(*rows, strict=True), strict=True))
+                dict(zip(("partition", "offset", "digest", "altered", "again"), zip(*rows, strict=True), strict=True))
             )
             self._db.register("batch", batch)
             self._db.execute(f"INSERT INTO digests_{name} SELECT * FROM batch")  # noqa: S608 - ours

@@ -35,13 +35,17 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Findings:
-    """Counts of one step: recorded outputs that were recomputed, and what came of it."""
+    """Counts of one step: recorded outputs that were recomputed, and what came of it.
+
+    `refused` are inputs without an output that a dead letter speaks for.
+    """
 
     step: str
     checked: int = 0
     differing: int = 0
     redelivered: int = 0
     in_flight: int = 0
+    refused: int = 0
     unchecked: int = 0
     differences: list[Difference] = field(default_factory=list)
 

@@ -55,7 +55,9 @@ def happened(
         for partition in reader.catalogue.partitions(topic):
             start = positions.get((topic, partition), 0)
             upto = None if ends is None else ends.get(f"{topic}/{partition}", 0)
-            push(rank, reader.records(topic, partition, start, upto, before=date_of(until_ms)))
+            # Of knowledge a file of a later date may hold what was sent before.
+            before = None if topic in KNOWLEDGE else date_of(until_ms)
+            push(rank, reader.records(topic, partition, start, upto, before))
     decoders = {topic: codec_for(topic).decode for topic in topics}
     while heap:
         _, rank, _, _, record, source = heapq.heappop(heap)

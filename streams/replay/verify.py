@@ -42,7 +42,7 @@ def verify(
 
     found = []
     with tempfile.TemporaryDirectory(prefix="borderflow-verify-") as folder:
-        left = traces(reader.catalogue, memory, Path(folder))
+        left = traces(reader, memory, Path(folder))
         if pseudonym_key is not None:
             db = connect(reader.catalogue, "raw_screened raw_filtered decisions", memory=memory, spill=Path(folder))
             index = Index(db, reader, lambda count: noticed("index", count))

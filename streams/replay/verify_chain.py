@@ -2,11 +2,13 @@
 
 Each step is checked against what is recorded before and after it, at the versions that the outputs name: profiles and
 risk information for screening, criteria for filtering. Where a step has nothing recorded for an input (it was refused,
-or was redelivered), the recomputed step must say nothing either.
+or was redelivered), the recomputed step must say nothing either. An output whose input is not there, or cannot be read,
+is told too.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import dropwhile
 from typing import Any
@@ -33,7 +35,8 @@ from streams.wire import header, sent_ms
 class _InputCheck:
     """One partition of a step's input. `decide` is (record, event, policy, versions) -> what the step says.
 
-    `was_taken` tells of an input after the last with a recorded output whether the step has passed it all the same.
+    `was_taken` tells of an input after the last with a recorded output whether the step has passed it all the same,
+    `is_refused` of one without any whether the step refused it.
     """
 
     def __init__(
@@ -49,11 +52,16 @@ class _InputCheck:
         findings: Findings,
         noticed: Callable[[int], None],
         was_taken: Callable[[Archived], bool],
+        is_refused: Callable[[Archived], bool] = lambda record: False,
     ) -> None:
+        self._is_refused = is_refused
         self._reader, self._topic, self._partition, self._output = reader, topic, partition, output
         self._was_taken = was_taken
         self._expected, self._decide, self._findings, self._noticed = expected, decide, findings, noticed
         self._versions = blank
+        self._chunks = reader.catalogue.chunks(topic, partition)
+        self._firsts = [chunk.first for chunk in self._chunks]
+        self._holes: dict[int, tuple[tuple[int, int], ...] | None] = {}
         self._policy = policy
 
     def run(self) -> Iterator[tuple[int, ...]]:
@@ -66,19 +74,48 @@ class _InputCheck:
             while head is not None and head.source_offset <= record.offset:
                 if head.source_offset == record.offset:
                     recorded.append(head)
+                else:
+                    self._note_orphan(head)
                 head = next(self._expected, None)
             try:
                 event = decode(record.value, header(record.headers, "ce_type"))
-            except Undecodable:
-                continue  # dead-lettered when it came
+            except Undecodable:  # dead-lettered when it came
+                for one in recorded:
+                    self._note("unexpected", one)
+                continue
             if recorded:
                 self._versions = recorded[0].versions
                 self._policy = next((one.policy for one in recorded if one.policy is not None), self._policy)
             yield self._versions
             outcome = self._decide(record, event, self._policy, self._versions)
-            self._compare(recorded, outcome, on_its_way=head is None and not self._was_taken(record))
+            self._compare(
+                recorded, outcome, on_its_way=head is None and not self._was_taken(record),
+                refused=self._is_refused(record),
+            )  # fmt: skip
 
-    def _compare(self, recorded: list[Expected], outcome: Outcome, *, on_its_way: bool) -> None:
+        while head is not None:
+            self._note_orphan(head)
+            head = next(self._expected, None)
+
+    def _note_orphan(self, one: Expected) -> None:
+        """Note an output of which the input is not there: nothing leads to it, or the archive does not have that."""
+        if self._should_be_there(one.source_offset):
+            self._note("unexpected", one)
+        else:
+            self._findings.unchecked += 1
+
+    def _should_be_there(self, offset: int) -> bool:
+        """Whether an input was archived, if there was one: of its chunk retention took nothing, nor had the brokers."""
+        place = bisect_right(self._firsts, offset) - 1
+        if place < 0 or offset > self._chunks[place].last:
+            return False
+        if place not in self._holes:
+            facts = [self._reader.facts(part) for part in self._chunks[place].parts]
+            self._holes[place] = None if any(said.taken_out for said in facts) else facts[0].missing
+        holes = self._holes[place]
+        return holes is not None and not any(first <= offset <= last for first, last in holes)
+
+    def _compare(self, recorded: list[Expected], outcome: Outcome, *, on_its_way: bool, refused: bool) -> None:
         made = {output.ce_id: output for output in outcome.outputs if output.topic == self._output}
         for one in recorded:
             self._findings.checked += 1
@@ -90,7 +127,9 @@ class _InputCheck:
             elif one.altered:
                 self._note("altered", one)
         for ce_id in made:
-            if on_its_way and not recorded:
+            if refused and not recorded:
+                self._findings.refused += 1
+            elif on_its_way and not recorded:
                 self._findings.in_flight += 1
             else:
                 self._findings.note(
@@ -98,9 +137,7 @@ class _InputCheck:
                 )
 
     def _note(self, kind: Any, one: Expected) -> None:
-        self._findings.note(
-            Difference(kind=kind, topic=self._output, partition=one.partition, offset=one.offset, ce_id=one.ce_id)
-        )
+        self._findings.note(_difference(kind, self._output, one))
 
 
 class _ScreeningSteps:
@@ -131,7 +168,7 @@ def check_screening(
     noticed: Callable[[int], None],
 ) -> Findings:  # fmt: skip
     """Recompute recorded screened items from recorded lodgements. Raises `ArchiveError`."""
-    findings = Findings("screening")
+    findings = Findings("screening", unchecked=index.sent_again("screened"))
     brains = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()))
     entries = Shelf(reader, "risk-information", RiskInformationBook)
     steps = _ScreeningSteps(policy_of, pseudonym_key)
@@ -142,25 +179,30 @@ def check_screening(
         step = steps.of(policy, brains.at(versions[0]), entries.at(versions[1]))
         return step.decide(None, [_arrival(record, event)])
 
+    lodged = [(topic, partition) for topic in Screening.inputs for partition in reader.catalogue.partitions(topic)]
     checks = []
-    for topic in Screening.inputs:
-        for partition in reader.catalogue.partitions(topic):
-            expected = index.of_screened(topic, partition)
-            checks.append(
-                _InputCheck(
-                    reader,
-                    topic,
-                    partition,
-                    "screened",
-                    expected,
-                    decide,
-                    (0, 0),
-                    index.first_policy,
-                    findings,
-                    noticed,
-                    lambda one: traces.is_screened(one.topic, one.partition, one.offset, sent_ms(one)),
-                ).run()
-            )
+    for topic, partition in dict.fromkeys([*lodged, *index.sources_of_screened()]):
+        expected = index.of_screened(topic, partition)
+        if topic not in Screening.inputs:
+            for one in expected:
+                findings.note(_difference("unexpected", "screened", one))
+            continue
+        checks.append(
+            _InputCheck(
+                reader,
+                topic,
+                partition,
+                "screened",
+                expected,
+                decide,
+                (0, 0),
+                index.first_policy,
+                findings,
+                noticed,
+                lambda one: traces.is_screened(one.topic, one.partition, one.offset, sent_ms(one)),
+                traces.is_refused,
+            ).run()
+        )
     in_order(checks)
     return findings
 
@@ -169,10 +211,10 @@ def check_filtering(
     reader: ArchiveReader, index: Index, policy_of: PolicyOf, traces: Traces, noticed: Callable[[int], None]
 ) -> Findings:
     """Recompute recorded filtered items from recorded screened ones. Raises `ArchiveError`."""
-    findings = Findings("filtering")
+    findings = Findings("filtering", unchecked=index.sent_again("filtered"))
     shelf = Shelf(reader, "criteria", CriteriaBook)
     checks = []
-    for partition in reader.catalogue.partitions("screened"):
+    for partition in sorted({*reader.catalogue.partitions("screened"), *index.sources_of_filtered()}):
         decide = _FilteredPartition(reader, partition, shelf, policy_of).decide
         expected = index.of_filtered(partition)
         checks.append(
@@ -219,6 +261,10 @@ class _FilteredPartition:
                 said = header(earlier.headers, "ce_type")
                 step.remember(self._state, [_arrival(earlier, decode(earlier.value, said))])
         return step.decide(self._state, [_arrival(record, event)])
+
+
+def _difference(kind: Any, topic: str, one: Expected) -> Difference:
+    return Difference(kind=kind, topic=topic, partition=one.partition, offset=one.offset, ce_id=one.ce_id)
 
 
 def _arrival(record: Archived, event: Any) -> Arrival[Any]:

@@ -92,8 +92,11 @@ class PartitionCheck:
                 filtered: ItemFiltered = self._decode_filtered(record.value, header(record.headers, "ce_type"))
             except Undecodable as why:
                 raise ArchiveError(f"filtered[{self._partition}] offset {record.offset} is {why.reason}") from None
-            recorded = self._match(filtered)
+            recorded = self._match(filtered, refused=self._traces.is_refused(record))
             self._noticed(1)
+            if recorded is None and self._traces.is_refused(record):
+                self._findings.refused += 1
+                continue
             if recorded is None:
                 self._note_undecided(record, filtered)
                 continue
@@ -259,13 +262,16 @@ class PartitionCheck:
             self._ahead.append(following)
         return self._ahead[place]
 
-    def _match(self, filtered: ItemFiltered) -> Recorded | None:
-        """The recorded decision on an item, None when it has none; what stands before it leads from nothing."""
+    def _match(self, filtered: ItemFiltered, *, refused: bool) -> Recorded | None:
+        """The recorded decision on an item, None when it has none; what stands before it leads from nothing.
+
+        A decision further on is of an item that was `refused` here, and sent again.
+        """
         wanted = _decision_id(filtered)
         head = self._peek(0)
         if head is not None and head.ce_id == wanted:
             return self._ahead.popleft()
-        if not self._is_due(filtered):
+        if refused or not self._is_due(filtered):
             return None
         for place in range(1, _AHEAD):
             found = self._peek(place)

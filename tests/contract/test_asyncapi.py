@@ -11,11 +11,15 @@ import jsonschema
 import pytest
 import yaml
 
+from agents.step import Refusal
 from schemas.asyncapi import ASYNCAPI_PATH, asyncapi_document
 from schemas.codec import ce_type_of
 from schemas.personal import personal_fields
-from schemas.registry import declarations, event_types
+from schemas.registry import dead_letter_topics, declarations, event_types
+from streams.archive.rows import Archived
 from streams.commands.schemas import package_folder
+from streams.deadletter import OMITTED, dead_letter
+from streams.redrive import MARKER
 
 # The AsyncAPI 3.0.0 JSON Schema of the AsyncAPI Initiative (npm @asyncapi/specs 6.11.1, Apache-2.0), unchanged.
 META = Path(__file__).parent / "asyncapi-3.0.0.schema.json.gz"
@@ -61,8 +65,8 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 
 def test_every_topic_is_a_channel_and_every_event_a_message(document: dict[str, Any]) -> None:
-    assert list(document["channels"]) == list(declarations())
-    assert sorted(document["components"]["messages"]) == sorted(event_types())
+    assert list(document["channels"]) == [*declarations(), *dead_letter_topics()]
+    assert sorted(document["components"]["messages"]) == sorted([*event_types(), "DeadLetter"])
     for one in declarations().values():
         kafka = document["channels"][one.topic]["bindings"]["kafka"]
         assert kafka["topicConfiguration"]["retention.ms"] == one.retention_ms
@@ -71,11 +75,30 @@ def test_every_topic_is_a_channel_and_every_event_a_message(document: dict[str, 
 
 def test_messages_say_their_type_and_their_personal_fields(document: dict[str, Any]) -> None:
     messages = document["components"]["messages"]
-    for name, message in messages.items():
-        assert message["headers"]["properties"]["ce_type"]["const"] == ce_type_of(event_types()[name])
+    for name, kind in event_types().items():
+        assert messages[name]["headers"]["properties"]["ce_type"]["const"] == ce_type_of(kind)
     assert messages["PassengerExpected"]["x-personal"] == list(personal_fields("passengers"))
     assert messages["ModelPromoted"]["x-personal"] == ["by", "why"]
     assert messages["OutcomeLearned"]["x-personal"] == []
+
+
+def test_dead_letters_have_a_channel_with_the_headers_that_a_letter_has(document: dict[str, Any]) -> None:
+    for one in dead_letter_topics().values():
+        channel = document["channels"][one.topic]
+        kafka = channel["bindings"]["kafka"]
+        assert (channel["address"], channel["x-source"], kafka["partitions"]) == (one.topic, one.source.topic, 1)
+        said = {name: value for name, value in one.kafka_config.items() if name in kafka["topicConfiguration"]}
+        assert said == {
+            name: ",".join(value) if isinstance(value, list) else str(value)
+            for name, value in kafka["topicConfiguration"].items()
+        }
+        assert channel["x-personal"]["holds"] == one.source.personal.holds
+    lodged = Archived("manifests", 0, 7, 0, b"key", b"{}", [("ce_id", b"x")])
+    letter = dead_letter(lodged, Refusal(7, "not-json", "", ""), "screening", 0)
+    assert not isinstance(letter.headers, bytes)
+    described = document["components"]["messages"]["DeadLetter"]["headers"]["properties"]
+    ours = {name for name, _ in letter.headers if name.startswith("dlq-")}
+    assert set(described) == {*ours, OMITTED, MARKER}
 
 
 def test_it_says_which_step_reads_and_writes_what(document: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from schemas.inspections import InspectionOutcome
 from schemas.items import Stream
 from schemas.monitoring import Monitoring
 from schemas.registry import dead_letter_topics, declarations
-from streams.metrics_page import declared
+from streams.metrics_page import declared, declared_of_the_sealer
 from streams.settings import STEPS
 
 OPS = Path(__file__).parents[2] / "ops"
@@ -28,7 +28,7 @@ RULES = [
     for group in yaml.safe_load((OPS / "prometheus" / name).read_text())["groups"]
     for rule in group["rules"]
 ]
-SERIES = {series: one for one in declared() for series in one.series}
+SERIES = {series: one for one in (*declared(), *declared_of_the_sealer()) for series in one.series}
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 SCRAPED = {"job", "instance"}
 VALUES = {
@@ -40,7 +40,7 @@ VALUES = {
     "kind": {kind.__name__ for kind in get_args(Monitoring)},
     "model": set(MODELS),
     "step": set(STEPS),
-    "job": {"borderflow"},
+    "job": {"borderflow", "borderflow-audit"},
 }
 """What a label may be compared with in a query."""
 
@@ -69,7 +69,7 @@ def test_a_query_asks_for_metrics_and_labels_that_there_are(where: str, query: s
     labels = {"le", *SCRAPED}
     for name, matchers in asked:
         known = name in SERIES or name in RECORDED or name.startswith("process_") or name == "up"
-        assert known, f"{where}: no worker has {name}"
+        assert known, f"{where}: neither a worker nor the sealer has {name}"
         own = {
             *(SERIES[name].labels if name in SERIES else ()),
             *SCRAPED,

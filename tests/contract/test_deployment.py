@@ -119,6 +119,14 @@ def test_prometheus_asks_every_worker_on_the_port_it_serves(services: dict[str, 
     assert services["worker"]["environment"]["BORDERFLOW_WEB_HOST"] == "0.0.0.0"  # noqa: S104 - inside the network
 
 
+def test_prometheus_asks_the_sealer_on_the_port_it_serves(services: dict[str, Any]) -> None:
+    said = services["audit"]["environment"]
+    assert (int(said["BORDERFLOW_AUDIT_PORT"]), said["BORDERFLOW_WEB_HOST"]) == (Settings().audit_port, "0.0.0.0")  # noqa: S104 - as above
+    scrape = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())["scrape_configs"][1]
+    assert scrape["job_name"] == "borderflow-audit"
+    assert scrape["static_configs"] == [{"targets": [f"audit:{Settings().audit_port}"]}]
+
+
 def test_a_worker_gets_the_time_to_finish_its_batch(services: dict[str, Any]) -> None:
     grace = int(services["worker"]["stop_grace_period"].removesuffix("s"))
     assert grace > Settings().rebalance_timeout_s

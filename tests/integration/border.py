@@ -99,8 +99,9 @@ class Border:
 
     def seal(self, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `borderflow audit seal` on a folder."""
+        self._ports["seal"] = free_loopback_port()
         process = self._processes["seal"] = self._children.start(
-            "seal", "audit", "seal", "--dir", str(folder), *arguments
+            "seal", "audit", "seal", "--dir", str(folder), *arguments, BORDERFLOW_AUDIT_PORT=str(self._ports["seal"])
         )
         return process
 

@@ -16,6 +16,7 @@ from streams.archive.layout import Catalogue
 from streams.audit.book import Chain, Writer, only_sealer
 from streams.audit.sealing import Pace, Sealer
 from streams.cli import main
+from streams.doctor import examine
 from streams.embedded import EmbeddedBroker
 from streams.rebuild import LogReader
 from streams.wire import Outgoing
@@ -102,6 +103,38 @@ def test_topics_that_are_not_those_that_were_sealed_are_told(
         process = forged.seal(folder, "--once")
         assert process.wait(30) == 1
         assert "audit verify" in forged.log("seal")
+
+
+def test_a_sealer_tells_that_all_is_sealed_and_what_its_clock_says(at: Border, tmp_path: Path) -> None:
+    at.lodge("decisions", [decided(n) for n in range(40)])
+    began = time.time()
+    at.seal(tmp_path / "audit")
+    at.wait_ready("seal")
+    sealed = at.counted("seal", "borderflow_audit_sealed_timestamp_seconds")[""]
+    at.lodge("decisions", [decided(n) for n in range(40, 60)])
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        if at.counted("seal", "borderflow_audit_sealed_records_total")['{topic="decisions"}'] == 60:
+            break
+    while at.counted("seal", "borderflow_audit_sealed_timestamp_seconds")[""] == sealed:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert began <= sealed <= at.counted("seal", "borderflow_audit_clock_timestamp_seconds")[""] <= time.time()
+    assert at.counted("seal", "borderflow_decisions") == {}, "a worker's"
+
+
+def test_doctor_says_whether_all_is_sealed(at: Border, tmp_path: Path) -> None:
+    folder = tmp_path / "audit"
+    there = {**at.environment, "BORDERFLOW_AUDIT_DIR": str(folder)}
+    assert [one for one in examine(there) if one.check == "audit"] == []
+    at.lodge("decisions", [decided(n) for n in range(40)])
+    at.run("audit", "seal", "--dir", str(folder), "--once")
+    assert [one.state for one in examine(there) if one.check == "audit"] == ["ok"]
+    for _ in range(3):  # the embedded broker's end is that of its last batch's beginning
+        at.lodge("decisions", [decided(0)])
+    (found,) = (one for one in examine(there) if one.check == "audit")
+    assert (found.state, found.found.endswith(f"records are not sealed in {folder}")) == ("warning", True)
 
 
 class Growing(LogReader):

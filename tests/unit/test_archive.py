@@ -247,6 +247,17 @@ def test_a_mac_that_was_taken_off_is_told_by_the_other_files(
     assert status(root, "--check") == 1
 
 
+@pytest.mark.parametrize("stripped", [0, 1, 2])
+def test_a_mac_that_was_taken_off_one_date_of_a_chunk_is_told_by_its_other_dates(stripped: int, tmp_path: Path) -> None:
+    write(tmp_path, parcels(3, spread_ms=DAY_MS), KEY)
+    one = parts(tmp_path)[stripped]
+    write_part(
+        tmp_path, one, pq.read_table(tmp_path / one.path, partitioning=None), chunk_facts(tmp_path / one.path, one)
+    )
+    with pytest.raises(ArchiveError, match=f"{Path(one.path).name}: has no MAC, and others say that"):
+        read(tmp_path, "express-cargo", key=KEY)
+
+
 def test_what_has_a_mac_is_never_put_together_with_what_has_none(tmp_path: Path) -> None:
     write(tmp_path, parcels(10), KEY, size=5)
     without_mac(tmp_path, lambda table: table)
@@ -259,6 +270,21 @@ def test_what_has_a_mac_is_never_put_together_with_what_has_none(tmp_path: Path)
     assert compact(tmp_path, KEY, fewest=2) == 2
     assert status(tmp_path) == 0
     assert all(ArchiveReader(Catalogue.of(tmp_path), KEY).authentic(part) for part in parts(tmp_path) if part.partition)
+
+
+@pytest.mark.parametrize("stripped", [2, 3])
+def test_a_file_whose_mac_was_taken_off_gets_none_by_compaction_whatever_date_of_its_chunk_it_is(
+    stripped: int, tmp_path: Path
+) -> None:
+    of_two_days = [replace(one, timestamp=one.timestamp + one.offset % 2 * DAY_MS) for one in parcels(20)]
+    write(tmp_path, of_two_days, KEY, size=5)
+    one = parts(tmp_path)[stripped]
+    write_part(
+        tmp_path, one, pq.read_table(tmp_path / one.path, partitioning=None), chunk_facts(tmp_path / one.path, one)
+    )
+    assert compact(tmp_path, KEY) == 0
+    reader = ArchiveReader(Catalogue.of(tmp_path), KEY)
+    assert [part for part in parts(tmp_path) if not reader.authentic(part)] == [one]
 
 
 def test_what_was_compacted_is_kept_when_the_compacted_file_has_no_mac(tmp_path: Path) -> None:

@@ -477,7 +477,7 @@ def test_columns_that_are_not_those_of_their_values_are_told_without_a_mac(tmp_p
         write(tmp_path / f"{number}", RECORDS[:30])
         chain_of(tmp_path / "audit" / f"{number}", RECORDS[:30])
         rewritten(tmp_path / f"{number}", change)
-        done = from_archive(tmp_path / "audit" / f"{number}", tmp_path / f"{number}")
+        done = from_archive(tmp_path / "audit" / f"{number}", tmp_path / f"{number}", macs_since_ms=NOON_MS + 1)
         assert done.tally.without_mac == 1
         expected = [(7, "first"), (0, "courier"), None][number]
         assert (done.finding and (done.finding.offset, done.finding.detail.split(": ")[1])) == expected
@@ -489,14 +489,38 @@ def test_a_file_without_a_mac_excuses_nothing_that_retention_cannot_have_taken(t
     rewritten(tmp_path / "archive", without(25), taken_out=1, expired="2026-03-13T00:00:00+00:00")
     for keep_days, day, what in ((None, 10, "dropped"), (20, 10, "dropped"), (5, 10, None)):
         done = from_archive(
-            tmp_path / "audit", tmp_path / "archive", now_ms=NOON_MS + day * DAY_MS, keep_days=keep_days
-        )
+            tmp_path / "audit", tmp_path / "archive", now_ms=NOON_MS + day * DAY_MS, keep_days=keep_days,
+            macs_since_ms=NOON_MS + 1,
+        )  # fmt: skip
         assert (done.finding and done.finding.what) == what
     assert (done.tally.expired, done.tally.expired_to) == (1, "2026-03-02")
     rewritten(tmp_path / "archive", without(24))
     done = from_archive(tmp_path / "audit", tmp_path / "archive", now_ms=NOON_MS + 10 * DAY_MS, keep_days=5)
     assert done.finding is not None
     assert done.finding.detail.endswith("retention took only 1 out of its file")
+
+
+def test_a_partition_of_which_all_macs_were_taken_off_is_told_with_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, key = tmp_path / "archive", tmp_path / "key"
+    write(root, RECORDS[:30], KEY, size=10)
+    chain_of(tmp_path / "audit", RECORDS[:30])
+    for part in [part for chunk in Catalogue.of(root).chunks("express-cargo", 0) for part in chunk.parts]:
+        table = pq.read_table(root / part.path, partitioning=None).replace_schema_metadata(None)
+        write_part(root, part, table, msgspec.structs.replace(chunk_facts(root / part.path, part), macs_from=0))
+    assert from_archive(tmp_path / "audit", root, macs_since_ms=NOON_MS + 1).finding is None, "an earlier version's"
+    for since in (0, NOON_MS - HOUR_MS):
+        finding = from_archive(tmp_path / "audit", root, macs_since_ms=since).finding
+        assert finding is not None
+        assert (finding.what, finding.offset, "and 2 more files: " in finding.detail) == ("no MAC", 0, True)
+    key.write_bytes(KEY.secret)
+    monkeypatch.setenv("BORDERFLOW_ARCHIVE_KEY_FILE", str(key))
+    asked = ("--dir", str(tmp_path / "audit"), "--topic", "express-cargo", "--from", "archive", "--archive", str(root))
+    code, said = verified(capsys, *asked)
+    assert (code, "offset 0: no MAC: " in said) == (1, True)
+    assert verified(capsys, *asked, "--macs-since", "2026-03-03")[0] == 0
+    assert verified(capsys, *asked, "--macs-since", "once")[0] == 2
 
 
 def test_compaction_excuses_only_what_was_gone_when_it_was_archived(tmp_path: Path) -> None:

@@ -12,14 +12,19 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from agents.step import Refusal
 from schemas.registry import declarations
 from streams.archive.consuming import archived_topics
 from streams.archive.layout import Catalogue
 from streams.archive.questions import NAMED
+from streams.archive.reading import chunk_facts
+from streams.archive.rows import Archived
 from streams.archive.times import moment
 from streams.archive.views import connect, shown_columns, view_name
+from streams.archive.writing import write_part
 from streams.cli import main
-from tests.archive_files import KEY, example_records, parcels, write
+from streams.deadletter import dead_letter
+from tests.archive_files import KEY, NOON_MS, example_records, parcels, write
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +120,29 @@ def test_a_redelivered_record_is_shown_once_and_kept_twice(tmp_path: Path) -> No
         assert db.table(view).aggregate("count(*)").fetchall() == [(count,)]
 
 
+def test_a_result_that_was_refused_and_sent_again_stands_on_its_decision(tmp_path: Path) -> None:
+    """It came before its alert, say: the desk sends it again under the `ce_id` that it had."""
+    seizure = next(one for one in example_records("inspection-results") if b'"seizure"' in (one.value or b""))
+    refused = replace(seizure, offset=0, headers=[("ce_id", b"r-1"), ("ce_source", b"/centre")])
+    write(tmp_path, [refused, replace(refused, offset=1, headers=[*refused.headers, ("dlq-attempt", b"1")])])
+    letter = dead_letter(refused, Refusal(0, "no-matching-alert", "decision_id", ""), "reevaluation", NOON_MS)
+    write(tmp_path, [Archived("inspection-results-dlq", 0, 0, NOON_MS, letter.key, letter.value, list(letter.headers))])
+    db = connect(Catalogue.of(tmp_path))
+    assert db.execute('SELECT "offset", outcome FROM latest_results').fetchall() == [(1, "seizure")]
+    shown = [row[0] for row in db.execute("DESCRIBE latest_results").fetchall()]
+    assert shown == [row[0] for row in db.execute("DESCRIBE inspection_results").fetchall()]
+
+
+def test_lodgements_of_two_lodgers_who_count_alike_are_both_shown(tmp_path: Path) -> None:
+    one, other = (
+        replace(record, headers=[("ce_id", b"1"), ("ce_source", source)])
+        for record, source in zip(parcels(2), (b"/courier/a", b"/courier/b"), strict=True)
+    )
+    write(tmp_path, [one, other, replace(other, offset=2)])
+    db = connect(Catalogue.of(tmp_path), "express_cargo")
+    assert sorted(db.execute('SELECT "offset" FROM express_cargo').fetchall()) == [(0,), (1,)]
+
+
 def test_the_path_of_an_archive_is_no_pattern_and_says_nothing_of_its_records(tmp_path: Path) -> None:
     above = tmp_path / "date=2001-01-01" / "lane=none"
     for name in ("it's[1]*?", "it's1-x"):
@@ -124,6 +152,39 @@ def test_the_path_of_an_archive_is_no_pattern_and_says_nothing_of_its_records(tm
         (3, False, date(2026, 3, 2))
     ]
     assert db.execute("SELECT DISTINCT topic FROM raw_decisions").fetchall() == [("decisions",)]
+
+
+def test_a_question_is_explained(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sql = "SELECT count(*) FROM decisions WHERE lodged_at < $until"
+    assert "PARQUET" in ask(archive, capsys, f"explain {sql}", "--until", "2027-01-01").upper()
+    assert "Total Files Read: 3" in ask(archive, capsys, f"EXPLAIN  ANALYZE\n{sql}", "--until", "2027-01-01")
+
+
+def test_files_that_were_altered_are_looked_for_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, root = tmp_path / "key", tmp_path / "archive"
+    key.write_bytes(KEY.secret)
+    for topic in ("decisions", "alerts"):
+        write(root, example_records(topic), KEY)
+    sql = ("SELECT count(*) AS n FROM decisions", "--check", "--format", "csv", "--dir", str(root))
+
+    def asked() -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["query", *sql])
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    assert asked() == (
+        0, "borderflow: checked by checksums alone: 3 of 3 files: BORDERFLOW_ARCHIVE_KEY_FILE is not set\n",
+    )  # fmt: skip
+    monkeypatch.setenv("BORDERFLOW_ARCHIVE_KEY_FILE", str(key))
+    assert asked() == (0, "")
+    for topic, code in (("alerts", 0), ("decisions", 2)):
+        (part, *_) = Catalogue.of(root).parts(topic)
+        table = pq.read_table(root / part.path, partitioning=None).replace_schema_metadata(None)
+        write_part(root, part, table, chunk_facts(root / part.path, part))
+        assert asked()[0] == code
+    assert "has no MAC, and others say that it had one" in asked()[1]
 
 
 def test_a_question_by_date_reads_the_files_of_that_date_alone(archive: Path) -> None:
@@ -147,7 +208,13 @@ def test_a_question_by_date_reads_the_files_of_that_date_alone(archive: Path) ->
         ([""], "one SELECT statement"),
         (["SELECT 1; SELECT 2"], "one SELECT statement"),
         (["COPY (SELECT 1) TO 'here.csv'"], "one SELECT statement"),
-        (["EXPLAIN ANALYZE SELECT 1"], "one SELECT statement"),
+        (["EXPLAIN COPY (SELECT 1) TO 'here.csv'"], "one SELECT statement"),
+        (["EXPLAIN ANALYZE COPY (SELECT 1) TO 'here.csv'"], "one SELECT statement"),
+        (["EXPLAIN ANALYZE/**/COPY (SELECT 1) TO 'here.csv'"], "syntax error"),
+        (["EXPLAIN -- \n ANALYZE COPY (SELECT 1) TO 'here.csv'"], "syntax error"),
+        (["/**/ EXPLAIN ANALYZE COPY (SELECT 1) TO 'here.csv'"], "one SELECT statement"),
+        (["EXPLAIN SELECT 1; SELECT 2"], "one SELECT statement"),
+        (["EXPLAIN SELECT 1", "--since", "7d"], "--since: has no effect"),
         (["PIVOT decisions ON lane USING count(*)"], "PIVOT: say which values become columns"),
         (["SELECT * FROM (PIVOT decisions ON lane USING count(*))"], "PIVOT: say which values become columns"),
         (["SET enable_external_access = true"], "one SELECT statement"),

@@ -150,7 +150,10 @@ def test_every_item_is_in_one_of_two_replays_that_adjoin(tmp_path: Path) -> None
     assert (first.items, second.items) == (10, 30), "what only fills the states is not counted"
 
 
-def test_a_lesson_of_a_clock_that_is_ahead_holds_back_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("to_a_chunk", [3, 1])
+def test_a_lesson_of_a_clock_that_is_ahead_is_left_out_nowhere_and_holds_back_no_other(
+    to_a_chunk: int, tmp_path: Path
+) -> None:
     (example, *_) = example_records("labelled-examples")
 
     def lesson(offset: int, at_ms: int, sent: str) -> Archived:
@@ -163,7 +166,7 @@ def test_a_lesson_of_a_clock_that_is_ahead_holds_back_no_other(tmp_path: Path) -
         lesson(2, NOON_MS + 600 * SECOND, "12:10"),
     ]
     root = lodged(tmp_path / "archive", parcels(20, spread_ms=60 * SECOND))
-    write(root, lessons)
+    write(root, lessons, size=to_a_chunk)
     taken = [one.record for one in happened(ArchiveReader(Catalogue.of(root)), {}, 0, NOON_MS + DAY_MS)]
     before = {one.offset: taken[place - 1].offset for place, one in enumerate(taken) if one.topic != "express-cargo"}
     assert before == {0: before[0], 1: 4, 2: 9}, "each lesson comes when it was sent"

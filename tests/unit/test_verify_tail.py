@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from agents import refusals
+from agents.step import Refusal
 from load.bench.history import KEY, make_history
-from schemas.codec import codec_for
+from schemas.codec import codec_for, encode
 from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
+from streams.deadletter import dead_letter
+from streams.redrive import DeadLetter, redrives
 from streams.replay.findings import Findings
 from streams.replay.verify import verify
 from streams.wire import sent_ms
@@ -117,3 +123,139 @@ def test_filtered_items_that_are_gone_are_missing_where_filtering_went_on(histor
     filtering = found(copied(history, tmp_path, keep), KEY)["filtering"]
     assert {one.kind for one in filtering.differences} == {"missing"}
     assert filtering.in_flight <= 1, "only what was filtered in the last hour may be on its way"
+
+
+def bury(root: Path, refused: list[Archived], reason: str, step: str) -> None:
+    """Archive a letter for each of these records."""
+    letters = [
+        dead_letter(one, Refusal(one.offset, reason, "control_point", ""), step, sent_ms(one)) for one in refused
+    ]
+    write(root, [Archived(f"{refused[0].topic}-dlq", 0, n, one.timestamp_ms, one.key, one.value, list(one.headers))
+                 for n, one in enumerate(letters)])  # fmt: skip
+
+
+@pytest.mark.parametrize("decided", [0, 20])
+@pytest.mark.parametrize("reason", [refusals.UNKNOWN_CONTROL_POINT, refusals.NO_SCORE])
+def test_items_that_were_refused_are_told_as_such_once_their_letters_are_archived(
+    decided: int, reason: str, history: Path, tmp_path: Path
+) -> None:
+    """Decisions of a partition that no decision is made in, or no more of."""
+    cut = copied(history, tmp_path, lambda one: (one.topic, one.partition) != ("decisions", 1) or one.offset < decided)
+    waiting = [one for one in records(history, "filtered") if one.partition == 1][decided:]
+    bury(cut, waiting[1:], reason, "selection")
+    selection = found(cut)["selection"]
+    assert (selection.refused, selection.in_flight, selection.differing) == (len(waiting) - 1, 0, 1)
+    assert selection.differences[0].kind == "missing"
+
+
+def test_a_letter_for_what_any_policy_refuses_excuses_nothing(history: Path, tmp_path: Path) -> None:
+    cut = copied(history, tmp_path, lambda one: (one.topic, one.partition) != ("decisions", 1))
+    waiting = [one for one in records(history, "filtered") if one.partition == 1]
+    bury(cut, waiting, refusals.DUPLICATE_LODGEMENT, "selection")
+    selection = found(cut)["selection"]
+    assert (selection.refused, selection.differing) == (0, len(waiting))
+
+
+def test_lodgements_that_a_policy_refused_are_told_as_such_once_their_letters_are_archived(
+    history: Path, tmp_path: Path
+) -> None:
+    lodged = records(history, "express-cargo")
+    place = lodged[-1].partition
+    refused = [one for one in lodged if one.partition == place][-10:]
+
+    def came_of(one: Archived) -> bool:
+        if one.topic not in ("screened", "filtered", "decisions"):
+            return False
+        event = codec_for(one.topic).decode(one.value)
+        origin = event.item.origin if one.topic == "filtered" else event.origin
+        return (origin.topic, origin.partition) == ("express-cargo", place) and origin.offset >= refused[0].offset
+
+    cut = copied(history, tmp_path, lambda one: not came_of(one))
+    assert found(cut, KEY)["screening"].in_flight > 0
+    bury(cut, refused, refusals.CLOCK_AHEAD, "screening")
+    screening = found(cut, KEY)["screening"]
+    assert (screening.refused, screening.in_flight, screening.differing) == (10, 0, 0)
+
+
+def changed(root: Path, to: Path, change: Callable[[str, int, list[Archived]], list[Archived]]) -> Path:
+    """The archive with other records in some partitions."""
+    shutil.copytree(root / "policies", to / "policies")
+    reader = ArchiveReader(Catalogue.of(root))
+    for topic, partition in reader.catalogue.places:
+        write(to, change(topic, partition, list(reader.records(topic, partition))))
+    return to
+
+
+def test_what_was_screened_from_a_lodgement_that_cannot_be_read_is_told(history: Path, tmp_path: Path) -> None:
+    def torn(topic: str, partition: int, lodged: list[Archived]) -> list[Archived]:
+        if (topic, partition) == ("express-cargo", 0):
+            lodged[5] = replace(lodged[5], value=(lodged[5].value or b"")[:-1] + b"]")
+        return lodged
+
+    screening = found(changed(history, tmp_path, torn), KEY)["screening"]
+    (one,) = screening.differences
+    assert (one.kind, one.topic, screening.unchecked) == ("unexpected", "screened", 0)
+
+
+def test_what_was_screened_from_a_lodgement_that_is_not_archived_is_counted(history: Path, tmp_path: Path) -> None:
+    def gone(topic: str, partition: int, lodged: list[Archived]) -> list[Archived]:
+        return [*lodged[3:5], *lodged[6:-4]] if (topic, partition) == ("express-cargo", 0) else lodged
+
+    whole = found(history, KEY)["screening"]
+    screening = found(changed(history, tmp_path, gone), KEY)["screening"]
+    assert (screening.differing, screening.unchecked) == (0, 3 + 1 + 4)
+    assert screening.checked == whole.checked - 8
+
+
+@pytest.mark.parametrize(
+    ("topic", "partition", "said"), [("express-cargo", 77, (0, 1)), ("letters", 0, (1, 0))], ids=["partition", "topic"]
+)
+def test_what_was_screened_from_where_nothing_is_lodged_is_told(
+    topic: str, partition: int, said: tuple[int, int], history: Path, tmp_path: Path
+) -> None:
+    def forged(of: str, place: int, made: list[Archived]) -> list[Archived]:
+        if (of, place) != ("screened", 0):
+            return made
+        event = codec_for(of).decode(made[-1].value)
+        event = msgspec.structs.replace(
+            event,
+            origin=msgspec.structs.replace(event.origin, topic=topic, partition=partition),
+            upstream=msgspec.structs.replace(event.upstream, topic=topic, partition=partition),
+        )
+        return [*made, replace(made[-1], offset=made[-1].offset + 1, value=encode(event))]
+
+    screening = found(changed(history, tmp_path, forged), KEY)["screening"]
+    assert (screening.differing, screening.unchecked) == said
+
+
+def test_what_was_filtered_from_where_nothing_is_screened_is_told(history: Path, tmp_path: Path) -> None:
+    """An item that somebody put in behind screening, and that selection decided."""
+
+    def forged(of: str, place: int, made: list[Archived]) -> list[Archived]:
+        if (of, place) != ("filtered", 0):
+            return made
+        event = codec_for(of).decode(made[-1].value)
+        event = msgspec.structs.replace(event, upstream=msgspec.structs.replace(event.upstream, partition=77))
+        return [*made, replace(made[-1], offset=made[-1].offset + 1, value=encode(event))]
+
+    assert found(changed(history, tmp_path, forged), KEY)["filtering"].unchecked == 1
+
+
+@pytest.mark.parametrize(("topic", "step"), [("screened", "screening"), ("filtered", "filtering")])
+def test_an_item_that_was_refused_and_sent_again_is_not_called_unexpected(
+    topic: str, step: str, history: Path, tmp_path: Path
+) -> None:
+    def again(of: str, place: int, made: list[Archived]) -> list[Archived]:
+        if (of, place) != (topic, 1):
+            return made
+        one, end = made[-30], made[-1].offset + 1
+        letter = DeadLetter(
+            topic=of, number=0, at_ms=one.timestamp, partition=place, offset=one.offset, index=None, item_id="",
+            step="", reason="no-score", field="", error="", attempt=1, omitted_bytes=0, key=one.key, value=one.value,
+            headers=one.headers,
+        )  # fmt: skip
+        sent = redrives([letter], one.timestamp)[0].record
+        return [*made, replace(one, offset=end, value=sent.value, headers=list(sent.headers))]
+
+    checked = found(changed(history, tmp_path, again), KEY)[step]
+    assert (checked.differing, checked.unchecked) == (0, 1)
