@@ -84,7 +84,7 @@ export class Live extends EventTarget {
     if (this.state !== "lost") this.lostAt = this.now();
     this.#become("lost");
     try {
-      if ((await fetch("/api/me", { signal: AbortSignal.timeout(4000) })).status === 401) return ended();
+      if ((await fetch("/api/me", { signal: AbortSignal.timeout(4000) })).status === 401) ended();
     } catch { /* not reachable: tried again below */ }
     this.#again(RETRY_MS[Math.min(this.#tries++, RETRY_MS.length - 1)] * (0.8 + 0.4 * Math.random()));
   }

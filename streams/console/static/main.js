@@ -1,5 +1,5 @@
 // The page: the bar with its places, what stands above all of them (connection, notices), and who shows what.
-import { ask, leave, me, present, signIn } from "./api.js";
+import { me, present, signIn, signOut } from "./api.js";
 import { h, put } from "./dom.js";
 import { forgetDrafts, openDrafts } from "./drafts.js";
 import { clock, language, named, number, speak, t, zoneName } from "./i18n.js";
@@ -99,10 +99,9 @@ class Shell {
   }
 
   async #out() {
-    try { await ask("/logout", {}); } catch (error) { if (error.status !== 401) return this.say(error); }
+    try { await signOut(); } catch (error) { if (error.status !== 401) return this.say(error); }
     forgetDrafts(); // not before: who could not be signed out goes on
     this.#tabs.postMessage("");
-    leave("/login");
   }
 
   theme(name) {
