@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agents.risk.codelists import CHAPTERS
-from schemas.decisions import AlertRaised
+from schemas.decisions import AlertRaised, Layer, Reason
 from schemas.items import TravellerFacts
 from tests.border import parcel
 from tests.browser.cable import Cable
@@ -119,6 +119,90 @@ def test_every_chapter_has_a_name_in_both_catalogues() -> None:
     for language in ("en", "ko"):
         words = msgspec.json.decode((ROOT / f"streams/console/static/i18n/{language}.json").read_bytes())
         assert {key.partition(".")[2] for key in words if key.startswith("chapter.")} == CHAPTERS
+
+
+# -- why it was selected, or released
+
+SAME_ROUTE = "Where little was found lately in the same goods on the same route, it counts as"
+REST = Reason(code="remainder", text="Everything else about the item, and the base rate", weight=-3.77)
+MASS = Reason(code="log-mass", text="Mass of 1,341 kg", weight=0.16)
+UNWATCHED = Reason(code="unwatched", text="traffic like this has not been looked at for a long time")
+SURGE = Reason(code="surge", text="traffic like this is 4.2 times what its norm explains")
+
+
+def decided(number: int, *reasons: Reason, layer: Layer = "model", **decision: Any) -> AlertRaised:
+    """An alert on a decision with these numbers."""
+    raised = alert(number, layer=layer, lane="yellow", reasons=(*reasons, REST))
+    return msgspec.structs.replace(raised, decision=msgspec.structs.replace(raised.decision, **decision))
+
+
+def test_what_a_score_counted_as_is_told_in_figures_that_can_be_compared(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    for number, said, figures in (
+        (
+            50_201,
+            f"Score 0.04. {SAME_ROUTE} 0.0134; needed 0.0133. A find in about 3.4% of",
+            (0.04, 0.0134, 0.0133, 0.0339),
+        ),
+        (
+            50_202,
+            f"Score 0.0183. {SAME_ROUTE} 0.0207; needed 0.0091. A find in about 0.4% of",
+            (0.0183, 0.0207, 0.0091, 0.0044),
+        ),
+        (50_203, "Score 0.0958, needed 0.0507. Bars show", (0.0958, 0.09579, 0.0507, None)),
+        (50_204, "Score 0.949, needed 0.9. A find in about 81% of", (0.9489, None, 0.8997, 0.81)),
+    ):
+        named = dict(zip(("score", "rank", "threshold", "probability"), figures, strict=True))
+        shown(page, held_centre, decided(number, MASS, **named))
+        assert said in page.inner_text("section.why")
+
+
+def test_a_look_at_traffic_is_called_one_and_says_that_its_score_did_not_decide(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    numbers = {"score": 0.013, "rank": 0.0101, "threshold": 0.0415, "surge": 0.1, "probability": None}
+    unwatched = decided(50_211, UNWATCHED, MASS, layer="surge", **numbers)
+    surging = decided(50_212, SURGE, layer="surge", **numbers)
+    page = sign_in("kim")
+    for raised, title in ((unwatched, "Rarely looked at"), (surging, "Surge of traffic")):
+        told = shown(page, held_centre, raised)
+        assert f"{title}: traffic like this" in told
+        assert page.locator(".detail header .chip:has-text('Traffic')").count() == 1
+        assert "Selected by: Traffic. Its score, 0.013, did not decide." in told
+    page.click(".filters summary")
+    page.select_option("[data-filter=ly]", label="Traffic")
+    page.wait_for_selector(f"#row-{unwatched.alert_id}:has-text('Rarely looked at')")
+    korean = sign_in("kim", locale="ko-KR")
+    wait_for(korean, unwatched.alert_id)
+    open_alert(korean, unwatched.alert_id)
+    told = korean.inner_text(".detail")
+    assert "장기 미검사: 유사 물량이 오랫동안 검사되지 않음" in told
+    assert "선별 단계: 물량 동향. 점수(0.013)로 선별된 것이 아님." in told
+
+
+def test_the_search_says_why_an_item_was_released(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    page.click("[data-place=search]")
+    for number, said, figures in (
+        (50_221, "score 0.0102, below the 0.0103 needed", {"score": 0.0102}),
+        (50_222, "score 0.04, which counts as 0.0102 where little was found lately", {"score": 0.04, "rank": 0.0102}),
+        (50_223, "it reached what was needed (0.0104, needed 0.0103), but the control point had no inspection left",
+         {"score": 0.02, "rank": 0.0104}),
+        (50_224, "auto-cleared as plainly low risk", {"score": 0.5, "auto_cleared": True}),
+    ):  # fmt: skip
+        released = msgspec.structs.replace(
+            alert(number).decision, selected=False, layer=None, layers=(), lane="green", reasons=(), probability=None,
+            threshold=0.0103, **figures,
+        )  # fmt: skip
+        held_centre.publish("decisions", [released])
+        page.fill("#search", f"W{number}")
+        while not page.locator(f".hits :text('W{number}')").count():  # until the console has read it
+            with page.expect_response("**/api/search"):
+                page.keyboard.press("Enter")
+            page.wait_for_selector(".found p")
+        page.click(".hits button")
+        page.wait_for_selector(f"h2:has-text('W{number}')")
+        assert f"Released: {said}" in page.inner_text(".searching .lead")
 
 
 # -- where it went

@@ -3,7 +3,7 @@ import { ask, me } from "./api.js";
 import { append, around, h, lodged, put } from "./dom.js";
 import { draftOf, dropDraft, keepDraft } from "./drafts.js";
 import { ResultForm } from "./form.js";
-import { clock, left, number, percent, t, told, when, word } from "./i18n.js";
+import { clock, left, number, percent, score, t, told, when, word } from "./i18n.js";
 import { away, chipsOf, headline, held, stateOf, timeOf, why } from "./queue.js";
 
 const PAUSE_MS = 150;
@@ -12,6 +12,11 @@ const RENEW_EVERY_MS = 60_000;
 
 // What a change must touch for an alert to be read again.
 const stand = (row) => JSON.stringify([row.s, row.by, row.out, row.outAt, row.to]);
+
+// A decision's score, what that competed as, and what it had to reach, as they are shown.
+export function scored({ score: own, rank, threshold }) {
+  return { score: score(own), rank: score(rank ?? own), threshold: score(threshold) };
+}
 
 export function reasonText(one) {
   const [name, said] = told(one.code, one.text);
@@ -278,9 +283,10 @@ export class Detail {
         h("span", { class: weight ? "bar" : "bar none", "aria-hidden": "true" }, bar),
         h("span", { class: "weight" }, weight ? `${weight > 0 ? "+" : "−"}${number(Math.abs(weight), 2)}` : one.code === "remainder" ? "" : t("reason.rule")));
     });
-    const said = decision.layer !== "model" ? "score.aside" : decision.rank === undefined ? "score.say" : "score.ranked";
-    const score = [t(said, { score: number(decision.score, 2), rank: number(decision.rank ?? 0, 2), threshold: number(decision.threshold, 2) }), decision.probability !== undefined ? ` ${t("score.probability", { p: percent(decision.probability, 0) })}` : null];
-    return section("why", h("ol", { class: "reasons" }, lines), h("p", { class: "small" }, score, " ", t("score.meaning")));
+    const about = scored(decision);
+    const said = decision.layer !== "model" ? "score.aside" : about.rank === about.score ? "score.say" : "score.ranked";
+    const chance = decision.probability === undefined ? null : ` ${t("score.probability", { p: percent(decision.probability, decision.probability < 0.1 ? 1 : 0) })}`;
+    return section("why", h("ol", { class: "reasons" }, lines), h("p", { class: "small" }, t(said, { ...about, layer: word("layer", decision.layer) }), chance, " ", t("score.meaning")));
   }
 
   // -- what

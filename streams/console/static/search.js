@@ -1,6 +1,6 @@
 // Recent decisions by what people know: a waybill, a manifest, a consignee, a document. Released items too.
 import { ask, me } from "./api.js";
-import { criterion, facts, reasonText, section } from "./detail.js";
+import { criterion, facts, reasonText, scored, section } from "./detail.js";
 import { h, put } from "./dom.js";
 import { number, percent, shortWhen, t, when, word } from "./i18n.js";
 
@@ -54,7 +54,7 @@ export class SearchPage {
     const answer = await this.act(`/api/decisions/${one.partition}/${one.offset}`);
     if (!answer) return;
     const { decision } = answer;
-    const verdict = one.selected ? t("search.selected", { layer: word("layer", decision.layer), lane: word("lane", decision.lane) }) : decision.auto_cleared ? t("search.cleared") : t(decision.rank === undefined ? "search.released" : "search.released-ranked", { score: number(decision.score, 3), rank: number(decision.rank ?? 0, 3), threshold: number(decision.threshold, 3) });
+    const verdict = verdictOf(decision);
     const reasons = (decision.reasons ?? []).map((reason) => h("li", { class: reason.code === "remainder" ? "rest" : "" }, reasonText(reason), h("span", { class: "weight" }, number(reason.weight ?? 0, 2))));
     this.element.classList.add("reading");
     put(this.one,
@@ -71,4 +71,13 @@ export class SearchPage {
     this.one.focus({ preventScroll: true });
     this.one.scrollTop = 0;
   }
+}
+
+// Above the bar and released all the same: its control point had no inspection left for it.
+function verdictOf(decision) {
+  if (decision.selected) return t("search.selected", { layer: word("layer", decision.layer), lane: word("lane", decision.lane) });
+  if (decision.auto_cleared) return t("search.cleared");
+  const about = scored(decision);
+  const reached = (decision.rank ?? decision.score) >= decision.threshold;
+  return t(reached ? "search.released-spent" : about.rank === about.score ? "search.released" : "search.released-ranked", about);
 }
