@@ -272,6 +272,33 @@ def test_the_filters_are_all_within_the_page(held_centre: Centre, sign_in: SignI
     assert box["y"] + box["height"] <= height
 
 
+@pytest.mark.parametrize("locale", ["en-GB", "ko-KR"])
+def test_at_400_percent_zoom_everything_can_be_reached_and_nothing_stands_over_what_is_read(
+    held_centre: Centre, sign_in: SignIn, locale: str
+) -> None:
+    raised = goods_alert(50_055, description="Thermoelectric" * 36, minutes_left=30)
+    page = sign_in("sup", width=320, height=256, locale=locale)  # what is left of 1280 x 1024
+    held_centre.raise_alerts([raised])
+    wait_for(page, raised.alert_id)
+    within = "(one) => { const box = one.getBoundingClientRect(); return box.left >= 0 && box.right <= innerWidth; }"
+    assert page.locator("#list").evaluate("(list) => list.clientHeight") >= 256
+    page.click(".menu summary")
+    assert page.locator(".menu .sheet").evaluate("(sheet) => sheet.getBoundingClientRect().bottom <= innerHeight")
+    assert page.locator(".menu select").evaluate_all(f"(all) => all.every({within})")
+    page.click(".menu summary")
+    open_alert(page, raised.alert_id)
+    assert page.locator(".lead.what").evaluate("(line) => line.clientHeight") < 100
+    page.keyboard.press("c")
+    page.wait_for_selector(".outcomes")
+    page.keyboard.press("3")
+    assert page.locator(".outcome span, .result button").evaluate_all(f"(all) => all.every({within})")
+    assert page.locator(".next").evaluate("(next) => getComputedStyle(next).position") == "static"
+    for place in ("queue", "day", "search", "trail"):
+        page.evaluate("(place) => { location.hash = place; }", place)
+        page.wait_for_selector(f"[data-place={place}][aria-current]")
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), place
+
+
 def test_an_alert_that_was_opened_without_a_connection_is_read_when_it_is_back(
     held_centre: Centre, sign_in: SignIn
 ) -> None:
