@@ -299,6 +299,47 @@ def test_at_400_percent_zoom_everything_can_be_reached_and_nothing_stands_over_w
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), place
 
 
+def test_what_lies_over_the_page_is_put_away_when_somebody_turns_to_something_else(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    raised = alert(50_056)
+    page = sign_in("kim")
+    shown(page, held_centre, raised)
+    opened, focused = "details:is(.menu, .filters)[open]", "() => document.activeElement.parentElement.className"
+    for name in ("menu", "filters"):
+        for turn in (lambda: page.click(".detail h2"), lambda: page.focus("#list")):
+            page.click(f".{name} summary")
+            assert page.locator(opened).count() == 1
+            turn()
+            assert page.locator(opened).count() == 0
+        page.click(f".{name} summary")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Escape")
+        assert page.locator(opened).count() == 0
+        assert page.evaluate(focused) == name
+        assert raised.alert_id in page.url
+
+
+def test_the_day_asks_for_nothing_to_be_tried_again_while_the_page_is_cut_off_and_is_read_when_it_is_back(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    cable = Cable(int(held_centre.url.rpartition(":")[2]))
+    try:
+        page = sign_in("kim", url=cable.url)
+        cable.cut()
+        page.wait_for_selector("#notice.lost")
+        with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/day")):
+            page.click("[data-place=day]")
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        assert page.locator(".toast").count() == 0
+        cable.mend()
+        with page.expect_event("requestfinished", lambda request: request.url.endswith("/api/day")):
+            page.wait_for_selector(".dot.live")
+        page.wait_for_selector(".tiles")
+    finally:
+        cable.close()
+
+
 def test_an_alert_that_was_opened_without_a_connection_is_read_when_it_is_back(
     held_centre: Centre, sign_in: SignIn
 ) -> None:

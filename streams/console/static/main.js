@@ -11,6 +11,7 @@ import { TrailPage } from "./trail.js";
 
 const QUIET_MS = 2000;
 const URGENT_EVERY_MS = 30_000;
+const OVER = ".menu[open], .filters[open]";
 
 const kept = {
   get: (name, otherwise) => { try { return localStorage.getItem(name) ?? otherwise; } catch { return otherwise; } },
@@ -43,6 +44,7 @@ class Shell {
     addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); }); // Back may be somebody else's
     addEventListener("keydown", (event) => this.#key(event));
     addEventListener("pointerdown", () => { this.#quietUntil = 0; });
+    for (const turn of ["pointerdown", "focusin"]) addEventListener(turn, (event) => this.#turned(event.target));
     for (const act of ["keydown", "pointerdown", "pointermove", "wheel"]) addEventListener(act, present, { passive: true });
     setInterval(() => this.#tick(), 1000);
     this.#build();
@@ -168,13 +170,22 @@ class Shell {
     this.#pages[this.#place]?.tick?.();
   }
 
+  // What lies over the page is put away when somebody turns to something else.
+  #turned(target) {
+    for (const one of document.querySelectorAll(OVER)) if (!one.contains(target)) one.open = false;
+  }
+
   #key(event) {
     const field = event.target.closest?.("input:not([type=radio]):not([type=checkbox]), textarea, select");
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const report = event.target.closest?.(".result");
     if (event.key === "Escape") {
       if (document.querySelector("dialog[open]")) return;
-      this.menu.open = false;
+      const over = document.querySelector(OVER);
+      if (over) {
+        over.open = false;
+        return over.firstChild.focus();
+      }
       if (field || report) event.target.blur();
       else this.#pages[this.#place]?.escape?.();
       return;

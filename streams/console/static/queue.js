@@ -321,7 +321,6 @@ export class QueuePage {
   }
 
   escape() {
-    if (this.filters.open) { this.filters.open = false; return; }
     location.hash = "queue";
   }
 
