@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.broker]
 
 TURNED = "Teddy bears \u202e(517158 SH) sgurd"
+PARTS = """async () => {
+  const { Live } = await import("/static/live.js");
+  let source;
+  window.EventSource = class extends EventTarget { constructor() { super(); source = this; } close() {} };
+  const live = new Live();
+  live.start();
+  return [true, false].map((more) => {
+    const told = { rows: [], reset: more, more, ready: true, now: Date.now(), dropped: 0, unread: 0 };
+    source.dispatchEvent(new MessageEvent("rows", { data: JSON.stringify(told) }));
+    return live.state;
+  });
+}"""
 HELD_DOWN = """() => {
   for (let n = 0; n < 9; n += 1) document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "j", bubbles: true }));
 }"""
@@ -338,6 +350,22 @@ def test_the_day_asks_for_nothing_to_be_tried_again_while_the_page_is_cut_off_an
         page.wait_for_selector(".tiles")
     finally:
         cable.close()
+
+
+def test_a_page_that_has_only_a_part_of_the_queue_yet_does_not_call_it_live(sign_in: SignIn) -> None:
+    assert sign_in("kim").evaluate(PARTS) == ["catching-up", "live"]
+
+
+def test_a_page_that_cannot_begin_says_that_it_is_loading_and_begins_as_soon_as_it_can(sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    for path in ("**/api/me", "**/i18n/en.json"):
+        page.route(path, lambda route: route.abort("connectionreset"))
+        with page.expect_event("requestfailed"):
+            page.reload()
+        assert "Loading…" in page.inner_text("main")
+        page.unroute(path)
+        page.wait_for_selector(".dot.live")
+        assert "Loading…" not in page.inner_text("main")
 
 
 def test_an_alert_that_was_opened_without_a_connection_is_read_when_it_is_back(

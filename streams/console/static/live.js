@@ -68,7 +68,7 @@ export class Live extends EventTarget {
     [this.dropped, this.unread] = [told.dropped, told.unread];
     this.#tries = 0;
     this.#heard();
-    this.#become(told.ready ? "live" : "catching-up");
+    this.#become(told.ready && !told.more ? "live" : "catching-up");
     if (less) this.dispatchEvent(new Event("state"));
   }
 

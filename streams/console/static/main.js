@@ -10,6 +10,7 @@ import { SearchPage } from "./search.js";
 import { TrailPage } from "./trail.js";
 
 const QUIET_MS = 2000;
+const AGAIN_MS = 2000;
 const URGENT_EVERY_MS = 30_000;
 const OVER = ".menu[open], .filters[open]";
 
@@ -31,8 +32,7 @@ class Shell {
 
   async start() {
     this.theme(kept.get("theme", "auto"));
-    await speak(kept.get("language", navigator.language.startsWith("ko") ? "ko" : "en"));
-    await signIn();
+    await this.#begin();
     openDrafts(me.user);
     this.#tabs.onmessage = ({ data }) => { if (data !== me.user) { forgetDrafts(); location.reload(); } };
     this.#tabs.postMessage(me.user);
@@ -48,6 +48,19 @@ class Shell {
     for (const act of ["keydown", "pointerdown", "pointermove", "wheel"]) addEventListener(act, present, { passive: true });
     setInterval(() => this.#tick(), 1000);
     this.#build();
+  }
+
+  // What the page cannot do without is asked for until it is there: index.html says meanwhile that it is loading.
+  async #begin() {
+    for (;;) {
+      try {
+        await signIn();
+        return await speak(kept.get("language", navigator.language.startsWith("ko") ? "ko" : "en"));
+      } catch (error) {
+        if (error.status === 401) throw error;
+        await new Promise((done) => setTimeout(done, AGAIN_MS));
+      }
+    }
   }
 
   // To the alert that the sign-in was on the way to.
