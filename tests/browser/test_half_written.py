@@ -185,7 +185,13 @@ def test_who_writes_on_keeps_the_claim(held_centre: Centre, sign_in: SignIn) -> 
     claim_until(held_centre, mine, minutes=20)
     open_alert(page, mine.alert_id)
     page.wait_for_selector(".outcomes")
-    page.keyboard.press("1")
+    page.route("**/claim", lambda route: route.abort("connectionreset"))
+    with page.expect_event("requestfailed"):
+        page.keyboard.press("1")
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert page.locator(".toast").count() == 0  # nobody pressed anything that could be pressed again
+    page.unroute("**/claim")
+    page.reload()
     page.focus("#note")
     page.keyboard.type("x")
     left = "([id, ms]) => { const live = window.borderflow.live; return live.rows.get(id).until - live.now() > ms; }"

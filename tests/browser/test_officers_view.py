@@ -20,7 +20,7 @@ from tests.browser.test_queue import open_alert, wait_for
 from tests.integration.harbour import ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = [pytest.mark.browser, pytest.mark.broker]
 
@@ -350,6 +350,39 @@ def test_the_day_asks_for_nothing_to_be_tried_again_while_the_page_is_cut_off_an
         page.wait_for_selector(".tiles")
     finally:
         cable.close()
+
+
+def test_an_alert_that_the_console_has_not_read_yet_is_not_called_over(held_centre: Centre, sign_in: SignIn) -> None:
+    raised = alert(50_057)
+    page = sign_in("kim")
+    shown(page, held_centre, raised)
+    stream: list[Route] = []
+    page.route("**/api/stream**", lambda route: stream.append(route))
+    page.route(f"**/{raised.alert_id}", lambda route: route.fulfill(status=404, body="there is no such alert\n"))
+    with page.expect_response(f"**/{raised.alert_id}"):
+        page.reload()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert page.inner_text(".detail") == "Reading…"
+    assert page.locator(".toast").count() == 0
+    page.unroute(f"**/{raised.alert_id}")
+    stream[0].continue_()
+    page.wait_for_selector(".next.claim")
+    page.evaluate("() => { location.hash = 'queue/a-none'; }")
+    page.wait_for_selector(".detail :text('no longer held')")
+
+
+def test_the_next_free_alert_is_found_from_every_tab(held_centre: Centre, sign_in: SignIn) -> None:
+    raised = alert(50_058)
+    page = sign_in("lee")
+    held_centre.raise_alerts([raised])
+    wait_for(page, raised.alert_id)
+    for tab in ("mine", "expired", "done"):
+        page.click(f"[data-tab={tab}]")
+        page.keyboard.press("n")
+        page.wait_for_selector(".next.claim")
+        assert page.get_attribute("[data-tab=open]", "aria-pressed") == "true"
+        page.keyboard.press("Escape")
+        page.wait_for_selector(".detail .nothing")
 
 
 def test_a_page_that_has_only_a_part_of_the_queue_yet_does_not_call_it_live(sign_in: SignIn) -> None:

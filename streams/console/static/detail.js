@@ -88,12 +88,13 @@ export class Detail {
       if (asked === this.#asked && id === this.#id) this.#redraw(() => this.#show(shown));
     } catch (error) {
       if (asked !== this.#asked || id !== this.#id) return;
-      if (error.status === 404 || error.status === 403) {
+      const reading = error.status === 404 && this.live.state !== "live"; // it may be in what the console reads yet
+      if (!reading && (error.status === 404 || error.status === 403)) {
         this.#leave(id);
         const said = error.status === 404 ? "detail.gone" : me.role === "wall" ? "error.http-403" : "detail.other";
         this.#redraw(() => put(this.element, this.#back(), h("p", { class: "empty" }, t(said))));
       } else {
-        if (!quiet) this.page.shell.say(error);
+        if (!quiet && !reading) this.page.shell.say(error);
         this.#again = setTimeout(() => this.#read(true), 1000 * (error.retry_s || 5));
       }
     }
@@ -255,7 +256,7 @@ export class Detail {
     keepDraft(row.id, { ...draft, at: now });
     if (row.until - now > RENEW_MS || now - this.#renewedAt < RENEW_EVERY_MS) return;
     this.#renewedAt = now;
-    const shown = await this.page.act(`/api/alerts/${encodeURIComponent(row.id)}/claim`, {});
+    const shown = await ask(`/api/alerts/${encodeURIComponent(row.id)}/claim`, {}).catch(() => null); // nobody pressed it
     if (shown) row.until = shown.row.until;
   }
 

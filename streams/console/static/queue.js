@@ -302,6 +302,7 @@ export class QueuePage {
   }
 
   next() {
+    if (this.#filter.tab !== "open") this.#narrow("tab", "open"); // that is where free ones are
     const now = this.live.now();
     const free = this.#rows.find((row) => row.id !== this.#at && stateOf(row, now) === "open" && !held(row, now) && !away(row));
     if (free) {
