@@ -37,6 +37,10 @@ PARTS = """async () => {
     return live.state;
   });
 }"""
+TURNED_TO = """(seen) => {
+  Object.defineProperty(document, "hidden", { get: () => !seen, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 HELD_DOWN = """() => {
   for (let n = 0; n < 9; n += 1) document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "j", bubbles: true }));
 }"""
@@ -441,6 +445,24 @@ def test_who_holds_j_down_reads_where_they_stop_and_no_toast_is_shown_twice(
     assert page.locator(".toast.bad").count() == 1
 
 
+def test_keys_are_what_stands_on_them_whatever_caps_lock_or_a_korean_layout_makes_of_them(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    page = sign_in("kim")
+    shown(page, held_centre, alert(50_082))
+    press = "(of) => { document.body.dispatchEvent(new KeyboardEvent('keydown', { ...of, bubbles: true })); }"
+    page.evaluate(press, {"key": "ㅊ", "code": "KeyC"})
+    page.wait_for_selector(".outcomes")
+    page.evaluate(press, {"key": "G", "code": "KeyG"})  # caps lock
+    page.wait_for_selector(".next.claim")
+    page.evaluate(press, {"key": "ㅇ", "code": "KeyD"})
+    page.wait_for_selector(".tiles")
+    page.evaluate(press, {"key": "Q", "code": "KeyQ", "shiftKey": True})
+    assert page.locator(".tiles").count() == 1
+    page.evaluate(press, {"key": "Q", "code": "KeyQ"})
+    page.wait_for_selector("#list")
+
+
 def test_the_list_of_keys_names_the_audit_trail_for_those_who_have_it(held_centre: Centre, sign_in: SignIn) -> None:
     raised = goods_alert(1)
     held_centre.raise_alerts([raised])
@@ -493,6 +515,24 @@ def test_an_address_that_is_none_does_no_harm_and_the_clock_is_the_console_s(
         assert now - since < timedelta(minutes=1)
     finally:
         cable.close()
+
+
+def test_in_many_tabs_of_one_browser_only_those_that_are_seen_hold_a_connection(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    tabs = [sign_in("kim")]
+    for _ in range(7):  # a browser has six connections to one address
+        tabs[-1].evaluate(TURNED_TO, False)
+        tabs.append(tabs[0].context.new_page())
+        tabs[-1].goto(held_centre.url)
+        tabs[-1].wait_for_selector(".dot.live")
+    raised = alert(50_092)
+    held_centre.raise_alerts([raised])
+    wait_for(tabs[-1], raised.alert_id)
+    assert not tabs[0].evaluate("(id) => window.borderflow.live.rows.has(id)", raised.alert_id)
+    tabs[0].evaluate(TURNED_TO, True)
+    wait_for(tabs[0], raised.alert_id)
+    tabs[0].wait_for_selector(".dot.live")
 
 
 def test_on_a_telephone_the_focus_follows_into_an_alert_and_back(held_centre: Centre, sign_in: SignIn) -> None:

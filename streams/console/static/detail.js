@@ -260,13 +260,13 @@ export class Detail {
     if (shown) row.until = shown.row.until;
   }
 
-  key(event) {
+  key(key) {
     if (!this.#shown) return false;
     const step = this.#step(this.live.now());
-    if (event.key === "c" && step.startsWith("claim")) { this.claim(); return true; }
-    if (event.key === "g" && step.startsWith("file")) { this.giveUp(); return true; }
-    if (event.key === "u" && step === "undo") { this.undo(); return true; }
-    if (step.startsWith("file") && this.form && /^[1-5]$/.test(event.key)) { this.form.choose(Number(event.key) - 1); return true; }
+    if (key === "c" && step.startsWith("claim")) { this.claim(); return true; }
+    if (key === "g" && step.startsWith("file")) { this.giveUp(); return true; }
+    if (key === "u" && step === "undo") { this.undo(); return true; }
+    if (step.startsWith("file") && this.form && /^[1-5]$/.test(key)) { this.form.choose(Number(key) - 1); return true; }
     return false;
   }
 

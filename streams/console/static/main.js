@@ -19,6 +19,12 @@ const kept = {
   set: (name, value) => { try { localStorage.setItem(name, value); } catch { /* a private window forgets */ } },
 };
 
+// What stands on the key, whatever caps lock or a Korean layout makes of it.
+function keyOf({ key, code, shiftKey }) {
+  if (/^[ㄱ-ㅣ]$/.test(key) && code.startsWith("Key")) return code.slice(3).toLowerCase();
+  return key.length === 1 && !shiftKey ? key.toLowerCase() : key;
+}
+
 class Shell {
   live = new Live();
   shortcuts = kept.get("shortcuts", "on") === "on";
@@ -34,8 +40,13 @@ class Shell {
     this.theme(kept.get("theme", "auto"));
     await this.#begin();
     openDrafts(me.user);
-    this.#tabs.onmessage = ({ data }) => { if (data !== me.user) { forgetDrafts(); location.reload(); } };
+    this.#tabs.onmessage = ({ data }) => {
+      if (data === me.user) return this.live.rest();
+      forgetDrafts();
+      location.reload();
+    };
     this.#tabs.postMessage(me.user);
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#tabs.postMessage(me.user); });
     this.#return();
     this.live.addEventListener("state", () => this.#connection());
     this.live.addEventListener("fresh", (event) => this.#news(event.detail));
@@ -205,13 +216,14 @@ class Shell {
     }
     if (field || !this.shortcuts || document.querySelector("dialog[open]")) return;
     if (performance.now() < this.#quietUntil) return this.pause();
-    if (report && !/^[1-5]$/.test(event.key)) return;
+    const key = keyOf(event);
+    if (report && !/^[1-5]$/.test(key)) return;
     const places = { q: "queue", d: "day", s: "search", t: "trail" };
-    if (event.key === "?") return this.help();
-    if (this.#pages[this.#place]?.key?.(event)) return event.preventDefault();
-    if (!event.shiftKey && places[event.key] in this.#pages) {
+    if (key === "?") return this.help();
+    if (this.#pages[this.#place]?.key?.(key)) return event.preventDefault();
+    if (!event.shiftKey && places[key] in this.#pages) {
       event.preventDefault();
-      location.hash = places[event.key];
+      location.hash = places[key];
     }
   }
 

@@ -311,14 +311,14 @@ export class QueuePage {
     } else location.hash = "queue";
   }
 
-  key(event) {
+  key(key) {
     const keys = {
       j: () => this.#move(1), k: () => this.#move(-1), n: () => this.next(), "/": () => this.find.focus(),
       f: () => { this.filters.open = true; this.selects[0].focus(); },
     };
-    const chosen = keys[event.key];
+    const chosen = keys[key];
     if (chosen) { chosen(); return true; }
-    return this.detail.key(event);
+    return this.detail.key(key);
   }
 
   escape() {

@@ -24,8 +24,8 @@ export class SearchPage {
   show() { this.text.focus(); }
   escape() { this.element.classList.remove("reading"); }
 
-  key(event) {
-    if (event.key !== "/") return false;
+  key(key) {
+    if (key !== "/") return false;
     this.text.focus();
     return true;
   }
