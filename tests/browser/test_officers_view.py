@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agents.risk.codelists import CHAPTERS
-from schemas.decisions import AlertRaised, Layer, Reason
+from schemas.decisions import AlertRaised, Layer, Reason, SelectionDecided
 from schemas.items import TravellerFacts
 from tests.border import parcel
 from tests.browser.cable import Cable
@@ -196,8 +196,20 @@ def test_a_look_at_traffic_is_called_one_and_says_that_its_score_did_not_decide(
     assert "선별 단계: 물량 동향. 점수(0.013)로 선별된 것이 아님." in told
 
 
-def test_the_search_says_why_an_item_was_released(held_centre: Centre, sign_in: SignIn) -> None:
+def test_the_search_says_why_an_item_was_released_or_selected(held_centre: Centre, sign_in: SignIn) -> None:
     page = sign_in("kim")
+
+    def found(decision: SelectionDecided, waybill: str) -> str:
+        held_centre.publish("decisions", [decision])
+        page.fill("#search", waybill)
+        while not page.locator(f".hits :text('{waybill}')").count():  # until the console has read it
+            with page.expect_response("**/api/search"):
+                page.keyboard.press("Enter")
+            page.wait_for_selector(".found p")
+        page.click(".hits button")
+        page.wait_for_selector(f"h2:has-text('{waybill}')")
+        return page.inner_text(".searching .detail")
+
     page.click("[data-place=search]")
     for number, said, figures in (
         (50_221, "score 0.0102, below the 0.0103 needed", {"score": 0.0102}),
@@ -210,15 +222,12 @@ def test_the_search_says_why_an_item_was_released(held_centre: Centre, sign_in: 
             alert(number).decision, selected=False, layer=None, layers=(), lane="green", reasons=(), probability=None,
             threshold=0.0103, **figures,
         )  # fmt: skip
-        held_centre.publish("decisions", [released])
-        page.fill("#search", f"W{number}")
-        while not page.locator(f".hits :text('W{number}')").count():  # until the console has read it
-            with page.expect_response("**/api/search"):
-                page.keyboard.press("Enter")
-            page.wait_for_selector(".found p")
-        page.click(".hits button")
-        page.wait_for_selector(f"h2:has-text('W{number}')")
-        assert f"Released: {said}" in page.inner_text(".searching .lead")
+        told = found(released, f"W{number}")
+        assert f"Released: {said}" in told
+        assert page.locator(".searching section.why").count() == 0  # nothing is written down that spoke for it
+    told = found(decided(50_225, UNWATCHED, layer="surge").decision, "W50225")
+    assert "Selected by: Traffic." in told
+    assert page.locator(".searching .weight").all_inner_texts() == ["rule", "\u22123.77"]
 
 
 # -- where it went

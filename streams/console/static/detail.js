@@ -18,6 +18,12 @@ export function scored({ score: own, rank, threshold }) {
   return { score: score(own), rank: score(rank ?? own), threshold: score(threshold) };
 }
 
+// What a reason added to the score. A rule adds nothing to it.
+export function weightOf({ code, weight = 0 }) {
+  if (weight) return `${weight > 0 ? "+" : "−"}${number(Math.abs(weight), 2)}`;
+  return code === "remainder" ? "" : t("reason.rule");
+}
+
 export function reasonText(one) {
   const [name, said] = told(one.code, one.text);
   return h("span", { class: "text" }, h("b", {}, name), said ? h("span", {}, said) : null);
@@ -282,7 +288,7 @@ export class Detail {
       return h("li", { class: one.code === "remainder" ? "rest" : "" },
         reasonText(one),
         h("span", { class: weight ? "bar" : "bar none", "aria-hidden": "true" }, bar),
-        h("span", { class: "weight" }, weight ? `${weight > 0 ? "+" : "−"}${number(Math.abs(weight), 2)}` : one.code === "remainder" ? "" : t("reason.rule")));
+        h("span", { class: "weight" }, weightOf(one)));
     });
     const about = scored(decision);
     const said = decision.layer !== "model" ? "score.aside" : about.rank === about.score ? "score.say" : "score.ranked";

@@ -1,6 +1,6 @@
 // Recent decisions by what people know: a waybill, a manifest, a consignee, a document. Released items too.
 import { ask, me } from "./api.js";
-import { criterion, facts, reasonText, scored, section } from "./detail.js";
+import { criterion, facts, reasonText, scored, section, weightOf } from "./detail.js";
 import { h, put } from "./dom.js";
 import { number, percent, shortWhen, t, when, word } from "./i18n.js";
 
@@ -55,13 +55,13 @@ export class SearchPage {
     if (!answer) return;
     const { decision } = answer;
     const verdict = verdictOf(decision);
-    const reasons = (decision.reasons ?? []).map((reason) => h("li", { class: reason.code === "remainder" ? "rest" : "" }, reasonText(reason), h("span", { class: "weight" }, number(reason.weight ?? 0, 2))));
+    const reasons = (decision.reasons ?? []).map((reason) => h("li", { class: reason.code === "remainder" ? "rest" : "" }, reasonText(reason), h("span", { class: "weight" }, weightOf(reason))));
     this.element.classList.add("reading");
     put(this.one,
       h("button", { type: "button", class: "back plain", onclick: () => this.escape() }, "← ", t("back")),
       h("header", {}, h("div", { class: "line" }, h("h2", {}, decision.item_id)), h("p", { class: "lead" }, verdict),
         h("p", { class: "chips" }, h("span", { class: `chip lane ${decision.lane}` }, word("lane", decision.lane)), h("span", { class: "chip" }, decision.control_point), one.alert ? h("a", { class: "chip hot", href: `#queue/${encodeURIComponent(one.alert)}` }, t("search.alert")) : null)),
-      reasons.length ? section("why", h("ol", { class: "reasons two" }, reasons)) : section("why", h("p", {}, t("search.noreasons"))),
+      reasons.length ? section("why", h("ol", { class: "reasons two" }, reasons)) : null,
       answer.criteria.length ? section("criteria", answer.criteria.map((held) => criterion(held, { cp: decision.control_point, decision: decision.decision_id }, this))) : null,
       section("lineage", facts([
         ["lineage.decision", decision.decision_id], ["lineage.source", `${decision.origin.topic} [${decision.origin.partition}] ${decision.origin.offset}`], ["lineage.lodgement", decision.origin.lodgement_id],
