@@ -23,7 +23,8 @@ _GATHER_S: Final = 0.06
 """Changes within so long travel together."""
 _BEAT_S: Final = 5.0
 """A page that hears nothing for twice as long takes the connection for lost."""
-_CHUNK: Final = 500
+PART: Final = 50
+"""Rows that travel together: some 20 kB, so that a page hears of them before it takes a slow line for lost."""
 
 
 class Feed:
@@ -88,9 +89,9 @@ class Feed:
             if latest > position:
                 await _write(response, "beat", self._beat(), f"{self.epoch}.{latest}")
             return latest
-        for begin in range(0, max(1, len(changed)), _CHUNK):
-            part = changed[begin : begin + _CHUNK]
-            last = begin + _CHUNK >= len(changed)
+        for begin in range(0, max(1, len(changed)), PART):
+            part = changed[begin : begin + PART]
+            last = begin + PART >= len(changed)
             told = {
                 "rows": [self._row(case, user, now_ms) for case, _ in part],
                 "reset": reset and begin == 0,

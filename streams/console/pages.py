@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from hashlib import sha256
 from importlib import resources
 from typing import Final
@@ -23,27 +24,32 @@ _PUBLIC: Final = ("login.css", "login.js", "icon.svg")
 
 
 class Files:
-    """The files below `static`, in memory, with their entity tags."""
+    """The files below `static`, in memory, as they are and compressed, with their entity tags."""
 
     def __init__(self) -> None:
-        self._held: dict[str, tuple[bytes, str]] = {}
+        self._held: dict[str, tuple[bytes, bytes, str]] = {}
         root = resources.files("streams.console").joinpath("static")
         for folder, prefix in ((root, ""), (root.joinpath("i18n"), "i18n/")):
             for file in folder.iterdir():
                 if file.is_file():
                     data = file.read_bytes()
-                    self._held[prefix + file.name] = (data, f'"{sha256(data).hexdigest()[:16]}"')
+                    tag = f'W/"{sha256(data).hexdigest()[:16]}"'  # weak: one for both forms
+                    self._held[prefix + file.name] = (data, gzip.compress(data, mtime=0), tag)
 
     def answer(self, name: str, request: web.Request | None = None) -> web.Response:
         """A file. Raises 404 when there is none of the name."""
         held = self._held.get(name)
         if held is None:
             raise web.HTTPNotFound(text="there is no such page\n")
-        data, tag = held
-        if request is not None and request.headers.get("If-None-Match") == tag:
-            return web.Response(status=304, headers={"ETag": tag, "Cache-Control": "no-cache"})
+        data, packed, tag = held
         kind = _TYPES.get(name.rpartition(".")[2], "application/octet-stream")
-        headers = {"ETag": tag, "Cache-Control": "no-cache"} if request is not None else {}
+        if request is None:
+            return web.Response(body=data, content_type=kind, charset="utf-8")
+        headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        if request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers=headers)
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            data, headers["Content-Encoding"] = packed, "gzip"
         return web.Response(body=data, content_type=kind, charset="utf-8", headers=headers)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,18 @@ from tests.browser.conftest import SignIn
 from tests.browser.test_queue import open_alert, wait_for
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import APIResponse, Browser, Page, Route
 
 pytestmark = [pytest.mark.browser, pytest.mark.broker]
 
 NOTE = "400 g under the false bottom"
+ENDS_HEARD = """{
+  window.endsHeard = 0;
+  const real = EventSource;
+  EventSource = class extends real {
+    constructor(url) { super(url); this.addEventListener("ended", () => { window.endsHeard += 1; }); }
+  };
+}"""
 HELD_BY = "([id, who]) => (window.borderflow.live.rows.get(id).by ?? '') === who"
 
 
@@ -178,7 +185,13 @@ def test_who_writes_on_keeps_the_claim(held_centre: Centre, sign_in: SignIn) -> 
     claim_until(held_centre, mine, minutes=20)
     open_alert(page, mine.alert_id)
     page.wait_for_selector(".outcomes")
-    page.keyboard.press("1")
+    page.route("**/claim", lambda route: route.abort("connectionreset"))
+    with page.expect_event("requestfailed"):
+        page.keyboard.press("1")
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert page.locator(".toast").count() == 0  # nobody pressed anything that could be pressed again
+    page.unroute("**/claim")
+    page.reload()
     page.focus("#note")
     page.keyboard.type("x")
     left = "([id, ms]) => { const live = window.borderflow.live; return live.rows.get(id).until - live.now() > ms; }"
@@ -264,6 +277,53 @@ def test_a_report_stays_with_who_could_not_be_signed_out(held_centre: Centre, si
     page.click("text=Sign out")
     page.wait_for_url("**/login?refused=ended**")
     assert NOTE not in page.evaluate("() => JSON.stringify({...sessionStorage})")
+
+
+def hears_of_the_end_first(
+    page: Page, centre: Centre, number: int, answer: Callable[[Route, APIResponse], None]
+) -> None:
+    """Let a sign-out be answered after the page's stream heard that the session ended."""
+    page.add_init_script(ENDS_HEARD)
+    page.reload()
+    page.wait_for_selector(".dot.live")
+
+    def late(route: Route) -> None:
+        held = route.fetch()
+        centre.raise_alerts([alert(number)])  # at each change the stream looks whether the session still stands
+        page.wait_for_function("() => window.endsHeard")
+        answer(route, held)
+
+    page.route("**/logout", late)
+
+
+def test_a_sign_out_says_nothing_of_a_session_that_ended(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    write(page, held_centre, alert(40_086))
+    refused: list[str] = []
+
+    def answer(route: Route, held: APIResponse) -> None:
+        asked = "() => import('/static/api.js').then(({ ask }) => ask('/api/day')).catch(String)"
+        refused.append(page.evaluate(asked))
+        route.fulfill(response=held)
+
+    hears_of_the_end_first(page, held_centre, 40_087, answer)
+    page.click(".menu summary")
+    page.evaluate(
+        "() => { const out = document.querySelector('.menu .sheet > :last-child'); out.click(); out.click(); }"
+    )
+    page.wait_for_url("**/login")
+    assert refused == ["Error: ended"]
+    assert NOTE not in page.evaluate("() => JSON.stringify({...sessionStorage})")
+
+
+def test_a_sign_out_whose_answer_is_lost_leads_to_the_sign_in_page_all_the_same(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    page = sign_in("kim")
+    hears_of_the_end_first(page, held_centre, 40_088, lambda route, _: route.abort("connectionreset"))
+    page.click(".menu summary")
+    page.click("text=Sign out")
+    page.wait_for_url("**/login?refused=ended**")
 
 
 def test_a_page_that_the_browser_kept_whole_is_asked_for_anew(held_centre: Centre, sign_in: SignIn) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agents.risk.codelists import CHAPTERS
-from schemas.decisions import AlertRaised
+from schemas.decisions import AlertRaised, Layer, Reason, SelectionDecided
 from schemas.items import TravellerFacts
 from tests.border import parcel
 from tests.browser.cable import Cable
@@ -20,11 +20,27 @@ from tests.browser.test_queue import open_alert, wait_for
 from tests.integration.harbour import ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = [pytest.mark.browser, pytest.mark.broker]
 
 TURNED = "Teddy bears \u202e(517158 SH) sgurd"
+PARTS = """async () => {
+  const { Live } = await import("/static/live.js");
+  let source;
+  window.EventSource = class extends EventTarget { constructor() { super(); source = this; } close() {} };
+  const live = new Live();
+  live.start();
+  return [true, false].map((more) => {
+    const told = { rows: [], reset: more, more, ready: true, now: Date.now(), dropped: 0, unread: 0 };
+    source.dispatchEvent(new MessageEvent("rows", { data: JSON.stringify(told) }));
+    return live.state;
+  });
+}"""
+TURNED_TO = """(seen) => {
+  Object.defineProperty(document, "hidden", { get: () => !seen, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 HELD_DOWN = """() => {
   for (let n = 0; n < 9; n += 1) document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "j", bubbles: true }));
 }"""
@@ -121,6 +137,99 @@ def test_every_chapter_has_a_name_in_both_catalogues() -> None:
         assert {key.partition(".")[2] for key in words if key.startswith("chapter.")} == CHAPTERS
 
 
+# -- why it was selected, or released
+
+SAME_ROUTE = "Where little was found lately in the same goods on the same route, it counts as"
+REST = Reason(code="remainder", text="Everything else about the item, and the base rate", weight=-3.77)
+MASS = Reason(code="log-mass", text="Mass of 1,341 kg", weight=0.16)
+UNWATCHED = Reason(code="unwatched", text="traffic like this has not been looked at for a long time")
+SURGE = Reason(code="surge", text="traffic like this is 4.2 times what its norm explains")
+
+
+def decided(number: int, *reasons: Reason, layer: Layer = "model", **decision: Any) -> AlertRaised:
+    """An alert on a decision with these numbers."""
+    raised = alert(number, layer=layer, lane="yellow", reasons=(*reasons, REST))
+    return msgspec.structs.replace(raised, decision=msgspec.structs.replace(raised.decision, **decision))
+
+
+def test_what_a_score_counted_as_is_told_in_figures_that_can_be_compared(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    for number, said, figures in (
+        (
+            50_201,
+            f"Score 0.04. {SAME_ROUTE} 0.0134; needed 0.0133. A find in about 3.4% of",
+            (0.04, 0.0134, 0.0133, 0.0339),
+        ),
+        (
+            50_202,
+            f"Score 0.0183. {SAME_ROUTE} 0.0207; needed 0.0091. A find in about 0.4% of",
+            (0.0183, 0.0207, 0.0091, 0.0044),
+        ),
+        (50_203, "Score 0.0958, needed 0.0507. Bars show", (0.0958, 0.09579, 0.0507, None)),
+        (50_204, "Score 0.949, needed 0.9. A find in about 81% of", (0.9489, None, 0.8997, 0.81)),
+    ):
+        named = dict(zip(("score", "rank", "threshold", "probability"), figures, strict=True))
+        shown(page, held_centre, decided(number, MASS, **named))
+        assert said in page.inner_text("section.why")
+
+
+def test_a_look_at_traffic_is_called_one_and_says_that_its_score_did_not_decide(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    numbers = {"score": 0.013, "rank": 0.0101, "threshold": 0.0415, "surge": 0.1, "probability": None}
+    unwatched = decided(50_211, UNWATCHED, MASS, layer="surge", **numbers)
+    surging = decided(50_212, SURGE, layer="surge", **numbers)
+    page = sign_in("kim")
+    for raised, title in ((unwatched, "Rarely looked at"), (surging, "Surge of traffic")):
+        told = shown(page, held_centre, raised)
+        assert f"{title}: traffic like this" in told
+        assert page.locator(".detail header .chip:has-text('Traffic')").count() == 1
+        assert "Selected by: Traffic. Its score, 0.013, did not decide." in told
+    page.click(".filters summary")
+    page.select_option("[data-filter=ly]", label="Traffic")
+    page.wait_for_selector(f"#row-{unwatched.alert_id}:has-text('Rarely looked at')")
+    korean = sign_in("kim", locale="ko-KR")
+    wait_for(korean, unwatched.alert_id)
+    open_alert(korean, unwatched.alert_id)
+    told = korean.inner_text(".detail")
+    assert "장기 미검사: 유사 물량이 오랫동안 검사되지 않음" in told
+    assert "선별 단계: 물량 동향. 점수(0.013)로 선별된 것이 아님." in told
+
+
+def test_the_search_says_why_an_item_was_released_or_selected(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+
+    def found(decision: SelectionDecided, waybill: str) -> str:
+        held_centre.publish("decisions", [decision])
+        page.fill("#search", waybill)
+        while not page.locator(f".hits :text('{waybill}')").count():  # until the console has read it
+            with page.expect_response("**/api/search"):
+                page.keyboard.press("Enter")
+            page.wait_for_selector(".found p")
+        page.click(".hits button")
+        page.wait_for_selector(f"h2:has-text('{waybill}')")
+        return page.inner_text(".searching .detail")
+
+    page.click("[data-place=search]")
+    for number, said, figures in (
+        (50_221, "score 0.0102, below the 0.0103 needed", {"score": 0.0102}),
+        (50_222, "score 0.04, which counts as 0.0102 where little was found lately", {"score": 0.04, "rank": 0.0102}),
+        (50_223, "it reached what was needed (0.0104, needed 0.0103), but the control point had no inspection left",
+         {"score": 0.02, "rank": 0.0104}),
+        (50_224, "auto-cleared as plainly low risk", {"score": 0.5, "auto_cleared": True}),
+    ):  # fmt: skip
+        released = msgspec.structs.replace(
+            alert(number).decision, selected=False, layer=None, layers=(), lane="green", reasons=(), probability=None,
+            threshold=0.0103, **figures,
+        )  # fmt: skip
+        told = found(released, f"W{number}")
+        assert f"Released: {said}" in told
+        assert page.locator(".searching section.why").count() == 0  # nothing is written down that spoke for it
+    told = found(decided(50_225, UNWATCHED, layer="surge").decision, "W50225")
+    assert "Selected by: Traffic." in told
+    assert page.locator(".searching .weight").all_inner_texts() == ["rule", "\u22123.77"]
+
+
 # -- where it went
 
 
@@ -188,6 +297,123 @@ def test_the_filters_are_all_within_the_page(held_centre: Centre, sign_in: SignI
     assert box["y"] + box["height"] <= height
 
 
+@pytest.mark.parametrize("locale", ["en-GB", "ko-KR"])
+def test_at_400_percent_zoom_everything_can_be_reached_and_nothing_stands_over_what_is_read(
+    held_centre: Centre, sign_in: SignIn, locale: str
+) -> None:
+    raised = goods_alert(50_055, description="Thermoelectric" * 36, minutes_left=30)
+    page = sign_in("sup", width=320, height=256, locale=locale)  # what is left of 1280 x 1024
+    held_centre.raise_alerts([raised])
+    wait_for(page, raised.alert_id)
+    within = "(one) => { const box = one.getBoundingClientRect(); return box.left >= 0 && box.right <= innerWidth; }"
+    assert page.locator("#list").evaluate("(list) => list.clientHeight") >= 256
+    page.click(".menu summary")
+    assert page.locator(".menu .sheet").evaluate("(sheet) => sheet.getBoundingClientRect().bottom <= innerHeight")
+    assert page.locator(".menu select").evaluate_all(f"(all) => all.every({within})")
+    page.click(".menu summary")
+    open_alert(page, raised.alert_id)
+    assert page.locator(".lead.what").evaluate("(line) => line.clientHeight") < 100
+    page.keyboard.press("c")
+    page.wait_for_selector(".outcomes")
+    page.keyboard.press("3")
+    assert page.locator(".outcome span, .result button").evaluate_all(f"(all) => all.every({within})")
+    assert page.locator(".next").evaluate("(next) => getComputedStyle(next).position") == "static"
+    for place in ("queue", "day", "search", "trail"):
+        page.evaluate("(place) => { location.hash = place; }", place)
+        page.wait_for_selector(f"[data-place={place}][aria-current]")
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), place
+
+
+def test_what_lies_over_the_page_is_put_away_when_somebody_turns_to_something_else(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    raised = alert(50_056)
+    page = sign_in("kim")
+    shown(page, held_centre, raised)
+    opened, focused = "details:is(.menu, .filters)[open]", "() => document.activeElement.parentElement.className"
+    for name in ("menu", "filters"):
+        for turn in (lambda: page.click(".detail h2"), lambda: page.focus("#list")):
+            page.click(f".{name} summary")
+            assert page.locator(opened).count() == 1
+            turn()
+            assert page.locator(opened).count() == 0
+        page.click(f".{name} summary")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Escape")
+        assert page.locator(opened).count() == 0
+        assert page.evaluate(focused) == name
+        assert raised.alert_id in page.url
+
+
+def test_the_day_asks_for_nothing_to_be_tried_again_while_the_page_is_cut_off_and_is_read_when_it_is_back(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    cable = Cable(int(held_centre.url.rpartition(":")[2]))
+    try:
+        page = sign_in("kim", url=cable.url)
+        cable.cut()
+        page.wait_for_selector("#notice.lost")
+        with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/day")):
+            page.click("[data-place=day]")
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        assert page.locator(".toast").count() == 0
+        cable.mend()
+        with page.expect_event("requestfinished", lambda request: request.url.endswith("/api/day")):
+            page.wait_for_selector(".dot.live")
+        page.wait_for_selector(".tiles")
+    finally:
+        cable.close()
+
+
+def test_an_alert_that_the_console_has_not_read_yet_is_not_called_over(held_centre: Centre, sign_in: SignIn) -> None:
+    raised = alert(50_057)
+    page = sign_in("kim")
+    shown(page, held_centre, raised)
+    stream: list[Route] = []
+    page.route("**/api/stream**", lambda route: stream.append(route))
+    page.route(f"**/{raised.alert_id}", lambda route: route.fulfill(status=404, body="there is no such alert\n"))
+    with page.expect_response(f"**/{raised.alert_id}"):
+        page.reload()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert page.inner_text(".detail") == "Reading…"
+    assert page.locator(".toast").count() == 0
+    page.unroute(f"**/{raised.alert_id}")
+    stream[0].continue_()
+    page.wait_for_selector(".next.claim")
+    page.evaluate("() => { location.hash = 'queue/a-none'; }")
+    page.wait_for_selector(".detail :text('no longer held')")
+
+
+def test_the_next_free_alert_is_found_from_every_tab(held_centre: Centre, sign_in: SignIn) -> None:
+    raised = alert(50_058)
+    page = sign_in("lee")
+    held_centre.raise_alerts([raised])
+    wait_for(page, raised.alert_id)
+    for tab in ("mine", "expired", "done"):
+        page.click(f"[data-tab={tab}]")
+        page.keyboard.press("n")
+        page.wait_for_selector(".next.claim")
+        assert page.get_attribute("[data-tab=open]", "aria-pressed") == "true"
+        page.keyboard.press("Escape")
+        page.wait_for_selector(".detail .nothing")
+
+
+def test_a_page_that_has_only_a_part_of_the_queue_yet_does_not_call_it_live(sign_in: SignIn) -> None:
+    assert sign_in("kim").evaluate(PARTS) == ["catching-up", "live"]
+
+
+def test_a_page_that_cannot_begin_says_that_it_is_loading_and_begins_as_soon_as_it_can(sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    for path in ("**/api/me", "**/i18n/en.json"):
+        page.route(path, lambda route: route.abort("connectionreset"))
+        with page.expect_event("requestfailed"):
+            page.reload()
+        assert "Loading…" in page.inner_text("main")
+        page.unroute(path)
+        page.wait_for_selector(".dot.live")
+        assert "Loading…" not in page.inner_text("main")
+
+
 def test_an_alert_that_was_opened_without_a_connection_is_read_when_it_is_back(
     held_centre: Centre, sign_in: SignIn
 ) -> None:
@@ -226,6 +452,24 @@ def test_who_holds_j_down_reads_where_they_stop_and_no_toast_is_shown_twice(
         page.wait_for_selector(".detail:not(.busy)")
     page.wait_for_selector(".toast.bad")
     assert page.locator(".toast.bad").count() == 1
+
+
+def test_keys_are_what_stands_on_them_whatever_caps_lock_or_a_korean_layout_makes_of_them(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    page = sign_in("kim")
+    shown(page, held_centre, alert(50_082))
+    press = "(of) => { document.body.dispatchEvent(new KeyboardEvent('keydown', { ...of, bubbles: true })); }"
+    page.evaluate(press, {"key": "ㅊ", "code": "KeyC"})
+    page.wait_for_selector(".outcomes")
+    page.evaluate(press, {"key": "G", "code": "KeyG"})  # caps lock
+    page.wait_for_selector(".next.claim")
+    page.evaluate(press, {"key": "ㅇ", "code": "KeyD"})
+    page.wait_for_selector(".tiles")
+    page.evaluate(press, {"key": "Q", "code": "KeyQ", "shiftKey": True})
+    assert page.locator(".tiles").count() == 1
+    page.evaluate(press, {"key": "Q", "code": "KeyQ"})
+    page.wait_for_selector("#list")
 
 
 def test_the_list_of_keys_names_the_audit_trail_for_those_who_have_it(held_centre: Centre, sign_in: SignIn) -> None:
@@ -280,6 +524,24 @@ def test_an_address_that_is_none_does_no_harm_and_the_clock_is_the_console_s(
         assert now - since < timedelta(minutes=1)
     finally:
         cable.close()
+
+
+def test_in_many_tabs_of_one_browser_only_those_that_are_seen_hold_a_connection(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    tabs = [sign_in("kim")]
+    for _ in range(7):  # a browser has six connections to one address
+        tabs[-1].evaluate(TURNED_TO, False)
+        tabs.append(tabs[0].context.new_page())
+        tabs[-1].goto(held_centre.url)
+        tabs[-1].wait_for_selector(".dot.live")
+    raised = alert(50_092)
+    held_centre.raise_alerts([raised])
+    wait_for(tabs[-1], raised.alert_id)
+    assert not tabs[0].evaluate("(id) => window.borderflow.live.rows.has(id)", raised.alert_id)
+    tabs[0].evaluate(TURNED_TO, True)
+    wait_for(tabs[0], raised.alert_id)
+    tabs[0].wait_for_selector(".dot.live")
 
 
 def test_on_a_telephone_the_focus_follows_into_an_alert_and_back(held_centre: Centre, sign_in: SignIn) -> None:

@@ -14,7 +14,7 @@ from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted
 from streams.console.accounts import User
 from streams.console.cases import Cases
-from streams.console.feed import Feed
+from streams.console.feed import PART, Feed
 from tests.border import DESK, policy_of, result_on, withdrawal_of
 from tests.browser.centre import alert
 
@@ -29,6 +29,7 @@ class Page:
         """`meanwhile` happens after each part, all parts counted."""
         self.rows: dict[str, Any] = {}
         self.position = ""
+        self.longest = 0
         self._meanwhile = meanwhile
         self._left = self._part = 0
 
@@ -37,6 +38,7 @@ class Page:
         self._left = parts
 
     async def write(self, written: bytes) -> None:
+        self.longest = max(self.longest, len(written))
         event, *rest = written.decode().strip().split("\n")
         if event == "event: rows":
             said = msgspec.json.decode(rest[-1].removeprefix("data: "))
@@ -69,8 +71,8 @@ def filed(raised: AlertRaised, result_id: str, outcome: str = "clear", **fields:
 def test_page_that_is_cut_off_while_it_catches_up_misses_nothing() -> None:
     cases = Cases(policy_of())
     feed = Feed(cases, lambda: True)
-    raised = [alert(number) for number in range(1, 1202)]
-    page = Page(lambda part: cases.fold(filed(raised[1000], "r-1"), now_ms()) if part == 2 else None)
+    raised = [alert(number) for number in range(2 * PART + 2)]
+    page = Page(lambda part: cases.fold(filed(raised[2 * PART], "r-1"), now_ms()) if part == 2 else None)
     cases.raise_alert(raised[0], b"{}")
     page.connect(parts=1)
     look(feed, page, HERE)
@@ -78,11 +80,11 @@ def test_page_that_is_cut_off_while_it_catches_up_misses_nothing() -> None:
         cases.raise_alert(one, b"{}")
     page.connect(parts=2)  # of three; after the first of them, the last of the second changes
     look(feed, page, HERE)
-    assert len(page.rows) == 1 + 2 * 500
+    assert len(page.rows) == 1 + 2 * PART
     page.connect(parts=1)
     look(feed, page, HERE)
     assert len(page.rows) == len(raised)
-    assert page.rows[raised[1000].alert_id]["s"] == "filed"
+    assert page.rows[raised[2 * PART].alert_id]["s"] == "filed"
 
 
 def test_row_of_an_alert_that_was_passed_on_stays_with_who_got_it_until_that_is_undone() -> None:
@@ -99,3 +101,14 @@ def test_row_of_an_alert_that_was_passed_on_stays_with_who_got_it_until_that_is_
         look(feed, page, THERE)
         told.append(page.rows[raised.alert_id]["s"])
     assert told == ["open", "gone", "open", "filed", "open"]
+
+
+def test_no_part_keeps_a_page_on_a_slow_line_waiting_until_it_takes_the_line_for_lost() -> None:
+    cases = Cases(policy_of())
+    page = Page()
+    for number in range(2_000):
+        cases.raise_alert(alert(number), b"{}")
+    page.connect(parts=2_000 // PART)
+    look(Feed(cases, lambda: True), page, HERE)
+    assert len(page.rows) == 2_000
+    assert page.longest / 12 < 2_500  # bytes a second, in the time that live.js waits

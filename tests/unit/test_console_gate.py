@@ -165,6 +165,20 @@ def test_every_answer_carries_the_policy_that_lets_in_no_other_site_and_no_inlin
     visit(tmp_path, look, (KIM,))
 
 
+def test_the_files_of_the_page_travel_compressed_to_who_takes_that_and_once(tmp_path: Path) -> None:
+    async def read(client: TestClient) -> None:  # type: ignore[type-arg]
+        plain = await client.get("/login/login.js", headers={"Accept-Encoding": "identity"})
+        packed = await client.get("/login/login.js", headers={"Accept-Encoding": "gzip, br"})
+        assert await plain.read() == await packed.read()  # the client unpacks it
+        assert "Content-Encoding" not in plain.headers
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert int(packed.headers["Content-Length"]) < int(plain.headers["Content-Length"])
+        again = await client.get("/login/login.js", headers={"If-None-Match": packed.headers["ETag"]})
+        assert (again.status, await again.read()) == (304, b"")
+
+    visit(tmp_path, read, (KIM,))
+
+
 async def unfinished(port: int, said: bytes) -> bytes:
     """The first line that the console answers to a request that never ends; nothing when it closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -4,6 +4,7 @@ const PRESENT_MS = 60_000;
 let csrf = "";
 let presentAt = 0;
 let leaving = false;
+let signingOut = null; // the sign-out under way
 export let me = null;
 
 export async function signIn() {
@@ -13,13 +14,26 @@ export async function signIn() {
 }
 
 // The first reason to leave wins: a second navigation would abort the first.
-export function leave(place) {
+function leave(place) {
   if (leaving) return;
   leaving = true;
   location.assign(place);
 }
 
-export const ended = () => leave(`/login?refused=ended${location.hash}`);
+// While somebody signs out, the end of the session is told elsewhere too, and may be before the answer.
+export function ended() {
+  if (!signingOut) leave(`/login?refused=ended${location.hash}`);
+}
+
+// Pressed twice, it is one. A session that was over before ends as it would anywhere else.
+export function signOut() {
+  signingOut ??= ask("/logout", {}).then(() => leave("/login"), (error) => {
+    signingOut = null;
+    if (error.status === 401) ended();
+    throw error;
+  });
+  return signingOut;
+}
 
 // Somebody is there: typing alone is no request, and the session would end under them.
 export function present() {

@@ -9,9 +9,13 @@ const EVERY_MS = 10000;
 export class DayPage {
   constructor(shell) {
     this.shell = shell;
+    this.live = shell.live;
     this.body = h("div", { class: "day" });
     this.element = h("div", { class: "sheetpage" }, h("h1", {}, t("day.title")), this.body);
     put(this.body, h("p", { class: "empty" }, t("reading")));
+    this.live.addEventListener("state", () => {
+      if (this.shown && this.live.state === "live") this.#read();
+    }, { signal: shell.built });
   }
 
   show() {
@@ -29,7 +33,7 @@ export class DayPage {
     try {
       this.#draw(await ask("/api/day"));
     } catch (error) {
-      this.shell.say(error);
+      if (this.live.state !== "lost") this.shell.say(error); // the page says that it is cut off, and asks again
     }
     if (this.shown) this.timer = setTimeout(() => this.#read(), EVERY_MS);
   }

@@ -3,7 +3,7 @@ import { ask, me } from "./api.js";
 import { append, around, h, lodged, put } from "./dom.js";
 import { draftOf, dropDraft, keepDraft } from "./drafts.js";
 import { ResultForm } from "./form.js";
-import { clock, left, number, percent, t, told, when, word } from "./i18n.js";
+import { clock, left, number, percent, score, t, told, when, word } from "./i18n.js";
 import { away, chipsOf, headline, held, stateOf, timeOf, why } from "./queue.js";
 
 const PAUSE_MS = 150;
@@ -12,6 +12,17 @@ const RENEW_EVERY_MS = 60_000;
 
 // What a change must touch for an alert to be read again.
 const stand = (row) => JSON.stringify([row.s, row.by, row.out, row.outAt, row.to]);
+
+// A decision's score, what that competed as, and what it had to reach, as they are shown.
+export function scored({ score: own, rank, threshold }) {
+  return { score: score(own), rank: score(rank ?? own), threshold: score(threshold) };
+}
+
+// What a reason added to the score. A rule adds nothing to it.
+export function weightOf({ code, weight = 0 }) {
+  if (weight) return `${weight > 0 ? "+" : "−"}${number(Math.abs(weight), 2)}`;
+  return code === "remainder" ? "" : t("reason.rule");
+}
 
 export function reasonText(one) {
   const [name, said] = told(one.code, one.text);
@@ -83,12 +94,13 @@ export class Detail {
       if (asked === this.#asked && id === this.#id) this.#redraw(() => this.#show(shown));
     } catch (error) {
       if (asked !== this.#asked || id !== this.#id) return;
-      if (error.status === 404 || error.status === 403) {
+      const reading = error.status === 404 && this.live.state !== "live"; // it may be in what the console reads yet
+      if (!reading && (error.status === 404 || error.status === 403)) {
         this.#leave(id);
         const said = error.status === 404 ? "detail.gone" : me.role === "wall" ? "error.http-403" : "detail.other";
         this.#redraw(() => put(this.element, this.#back(), h("p", { class: "empty" }, t(said))));
       } else {
-        if (!quiet) this.page.shell.say(error);
+        if (!quiet && !reading) this.page.shell.say(error);
         this.#again = setTimeout(() => this.#read(true), 1000 * (error.retry_s || 5));
       }
     }
@@ -250,17 +262,17 @@ export class Detail {
     keepDraft(row.id, { ...draft, at: now });
     if (row.until - now > RENEW_MS || now - this.#renewedAt < RENEW_EVERY_MS) return;
     this.#renewedAt = now;
-    const shown = await this.page.act(`/api/alerts/${encodeURIComponent(row.id)}/claim`, {});
+    const shown = await ask(`/api/alerts/${encodeURIComponent(row.id)}/claim`, {}).catch(() => null); // nobody pressed it
     if (shown) row.until = shown.row.until;
   }
 
-  key(event) {
+  key(key) {
     if (!this.#shown) return false;
     const step = this.#step(this.live.now());
-    if (event.key === "c" && step.startsWith("claim")) { this.claim(); return true; }
-    if (event.key === "g" && step.startsWith("file")) { this.giveUp(); return true; }
-    if (event.key === "u" && step === "undo") { this.undo(); return true; }
-    if (step.startsWith("file") && this.form && /^[1-5]$/.test(event.key)) { this.form.choose(Number(event.key) - 1); return true; }
+    if (key === "c" && step.startsWith("claim")) { this.claim(); return true; }
+    if (key === "g" && step.startsWith("file")) { this.giveUp(); return true; }
+    if (key === "u" && step === "undo") { this.undo(); return true; }
+    if (step.startsWith("file") && this.form && /^[1-5]$/.test(key)) { this.form.choose(Number(key) - 1); return true; }
     return false;
   }
 
@@ -276,11 +288,12 @@ export class Detail {
       return h("li", { class: one.code === "remainder" ? "rest" : "" },
         reasonText(one),
         h("span", { class: weight ? "bar" : "bar none", "aria-hidden": "true" }, bar),
-        h("span", { class: "weight" }, weight ? `${weight > 0 ? "+" : "−"}${number(Math.abs(weight), 2)}` : one.code === "remainder" ? "" : t("reason.rule")));
+        h("span", { class: "weight" }, weightOf(one)));
     });
-    const said = decision.layer !== "model" ? "score.aside" : decision.rank === undefined ? "score.say" : "score.ranked";
-    const score = [t(said, { score: number(decision.score, 2), rank: number(decision.rank ?? 0, 2), threshold: number(decision.threshold, 2) }), decision.probability !== undefined ? ` ${t("score.probability", { p: percent(decision.probability, 0) })}` : null];
-    return section("why", h("ol", { class: "reasons" }, lines), h("p", { class: "small" }, score, " ", t("score.meaning")));
+    const about = scored(decision);
+    const said = decision.layer !== "model" ? "score.aside" : about.rank === about.score ? "score.say" : "score.ranked";
+    const chance = decision.probability === undefined ? null : ` ${t("score.probability", { p: percent(decision.probability, decision.probability < 0.1 ? 1 : 0) })}`;
+    return section("why", h("ol", { class: "reasons" }, lines), h("p", { class: "small" }, t(said, { ...about, layer: word("layer", decision.layer) }), chance, " ", t("score.meaning")));
   }
 
   // -- what

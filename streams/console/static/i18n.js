@@ -57,6 +57,8 @@ export function told(code, text) {
 
 export const number = (value, digits = 0) =>
   new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value ?? 0);
+// Scores are compared, also where both are a hundredth.
+export const score = (value) => new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value);
 export const percent = (value, digits = 1) =>
   new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: digits }).format(value ?? 0);
 

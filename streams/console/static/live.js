@@ -18,6 +18,7 @@ export class Live extends EventTarget {
   #tries = 0;
   #watch = 0;
   #retry = 0;
+  #resting = false;
 
   now() {
     return Date.now() + this.skew;
@@ -27,12 +28,26 @@ export class Live extends EventTarget {
     this.#connect();
     addEventListener("online", () => this.#again(0));
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden && this.state === "lost") this.#again(0);
+      if (document.hidden) return;
+      if (this.#resting) this.#connect();
+      else if (this.state === "lost") this.#again(0);
     });
+  }
+
+  // Another tab of this browser is looked at: one that is not lets go of its connection, of which browsers have six.
+  rest() {
+    if (!document.hidden) return;
+    this.#resting = true;
+    clearTimeout(this.#watch);
+    clearTimeout(this.#retry);
+    this.#source?.close();
+    this.#source = null;
+    this.#become("connecting");
   }
 
   #connect() {
     clearTimeout(this.#retry);
+    this.#resting = false;
     this.#source?.close();
     const source = (this.#source = new EventSource(`/api/stream?after=${encodeURIComponent(this.#position)}`));
     this.#heard();
@@ -68,7 +83,7 @@ export class Live extends EventTarget {
     [this.dropped, this.unread] = [told.dropped, told.unread];
     this.#tries = 0;
     this.#heard();
-    this.#become(told.ready ? "live" : "catching-up");
+    this.#become(told.ready && !told.more ? "live" : "catching-up");
     if (less) this.dispatchEvent(new Event("state"));
   }
 
@@ -84,7 +99,7 @@ export class Live extends EventTarget {
     if (this.state !== "lost") this.lostAt = this.now();
     this.#become("lost");
     try {
-      if ((await fetch("/api/me", { signal: AbortSignal.timeout(4000) })).status === 401) return ended();
+      if ((await fetch("/api/me", { signal: AbortSignal.timeout(4000) })).status === 401) ended();
     } catch { /* not reachable: tried again below */ }
     this.#again(RETRY_MS[Math.min(this.#tries++, RETRY_MS.length - 1)] * (0.8 + 0.4 * Math.random()));
   }

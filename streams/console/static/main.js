@@ -1,5 +1,5 @@
 // The page: the bar with its places, what stands above all of them (connection, notices), and who shows what.
-import { ask, leave, me, present, signIn } from "./api.js";
+import { me, present, signIn, signOut } from "./api.js";
 import { h, put } from "./dom.js";
 import { forgetDrafts, openDrafts } from "./drafts.js";
 import { clock, language, named, number, speak, t, zoneName } from "./i18n.js";
@@ -10,12 +10,20 @@ import { SearchPage } from "./search.js";
 import { TrailPage } from "./trail.js";
 
 const QUIET_MS = 2000;
+const AGAIN_MS = 2000;
 const URGENT_EVERY_MS = 30_000;
+const OVER = ".menu[open], .filters[open]";
 
 const kept = {
   get: (name, otherwise) => { try { return localStorage.getItem(name) ?? otherwise; } catch { return otherwise; } },
   set: (name, value) => { try { localStorage.setItem(name, value); } catch { /* a private window forgets */ } },
 };
+
+// What stands on the key, whatever caps lock or a Korean layout makes of it.
+function keyOf({ key, code, shiftKey }) {
+  if (/^[ㄱ-ㅣ]$/.test(key) && code.startsWith("Key")) return code.slice(3).toLowerCase();
+  return key.length === 1 && !shiftKey ? key.toLowerCase() : key;
+}
 
 class Shell {
   live = new Live();
@@ -30,11 +38,15 @@ class Shell {
 
   async start() {
     this.theme(kept.get("theme", "auto"));
-    await speak(kept.get("language", navigator.language.startsWith("ko") ? "ko" : "en"));
-    await signIn();
+    await this.#begin();
     openDrafts(me.user);
-    this.#tabs.onmessage = ({ data }) => { if (data !== me.user) { forgetDrafts(); location.reload(); } };
+    this.#tabs.onmessage = ({ data }) => {
+      if (data === me.user) return this.live.rest();
+      forgetDrafts();
+      location.reload();
+    };
     this.#tabs.postMessage(me.user);
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#tabs.postMessage(me.user); });
     this.#return();
     this.live.addEventListener("state", () => this.#connection());
     this.live.addEventListener("fresh", (event) => this.#news(event.detail));
@@ -43,9 +55,23 @@ class Shell {
     addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); }); // Back may be somebody else's
     addEventListener("keydown", (event) => this.#key(event));
     addEventListener("pointerdown", () => { this.#quietUntil = 0; });
+    for (const turn of ["pointerdown", "focusin"]) addEventListener(turn, (event) => this.#turned(event.target));
     for (const act of ["keydown", "pointerdown", "pointermove", "wheel"]) addEventListener(act, present, { passive: true });
     setInterval(() => this.#tick(), 1000);
     this.#build();
+  }
+
+  // What the page cannot do without is asked for until it is there: index.html says meanwhile that it is loading.
+  async #begin() {
+    for (;;) {
+      try {
+        await signIn();
+        return await speak(kept.get("language", navigator.language.startsWith("ko") ? "ko" : "en"));
+      } catch (error) {
+        if (error.status === 401) throw error;
+        await new Promise((done) => setTimeout(done, AGAIN_MS));
+      }
+    }
   }
 
   // To the alert that the sign-in was on the way to.
@@ -99,10 +125,9 @@ class Shell {
   }
 
   async #out() {
-    try { await ask("/logout", {}); } catch (error) { if (error.status !== 401) return this.say(error); }
+    try { await signOut(); } catch (error) { if (error.status !== 401) return this.say(error); }
     forgetDrafts(); // not before: who could not be signed out goes on
     this.#tabs.postMessage("");
-    leave("/login");
   }
 
   theme(name) {
@@ -169,26 +194,36 @@ class Shell {
     this.#pages[this.#place]?.tick?.();
   }
 
+  // What lies over the page is put away when somebody turns to something else.
+  #turned(target) {
+    for (const one of document.querySelectorAll(OVER)) if (!one.contains(target)) one.open = false;
+  }
+
   #key(event) {
     const field = event.target.closest?.("input:not([type=radio]):not([type=checkbox]), textarea, select");
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const report = event.target.closest?.(".result");
     if (event.key === "Escape") {
       if (document.querySelector("dialog[open]")) return;
-      this.menu.open = false;
+      const over = document.querySelector(OVER);
+      if (over) {
+        over.open = false;
+        return over.firstChild.focus();
+      }
       if (field || report) event.target.blur();
       else this.#pages[this.#place]?.escape?.();
       return;
     }
     if (field || !this.shortcuts || document.querySelector("dialog[open]")) return;
     if (performance.now() < this.#quietUntil) return this.pause();
-    if (report && !/^[1-5]$/.test(event.key)) return;
+    const key = keyOf(event);
+    if (report && !/^[1-5]$/.test(key)) return;
     const places = { q: "queue", d: "day", s: "search", t: "trail" };
-    if (event.key === "?") return this.help();
-    if (this.#pages[this.#place]?.key?.(event)) return event.preventDefault();
-    if (!event.shiftKey && places[event.key] in this.#pages) {
+    if (key === "?") return this.help();
+    if (this.#pages[this.#place]?.key?.(key)) return event.preventDefault();
+    if (!event.shiftKey && places[key] in this.#pages) {
       event.preventDefault();
-      location.hash = places[event.key];
+      location.hash = places[key];
     }
   }
 

@@ -302,6 +302,7 @@ export class QueuePage {
   }
 
   next() {
+    if (this.#filter.tab !== "open") this.#narrow("tab", "open"); // that is where free ones are
     const now = this.live.now();
     const free = this.#rows.find((row) => row.id !== this.#at && stateOf(row, now) === "open" && !held(row, now) && !away(row));
     if (free) {
@@ -310,18 +311,17 @@ export class QueuePage {
     } else location.hash = "queue";
   }
 
-  key(event) {
+  key(key) {
     const keys = {
       j: () => this.#move(1), k: () => this.#move(-1), n: () => this.next(), "/": () => this.find.focus(),
       f: () => { this.filters.open = true; this.selects[0].focus(); },
     };
-    const chosen = keys[event.key];
+    const chosen = keys[key];
     if (chosen) { chosen(); return true; }
-    return this.detail.key(event);
+    return this.detail.key(key);
   }
 
   escape() {
-    if (this.filters.open) { this.filters.open = false; return; }
     location.hash = "queue";
   }
 

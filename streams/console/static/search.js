@@ -1,6 +1,6 @@
 // Recent decisions by what people know: a waybill, a manifest, a consignee, a document. Released items too.
 import { ask, me } from "./api.js";
-import { criterion, facts, reasonText, section } from "./detail.js";
+import { criterion, facts, reasonText, scored, section, weightOf } from "./detail.js";
 import { h, put } from "./dom.js";
 import { number, percent, shortWhen, t, when, word } from "./i18n.js";
 
@@ -24,8 +24,8 @@ export class SearchPage {
   show() { this.text.focus(); }
   escape() { this.element.classList.remove("reading"); }
 
-  key(event) {
-    if (event.key !== "/") return false;
+  key(key) {
+    if (key !== "/") return false;
     this.text.focus();
     return true;
   }
@@ -54,14 +54,14 @@ export class SearchPage {
     const answer = await this.act(`/api/decisions/${one.partition}/${one.offset}`);
     if (!answer) return;
     const { decision } = answer;
-    const verdict = one.selected ? t("search.selected", { layer: word("layer", decision.layer), lane: word("lane", decision.lane) }) : decision.auto_cleared ? t("search.cleared") : t(decision.rank === undefined ? "search.released" : "search.released-ranked", { score: number(decision.score, 3), rank: number(decision.rank ?? 0, 3), threshold: number(decision.threshold, 3) });
-    const reasons = (decision.reasons ?? []).map((reason) => h("li", { class: reason.code === "remainder" ? "rest" : "" }, reasonText(reason), h("span", { class: "weight" }, number(reason.weight ?? 0, 2))));
+    const verdict = verdictOf(decision);
+    const reasons = (decision.reasons ?? []).map((reason) => h("li", { class: reason.code === "remainder" ? "rest" : "" }, reasonText(reason), h("span", { class: "weight" }, weightOf(reason))));
     this.element.classList.add("reading");
     put(this.one,
       h("button", { type: "button", class: "back plain", onclick: () => this.escape() }, "← ", t("back")),
       h("header", {}, h("div", { class: "line" }, h("h2", {}, decision.item_id)), h("p", { class: "lead" }, verdict),
         h("p", { class: "chips" }, h("span", { class: `chip lane ${decision.lane}` }, word("lane", decision.lane)), h("span", { class: "chip" }, decision.control_point), one.alert ? h("a", { class: "chip hot", href: `#queue/${encodeURIComponent(one.alert)}` }, t("search.alert")) : null)),
-      reasons.length ? section("why", h("ol", { class: "reasons two" }, reasons)) : section("why", h("p", {}, t("search.noreasons"))),
+      reasons.length ? section("why", h("ol", { class: "reasons two" }, reasons)) : null,
       answer.criteria.length ? section("criteria", answer.criteria.map((held) => criterion(held, { cp: decision.control_point, decision: decision.decision_id }, this))) : null,
       section("lineage", facts([
         ["lineage.decision", decision.decision_id], ["lineage.source", `${decision.origin.topic} [${decision.origin.partition}] ${decision.origin.offset}`], ["lineage.lodgement", decision.origin.lodgement_id],
@@ -71,4 +71,13 @@ export class SearchPage {
     this.one.focus({ preventScroll: true });
     this.one.scrollTop = 0;
   }
+}
+
+// Above the bar and released all the same: its control point had no inspection left for it.
+function verdictOf(decision) {
+  if (decision.selected) return t("search.selected", { layer: word("layer", decision.layer), lane: word("lane", decision.lane) });
+  if (decision.auto_cleared) return t("search.cleared");
+  const about = scored(decision);
+  const reached = (decision.rank ?? decision.score) >= decision.threshold;
+  return t(reached ? "search.released-spent" : about.rank === about.score ? "search.released" : "search.released-ranked", about);
 }
