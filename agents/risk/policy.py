@@ -121,8 +121,8 @@ class SurgeRule(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=100,
-            description="A busy flow at which nobody looked for a month, in multiples of the share of finds in the "
-            "latest looks at such flows.",
+            description="A busy flow at which nobody looked lately, in multiples of the share of finds in the latest "
+            "looks at such flows.",
         ),
     ] = 4.0
     patrol_days: Annotated[

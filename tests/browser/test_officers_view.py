@@ -142,7 +142,7 @@ def test_every_chapter_has_a_name_in_both_catalogues() -> None:
 SAME_ROUTE = "Where little was found lately in the same goods on the same route, it counts as"
 REST = Reason(code="remainder", text="Everything else about the item, and the base rate", weight=-3.77)
 MASS = Reason(code="log-mass", text="Mass of 1,341 kg", weight=0.16)
-UNWATCHED = Reason(code="unwatched", text="traffic like this has not been looked at for a long time")
+UNWATCHED = Reason(code="unwatched", text="traffic like this is looked at too seldom to be sure of it")
 SURGE = Reason(code="surge", text="traffic like this is 4.2 times what its norm explains")
 
 
@@ -192,7 +192,7 @@ def test_a_look_at_traffic_is_called_one_and_says_that_its_score_did_not_decide(
     wait_for(korean, unwatched.alert_id)
     open_alert(korean, unwatched.alert_id)
     told = korean.inner_text(".detail")
-    assert "장기 미검사: 유사 물량이 오랫동안 검사되지 않음" in told
+    assert "검사 빈도 낮음: 유사 물량에 대한 최근 검사가 부족함" in told
     assert "선별 단계: 물량 동향. 점수(0.013)로 선별된 것이 아님." in told
 
 
