@@ -105,9 +105,9 @@ def draw(board: Path, url: str, folder: Path) -> list[str]:
     described = json.loads(board.read_text())
     panels = [panel for panel in described["panels"] if panel["type"] != "row"]
     last = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in described["panels"])
-    figure = plt.figure(figsize=(15, last * 0.32), facecolor="#f4f5f7")
-    figure.suptitle(described["title"], x=0.01, y=0.995, ha="left", weight="bold")
-    grid = figure.add_gridspec(last, 24, left=0.03, right=0.99, top=0.975, bottom=0.01, hspace=2.2, wspace=3.0)
+    figure = plt.figure(figsize=(15, last * 0.36), facecolor="#f4f5f7", layout="constrained")
+    figure.suptitle(described["title"], x=0.01, ha="left", weight="bold")
+    grid = figure.add_gridspec(last, 24)
     wrong = []
     for panel in panels:
         at = panel["gridPos"]
