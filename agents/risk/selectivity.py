@@ -111,7 +111,8 @@ class Selectivity:
         ordered = layers.mandatory_hits(item.hits) if item.hits else []
         direct: list[CriterionHit] = []
         boosts: list[CriterionHit] = []
-        promise = traffic.promise(flows, seen, self._surge.patrol_days) if flows else NOTHING
+        watched = flows and self._surge_share > 0.0  # a policy without looks takes flows for nothing to watch
+        promise = traffic.promise(flows, seen, self._surge.patrol_days) if watched else NOTHING
         log_odds, ranked, unboosted = appraisal.log_odds, appraisal.rank(promise.busy), None
         probability = appraisal.probability
         if filtered.criteria and not filtered.auto_cleared:

@@ -15,7 +15,18 @@ from agents.selection import Selection
 from schemas import codec
 from schemas.decisions import AlertRaised, Reason, SelectionDecided
 from schemas.items import CriterionHit, ItemFiltered, PriorRecord, RiskHit
-from tests.border import DAWN, DESK, ToldBrain, arrivals_of, decisions_of, number_of, of_topic, parcel, policy_of
+from tests.border import (
+    DAWN,
+    DESK,
+    ToldAppraisal,
+    ToldBrain,
+    arrivals_of,
+    decisions_of,
+    number_of,
+    of_topic,
+    parcel,
+    policy_of,
+)  # fmt: skip
 
 WATCHLIST = RiskHit(entry_id="wl-1", version=1, kind="watchlist", matched="consignee", severity=3, category="drugs")
 
@@ -147,6 +158,15 @@ def test_what_an_item_competes_as_selects_it_and_not_its_score() -> None:
     below = [decision for decision in odd if decision.competed_as < decision.threshold <= decision.score]
     assert len(below) > 20
     assert not any("model" in decision.layers for decision in below)
+
+
+def test_how_busy_a_flow_is_counts_where_the_policy_has_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ToldAppraisal, "rank", lambda told, busy: told.log_odds - 2.0 * (1.0 - busy))
+    brain = ToldBrain(lambda filtered: -3.0, flows=lambda filtered: ("one-flow",))
+    items = [parcel(number, at=DAWN + timedelta(hours=12 * number)) for number in range(3)]
+    with_looks, without = (decide(items, brain, layers={"surge": share}) for share in (0.15, 0.0))
+    assert [decision.rank is None for decision in with_looks] == [True, False, False]
+    assert all(decision.rank is None for decision in without)
 
 
 def test_a_boost_adds_to_what_an_item_competes_as() -> None:
