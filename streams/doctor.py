@@ -122,8 +122,8 @@ def _topology(settings: Settings) -> Topology:
 
 def _keyless(settings: Settings) -> bool:
     """Whether this environment hosts screening in production without its key."""
-    has_one = settings.pseudonym_key or settings.pseudonym_key_file
-    return settings.environment == "production" and "screening" in settings.step_names and not has_one
+    screens = "screening" in settings.step_names
+    return settings.environment == "production" and screens and not settings.has_pseudonym_key
 
 
 def _policy(settings: Settings) -> Policy:

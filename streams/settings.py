@@ -220,7 +220,7 @@ class Settings:
 
     def _weak_pseudonym_key(self) -> list[str]:
         """What production refuses of the pseudonym key, without a word of what it is."""
-        if not (self.pseudonym_key or self.pseudonym_key_file):
+        if not self.has_pseudonym_key:
             return []  # said by `pseudonym_secret`: the sealer and the archiver make no pseudonyms
         variable = f"{PREFIX}PSEUDONYM_KEY_FILE" if self.pseudonym_key_file else f"{PREFIX}PSEUDONYM_KEY"
         try:
@@ -273,12 +273,17 @@ class Settings:
         wanted = [name.strip() for name in self.steps.split(",") if name.strip()]
         return tuple(sorted(dict.fromkeys(wanted), key=lambda n: STEPS.index(n) if n in STEPS else len(STEPS)))
 
+    @property
+    def has_pseudonym_key(self) -> bool:
+        """Whether a key for pseudonyms is named, good or bad."""
+        return bool(self.pseudonym_key or self.pseudonym_key_file)
+
     def pseudonym_secret(self) -> bytes:
         """The key for pseudonyms: of the file, else of the variable, else empty (development only).
 
         Raises `SettingsError` when production has none.
         """
-        if self.environment == "production" and not (self.pseudonym_key or self.pseudonym_key_file):
+        if self.environment == "production" and not self.has_pseudonym_key:
             raise SettingsError(f"{PREFIX}PSEUDONYM_KEY_FILE: production needs a pseudonym key")
         if self.pseudonym_key_file:
             return Path(self.pseudonym_key_file).read_bytes().strip()

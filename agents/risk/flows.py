@@ -53,10 +53,9 @@ _RECENT, _SPENT, _NORM, _LOOKED = 0, 1, 2, 3
 class Promise(NamedTuple):
     """What speaks for a look at a flow: of the widest, `times` its norm; of the narrowest, its items a day (`daily`).
 
-    `busy`, 0 to 1: how much comes in the narrowest flow, now or as a norm, of what a busy one brings.
-
     `surging`, 0 to 1: the part of its recent traffic that is surely new, less what was spent on it. `unseen`, 0 to 1:
-    how much of what may have turned the latest looks have left, 1 for a busy one that nobody looks at.
+    how much of what may have turned the latest looks have left, 1 for a busy one that nobody looks at. `busy`, 0 to 1:
+    how much comes in the narrowest, now or as a norm, of what a busy one brings.
     """
 
     surging: float

@@ -146,13 +146,13 @@ def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> bool:
             by_date.setdefault(part.date, []).append(part)
     if len(by_date) > 1:
         by_date = {date: parts for date, parts in by_date.items() if date != date_of(0) or _any_records(root, parts)}
-    facts = [chunk_facts(root / chunk.parts[0].path, chunk.parts[0]) for chunk in run]
-    missing = tuple(gap for one in facts for gap in one.missing)
-    every = (chunk_facts(root / part.path, part) for chunk in run for part in chunk.parts)
-    if len({(one.digests, one.format) for one in every}) > 1:
+    facts_of = {part: chunk_facts(root / part.path, part) for chunk in run for part in chunk.parts}
+    if len({(one.digests, one.format) for one in facts_of.values()}) > 1:
         return False
+    facts = [facts_of[chunk.parts[0]] for chunk in run]
+    missing = tuple(gap for one in facts for gap in one.missing)
     for number, date in enumerate(sorted(by_date), 1):
-        said = [chunk_facts(root / part.path, part) for part in by_date[date]]
+        said = [facts_of[part] for part in by_date[date]]
         sealed = any(one.sealed != UNPROTECTED for one in said)
         if sealed and key is None:
             raise ArchiveError(
@@ -232,17 +232,15 @@ def _resealed(path: Path, part: Part, said: ChunkFacts, key: ArchiveKey | None, 
     return table.set_column(clear, schema.field("value"), pa.nulls(table.num_rows, pa.binary()))
 
 
-def damaged(
-    catalogue: Catalogue, key: ArchiveKey | None = None, topics: Container[str] | None = None
-) -> dict[Part, str]:
+def damaged(reader: ArchiveReader, topics: Container[str] | None = None) -> dict[Part, str]:
     """What is wrong with each file (of these topics) that counts and cannot be read to its end, or holds other than it
     says.
 
-    With the key also with each that is not as it was written, or lacks a MAC where it should have one.
+    Where the reader has the key also with each that is not as it was written, or lacks a MAC where it should have one.
     Reading takes long: files that count no more when it is done (they were compacted meanwhile) are left out.
     """
     found: dict[Part, str] = {}
-    reader = ArchiveReader(catalogue, key)
+    catalogue = reader.catalogue
     for place in catalogue.places:
         for chunk in catalogue.whole(*place) if topics is None or place[0] in topics else ():
             for part in chunk.parts:

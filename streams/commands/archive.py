@@ -154,7 +154,7 @@ def status(
     root = folder_of(settings, folder)
     try:
         key = ArchiveKey.read(settings.archive_key_file) if check else None
-        broken = damaged(Catalogue.of(root), key) if check else {}
+        broken = damaged(ArchiveReader(Catalogue.of(root), key)) if check else {}
         rows, catalogue = summary(root, without=broken), Catalogue.of(root)
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None

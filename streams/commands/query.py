@@ -106,12 +106,11 @@ def query(
 
 def _refuse_damaged(catalogue: Catalogue, text: str, key: ArchiveKey | None) -> None:
     """Raise `CommandRefusedError` for files of the topics in question that are not as they were written."""
-    topics = asked_topics(text)
-    if wrong := list(damaged(catalogue, key, topics).values()):
+    topics, reader = asked_topics(text), ArchiveReader(catalogue, key)
+    if wrong := list(damaged(reader, topics).values()):
         more = f", and {len(wrong) - 1} more files" if len(wrong) > 1 else ""
         raise CommandRefusedError(f"--check: {wrong[0]}{more}")
     parts = [part for topic in topics for part in catalogue.parts(topic)]
-    reader = ArchiveReader(catalogue, key)
     bare = sum(not reader.authentic(part) for part in parts)
     if bare:
         said = "" if key is not None else ": BORDERFLOW_ARCHIVE_KEY_FILE is not set"

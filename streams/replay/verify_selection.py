@@ -92,9 +92,10 @@ class PartitionCheck:
                 filtered: ItemFiltered = self._decode_filtered(record.value, header(record.headers, "ce_type"))
             except Undecodable as why:
                 raise ArchiveError(f"filtered[{self._partition}] offset {record.offset} is {why.reason}") from None
-            recorded = self._match(filtered, refused=self._traces.is_refused(record))
+            refused = self._traces.is_refused(record)
+            recorded = self._match(filtered, refused=refused)
             self._noticed(1)
-            if recorded is None and self._traces.is_refused(record):
+            if recorded is None and refused:
                 self._findings.refused += 1
                 continue
             if recorded is None:
