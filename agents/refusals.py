@@ -54,7 +54,7 @@ MEANINGS: Final[dict[str, str]] = {
     DUPLICATE_HOUSE_BILL: "The house bill stands in this manifest already; the first one is decided.",
     IMPOSSIBLE_DATE: "A date that is not in the calendar, or that nobody can have been born, lodged or inspected on.",
     BLANK_NAME: "A name or document number without a single letter or digit: there is nobody to screen.",
-    DUPLICATE_LODGEMENT: "The same item with the same revision was lodged before within the horizon.",
+    DUPLICATE_LODGEMENT: "This revision of the item came before, within `horizons.filtering_hours` of event time.",
     SUPERSEDED_REVISION: "A higher revision of the item was seen already.",
     NO_SCORE: "No finite score, and no mandatory hit or direct criterion: re-drive it after a rollback of the model.",
     NO_MATCHING_ALERT: "No open alert has the decision id of this result.",

@@ -253,7 +253,8 @@ class Horizons(Section, frozen=True, kw_only=True):
         Meta(
             ge=0.1,
             le=168,
-            description="Subject windows and duplicate lodgements (filtering; a day more is read of `screened`).",
+            description="Subject windows, and how long after it came a lodgement that comes again is refused "
+            "(filtering; a day more is read of `screened`).",
         ),
     ] = 24.0
     decisions_days: Annotated[

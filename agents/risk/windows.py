@@ -2,12 +2,14 @@
 
 Everything reported is a function of the records that are younger than the horizon, counted back from the watermark
 (the latest event time of the partition). So a state rebuilt from the horizon equals one that never stopped, for any
-order in which records come. Three rules make it so:
+order in which records come. Four rules make it so:
 
 - a record at or before `watermark - horizon` is not seen, whether it is still in memory or not;
 - an item counts once, at its latest lodgement: a duplicate or a revision moves it, also from one subject to another,
   so it cannot count twice;
-- windows end at the subject's own latest event time, so that late records cost no more than others.
+- windows end at the subject's own latest event time, so that late records cost no more than others;
+- whether an item was lodged before is asked by the watermark at which its lodgements came, not by their event time:
+  what is lodged days late, and then again, is known like any other.
 
 Values are whole cents: sums of integers do not depend on what was added and subtracted before.
 """
@@ -27,8 +29,8 @@ _MOST_CENTS: Final = 10**15
 Entry = tuple[int, str, int, str, str, bool]
 """Event time in ms, item id, value in cents, shipper, control point, just below the de-minimis value."""
 
-Lodgement = tuple[int, int, str]
-"""Event time in ms, revision, subject."""
+Lodgement = tuple[int, int, int, str]
+"""The watermark as it came, in ms; revision; event time in ms; subject."""
 
 
 class Tally:
@@ -177,31 +179,28 @@ def _counted(entries: list[Entry], seen_after: int) -> Monitored:
 
 
 class Lodgements:
-    """The lodgements of an item with several that may yet tell its highest revision: later ones have lower revisions.
+    """The lodgements of an item with several: where it counts, and what may yet tell its highest revision.
 
-    One that is neither later than another nor of a higher revision is left out, so that an item that is amended again
-    and again costs no more than any other. `subject` is that of the latest.
+    One after which another of no lower revision came is left out, so that an item that is amended again and again costs
+    no more than any other. `at_ms` and `subject` are those of the latest in event time.
     """
 
-    __slots__ = ("kept", "subject")
+    __slots__ = ("at_ms", "kept", "subject")
 
     def __init__(self, first: Lodgement) -> None:
-        self.kept = [first[:2]]
-        self.subject = first[2]
+        came_ms, revision, self.at_ms, self.subject = first
+        self.kept = [(came_ms, revision)]  # as they came, and falling revisions
 
     def add(self, new: Lodgement, seen_after: int) -> None:
         """One more, and those that are not seen any longer go."""
-        at_ms, revision, subject = new
+        came_ms, revision, at_ms, subject = new
+        if at_ms >= self.at_ms:
+            self.at_ms, self.subject = at_ms, subject
         kept = self.kept
-        if at_ms >= kept[-1][0]:
-            self.subject = subject
+        while kept and kept[-1][1] <= revision:
+            kept.pop()
         del kept[: bisect_left(kept, (seen_after + 1,))]
-        place = bisect_left(kept, (at_ms, revision))
-        if place == len(kept) or kept[place][1] < revision:
-            first = place
-            while first and kept[first - 1][1] <= revision:
-                first -= 1
-            kept[first:place] = [(at_ms, revision)]
+        kept.append((came_ms, revision))
 
 
 class SubjectWindows:
@@ -226,10 +225,10 @@ class SubjectWindows:
                 self._swept_ms = at_ms
                 seen_after = at_ms - self.horizon_ms
                 self._subjects = {k: v for k, v in self._subjects.items() if _latest_ms(v) > seen_after}
-                self._lodged = {k: v for k, v in self._lodged.items() if _latest_of(v)[0] > seen_after}
+                self._lodged = {k: v for k, v in self._lodged.items() if _came_ms(v) > seen_after}
 
     def highest_revision(self, item_id: str) -> int | None:
-        """The highest revision of an item among its lodgements within the horizon; None when there is none."""
+        """The highest revision of an item among its lodgements that came within the horizon; None without one."""
         lodged = self._lodged.get(item_id)
         if lodged is None:
             return None
@@ -249,10 +248,10 @@ class SubjectWindows:
         """
         seen_after = self.watermark_ms - self.horizon_ms
         cents = min(cents, _MOST_CENTS)
+        earlier = self._lodge(item_id, (self.watermark_ms, revision, at_ms, subject), seen_after)
         if at_ms <= seen_after:
             return _alone(cents, shipper, below)
         entry: Entry = (at_ms, item_id, cents, shipper, self._places.setdefault(place, place), below)
-        earlier = self._lodge(item_id, (at_ms, revision, subject), seen_after)
         counts = earlier is None or at_ms >= earlier[0]
         if earlier is not None and counts:
             self._take_out(item_id, *earlier)
@@ -270,16 +269,16 @@ class SubjectWindows:
         return activity.figures(seen_after)
 
     def _lodge(self, item_id: str, new: Lodgement, seen_after: int) -> tuple[int, str] | None:
-        """Note a lodgement; event time and subject of the latest one before it that is still seen."""
+        """Note a lodgement; event time and subject of the latest before it, if it is still seen."""
         lodged = self._lodged.get(item_id)
-        earlier = None if lodged is None else _latest_of(lodged)
-        if lodged is None or earlier is None or earlier[0] <= seen_after:
+        if lodged is None or _came_ms(lodged) <= seen_after:
             self._lodged[item_id] = new
             return None
         if isinstance(lodged, tuple):
             lodged = self._lodged[item_id] = Lodgements(lodged)
+        earlier = lodged.at_ms, lodged.subject
         lodged.add(new, seen_after)
-        return earlier
+        return earlier if earlier[0] > seen_after else None
 
     def _take_out(self, item_id: str, at_ms: int, subject: str) -> None:
         activity = self._subjects[subject]
@@ -293,9 +292,9 @@ def _latest_ms(held: Activity | Entry) -> int:
     return held[0] if isinstance(held, tuple) else held.entries[-1][0]
 
 
-def _latest_of(lodged: Lodgements | Lodgement) -> tuple[int, str]:
-    """Event time and subject of the latest lodgement of an item."""
-    return (lodged[0], lodged[2]) if isinstance(lodged, tuple) else (lodged.kept[-1][0], lodged.subject)
+def _came_ms(lodged: Lodgements | Lodgement) -> int:
+    """The watermark at which the latest lodgement of an item came."""
+    return lodged[0] if isinstance(lodged, tuple) else lodged.kept[-1][0]
 
 
 def _alone(cents: int, shipper: str, below: bool) -> Monitored:

@@ -120,6 +120,14 @@ def test_a_day_later_the_same_parcel_may_be_lodged_again() -> None:
     assert not filtered([item(1), again]).refusals
 
 
+def test_what_is_lodged_days_late_and_then_again_is_refused_the_second_time() -> None:
+    late = item(2, hours=0)
+    again, after_a_day = (replace(item(number), item_id=late.item_id) for number in (3, 5))
+    outcome = filtered([item(1, hours=72), late, again, item(4, hours=100), after_a_day])
+    assert [one.item for one in events(outcome)][1::2] == [late, after_a_day]
+    assert [(one.reason, one.offset) for one in outcome.refusals] == [("duplicate-lodgement", 2)]
+
+
 def test_splitting_below_the_threshold_is_noticed() -> None:
     cargo = PARCEL.cargo
     assert cargo is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +47,9 @@ def counted_by_hand(seen: list[Seen]) -> tuple[int | None, Monitored]:
     subject, item, _, at, cents, shipper, _, below = seen[-1]
     seen_after = max(one[3] for one in seen) - HORIZON
     visible = [one for one in seen if one[3] > seen_after]
-    highest = max((one[2] for one in visible[: -1 if at > seen_after else None] if one[1] == item), default=None)
+    watermarks = list(accumulate((one[3] for one in seen), max))
+    before = [one for one, came in zip(seen[:-1], watermarks, strict=False) if came > seen_after]
+    highest = max((one[2] for one in before if one[1] == item), default=None)
     alone = Monitored(
         arrivals_1h=1,
         arrivals_24h=1,
