@@ -41,6 +41,8 @@ FLOW_KINDS = (
 )
 """Of manifests, of parcels, of travellers."""
 
+RECORD, SHIPPER_RECORD = "record", "shipper-record"
+"""What the quantities of prior records begin with."""
 TIMES, EVIDENCE = "log-flow-times", "flow-evidence"
 """Quantities that selection adds, because it knows the traffic of each flow (`FlowTraffic.quantities`)."""
 
@@ -121,9 +123,9 @@ def describe(filtered: ItemFiltered) -> Description:
         description = Description([], [], (), quantities, ())
     attributes = description.attributes
     if item.prior.inspections:
-        _record("record", item.prior, quantities)
+        note_record(RECORD, item.prior, quantities)
     if item.counterpart_prior is not None and item.counterpart_prior.inspections:
-        _record("shipper-record", item.counterpart_prior, quantities)
+        note_record(SHIPPER_RECORD, item.counterpart_prior, quantities)
     _traffic(filtered.monitored, quantities)
     for indicator in filtered.indicators:
         attributes.append("indicator=" + indicator)
@@ -326,7 +328,8 @@ def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, floa
     return Description(attributes, levels, _TRAVELLER_RATES, quantities, flows)
 
 
-def _record(prefix: str, prior: PriorRecord, quantities: dict[str, float]) -> None:
+def note_record(prefix: str, prior: PriorRecord, quantities: dict[str, float]) -> None:
+    """Add what a prior record says of a subject (`RECORD`) or a shipper (`SHIPPER_RECORD`)."""
     quantities[prefix + "-inspections"] = log1p(prior.inspections)
     quantities[prefix + "-seizures"] = log1p(prior.seizures)
     quantities[prefix + "-seizure-rate"] = min(prior.seizures / prior.inspections, 1.0)

@@ -21,12 +21,16 @@ from agents.risk.rates import OutcomeRates
 
 @dataclass(slots=True)
 class Example:
-    """One item as the baselines see it. `day` in days since the epoch; the label is known to the benchmark only."""
+    """One item as the baselines see it. `day` in days since the epoch; the label is known to the benchmark only.
+
+    `parties`: whose prior records it comes with, the subject and the shipper if there is one.
+    """
 
     item_id: str
     day: float
     control_point: str
     description: Description
+    parties: tuple[str, ...] = ()
 
     @property
     def columns(self) -> dict[str, str]:

@@ -5,7 +5,8 @@ and what it takes, are different questions, and in one world the finds of one ki
 
 borderflow runs as it runs in the stream: all four steps, item by item, each control point on its capacity, results
 coming back while the day goes on; every Monday somebody promotes the passengers' model as it stands. The baselines
-get more comfort: each sees a whole day of a control point at once and picks its best 2% of it.
+get more comfort: each sees a whole day of a control point at once and picks its best 2% of it. The prior records of
+each are what its own inspections found: not borderflow's, in whose loop the items were screened.
 """
 
 from __future__ import annotations
@@ -19,16 +20,20 @@ from statistics import median
 from time import process_time
 from typing import Any
 
+from msgspec.structs import replace
+
 from agents.identity import unit_hash
 from agents.loop import Sent, whole_loop
-from agents.risk.features import describe
+from agents.risk.features import RECORD, SHIPPER_RECORD, describe, note_record
 from agents.risk.policy import Policy
+from agents.risk.profiles import NOTHING_KNOWN
 from load.bench.targeting_strategies import Cost, Example, Strategy, pick
 from load.inspectors import Inspector
 from load.oracle import oracle
 from load.truth import Fate
 from load.world import World
 from schemas.inspections import ModelPromoted
+from schemas.items import ItemFiltered, PriorRecord
 
 MISS_RATE = 0.1
 KINDS = {"surge": 0.0, "quiet": 1.0, "mixed": 0.25}
@@ -75,10 +80,7 @@ def run_borderflow(
 
     def note(topic: str, event: Any) -> Any:
         if topic == "filtered":
-            item = event.item
-            examples.append(
-                Example(item.item_id, item.lodged_at.timestamp() / DAY, item.control_point, describe(event))
-            )
+            examples.append(_unrecorded(event))
         return event
 
     loop = whole_loop(policy, b"targeting", pass_on=note)
@@ -136,6 +138,7 @@ def run_baseline(
 ) -> Run:
     """One baseline over the same items, a day of a control point at a time; results come back 1-3 days later."""
     run = Run(strategy.name)
+    records: dict[str, PriorRecord] = {}
     by_day: dict[int, dict[str, list[Example]]] = defaultdict(lambda: defaultdict(list))
     for example in examples:
         by_day[int(example.day)][example.control_point].append(example)
@@ -147,18 +150,21 @@ def run_baseline(
         while pending and pending[0][0] <= day:
             _, _, example, label = heapq.heappop(pending)
             due.append((example, label))
+            for party in set(example.parties):
+                record = records.get(party, NOTHING_KNOWN)
+                records[party] = PriorRecord(inspections=record.inspections + 1, seizures=record.seizures + label)
         if due:
             began = process_time()
             strategy.learn([example for example, _ in due], [label for _, label in due])
             run.cost.add("learn", len(due), began)
         points = by_day[day]
-        todays = [example for point in sorted(points) for example in points[point]]
+        todays = [_recorded(example, records) for point in sorted(points) for example in points[point]]
         began = process_time()
         scores = strategy.score(todays)
         run.cost.add("score", len(todays), began)
         at = 0
         for point in sorted(points):
-            group = points[point]
+            group = todays[at : at + len(points[point])]
             owed[point] += coverage * len(group)
             places = int(owed[point])
             owed[point] -= places
@@ -229,6 +235,26 @@ def measure(
             }
         )
     return rows
+
+
+def _unrecorded(filtered: ItemFiltered) -> Example:
+    """An item as it was filtered, but for prior records."""
+    item = filtered.item
+    blank = replace(filtered, item=replace(item, prior=NOTHING_KNOWN, counterpart_prior=None))
+    parties = (item.subject,) if item.cargo is None else (item.subject, item.cargo.shipper)
+    return Example(item.item_id, item.lodged_at.timestamp() / DAY, item.control_point, describe(blank), parties)
+
+
+def _recorded(example: Example, records: dict[str, PriorRecord]) -> Example:
+    """The same item with what a strategy's own inspections have found at its parties."""
+    told: dict[str, float] = {}
+    for prefix, party in zip((RECORD, SHIPPER_RECORD), example.parties, strict=False):
+        if party in records:
+            note_record(prefix, records[party], told)
+    if not told:
+        return example
+    known = example.description.among(told)
+    return Example(example.item_id, example.day, example.control_point, known, example.parties)
 
 
 def _in_turn(results: Iterable[Any]) -> Iterable[list[Any]]:

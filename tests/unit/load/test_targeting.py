@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,10 @@ from load.datasets.cdd import COLUMNS
 pytest.importorskip("matplotlib", reason="needs the extra `bench`")
 pytest.importorskip("lightgbm", reason="needs the extra `bench`")
 
-from load.bench import targeting
+from agents.risk.features import Description
+from load.bench import targeting, targeting_world
+from load.bench.targeting_strategies import Example
+from load.truth import Fate, Truth
 
 WORLD_KEYS = {
     "seed",
@@ -42,6 +48,43 @@ def test_a_small_world_gives_rows_by_strategy_and_kind_and_a_report(tmp_path: Pa
     text = page.read_text()
     assert "<svg" in text
     assert "src=" not in text
+
+
+class Diary:
+    """A strategy that inspects whatever comes, and keeps what it was shown of prior records."""
+
+    name, explore = "diary", 0.0
+
+    def __init__(self) -> None:
+        self.shown: list[dict[str, float]] = []
+        self.learnt: list[dict[str, float]] = []
+
+    def score(self, examples: Sequence[Example]) -> list[float]:
+        self.shown += [example.description.quantities for example in examples]
+        return [0.0] * len(examples)
+
+    def learn(self, examples: Sequence[Example], labels: Sequence[int]) -> None:
+        self.learnt += [example.description.quantities for example in examples]
+
+
+def test_the_records_that_a_baseline_sees_are_of_its_own_inspections() -> None:
+    truth, at = Truth(), datetime(2025, 1, 6, tzinfo=UTC)
+    days = [int(at.timestamp() / targeting_world.DAY) + number for number in range(8)]
+    fates = [Fate(f"i{day}", "express-cargo", "P", at, 0.5, True) for day in days]
+    truth.add("express-cargo", "all", fates)
+    examples = [
+        Example(f"i{day}", float(day), "P", Description([], [], (), {"log-mass": 1.0}, ()), ("c", "s")) for day in days
+    ]
+    diary, blind = Diary(), Diary()
+    run = targeting_world.run_baseline(diary, examples, truth, 1, 1.0, lambda *_: None)
+    assert len(run.picked) == 8
+    seen = [round(math.expm1(shown.get("shipper-record-inspections", 0.0))) for shown in diary.shown]
+    assert seen[:2] == [0, 0], "results come back a day or more later"
+    assert seen == sorted(seen)
+    assert 4 <= seen[-1] <= 7
+    assert diary.learnt == diary.shown[: len(diary.learnt)], "what is learnt from is what was scored"
+    targeting_world.run_baseline(blind, examples, truth, 1, 0.0, lambda *_: None)
+    assert blind.shown == [{"log-mass": 1.0}] * 8
 
 
 def test_a_few_declarations_give_rows_by_view_strategy_and_rate(tmp_path: Path) -> None:
