@@ -29,6 +29,7 @@ from agents.step import Step
 from schemas import codec
 from streams import metrics
 from streams.broadcast import Follow, Followers
+from streams.certificates import tell_expiries
 from streams.collector import look_rarely
 from streams.deadletter import DeadLetterLimit
 from streams.hosting import StepHost, run_agent
@@ -172,6 +173,7 @@ class BorderApp(faust.App):
         for collector in self._collectors:
             metrics.REGISTRY.register(collector)
         metrics.build_info.labels(version("borderflow"), python_version(), self.topology.policy_version).set(1)
+        tell_expiries(self.borderflow_settings)
         await self._look_around()
         await self.followers.start()
         await self.wait(self.followers.caught_up())
