@@ -22,6 +22,7 @@ from aiokafka.errors import UnknownError
 from faust.app.base import BootStrategy
 from faust.types import TP
 from faust.types.app import AppT
+from kafka.admin import KafkaAdminClient
 from kafka.errors import GroupAuthorizationFailedError, KafkaError
 from prometheus_client.registry import Collector
 
@@ -189,10 +190,8 @@ class BorderApp(faust.App):
     async def _look_around(self) -> None:
         """End the process, with the reason in one line, where brokers, topics or rights let no worker work."""
         settings = self.borderflow_settings
-        broadcast = [follow.topic for follow in self.topology.follows]
         try:
-            await asyncio.to_thread(check_topics, settings, self.topology.steps, broadcast)
-            await asyncio.to_thread(check_group, settings)
+            await asyncio.to_thread(self._ask_brokers)
         except GroupAuthorizationFailedError:
             log.critical(
                 "BORDERFLOW_GROUP: this user may take no part in group %r: correct the name, or grant what "
@@ -209,6 +208,12 @@ class BorderApp(faust.App):
                 settings.brokers, type(error).__name__,
             )  # fmt: skip
             sys.exit(1)
+
+    def _ask_brokers(self) -> None:
+        settings = self.borderflow_settings
+        with admin(settings) as client:
+            check_topics(client, self.topology.steps, [follow.topic for follow in self.topology.follows])
+            check_group(client, settings.group)
 
     async def _host(self, step: Step) -> StepHost:
         producer = cast(BatchProducer, self.producer)
@@ -330,18 +335,17 @@ def _leads_to(steps: Iterable[Step]) -> dict[str, frozenset[str]]:
     return found
 
 
-def check_group(settings: Settings) -> None:
+def check_group(client: KafkaAdminClient, group: str) -> None:
     """Raise `GroupAuthorizationFailedError` where this user may not join the group.
 
     aiokafka tells of it with the next poll, and a worker polls nothing before partitions are assigned to it.
     """
-    with admin(settings) as client:
-        try:
-            client.describe_groups([settings.group])
-        except GroupAuthorizationFailedError:
-            raise
-        except (KafkaError, ValueError, KeyError):
-            return  # there is no such group yet, or these brokers do not tell
+    try:
+        client.describe_groups([group])
+    except GroupAuthorizationFailedError:
+        raise
+    except (KafkaError, ValueError, KeyError):
+        return  # there is no such group yet, or these brokers do not tell
 
 
 def build_app(settings: Settings, topology: Topology) -> BorderApp:

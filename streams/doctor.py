@@ -43,8 +43,14 @@ from streams.audit.chain import Entry
 from streams.certificates import Lifetime, UndatedError, files_for_brokers, files_for_browsers, lifetime
 from streams.deadletter import dead_letter_topic
 from streams.settings import SHORTEST_KEY_BYTES, Settings, SettingsError
-from streams.topics import TopicsUnfitError, admin, check_topics, needed_topics, topic_differences
-from streams.topics import describe_topics as describe_declared
+from streams.topics import (
+    TopicsUnfitError,
+    admin,
+    check_topics,
+    describe_topics,
+    needed_topics,
+    topic_differences,
+)
 
 if TYPE_CHECKING:
     from streams.app import Topology
@@ -110,7 +116,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
                     "name the file that all workers share (BORDERFLOW_PSEUDONYM_KEY_FILE); only who hosts no "
                     "screening, and an observer, has no use for it",
                 )  # fmt: skip
-            found = list(_topics(settings, topology, observer=observer))
+            found = list(_topics(client, settings, topology, observer=observer))
             yield from found
             if all(one.state != "wrong" for one in found):
                 yield _leaders(client)
@@ -353,9 +359,9 @@ def _observes(client: KafkaAdminClient, topology: Topology) -> bool:
     return looks_only and any(name not in needed for name in may)
 
 
-def _topics(settings: Settings, topology: Topology, *, observer: bool) -> Iterator[Finding]:
+def _topics(client: KafkaAdminClient, settings: Settings, topology: Topology, *, observer: bool) -> Iterator[Finding]:
     follows = [follow.topic for follow in topology.follows]
-    described = describe_declared(settings)
+    described = describe_topics(client, settings)
     needed = _needed(topology)
     absent = [wanted.name for wanted, found in described if found is None]
     if observer and absent:
@@ -368,7 +374,7 @@ def _topics(settings: Settings, topology: Topology, *, observer: bool) -> Iterat
         )  # fmt: skip
         return
     try:
-        check_topics(settings, topology.steps, follows)
+        check_topics(client, topology.steps, follows)
     except TopicsUnfitError as error:
         yield Finding(
             "topics", "wrong", str(error),

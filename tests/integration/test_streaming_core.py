@@ -22,7 +22,7 @@ from streams.hosting import StepHost
 from streams.rebuild import LogReader
 from streams.recordbatch import encoded
 from streams.settings import Settings
-from streams.topics import TopicsUnfitError, check_topics
+from streams.topics import TopicsUnfitError, admin, check_topics
 from streams.transport import RecordBatch
 from streams.wire import Outgoing, Placed, header
 from tests.integration.harbour import (
@@ -423,16 +423,17 @@ def test_a_worker_refuses_logs_that_are_not_partitioned_alike(broker_settings: S
     create_topics({**TOPICS, "passports": 2})
     step = CountCrossings(broker_settings.group)
     step.memory = (dataclasses.replace(step.memory[0], topic=f"{broker_settings.group}-passports"),)
-    with pytest.raises(TopicsUnfitError, match="needs as many of both"):
-        check_topics(broker_settings, [step], [])
+    with admin(broker_settings) as client, pytest.raises(TopicsUnfitError, match="needs as many of both"):
+        check_topics(client, [step], [])
 
 
 def test_a_worker_refuses_knowledge_that_is_in_several_partitions(
     broker_settings: Settings, create_topics: Create
 ) -> None:
     create_topics({"lessons": 4})
-    with pytest.raises(TopicsUnfitError, match="lessons has 4 partitions: every worker folds it from exactly one"):
-        check_topics(broker_settings, [], [f"{broker_settings.group}-lessons"])
+    several = "lessons has 4 partitions: every worker folds it from exactly one"
+    with admin(broker_settings) as client, pytest.raises(TopicsUnfitError, match=several):
+        check_topics(client, [], [f"{broker_settings.group}-lessons"])
 
 
 def test_what_goes_wrong_before_a_reader_has_read_is_what_is_raised(broker_settings: Settings) -> None:

@@ -108,7 +108,7 @@ def test_a_stranger_who_logs_in_sees_no_topic(granted: Cluster, how: str) -> Non
     settings = Settings.from_environment(login(granted, how, STRANGER))
     with KafkaAdminClient(**settings.client_options()) as admin:
         assert admin.list_topics() == []
-    assert all(found is None for _, found in describe_topics(settings))
+        assert all(found is None for _, found in describe_topics(admin, settings))
 
 
 @pytest.mark.parametrize("command", ["topics create", f"acls grant {ACLS} lodger User:gate"])
