@@ -174,6 +174,7 @@ class BorderApp(faust.App):
         for collector in self._collectors:
             metrics.REGISTRY.register(collector)
         metrics.build_info.labels(version("borderflow"), python_version(), self.topology.policy_version).set(1)
+        metrics.ready.set_function(lambda: float(not self.unready()))
         tell_expiries(self.borderflow_settings)
         await self._look_around()
         await self.followers.start()

@@ -373,7 +373,7 @@ def test_the_worker_says_whether_it_is_alive_and_ready_and_shows_its_metrics(
 ) -> None:
     create_topics({**TOPICS, "notices": 1})
 
-    async def scenario() -> tuple[int, int, list[int], str]:
+    async def scenario() -> tuple[int, int, list[int], str, str]:
         app = toy_app(broker_settings, book=NoticeBoard())
         starting = asyncio.ensure_future(app.start())
         await until(lambda: app.web_pages.port is not None)
@@ -385,6 +385,8 @@ def test_the_worker_says_whether_it_is_alive_and_ready_and_shows_its_metrics(
                     return answer.status
 
             early = await status("/healthz"), await status("/readyz")
+            async with client.get(base + "/metrics") as answer:
+                at_first = await answer.text()
             await starting
             ready = []
             for _ in range(150):
@@ -397,10 +399,12 @@ def test_the_worker_says_whether_it_is_alive_and_ready_and_shows_its_metrics(
             async with client.get(base + "/metrics") as answer:
                 text = await answer.text()
         await app.stop()
-        return *early, ready, text
+        return *early, ready, at_first, text
 
-    alive, early, ready, text = asyncio.run(scenario())
+    alive, early, ready, at_first, text = asyncio.run(scenario())
     assert (alive, early) == (200, 503)
+    assert "\nborderflow_ready 0.0\n" in at_first
+    assert "\nborderflow_ready 1.0\n" in text
     assert ready[-1] == 200
     topic = f"{broker_settings.group}-crossings"
     assert f'borderflow_records_in_total{{step="count",topic="{topic}"}} 200.0' in text
