@@ -314,7 +314,10 @@ class BorderApp(faust.App):
         return reasons
 
     def partition_readings(self) -> Iterator[tuple[str, int, Reading, float | None]]:
-        """Where the consumer stands in each partition that it holds (`streams.metrics.LagCollector`)."""
+        """Where the consumer stands in each partition that it holds, and for how long brokers are silent about the
+        broadcast logs (`streams.metrics.LagCollector`)."""
+        for topic, silent_s in self.followers.silences():
+            yield topic, 0, Reading(None, None, None, silent_s), None
         consumer = self._consumer
         if consumer is None or not self.borderflow_assigned:
             return

@@ -405,6 +405,8 @@ def test_the_worker_says_whether_it_is_alive_and_ready_and_shows_its_metrics(
     assert (alive, early) == (200, 503)
     assert "\nborderflow_ready 0.0\n" in at_first
     assert "\nborderflow_ready 1.0\n" in text
+    for log in ("crossings", "notices"):  # what it reads and what it follows: BrokersSilent asks for both
+        assert f'borderflow_seconds_since_fetch{{partition="0",topic="{broker_settings.group}-{log}"}}' in text
     assert ready[-1] == 200
     topic = f"{broker_settings.group}-crossings"
     assert f'borderflow_records_in_total{{step="count",topic="{topic}"}} 200.0' in text
