@@ -22,6 +22,7 @@ from aiokafka.errors import UnknownError
 from faust.app.base import BootStrategy
 from faust.types import TP
 from faust.types.app import AppT
+from kafka.admin import KafkaAdminClient
 from kafka.errors import GroupAuthorizationFailedError, KafkaError
 from prometheus_client.registry import Collector
 
@@ -29,6 +30,7 @@ from agents.step import Step
 from schemas import codec
 from streams import metrics
 from streams.broadcast import Follow, Followers
+from streams.certificates import tell_expiries
 from streams.collector import look_rarely
 from streams.deadletter import DeadLetterLimit
 from streams.hosting import StepHost, run_agent
@@ -172,6 +174,8 @@ class BorderApp(faust.App):
         for collector in self._collectors:
             metrics.REGISTRY.register(collector)
         metrics.build_info.labels(version("borderflow"), python_version(), self.topology.policy_version).set(1)
+        metrics.ready.set_function(lambda: float(not self.unready()))
+        tell_expiries(self.borderflow_settings)
         await self._look_around()
         await self.followers.start()
         await self.wait(self.followers.caught_up())
@@ -187,10 +191,8 @@ class BorderApp(faust.App):
     async def _look_around(self) -> None:
         """End the process, with the reason in one line, where brokers, topics or rights let no worker work."""
         settings = self.borderflow_settings
-        broadcast = [follow.topic for follow in self.topology.follows]
         try:
-            await asyncio.to_thread(check_topics, settings, self.topology.steps, broadcast)
-            await asyncio.to_thread(check_group, settings)
+            await asyncio.to_thread(self._ask_brokers)
         except GroupAuthorizationFailedError:
             log.critical(
                 "BORDERFLOW_GROUP: this user may take no part in group %r: correct the name, or grant what "
@@ -207,6 +209,12 @@ class BorderApp(faust.App):
                 settings.brokers, type(error).__name__,
             )  # fmt: skip
             sys.exit(1)
+
+    def _ask_brokers(self) -> None:
+        settings = self.borderflow_settings
+        with admin(settings) as client:
+            check_topics(client, self.topology.steps, [follow.topic for follow in self.topology.follows])
+            check_group(client, settings.group)
 
     async def _host(self, step: Step) -> StepHost:
         producer = cast(BatchProducer, self.producer)
@@ -306,7 +314,10 @@ class BorderApp(faust.App):
         return reasons
 
     def partition_readings(self) -> Iterator[tuple[str, int, Reading, float | None]]:
-        """Where the consumer stands in each partition that it holds (`streams.metrics.LagCollector`)."""
+        """Where the consumer stands in each partition that it holds, and for how long brokers are silent about the
+        broadcast logs (`streams.metrics.LagCollector`)."""
+        for topic, silent_s in self.followers.silences():
+            yield topic, 0, Reading(None, None, None, silent_s), None
         consumer = self._consumer
         if consumer is None or not self.borderflow_assigned:
             return
@@ -328,18 +339,17 @@ def _leads_to(steps: Iterable[Step]) -> dict[str, frozenset[str]]:
     return found
 
 
-def check_group(settings: Settings) -> None:
+def check_group(client: KafkaAdminClient, group: str) -> None:
     """Raise `GroupAuthorizationFailedError` where this user may not join the group.
 
     aiokafka tells of it with the next poll, and a worker polls nothing before partitions are assigned to it.
     """
-    with admin(settings) as client:
-        try:
-            client.describe_groups([settings.group])
-        except GroupAuthorizationFailedError:
-            raise
-        except (KafkaError, ValueError, KeyError):
-            return  # there is no such group yet, or these brokers do not tell
+    try:
+        client.describe_groups([group])
+    except GroupAuthorizationFailedError:
+        raise
+    except (KafkaError, ValueError, KeyError):
+        return  # there is no such group yet, or these brokers do not tell
 
 
 def build_app(settings: Settings, topology: Topology) -> BorderApp:

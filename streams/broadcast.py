@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiokafka import AIOKafkaConsumer
@@ -109,6 +109,15 @@ class Followers:
     def ready(self) -> bool:
         """Whether the books have caught up and are still being followed."""
         return self._caught_up.is_set() and (self._task is None or not self._task.done())
+
+    def silences(self) -> Iterator[tuple[str, float]]:
+        """Topics, and for how long no broker has answered a fetch of each; none before the first answer."""
+        if self._consumer is None or self._task is None:  # not following yet, or no more
+            return
+        for at in self._follows:
+            state = self._consumer._subscription.subscription.assignment.state_value(at)
+            if state.timestamp is not None:
+                yield at.topic, max(0.0, time() - state.timestamp / 1000)
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         try:

@@ -1,4 +1,5 @@
-"""Examines an installation: settings, codecs, brokers, topics, rights, group, seals, clock, disk; says what to do.
+"""Examines an installation: settings, certificates, codecs, brokers, topics, rights, group, seals, clock, disk; says
+what to do.
 
 Every check looks and changes nothing. A check that needs something the brokers do not tell (the embedded broker tells
 less than Kafka) is skipped and says so.
@@ -10,12 +11,14 @@ import asyncio
 import ctypes
 import shutil
 import socket
+import ssl
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,10 +40,17 @@ from agents.risk.policy import Policy
 from schemas.registry import dead_letter_topics, declarations
 from streams.audit.book import Book, Chain
 from streams.audit.chain import Entry
+from streams.certificates import Lifetime, UndatedError, files_for_brokers, files_for_browsers, lifetime
 from streams.deadletter import dead_letter_topic
 from streams.settings import SHORTEST_KEY_BYTES, Settings, SettingsError
-from streams.topics import TopicsUnfitError, admin, check_topics, needed_topics, topic_differences
-from streams.topics import describe_topics as describe_declared
+from streams.topics import (
+    TopicsUnfitError,
+    admin,
+    check_topics,
+    describe_topics,
+    needed_topics,
+    topic_differences,
+)
 
 if TYPE_CHECKING:
     from streams.app import Topology
@@ -49,6 +59,8 @@ State = Literal["ok", "warning", "wrong", "skipped"]
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 LEAST_FREE_BYTES = 1_000_000_000
+RENEW_DAYS = 30
+"""A certificate that holds for fewer days is warned of, as by `CertificateExpiresSoon` (ops/prometheus/alerts.yml)."""
 _PINNED = ("faust-streaming", "aiokafka")
 _ADJTIMEX_UNSYNCHRONISED = 5
 _LAGGING = 50_000
@@ -75,6 +87,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("settings", "wrong", str(error), "correct the variable (docs/settings.md lists them all)")
         return
     yield from _settings(settings, environ)
+    yield from _certificates(settings)
     yield _versions()
     yield _codecs()
     yield _disk(settings)
@@ -92,6 +105,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
             "start the brokers, or point BORDERFLOW_BROKERS at them; look at firewalls between here and there",
         )  # fmt: skip
         return
+    yield from _certificates_of_brokers(settings)
     try:
         with admin(settings) as client:
             yield from _brokers(client, settings, unreachable)
@@ -102,7 +116,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
                     "name the file that all workers share (BORDERFLOW_PSEUDONYM_KEY_FILE); only who hosts no "
                     "screening, and an observer, has no use for it",
                 )  # fmt: skip
-            found = list(_topics(settings, topology, observer=observer))
+            found = list(_topics(client, settings, topology, observer=observer))
             yield from found
             if all(one.state != "wrong" for one in found):
                 yield _leaders(client)
@@ -151,6 +165,32 @@ def _settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Findin
         )  # fmt: skip
     else:
         yield Finding("security", "ok", f"production: {settings.security_protocol}")
+
+
+def _certificates(settings: Settings) -> Iterator[Finding]:
+    """For how long the files of certificates hold that these settings put to use."""
+    now = datetime.now(UTC)
+    for setting, path in (*files_for_brokers(settings), *files_for_browsers(settings)):
+        try:
+            held = lifetime(setting, path, now)
+        except UndatedError as error:
+            yield Finding("certificates", "warning", str(error), "look when it expires; nobody is warned of it")
+        else:
+            renew = "renew it, and restart every process that uses it: files are read at the start"
+            yield _lifetime(f"{setting}: {path}", held, now, renew)
+
+
+def _lifetime(what: str, held: Lifetime, now: datetime, renew: str) -> Finding:
+    if now < held.begins:
+        return Finding(
+            "certificates", "wrong", f"{what} is not valid before {held.begins:%Y-%m-%d %H:%M} UTC",
+            "look at this machine's clock and at what was issued; until then nobody accepts it",
+        )  # fmt: skip
+    if held.ends <= now:
+        return Finding("certificates", "wrong", f"{what} expired on {held.ends:%Y-%m-%d %H:%M} UTC", renew)
+    left = (held.ends - now).days
+    said = f"{what} holds for {left} days more, until {held.ends:%Y-%m-%d}"
+    return Finding("certificates", "warning", said, renew) if left < RENEW_DAYS else Finding("certificates", "ok", said)
 
 
 def _versions() -> Finding:
@@ -230,6 +270,29 @@ def _listens(address: str) -> bool:
 # -- the brokers
 
 
+def _certificates_of_brokers(settings: Settings) -> Iterator[Finding]:
+    """For how long the certificates hold that brokers show; of one that lets nobody in `brokers` says why."""
+    context, now = settings.tls_context(), datetime.now(UTC)
+    if context is None:
+        return
+    for address in settings.brokers.split(","):
+        host, _, port = address.strip().rpartition(":")
+        host = host.strip("[]")
+        try:
+            with (
+                socket.create_connection((host, int(port)), timeout=3) as plain,
+                context.wrap_socket(plain, server_hostname=host) as link,
+            ):
+                shown = link.getpeercert() or {}
+        except (OSError, ValueError):
+            continue
+        begins, ends = (
+            datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown[name])), UTC)
+            for name in ("notBefore", "notAfter")
+        )
+        yield _lifetime(f"broker {address.strip()}: its certificate", Lifetime(begins, ends), now, "renew it there")
+
+
 def _brokers(client: KafkaAdminClient, settings: Settings, unreachable: list[str]) -> Iterator[Finding]:
     members = client.describe_cluster()["brokers"]
     if unreachable:
@@ -296,9 +359,9 @@ def _observes(client: KafkaAdminClient, topology: Topology) -> bool:
     return looks_only and any(name not in needed for name in may)
 
 
-def _topics(settings: Settings, topology: Topology, *, observer: bool) -> Iterator[Finding]:
+def _topics(client: KafkaAdminClient, settings: Settings, topology: Topology, *, observer: bool) -> Iterator[Finding]:
     follows = [follow.topic for follow in topology.follows]
-    described = describe_declared(settings)
+    described = describe_topics(client, settings)
     needed = _needed(topology)
     absent = [wanted.name for wanted, found in described if found is None]
     if observer and absent:
@@ -311,7 +374,7 @@ def _topics(settings: Settings, topology: Topology, *, observer: bool) -> Iterat
         )  # fmt: skip
         return
     try:
-        check_topics(settings, topology.steps, follows)
+        check_topics(client, topology.steps, follows)
     except TopicsUnfitError as error:
         yield Finding(
             "topics", "wrong", str(error),

@@ -19,6 +19,7 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.structs import TopicPartition
 from mode.utils.futures import notify
 
+import streams.reconnecting  # noqa: F401 - with it a client pauses before it tries a broker again that is away
 from streams.unpacking import METER, MOST_BYTES, UnreadableBatchError, read_with_bounds, records_of
 from streams.wire import FetchedRecord, unreadable
 

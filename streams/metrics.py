@@ -156,6 +156,13 @@ model_updated = Gauge(
 build_info = Gauge(
     "borderflow_build_info", "Always 1; the labels say what runs.", ("version", "python", "policy"), registry=REGISTRY
 )
+ready = Gauge("borderflow_ready", "1 while the worker decides items, as /readyz says; else 0.", registry=REGISTRY)
+certificate_expiry = Gauge(
+    "borderflow_certificate_expiry_timestamp_seconds",
+    "When a file of certificates expires that this process has read at its start, by the setting that names the file.",
+    ("setting",),
+    registry=REGISTRY,
+)
 
 
 watermarks: dict[tuple[str, int], int] = {}

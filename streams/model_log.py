@@ -98,9 +98,10 @@ def append(settings: Settings, event: ModelEvent) -> int:
     """
     from kafka import KafkaProducer
 
-    from streams.topics import check_topics
+    from streams.topics import admin, check_topics
 
-    check_topics(settings, (), (TOPIC,))  # the producer would wait a minute for one that is missing, or make it
+    with admin(settings) as client:
+        check_topics(client, (), (TOPIC,))  # the producer would wait a minute for one that is missing, or make it
     producer = KafkaProducer(
         **settings.client_options(),
         client_id=f"{settings.group}-models",

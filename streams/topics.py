@@ -132,17 +132,11 @@ def create_topics(settings: Settings) -> tuple[Created, ...]:
     )
 
 
-def describe_topics(settings: Settings) -> tuple[tuple[Wanted, Found | None], ...]:
+def describe_topics(client: KafkaAdminClient, settings: Settings) -> tuple[tuple[Wanted, Found | None], ...]:
     """Every declared topic as it should be, and as the brokers have it (None when it is missing)."""
     wanted = wanted_topics(settings)
-    with admin(settings) as client:
-        there = {one.name: one for one in _found(client, [one.name for one in wanted])}
+    there = {one.name: one for one in _found(client, [one.name for one in wanted])}
     return tuple((one, there.get(one.name)) for one in wanted)
-
-
-def differences(settings: Settings) -> tuple[str, ...]:
-    """Sentences on how the brokers' topics differ from the declarations; none when they agree."""
-    return tuple(said for wanted, found in describe_topics(settings) for said in topic_differences(wanted, found))
 
 
 def needed_topics(steps: Iterable[Step], broadcast: Iterable[str]) -> tuple[str, ...]:
@@ -155,7 +149,7 @@ def needed_topics(steps: Iterable[Step], broadcast: Iterable[str]) -> tuple[str,
     return tuple(needed)
 
 
-def check_topics(settings: Settings, steps: Iterable[Step], broadcast: Iterable[str]) -> None:
+def check_topics(client: KafkaAdminClient, steps: Iterable[Step], broadcast: Iterable[str]) -> None:
     """Refuse to start without the topics of these steps and these broadcast topics.
 
     A log that a step's state is folded from must have as many partitions as the step's input, because the state of a
@@ -164,8 +158,7 @@ def check_topics(settings: Settings, steps: Iterable[Step], broadcast: Iterable[
     """
     steps, broadcast = tuple(steps), tuple(broadcast)
     needed = needed_topics(steps, broadcast)
-    with admin(settings) as client:
-        there = {one.name: one.partitions for one in _shapes(client, list(needed))}
+    there = {one.name: one.partitions for one in _shapes(client, list(needed))}
     if missing := [name for name in needed if name not in there]:
         raise TopicsUnfitError(f"no such topic: {', '.join(missing)}: create them with `borderflow topics create`")
     for topic in broadcast:

@@ -1,4 +1,4 @@
-"""What `borderflow audit seal` tells Prometheus: whether all is sealed, and what its clock says."""
+"""What `borderflow audit seal` tells Prometheus: whether all is sealed, its clock, and when its certificates expire."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
+from streams.metrics import certificate_expiry
+
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
+REGISTRY.register(certificate_expiry)
 
 sealed_at = Gauge(
     "borderflow_audit_sealed_timestamp_seconds",

@@ -37,6 +37,7 @@ from streams.audit.comparing import Tally
 from streams.audit.sealing import Pace, Sealer, audited_topics
 from streams.audit.trail import TrailBroken, TrailHead, check_trail
 from streams.audit.verifying import Checked, check_archive, check_chain, check_records
+from streams.certificates import tell_expiries
 from streams.commands import CommandRefusedError, loud_stop, output
 from streams.commands.archive import KeepDays, KeepPersonalDays, archive_key
 from streams.logging import configure_logging
@@ -97,6 +98,7 @@ async def _until_told(sealer: Sealer, settings: Settings, once: bool) -> int:
     def unready() -> list[str]:
         return [] if sealer.caught_up else ["not all that is there is sealed yet"]
 
+    tell_expiries(settings)
     pages = WorkerWeb(replace(settings, web_port=settings.audit_port), unready, metrics.REGISTRY)
     await pages.start()
     try:

@@ -61,6 +61,9 @@ def publish(
     """
     settings = Settings.from_environment()
     events = criteria.to_publish(file, lambda: criteria.published(settings), new_only=new_only, leave_gap=leave_gap)
+    if not events:
+        output().print(f"nothing in {file} is new, and nothing was published", highlight=False, markup=False)
+        return
     if not accept_load:
         from streams.commands.projection import refuse_load
 

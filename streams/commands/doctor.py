@@ -15,7 +15,8 @@ from rich.markup import escape
 from streams.commands import output
 
 app = App(
-    name="doctor", help="Check settings, brokers, topics, rights, workers, seals, clock and disk; say what to do."
+    name="doctor",
+    help="Check settings, certificates, brokers, topics, rights, workers, seals, clock and disk; say what to do.",
 )
 
 _COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red", "skipped": "dim"}

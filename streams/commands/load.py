@@ -88,9 +88,10 @@ def load(
 
 
 def _refuse_missing_topics(settings: Settings) -> None:
-    from streams.topics import describe_topics
+    from streams.topics import admin, describe_topics
 
-    missing = [wanted.name for wanted, found in describe_topics(settings) if found is None]
+    with admin(settings) as client:
+        missing = [wanted.name for wanted, found in describe_topics(client, settings) if found is None]
     if missing:
         raise CommandRefusedError(
             f"topic {missing[0]!r} does not exist (create it with `borderflow topics create`), "

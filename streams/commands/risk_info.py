@@ -49,6 +49,9 @@ def publish(
     """
     settings = Settings.from_environment()
     events = entries.to_publish(file, lambda: entries.published(settings), new_only=new_only, leave_gap=leave_gap)
+    if not events:
+        output().print(f"nothing in {file} is new, and nothing was published", highlight=False, markup=False)
+        return
     entries.send(settings, events)
     for event in events:
         output().print(f"published {event.entry_id} version {event.version}", highlight=False, markup=False)

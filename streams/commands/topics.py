@@ -40,9 +40,11 @@ def create(*, as_json: AsJson = False) -> int:
 @app.command(name="list")
 def list_(*, as_json: AsJson = False) -> None:
     """List the declared topics and what the brokers have of each."""
-    from streams.topics import describe_topics
+    from streams.topics import admin, describe_topics
 
-    both = describe_topics(Settings.from_environment())
+    settings = Settings.from_environment()
+    with admin(settings) as client:
+        both = describe_topics(client, settings)
     if as_json:
         _print_json(
             [
@@ -77,10 +79,12 @@ def describe(topic: str, /, *, as_json: AsJson = False) -> int:
     topic
         A declared topic, or the dead-letter topic of one.
     """
-    from streams.topics import describe_topics, topic_differences
+    from streams.topics import admin, describe_topics, topic_differences
 
     declared = declarations().get(topic.removesuffix("-dlq"))
-    found = {wanted.name: (wanted, there) for wanted, there in describe_topics(Settings.from_environment())}
+    settings = Settings.from_environment()
+    with admin(settings) as client:
+        found = {wanted.name: (wanted, there) for wanted, there in describe_topics(client, settings)}
     if declared is None or topic not in found:
         raise CommandRefusedError(f"there is no topic {topic!r}; there are {', '.join(declarations())}")
     wanted, there = found[topic]

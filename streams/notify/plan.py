@@ -68,7 +68,8 @@ class Receiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class NotifyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything about notifying. Waits between attempts are `first_wait_s`, doubled each time, at most `most_wait_s`.
+    """Everything about notifying. Waits between attempts are `first_wait_s`, doubled each time, at most `most_wait_s`,
+    less up to a half by chance.
 
     `dead_letters` is the file that keeps what could not be delivered, beside the plan unless it is an absolute path.
     `console` is the console's address, for a link in what is sent.

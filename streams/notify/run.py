@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from random import random
 from typing import Any, Final
 
 import structlog
@@ -194,7 +195,7 @@ def deliver(receiver: Receiver, alert: CentreAlert, plan: NotifyPlan, pause: Cal
             if not error.again or attempt == plan.attempts:
                 return Sent(attempt, str(error))
             receiver = error.left or receiver
-        if pause(waiting):
+        if pause(waiting * (1 - random() / 2)):  # noqa: S311 - no secret
             return Sent(attempt, stopped=True)
         waiting = min(waiting * 2, plan.most_wait_s)
     raise AssertionError("a plan has at least one attempt")

@@ -40,11 +40,11 @@ VALUES = {
     "kind": {kind.__name__ for kind in get_args(Monitoring)},
     "model": set(MODELS),
     "step": set(STEPS),
-    "job": {"borderflow", "borderflow-audit"},
+    "job": {"borderflow", "borderflow-audit", "borderflow-tls"},
 }
 """What a label may be compared with in a query."""
 
-_NAME = re.compile(r"(?<![\w:])(borderflow[\w:]*|process_\w+|up)(?:\{([^}]*)\})?(?![\w:(])")
+_NAME = re.compile(r"(?<![\w:])(borderflow[\w:]*|process_\w+|probe_\w+|up)(?:\{([^}]*)\})?(?![\w:(])")
 _MATCH = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 _GROUPED = re.compile(r"\b(?:by|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
 
@@ -68,8 +68,8 @@ def test_a_query_asks_for_metrics_and_labels_that_there_are(where: str, query: s
     assert asked
     labels = {"le", *SCRAPED}
     for name, matchers in asked:
-        known = name in SERIES or name in RECORDED or name.startswith("process_") or name == "up"
-        assert known, f"{where}: neither a worker nor the sealer has {name}"
+        known = name in SERIES or name in RECORDED or name.startswith(("process_", "probe_")) or name == "up"
+        assert known, f"{where}: neither a worker nor the sealer nor a probe has {name}"
         own = {
             *(SERIES[name].labels if name in SERIES else ()),
             *SCRAPED,
@@ -85,10 +85,10 @@ def test_a_query_asks_for_metrics_and_labels_that_there_are(where: str, query: s
         assert wanted <= labels, f"{where}: {wanted - labels} is no label of what is asked for"
 
 
-def test_every_metric_of_a_worker_is_on_a_dashboard() -> None:
+def test_every_metric_of_a_worker_and_of_the_sealer_is_on_a_dashboard() -> None:
     shown = {name for board in BOARDS.values() for one in panels(board) for target in one["targets"]
              for name, _ in _NAME.findall(target["expr"])}  # fmt: skip
-    unseen = [one.name for one in declared() if not shown & set(one.series)]
+    unseen = [one.name for one in (*declared(), *declared_of_the_sealer()) if not shown & set(one.series)]
     assert unseen == []
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaConnectionError
 
+from streams import topics
+from streams.app import build_app
 from streams.doctor import Finding, examine, why_not_served
 from streams.settings import Settings
 from streams.topics import admin, create_topics
+from streams.topology import build_topology
 from tests.integration.border import Border, border
 from tests.real_kafka.fixtures import asked_for
 
@@ -50,6 +56,24 @@ def test_a_running_border_is_healthy(at: Border) -> None:
     if asked_for():  # the embedded broker does not tell
         assert found["workers"] == Finding("workers", "ok", "1 in group borderflow")
         assert (found["rights"].state, found["lag"].state) == ("ok", "ok")
+
+
+def test_doctor_and_a_worker_that_starts_ask_everything_over_one_connection_each(
+    at: Border, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_topics(at.settings)
+    asked: list[KafkaAdminClient] = []
+
+    class Counted(KafkaAdminClient):  # type: ignore[misc]  # kafka-python carries no types
+        def __init__(self, **options: Any) -> None:
+            asked.append(self)
+            super().__init__(**options)
+
+    monkeypatch.setattr(topics, "KafkaAdminClient", Counted)
+    assert findings(at.environment)["topics"].state == "ok"
+    assert len(asked) == 1
+    asyncio.run(build_app(at.settings, build_topology(at.settings))._look_around())
+    assert len(asked) == 2
 
 
 def test_each_broken_border_gets_the_line_that_mends_it(at: Border, tmp_path: Path) -> None:

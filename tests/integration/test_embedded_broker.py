@@ -23,7 +23,7 @@ from streams.embedded import (
     broker_threads,
 )
 from streams.settings import Settings
-from streams.topics import create_topics, describe_topics, differences
+from streams.topics import admin, create_topics, describe_topics
 
 pytestmark = pytest.mark.broker
 
@@ -122,13 +122,14 @@ def test_topics_are_created_once_and_left_alone_afterwards() -> None:
         assert {one.name for one in first} >= {"manifests", "labelled-examples", "manifests-dlq"}
         assert all(one.created and not one.differences for one in first)
         assert not any(one.created for one in create_topics(settings))
-        found = {wanted.name: found for wanted, found in describe_topics(settings)}
+        with admin(settings) as client:
+            found = {wanted.name: found for wanted, found in describe_topics(client, settings)}
         assert found["screened"] is not None
         assert found["screened"].partitions == 3
         assert found["labelled-examples"] is not None
         assert found["labelled-examples"].partitions == 1
         wider = Settings.from_environment({**broker.environment(), "BORDERFLOW_PARTITIONS": "6"})
-        said = differences(wider)
+        said = [sentence for one in create_topics(wider) for sentence in one.differences]
         assert "screened has 3 partitions, declared 6" in said
         assert not any("labelled-examples" in one for one in said)
 

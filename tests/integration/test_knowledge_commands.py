@@ -53,6 +53,26 @@ def test_a_criterion_is_published_changed_and_withdrawn(
     assert name not in capsys.readouterr().out
 
 
+def test_a_file_in_which_nothing_is_new_is_said_to_be_one(
+    environment: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    criterion, entry = f"CR-{time.time_ns()}", f"WL-{time.time_ns()}"
+    rules, people = tmp_path / "criteria.yaml", tmp_path / "entries.yaml"
+    rules.write_text(
+        f"criterion_id: {criterion}\nversion: 1\ntitle: t\nstreams: [passengers]\ncondition: one_way\naction: direct\n"
+    )
+    people.write_text(f"entry_id: {entry}\nversion: 1\nkind: watchlist\nstreams: [passengers]\ndocuments: [M1]\n")
+    criteria_command.publish(rules, new_only=True)
+    risk_info_command.publish(people, new_only=True)
+    assert f"published {criterion} version 1\npublished {entry} version 1\n" in capsys.readouterr().out
+    criteria_command.publish(rules, new_only=True)
+    risk_info_command.publish(people, new_only=True)
+    told = [f"nothing in {file} is new, and nothing was published" for file in (rules, people)]
+    assert capsys.readouterr().out.splitlines() == told
+    criteria_command.withdraw(criterion)
+    risk_info_command.withdraw(entry)
+
+
 def test_of_two_who_publish_one_version_at_once_one_is_told(environment: Settings) -> None:
     mine = CriterionPublished(
         criterion_id=f"CR-{time.time_ns()}",

@@ -41,6 +41,7 @@ UNEVENTFUL = {
     "borderflow_committed_lag_records": "in the end nothing waits",
     "borderflow_read_lag_records": "in the end nothing waits",
     "borderflow_follower_lag_records": "in the end nothing waits",
+    "borderflow_certificate_expiry_timestamp_seconds": "no TLS (tests/real_kafka/test_security.py)",
 }
 """Metrics that this test gives no cause to move, and why; other tests cause what they count."""
 

@@ -34,10 +34,15 @@ def test_a_promotion_a_freeze_and_a_rollback_stand_in_the_log(
     assert promoted["follows"] == "yes"
     models_command.freeze("manifests", by="analyst")
     assert manifests()["follows"] == "no"
-    since = promoted["since"]
+    models_command.promote("manifests", "forgetful", by="analyst", why="thaws it")
+    thawed = manifests()
+    assert thawed["follows"] == "yes"
+    since = thawed["since"]
     assert isinstance(since, int)
     models_command.rollback("manifests", since, by="analyst")
-    assert manifests()["since"] == since
+    assert (manifests()["since"], manifests()["follows"]) == (since, "no")
+    models_command.promote("manifests", "forgetful", by="analyst", why="follows the log again")
+    assert manifests()["follows"] == "yes"
     with pytest.raises(CommandRefusedError, match="cannot be rolled back to 987654"):
         models_command.rollback("manifests", 987654)
     with pytest.raises(CommandRefusedError, match="there is no model"):

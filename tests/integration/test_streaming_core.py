@@ -22,7 +22,7 @@ from streams.hosting import StepHost
 from streams.rebuild import LogReader
 from streams.recordbatch import encoded
 from streams.settings import Settings
-from streams.topics import TopicsUnfitError, check_topics
+from streams.topics import TopicsUnfitError, admin, check_topics
 from streams.transport import RecordBatch
 from streams.wire import Outgoing, Placed, header
 from tests.integration.harbour import (
@@ -373,7 +373,7 @@ def test_the_worker_says_whether_it_is_alive_and_ready_and_shows_its_metrics(
 ) -> None:
     create_topics({**TOPICS, "notices": 1})
 
-    async def scenario() -> tuple[int, int, list[int], str]:
+    async def scenario() -> tuple[int, int, list[int], str, str]:
         app = toy_app(broker_settings, book=NoticeBoard())
         starting = asyncio.ensure_future(app.start())
         await until(lambda: app.web_pages.port is not None)
@@ -385,6 +385,8 @@ def test_the_worker_says_whether_it_is_alive_and_ready_and_shows_its_metrics(
                     return answer.status
 
             early = await status("/healthz"), await status("/readyz")
+            async with client.get(base + "/metrics") as answer:
+                at_first = await answer.text()
             await starting
             ready = []
             for _ in range(150):
@@ -397,10 +399,14 @@ def test_the_worker_says_whether_it_is_alive_and_ready_and_shows_its_metrics(
             async with client.get(base + "/metrics") as answer:
                 text = await answer.text()
         await app.stop()
-        return *early, ready, text
+        return *early, ready, at_first, text
 
-    alive, early, ready, text = asyncio.run(scenario())
+    alive, early, ready, at_first, text = asyncio.run(scenario())
     assert (alive, early) == (200, 503)
+    assert "\nborderflow_ready 0.0\n" in at_first
+    assert "\nborderflow_ready 1.0\n" in text
+    for log in ("crossings", "notices"):  # what it reads and what it follows: BrokersSilent asks for both
+        assert f'borderflow_seconds_since_fetch{{partition="0",topic="{broker_settings.group}-{log}"}}' in text
     assert ready[-1] == 200
     topic = f"{broker_settings.group}-crossings"
     assert f'borderflow_records_in_total{{step="count",topic="{topic}"}} 200.0' in text
@@ -423,16 +429,17 @@ def test_a_worker_refuses_logs_that_are_not_partitioned_alike(broker_settings: S
     create_topics({**TOPICS, "passports": 2})
     step = CountCrossings(broker_settings.group)
     step.memory = (dataclasses.replace(step.memory[0], topic=f"{broker_settings.group}-passports"),)
-    with pytest.raises(TopicsUnfitError, match="needs as many of both"):
-        check_topics(broker_settings, [step], [])
+    with admin(broker_settings) as client, pytest.raises(TopicsUnfitError, match="needs as many of both"):
+        check_topics(client, [step], [])
 
 
 def test_a_worker_refuses_knowledge_that_is_in_several_partitions(
     broker_settings: Settings, create_topics: Create
 ) -> None:
     create_topics({"lessons": 4})
-    with pytest.raises(TopicsUnfitError, match="lessons has 4 partitions: every worker folds it from exactly one"):
-        check_topics(broker_settings, [], [f"{broker_settings.group}-lessons"])
+    several = "lessons has 4 partitions: every worker folds it from exactly one"
+    with admin(broker_settings) as client, pytest.raises(TopicsUnfitError, match=several):
+        check_topics(client, [], [f"{broker_settings.group}-lessons"])
 
 
 def test_what_goes_wrong_before_a_reader_has_read_is_what_is_raised(broker_settings: Settings) -> None:

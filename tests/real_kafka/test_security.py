@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from kafka import KafkaAdminClient
@@ -77,9 +79,11 @@ def granted(guarded_kafka: Cluster) -> Cluster:
 
 
 @pytest.mark.parametrize("how", ["SCRAM", "MTLS"])
-def test_a_worker_logs_in_and_counts_crossings(guarded_kafka: Cluster, tmp_path: Path, how: str) -> None:
-    group = f"s{uuid.uuid4().hex[:8]}"
-    environment = {**login(guarded_kafka, how, TOY), "BORDERFLOW_GROUP": group}
+def test_a_worker_logs_in_counts_crossings_and_tells_when_its_certificates_expire(
+    guarded_kafka: Cluster, tmp_path: Path, how: str
+) -> None:
+    group, port = f"s{uuid.uuid4().hex[:8]}", str(free_loopback_port())
+    environment = {**login(guarded_kafka, how, TOY), "BORDERFLOW_GROUP": group, "BORDERFLOW_WEB_PORT": port}
     settings = Settings.from_environment(environment)
     mine = (f"{group}*",)
     with guarded_kafka.admin() as admin:
@@ -93,7 +97,10 @@ def test_a_worker_logs_in_and_counts_crossings(guarded_kafka: Cluster, tmp_path:
     asyncio.run(lodge(settings, 50, 2))
     with worker(environment, tmp_path / "log"):
         tallied = asyncio.run(read_all(settings, f"{group}-tallies", 2, 100))
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            told = re.findall(r'^borderflow_certificate_expiry\S+{setting="(\w+)"}', page.read().decode(), re.MULTILINE)
     assert len(tallied) >= 100, (tmp_path / "log").read_text()
+    assert sorted(told) == ["BORDERFLOW_TLS_CA_FILE", "BORDERFLOW_TLS_CERT_FILE"][: 1 if how == "SCRAM" else 2]
 
 
 @pytest.mark.parametrize("how", ["SCRAM", "MTLS"])
@@ -101,7 +108,7 @@ def test_a_stranger_who_logs_in_sees_no_topic(granted: Cluster, how: str) -> Non
     settings = Settings.from_environment(login(granted, how, STRANGER))
     with KafkaAdminClient(**settings.client_options()) as admin:
         assert admin.list_topics() == []
-    assert all(found is None for _, found in describe_topics(settings))
+        assert all(found is None for _, found in describe_topics(admin, settings))
 
 
 @pytest.mark.parametrize("command", ["topics create", f"acls grant {ACLS} lodger User:gate"])

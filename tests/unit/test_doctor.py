@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import kafka.codec
@@ -52,6 +52,36 @@ def test_who_must_not_have_the_pseudonym_key_examines_the_rest_all_the_same() ->
     assert "nothing listens" in found("brokers", **production).found
 
 
+@pytest.mark.parametrize(
+    ("begins", "ends", "state", "said"),
+    [
+        (-400, 45.5, "ok", "holds for 45 days more, until "),
+        (-400, 12.5, "warning", "holds for 12 days more, until "),
+        (-400, 0.5, "warning", "holds for 0 days more, until "),
+        (-400, -1, "wrong", "expired on "),
+        (1, 400, "wrong", "is not valid before "),
+    ],
+)
+def test_the_days_of_each_certificate_are_told_by_setting_and_file(
+    tmp_path: Path, begins: float, ends: float, state: str, said: str
+) -> None:
+    now = datetime.now(UTC)
+    issued = trustme.CA().issue_cert(
+        "console.example", not_before=now + timedelta(days=begins), not_after=now + timedelta(days=ends)
+    )
+    issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "console.pem"))
+    served = found("certificates", BORDERFLOW_CONSOLE_TLS_CERT_FILE=str(tmp_path / "console.pem"),
+                   BORDERFLOW_CONSOLE_TLS_KEY_FILE=str(tmp_path / "console.pem"))  # fmt: skip
+    assert served.state == state
+    assert served.found.startswith(f"BORDERFLOW_CONSOLE_TLS_CERT_FILE: {tmp_path / 'console.pem'} {said}")
+    assert "console.example" not in served.found
+    assert bool(served.advice) == (state != "ok")
+
+
+def test_an_installation_without_certificates_has_nothing_to_say_of_them() -> None:
+    assert "certificates" not in [one.check for one in examine(NO_BROKER)]
+
+
 @contextlib.contextmanager
 def broker_with_certificate(folder: Path, *, until: datetime) -> Iterator[tuple[str, str]]:
     """Where something listens that shows a certificate and speaks no Kafka, and the file of who signed it."""
@@ -89,3 +119,14 @@ def test_a_broker_whose_certificate_has_expired_is_named_with_that_reason(tmp_pa
     assert expired.state == "wrong"
     assert expired.found.startswith(f"{address} does not let this process in: ")
     assert "certificate has expired" in expired.found
+
+
+def test_the_certificate_that_a_broker_shows_is_warned_of_before_it_expires(tmp_path: Path) -> None:
+    soon = datetime.now(UTC) + timedelta(days=3.5)
+    with broker_with_certificate(tmp_path, until=soon) as (address, authorities):
+        environment = {"BORDERFLOW_BROKERS": address, "BORDERFLOW_SECURITY_PROTOCOL": "SSL",
+                       "BORDERFLOW_TLS_CA_FILE": authorities, "BORDERFLOW_REQUEST_TIMEOUT_S": "2"}  # fmt: skip
+        ca, shown = [one for one in examine(environment) if one.check == "certificates"]
+    assert (ca.state, ca.found.startswith("BORDERFLOW_TLS_CA_FILE: ")) == ("ok", True)
+    assert shown.state == "warning"
+    assert shown.found == f"broker {address}: its certificate holds for 3 days more, until {soon:%Y-%m-%d}"

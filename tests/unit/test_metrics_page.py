@@ -16,7 +16,7 @@ def test_the_metrics_page_is_the_one_that_the_declarations_write() -> None:
 def test_no_metric_is_labelled_with_an_item_or_a_person() -> None:
     allowed = {
         "step", "topic", "partition", "reason", "control_point", "stream", "layer", "lane", "kind", "model", "version",
-        "criterion", "outcome", "worker", "what", "python", "policy",
+        "criterion", "outcome", "worker", "what", "python", "policy", "setting",
     }  # fmt: skip
     for line in metrics_page().splitlines():
         if line.startswith("| `"):

@@ -126,6 +126,22 @@ def test_a_headline_with_a_line_break_is_told_in_one_line(mail: tuple[MailServer
     assert message["Subject"].endswith(": Phones that weigh next to nothing")
 
 
+def test_waits_between_attempts_double_up_to_a_bound_and_are_not_in_step_with_those_of_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    receiver = hook(free_loopback_port(), tmp_path / "secret")
+    plan = plan_of(receiver, attempts=6, first_wait_s=1.0, most_wait_s=5.0)
+
+    def waited(chance: float) -> list[float]:
+        waits: list[float] = []
+        monkeypatch.setattr(run, "random", lambda: chance)
+        assert deliver(receiver, came(alert(1)), plan, lambda wait: bool(wait) and waits.append(wait) is not None).why
+        return waits
+
+    assert waited(0.0) == [1, 2, 4, 5, 5]
+    assert waited(0.5) == [0.75, 1.5, 3, 3.75, 3.75]
+
+
 def test_a_secret_that_is_missing_for_a_moment_is_looked_for_again(tmp_path: Path) -> None:
     receiver = hook(free_loopback_port(), tmp_path / "secret")
     sent = deliver(receiver, came(alert(1)), plan_of(receiver), lambda _: False)
