@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,6 @@ import duckdb
 import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from agents.epoch import epoch_ms
 from agents.risk.policy import Policy, PolicyRefusedError
@@ -28,7 +27,7 @@ from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.times import EARLIEST, LATEST, moment
 from streams.archive.views import connect
-from streams.commands import CommandRefusedError, output
+from streams.commands import CommandRefusedError, output, progress_over
 from streams.commands.archive import archive_key, folder_of
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.replay.beside import Beside
@@ -65,19 +64,6 @@ def archive_of(source: Literal["archive", "kafka"], settings: Settings, folder: 
                 shelf.keep(policy)
             Archiver(settings, root, archive_key(settings), commits=False).run(lambda: False, once=True)
         yield ArchiveReader(Catalogue.of(root), archive_key(settings))
-
-
-@contextmanager
-def progress_over(totals: dict[str, int]) -> Iterator[Callable[[str, int], None]]:
-    """Progress bars with the time that is left, on standard error; nothing where that is no terminal."""
-    console = Console(stderr=True)
-    bars = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=console, disable=not console.is_terminal,
-    )  # fmt: skip
-    tasks = {name: bars.add_task(name, total=total) for name, total in totals.items()}
-    with bars:
-        yield lambda name, count: bars.advance(tasks[name], count)
 
 
 def span_of(since: str | None, until: str | None) -> tuple[int, int]:

@@ -18,10 +18,10 @@ from agents.risk.policy import Policy, PolicyRefusedError
 from schemas.knowledge import CriterionPublished
 from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
-from streams.commands import CommandRefusedError, output, shown
+from streams.commands import CommandRefusedError, output, progress_over, shown
 from streams.commands.archive import archive_key, folder_of
 from streams.commands.criteria import criteria as criteria_topic
-from streams.commands.replay import chosen_policy, progress_over, records_of, refusing, span_of, warm_from
+from streams.commands.replay import chosen_policy, records_of, refusing, span_of, warm_from
 from streams.settings import Settings
 from streams.simulate.candidates import Candidate, swept
 from streams.simulate.findings import Simulated
