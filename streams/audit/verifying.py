@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from schemas.registry import dead_letter_topics, declarations
 from streams.archive.layout import ArchiveError, Chunk, Part
-from streams.archive.reading import ArchiveReader
+from streams.archive.reading import ArchiveReader, said_of_no_mac
 from streams.archive.recomputing import ColumnCheck
 from streams.archive.writing import date_of
 from streams.audit.book import Chain, Head
@@ -198,12 +198,7 @@ def _stripped(reader: ArchiveReader, bare: Sequence[Part], earlier: int) -> Find
     stripped = [part for part in bare if part.first > earlier]
     if not stripped:
         return None
-    more = f" and {len(stripped) - 1} more files" if len(stripped) > 1 else ""
-    return Finding(
-        "no MAC", stripped[0].first,
-        f"{reader.catalogue.root / stripped[0].path}{more}: written without this key, or their MACs were taken off; "
-        "--macs-since says from when on there were any",
-    )  # fmt: skip
+    return Finding("no MAC", stripped[0].first, said_of_no_mac(reader.catalogue.root, stripped))
 
 
 def _other_columns(columns: ColumnCheck) -> Finding | None:

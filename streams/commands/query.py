@@ -22,13 +22,14 @@ from rich.text import Text
 
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.questions import NAMED
-from streams.archive.reading import ArchiveReader
+from streams.archive.reading import ArchiveReader, said_of_no_mac
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import damaged
 from streams.archive.times import EARLIEST, LATEST, moment
 from streams.archive.views import asked_topics, confine, connect
 from streams.commands import CommandRefusedError, shown
 from streams.commands import output as wide_output
+from streams.commands.archive import MacsSince, archive_key, folder_of, macs_since_ms
 from streams.settings import Settings
 
 app = App(name="query", help="Ask the archive in SQL, or by name.")
@@ -63,6 +64,7 @@ def query(
             negative=(), help="First read the files to their ends, by checksums; with the archive's key by MACs."
         ),
     ] = False,
+    macs_since: MacsSince = None,
     memory: Annotated[str, Parameter(help="The most memory to use.")] = "2GB",
     threads: Annotated[int, Parameter(help="The most threads to use.")] = 2,
 ) -> None:
@@ -75,16 +77,21 @@ def query(
     sql
         One SELECT statement in DuckDB's SQL, or EXPLAIN or EXPLAIN ANALYZE and one. It reads the archive and nothing
         else.
+    macs_since
+        With --check: files without a MAC are only counted when their date is from before this.
     """
     text, values = _question(sql, named, since, until, subject)
     if format_ == "parquet" and output is None:
         raise CommandRefusedError("--output: parquet is written to a file; name it")
+    if macs_since is not None and not check:
+        raise CommandRefusedError("--macs-since: has no effect without --check")
+    since_ms = macs_since_ms(macs_since)
     settings = Settings.from_environment()
-    root = folder or Path(settings.archive_dir)
+    root = folder_of(settings, folder)
     try:
         catalogue = Catalogue.of(root)
         if check:
-            _refuse_damaged(catalogue, text, ArchiveKey.read(settings.archive_key_file))
+            _refuse_unchecked(catalogue, text, archive_key(settings), since_ms)
         with tempfile.TemporaryDirectory(prefix="borderflow-query-") as spill:
             begin = values["since"] if named is not None else None  # these ask for what was lodged since then
             db = connect(catalogue, text, since=begin, memory=memory, threads=threads, spill=Path(spill))
@@ -104,12 +111,17 @@ def query(
         print(f"borderflow: nothing of that time{_lodged(root)}", file=sys.stderr)  # noqa: T201 - beside the answer
 
 
-def _refuse_damaged(catalogue: Catalogue, text: str, key: ArchiveKey | None) -> None:
-    """Raise `CommandRefusedError` for files of the topics in question that are not as they were written."""
+def _refuse_unchecked(catalogue: Catalogue, text: str, key: ArchiveKey | None, macs_since_ms: int) -> None:
+    """Raise `CommandRefusedError` for files of the topics in question that are not as they were written, or may be so.
+
+    Without the key that is told by checksums alone.
+    """
     topics, reader = asked_topics(text), ArchiveReader(catalogue, key)
     if wrong := list(damaged(reader, topics).values()):
         more = f", and {len(wrong) - 1} more files" if len(wrong) > 1 else ""
         raise CommandRefusedError(f"--check: {wrong[0]}{more}")
+    if stripped := reader.without_mac(macs_since_ms):
+        raise CommandRefusedError(f"--check: {said_of_no_mac(catalogue.root, stripped)}")
     parts = [part for topic in topics for part in catalogue.parts(topic)]
     bare = sum(not reader.authentic(part) for part in parts)
     if bare:

@@ -28,7 +28,7 @@ from streams.archive.reading import ArchiveReader
 from streams.archive.times import EARLIEST, LATEST, moment
 from streams.archive.views import connect
 from streams.commands import CommandRefusedError, output, progress_over
-from streams.commands.archive import archive_key, folder_of
+from streams.commands.archive import archive_key, folder_of, tell_without_mac
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.replay.beside import Beside
 from streams.replay.engine import LODGEMENTS, Engine
@@ -143,11 +143,14 @@ def replay(
     warm_ms = warm_from(since_ms, warm_days)
     with refusing(out), archive_of(source, settings, folder) as reader:
         if check:
-            return _verify(reader, settings, since_ms, until_ms, decisions_only, as_json)
-        return _replay(
-            reader, settings, since_ms, until_ms, warm_ms, policy, factor, out, prefix if to == "topics" else None,
-            processes, as_json,
-        )  # fmt: skip
+            code = _verify(reader, settings, since_ms, until_ms, decisions_only, as_json)
+        else:
+            code = _replay(
+                reader, settings, since_ms, until_ms, warm_ms, policy, factor, out, prefix if to == "topics" else None,
+                processes, as_json,
+            )  # fmt: skip
+        tell_without_mac(reader)
+    return code
 
 
 def _verify(

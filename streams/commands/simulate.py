@@ -19,7 +19,7 @@ from schemas.knowledge import CriterionPublished
 from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.commands import CommandRefusedError, output, progress_over, shown
-from streams.commands.archive import archive_key, folder_of
+from streams.commands.archive import archive_key, folder_of, tell_without_mac
 from streams.commands.criteria import criteria as criteria_topic
 from streams.commands.replay import chosen_policy, records_of, refusing, span_of, warm_from
 from streams.settings import Settings
@@ -76,6 +76,7 @@ def simulate_(
             progress_over({"items": records_of(reader, "screened")}) as noticed,
         ):
             found = simulate(reader, question, Path(held), noticed=lambda count: noticed("items", count))
+        tell_without_mac(reader)
     from streams.simulate.page import write_report
 
     with refusing(out):

@@ -250,6 +250,19 @@ def test_a_damaged_file_is_named_in_one_line(
     assert file.name in said
 
 
+def test_who_has_the_key_is_told_of_files_that_no_mac_speaks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = lodged(tmp_path / "archive", parcels(5))
+    arguments = ("--dir", str(root), "--policy", "default", "--processes", "1", "--out")
+    (tmp_path / "key").write_bytes(b"a key of thirty-two bytes or more")
+    assert command(*arguments, str(tmp_path / "one")) == 0
+    assert "MAC" not in capsys.readouterr().err
+    monkeypatch.setenv("BORDERFLOW_ARCHIVE_KEY_FILE", str(tmp_path / "key"))
+    assert command(*arguments, str(tmp_path / "two")) == 0
+    assert "borderflow: 1 of the files that were read have no MAC" in capsys.readouterr().err
+
+
 def test_a_full_disk_ends_a_replay_in_one_line(tmp_path: Path) -> None:
     root = lodged(tmp_path / "archive", parcels(200))
 
