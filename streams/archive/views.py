@@ -35,23 +35,32 @@ _SHOWN: Final = [one.name for one in columns_of("inspection-results")] + [
     name for name, _, _ in ENVELOPE if name not in RAW_ONLY
 ]
 LATEST_RESULTS: Final = f"""
-SELECT * FROM (
-    SELECT {", ".join(f'r."{name}"' for name in _SHOWN)}, r.date
-    FROM raw_inspection_results r ANTI JOIN inspection_results_dlq refused
-        ON refused.source_partition = r.partition AND refused.source_offset = r."offset"
-    QUALIFY row_number() OVER (PARTITION BY decision_id, event, result_id ORDER BY r."offset") = 1
+SELECT * EXCLUDE (refused) FROM (
+    SELECT {", ".join(f'r."{name}"' for name in _SHOWN)}, r.date, EXISTS (
+        SELECT 1 FROM inspection_results_dlq letter
+        WHERE letter.source_partition = r.partition AND letter.source_offset = r."offset"
+    ) AS refused
+    FROM raw_inspection_results r
+    WHERE NOT refused OR EXISTS (
+        SELECT 1 FROM labelled_examples lesson
+        WHERE lesson.decision_id = r.decision_id AND lesson.result_id = coalesce(r.withdrawal_id, r.result_id)
+            AND lesson.inspected_at = coalesce(r.withdrawn_at, r.inspected_at)
+    )
+    QUALIFY row_number() OVER (PARTITION BY decision_id, event, result_id ORDER BY refused, r."offset") = 1
 )
 QUALIFY row_number() OVER (PARTITION BY decision_id ORDER BY "offset" DESC) = 1
     AND coalesce(event, 'InspectionCompleted') = 'InspectionCompleted'
 """  # noqa: S608 - names of our own
 """As re-evaluation sees it: without what it refused and what was said twice, the last word on each decision. A result
 that was refused and sent again has the `ce_id` that it had, so this begins with all deliveries.
+One has a dead letter and a lesson where a worker died between the two and its alert, or another policy, came before it
+was decided again: it was learnt, so it counts.
 Files from before results could be withdrawn do not say which event a record is: it is a result."""
 JOINS: Final = {
     "latest_results": (
         LATEST_RESULTS,
         "of all inspection results, the one that stands on each decision: corrections and withdrawals count, and so do "
-        "results that were refused and sent again",
+        "results that were refused and sent again, or of which something was learnt though they have a dead letter",
     ),
     "outcomes": (
         OUTCOMES,
@@ -60,6 +69,7 @@ JOINS: Final = {
     ),
 }
 """Views over views, with what they are."""
+_JOINED: Final = {"decisions", "inspection_results", "inspection_results_dlq", "labelled_examples"}
 _DATE: Final = r"regexp_extract(filename, '/date=([0-9-]+)/[^/]+$', 1)::DATE AS date"
 
 
@@ -101,7 +111,7 @@ def connect(
     begin = (max(since or EARLIEST, EARLIEST) - DAY).astimezone(UTC).date().isoformat()
     for topic in wanted:
         _view(db, catalogue, topic, begin)
-    if {"decisions", "inspection-results", "inspection-results-dlq"} <= set(wanted):
+    if set(map(view_name, wanted)) >= _JOINED:
         for name, (joined, _) in JOINS.items():
             db.execute(f"CREATE VIEW {name} AS {joined}")
     return db
@@ -111,7 +121,7 @@ def asked_topics(text: str) -> list[str]:
     """The topics whose views a statement names; all when it names none."""
     asked = set(re.findall(r"[a-z_]+", text.lower()))
     if not asked.isdisjoint(JOINS):
-        asked |= {"decisions", "inspection_results", "inspection_results_dlq"}
+        asked |= _JOINED
     topics = archived_topics()
     return [one for one in topics if not asked.isdisjoint((view_name(one), f"raw_{view_name(one)}"))] or list(topics)
 

@@ -133,6 +133,48 @@ def test_a_result_that_was_refused_and_sent_again_stands_on_its_decision(tmp_pat
     assert shown == [row[0] for row in db.execute("DESCRIBE inspection_results").fetchall()]
 
 
+def lesson_of(result: Archived) -> Archived:
+    """What re-evaluation learnt of a result."""
+    lesson = next(one for one in example_records("labelled-examples") if b'"OutcomeLearned"' in (one.value or b""))
+    said = json.loads(result.value or b"")
+    told = {name: said[name] for name in ("result_id", "decision_id", "inspected_at")}
+    return replace(lesson, offset=0, value=json.dumps({**json.loads(lesson.value or b""), **told}).encode())
+
+
+def refused_as(reason: str, *results: Archived) -> list[Archived]:
+    """The dead letters of results."""
+    letters = [dead_letter(one, Refusal(one.offset, reason, "", ""), "reevaluation", NOON_MS) for one in results]
+    return [Archived("inspection-results-dlq", 0, number, NOON_MS, one.key, one.value, list(one.headers))
+            for number, one in enumerate(letters)]  # fmt: skip
+
+
+def test_a_result_that_was_refused_and_learnt_all_the_same_stands_on_its_decision(tmp_path: Path) -> None:
+    """Its worker died between dead letter and commit, and its alert was there when it was decided again."""
+    seizure = next(one for one in example_records("inspection-results") if b'"seizure"' in (one.value or b""))
+    seizure = replace(seizure, offset=0)
+    other = {**json.loads(seizure.value or b""), "result_id": "r-2", "outcome": "clear", "severity": 0}
+    second = replace(seizure, offset=1, value=json.dumps(other).encode())
+    write(tmp_path, [seizure, second])
+    write(tmp_path, refused_as("no-matching-alert", seizure, second))
+    latest = 'SELECT "offset", outcome FROM latest_results'
+    assert connect(Catalogue.of(tmp_path), latest).execute(latest).fetchall() == []
+    write(tmp_path, [lesson_of(seizure)])
+    assert connect(Catalogue.of(tmp_path), latest).execute(latest).fetchall() == [(0, "seizure")]
+
+
+def test_a_refusal_of_what_was_learnt_later_is_not_what_stands(tmp_path: Path) -> None:
+    """A correction came before the result that it corrects, and was sent again after it."""
+    seizure = next(one for one in example_records("inspection-results") if b'"seizure"' in (one.value or b""))
+    said = json.loads(seizure.value or b"")
+    other = {**said, "result_id": "r-2", "outcome": "clear", "severity": 0, "corrects": said["result_id"]}
+    early = replace(seizure, offset=0, value=json.dumps(other).encode())
+    write(tmp_path, [early, replace(seizure, offset=1), replace(early, offset=2)])
+    write(tmp_path, refused_as("nothing-to-correct", early))
+    write(tmp_path, [lesson_of(early)])
+    latest = 'SELECT "offset", outcome FROM latest_results'
+    assert connect(Catalogue.of(tmp_path), latest).execute(latest).fetchall() == [(2, "clear")]
+
+
 def test_lodgements_of_two_lodgers_who_count_alike_are_both_shown(tmp_path: Path) -> None:
     one, other = (
         replace(record, headers=[("ce_id", b"1"), ("ce_source", source)])
