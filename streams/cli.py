@@ -51,6 +51,7 @@ app = App(
     help="Real-time border selectivity over Kafka: screening, filtering, selection and re-evaluation.",
     version=version,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,
 )
 for _name, _help in GROUPS.items():
     app.command(f"streams.commands.{_name.replace('-', '_')}:app", name=_name, help=_help)
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except CycloptsError as error:
         _refuse(str(error))
     except KeyboardInterrupt:
+        print("borderflow: interrupted", file=sys.stderr)  # noqa: T201 - the command line's own voice
         sys.exit(130)
     except Exception as error:
         if (line := refusal_line(error)) is None:

@@ -20,6 +20,7 @@ from streams.archive.columns import columns_of, schema_of
 from streams.archive.consuming import archived_topics
 from streams.archive.envelope import ENVELOPE, RAW_ONLY
 from streams.archive.layout import Catalogue
+from streams.archive.reading import opened
 from streams.archive.redeliveries import BY_UPSTREAM
 from streams.archive.times import EARLIEST
 
@@ -96,7 +97,7 @@ def connect(
     """A DuckDB in memory with the views of an archive that `text` names (it reads every file's head); all if none.
 
     Files of records from a day and more before `since`, by their timestamps, are left out. What does not fit into
-    `memory` goes to the folder `spill`.
+    `memory` goes to the folder `spill`. Raises `ArchiveError` for a file that cannot be read.
     """
     db = duckdb.connect(":memory:")
     db.execute("SET TimeZone = 'UTC'")
@@ -152,7 +153,12 @@ def _view(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, topic: str, begin
         # No Hive partitions: folders above the archive may be named like some. DuckDB passes over files by `date` all
         # the same, as it is a function of their names.
         source = f"read_parquet({listed(files)}, filename = true, hive_partitioning = false, union_by_name = true)"
-        described = db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608 - our own names and paths
+        try:
+            described = db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608 - our own names and paths
+        except duckdb.Error:
+            for file in files:
+                opened(file).close()  # names the one that cannot be read
+            raise
         there = {row[0] for row in described}
         # A column that is newer than every file is empty, not unknown.
         newer = [f"NULL::{_sql_type(field.type)} AS {field.name}" for field in wanted if field.name not in there]

@@ -27,6 +27,7 @@ from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.times import EARLIEST, LATEST, moment
 from streams.archive.views import connect
+from streams.archive.writing import date_of
 from streams.commands import CommandRefusedError, output, progress_over
 from streams.commands.archive import archive_key, folder_of, tell_without_mac
 from streams.policies import BUILT_IN, built_in_policy, load_policy
@@ -91,6 +92,21 @@ def records_of(reader: ArchiveReader, *topics: str) -> int:
     )
 
 
+def refuse_nothing(reader: ArchiveReader, since_ms: int, until_ms: int, *topics: str) -> None:
+    """Raise `CommandRefusedError` where the archive has no record of any of these topics, or of none of these dates."""
+    root, begin, end = reader.catalogue.root, date_of(since_ms), date_of(until_ms - 1)
+    parts = [part for topic in topics for part in reader.catalogue.parts(topic)]
+    if any(begin <= part.date <= end and reader.facts(part).records for part in parts):
+        return
+    dates = sorted(part.date for part in parts if reader.facts(part).records)
+    if not dates:
+        raise CommandRefusedError(f"{root}: no record is archived of {', '.join(topics)}")
+    raise CommandRefusedError(
+        f"--since, --until: {root}: no record of that time is archived of {', '.join(topics)}; they are of {dates[0]} "
+        f"to {dates[-1]}"
+    )
+
+
 @app.default
 def replay(
     *,
@@ -130,7 +146,8 @@ def replay(
 
     Two replays of one archive write the same bytes. No live topic is ever written to. With --verify every recorded
     decision is recomputed at its model, criteria, profile, risk-information and policy versions: exit code 0 when all
-    follow, byte for byte, from what is recorded; 1 when some do not, and each is named.
+    follow, byte for byte, from what is recorded; 1 when some do not, and each is named. A replay that decided nothing
+    exits with 1.
     """
     settings = Settings.from_environment()
     since_ms, until_ms = span_of(since, until)
@@ -157,6 +174,8 @@ def _verify(
     reader: ArchiveReader, settings: Settings, since_ms: int, until_ms: int, decisions_only: bool, as_json: bool
 ) -> int:
     key = None if decisions_only else settings.pseudonym_secret()
+    earlier = () if decisions_only else (*LODGEMENTS, "screened")
+    refuse_nothing(reader, since_ms, until_ms, *earlier, "filtered", "decisions")
     totals = {"selection": records_of(reader, "filtered")}
     if key is not None:
         totals["index"] = records_of(reader, "screened", "filtered")
@@ -172,13 +191,14 @@ def _replay(
     reader: ArchiveReader, settings: Settings, since_ms: int, until_ms: int, warm_ms: int, policy: str | None,
     factor: float | None, out: Path, prefix: str | None, processes: int, as_json: bool,
 ) -> int:  # fmt: skip
+    refuse_nothing(reader, since_ms, until_ms, *LODGEMENTS)
     chosen, key = chosen_policy(reader, policy), settings.pseudonym_secret()
     partitions = max(reader.catalogue.partitions("screened"), default=0) + 1
     plan = Plan(since_ms=since_ms, until_ms=until_ms, warm_ms=warm_ms, policy=chosen.policy_version,
                 partitions=partitions, pseudonyms=key_id(key), sink=prefix or "")  # fmt: skip
     from streams.replay.report import compare, write_report
 
-    told = Console(stderr=True, highlight=False)
+    told = Console(stderr=True, highlight=False, soft_wrap=True)
     with only_replay(out):
         with ExitStack() as held:
             engine = Engine if processes == 1 else Beside
@@ -204,12 +224,15 @@ def _replay(
         whole = found.whole
         line = f"{manifest.items:,} lodgements, {manifest.decided:,} decisions in {len(manifest.parts)} files in {out}"
         refused = ", ".join(f"{reason} {count}" for reason, count in manifest.refused.items())
-        console = Console(highlight=False)
+        console = output(soft_wrap=True)
         console.print(line + (f"; refused: {refused}" if refused else ""), markup=False)
         if whole.items:
             console.print(f"{whole.items - whole.other_lane:,} of {whole.items:,} in the lane that was recorded")
         console.print(f"report: {', '.join(str(file) for file in files)}", markup=False)
-    return 0
+    if not manifest.decided:
+        why = f"policy {plan.policy} refused all of it" if manifest.items else "nothing of that time is archived"
+        told.print(f"nothing was decided: {why}", markup=False)
+    return int(not manifest.decided)
 
 
 def warm_from(since_ms: int, days: float) -> int:
