@@ -34,6 +34,7 @@ class ArchiveReader:
 
     catalogue: Catalogue
     key: ArchiveKey | None = None
+    _facts: dict[Part, ChunkFacts] = field(default_factory=dict, compare=False, repr=False)
     _authentic: dict[Part, bool] = field(default_factory=dict, compare=False, repr=False)
     _macs_from: dict[tuple[str, int], float] = field(default_factory=dict, compare=False, repr=False)
 
@@ -78,8 +79,10 @@ class ArchiveReader:
                     yield record
 
     def facts(self, part: Part) -> ChunkFacts:
-        """What the metadata of a file says. Raises `ArchiveError`."""
-        return chunk_facts(self.catalogue.root / part.path, part)
+        """What the metadata of a file says; it is read once. Raises `ArchiveError`."""
+        if part not in self._facts:
+            self._facts[part] = chunk_facts(self.catalogue.root / part.path, part)
+        return self._facts[part]
 
     def without_mac(self, since_ms: int = 0) -> list[Part]:
         """The files that were read with the key and have no MAC by it, of those whose date is not before `since_ms`."""

@@ -189,7 +189,8 @@ def status(
         reader = ArchiveReader(Catalogue.of(root), key)
         broken = damaged(reader) if check else {}
         bare = [part for part in reader.without_mac(since_ms) if part not in broken]
-        rows, catalogue = summary(root, without=broken), Catalogue.of(root)
+        catalogue = Catalogue.of(root) if check else reader.catalogue  # to read all files takes long
+        rows = summary(catalogue, without=broken)
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
     wrong = {

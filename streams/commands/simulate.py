@@ -93,7 +93,8 @@ def _candidates(
 ) -> tuple[list[Candidate], str | None]:
     """The candidates in the order of a `Question`, and the setting that is swept."""
     first = Candidate("candidate", _policy(reader, policy, "--policy"), tried)
-    last = Candidate("current" if baseline == "current" else "baseline", _policy(reader, baseline, "--baseline"))
+    other = first.policy if baseline == policy else _policy(reader, baseline, "--baseline")
+    last = Candidate("current" if baseline == "current" else "baseline", other)
     if sweep is None:
         return [first, last], None
     try:

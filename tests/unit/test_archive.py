@@ -146,6 +146,14 @@ def test_files_from_before_a_column_was_added_are_read_on(tmp_path: Path) -> Non
     assert len(connect(Catalogue.of(tmp_path)).execute("SELECT timestamp_ms FROM raw_express_cargo").fetchall()) == 6
 
 
+def test_what_a_file_says_of_itself_is_read_once(tmp_path: Path) -> None:
+    write(tmp_path, parcels(3), KEY)
+    reader, (part,) = ArchiveReader(Catalogue.of(tmp_path), KEY), parts(tmp_path)
+    said = reader.facts(part)
+    (tmp_path / part.path).unlink()
+    assert reader.facts(part) is said
+
+
 def test_nothing_about_a_person_is_legible_in_a_sealed_archive(tmp_path: Path) -> None:
     for topic in declarations():
         write(tmp_path, example_records(topic), KEY)
