@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from streams.commands import CommandRefusedError, broker_errors
+from streams.commands import DISK, CommandRefusedError, broker_errors
 
 GROUPS = {
     "worker": "Host the four steps, or some of them, as one member of the consumer group.",
@@ -98,6 +98,8 @@ def refusal_line(error: BaseException) -> str | None:
         return f"BORDERFLOW_BROKERS: the brokers do not answer as they should: {said or name}"
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError):
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in DISK:
+        return f"{error.filename or 'a file'}: {error.strerror}"
     return None
 
 

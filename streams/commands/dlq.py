@@ -238,9 +238,10 @@ def _wanted(
     for reason in reasons:
         if reason not in MEANINGS:
             raise CommandRefusedError(f"--reason {reason}: no such reason; there are {', '.join(sorted(MEANINGS))}")
-    return Wanted(
-        frozenset(reasons), frozenset(steps), frozenset(numbers), _moment("--since", since), _moment("--until", until)
-    )
+    begin, end = _moment("--since", since), _moment("--until", until)
+    if begin is not None and end is not None and end <= begin:
+        raise CommandRefusedError("--until: is not after --since")
+    return Wanted(frozenset(reasons), frozenset(steps), frozenset(numbers), begin, end)
 
 
 def _moment(option: str, text: str | None) -> datetime | None:

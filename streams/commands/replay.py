@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shlex
@@ -28,7 +27,7 @@ from streams.archive.reading import ArchiveReader
 from streams.archive.times import EARLIEST, LATEST, moment
 from streams.archive.views import connect
 from streams.archive.writing import date_of
-from streams.commands import CommandRefusedError, output, progress_over
+from streams.commands import DISK, CommandRefusedError, output, progress_over
 from streams.commands.archive import archive_key, folder_of, tell_without_mac
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.replay.beside import Beside
@@ -42,8 +41,6 @@ from streams.settings import Settings
 app = App(name="replay", help="Decide history again, or check every recorded decision.")
 
 _LONGEST_DAYS: Final = 36_500
-_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-"""What the system says of a disk, and of no pipe or connection."""
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for other programs.")]
 
@@ -252,7 +249,7 @@ def refusing(folder: Path) -> Iterator[None]:
     except duckdb.Error as error:
         raise CommandRefusedError(str(error)) from None
     except OSError as error:
-        if error.filename is None and error.errno not in _DISK:
+        if error.filename is None and error.errno not in DISK:
             raise
         raise CommandRefusedError(f"{error.filename or folder}: {error.strerror or error}") from None
 
