@@ -211,7 +211,8 @@ def _replay(
             more = run.grown and until_ms == epoch_ms(LATEST)
             grown = "; the archive has grown since: what came is for a new folder" if more else ""
             told.print(f"the replay in {out} is complete already, nothing was done{grown}", markup=False)
-        found = compare(reader.catalogue, out, manifest, shlex.join(["borderflow", *sys.argv[1:]]))
+        ran = shlex.join(["borderflow", *sys.argv[1:]])
+        found = compare(reader.catalogue, out, manifest, ran, chosen.control_points)
         files = write_report(found, out)
     for caution in found.cautions:
         told.print(caution, markup=False)

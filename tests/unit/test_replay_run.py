@@ -12,10 +12,12 @@ import subprocess
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from agents.epoch import epoch_ms
 from load.bench.history import KEY, make_history
@@ -277,6 +279,19 @@ def test_a_policy_that_has_none_of_the_offices_decides_nothing_and_says_so(
     said = capsys.readouterr()
     assert re.fullmatch(r"nothing was decided: policy elsewhere\+\w+ refused all of it\n", said.err)
     assert "; refused: unknown-control-point 5\n" in said.out, "in one line, as it goes into a file"
+
+
+def test_a_policy_that_lacks_an_office_names_it(
+    history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = yaml.safe_load(files("streams.policies").joinpath("default.yaml").read_text())
+    del settings["control_points"]["KRICN-EXP"]
+    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(settings))
+    arguments = ("--dir", str(history), "--policy", str(tmp_path / "policy.yaml"), "--out", str(tmp_path / "out"))
+    assert command(*arguments, "--processes", "1") == 0
+    said = "has no control point for what was decided then at KRICN-EXP: it is not in this replay"
+    assert said in capsys.readouterr().err
+    assert said in (tmp_path / "out" / "report.json").read_text()
 
 
 def test_a_replay_that_is_interrupted_says_so_in_one_line_and_goes_on_where_its_parts_end(tmp_path: Path) -> None:
