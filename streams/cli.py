@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from streams.commands import CommandRefusedError, broker_errors
+from streams.commands import DISK, CommandRefusedError, broker_errors
 
 GROUPS = {
     "worker": "Host the four steps, or some of them, as one member of the consumer group.",
@@ -51,6 +51,7 @@ app = App(
     help="Real-time border selectivity over Kafka: screening, filtering, selection and re-evaluation.",
     version=version,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,
 )
 for _name, _help in GROUPS.items():
     app.command(f"streams.commands.{_name.replace('-', '_')}:app", name=_name, help=_help)
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except CycloptsError as error:
         _refuse(str(error))
     except KeyboardInterrupt:
+        print("borderflow: interrupted", file=sys.stderr)  # noqa: T201 - the command line's own voice
         sys.exit(130)
     except Exception as error:
         if (line := refusal_line(error)) is None:
@@ -96,6 +98,8 @@ def refusal_line(error: BaseException) -> str | None:
         return f"BORDERFLOW_BROKERS: the brokers do not answer as they should: {said or name}"
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError):
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in DISK:
+        return f"{error.filename or 'a file'}: {error.strerror}"
     return None
 
 

@@ -74,13 +74,16 @@ def dead_letters(sources: Mapping[int, Record], refused: Sequence[Refusal], step
 
     So are its key and headers where these are large.
     """
-    letters, kept = list[Outgoing](), dict[int, Record]()
+    letters, kept, repeated = list[Outgoing](), set[int](), dict[int, Record]()
     for one in refused:
         source = sources[one.offset]
         if source.value and one.offset in kept:
-            letter = _without_value(dead_letter(kept[one.offset], one, step, now_ms))
+            if one.offset not in repeated:
+                repeated[one.offset] = _repeated(source)
+            letter = _without_value(dead_letter(repeated[one.offset], one, step, now_ms))
         else:
-            letter, kept[one.offset] = dead_letter(source, one, step, now_ms), _repeated(source)
+            letter = dead_letter(source, one, step, now_ms)
+            kept.add(one.offset)
         letters.append(_fitting(letter))
     return letters
 

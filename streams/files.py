@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -16,6 +19,28 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(mode=0o750, exist_ok=True)
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """Where to write so that `file` is there as a whole or not at all, with the rights that it had.
+
+    What is no regular file, a pipe say, is written to as it is.
+    """
+    file = file.resolve()
+    if file.exists() and not file.is_file():
+        yield file
+        return
+    temporary = file.with_name(file.name + ".writing")
+    try:
+        if file.exists():
+            temporary.touch(0o600)
+            shutil.copymode(file, temporary)
+        yield temporary
+        os.replace(temporary, file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def sync_folder(folder: Path) -> None:

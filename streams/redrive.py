@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from agents.epoch import epoch_ms
 from schemas.codec import ManifestEnvelope, Undecodable, decode, encode
 from schemas.marks import Upstream
 from schemas.registry import declaration
@@ -80,8 +81,8 @@ class Wanted:
             (not self.reasons or letter.reason in self.reasons)
             and (not self.steps or letter.step in self.steps)
             and (not self.numbers or letter.number in self.numbers)
-            and (self.since is None or letter.at_ms >= self.since.timestamp() * 1000)
-            and (self.until is None or letter.at_ms < self.until.timestamp() * 1000)
+            and (self.since is None or letter.at_ms >= epoch_ms(self.since))
+            and (self.until is None or letter.at_ms < epoch_ms(self.until))
         )
 
 
@@ -105,16 +106,19 @@ class Redrive:
         return batch.size() <= declaration(self.topic).max_message_bytes
 
 
-async def read_letters(reader: LogReader, topic: str) -> list[DeadLetter]:
+async def read_letters(
+    reader: LogReader, topic: str, noticed: Callable[[int], None] = lambda count: None
+) -> list[DeadLetter]:
     """The dead letters of one source topic, oldest first, each refusal once however often it was delivered.
 
-    Raises `UnknownTopicError`, or the client's `KafkaError`.
+    `noticed` is told how many records were read. Raises `UnknownTopicError`, or the client's `KafkaError`.
     """
     letters: dict[int, DeadLetter] = {}
     whole: dict[tuple[int, int], DeadLetter] = {}  # whose content several refusals of one lodgement share
     seen: set[tuple[int, int, int | None, int]] = set()
     redriven: set[int] = set()
     async for records in reader.read(dead_letter_topic(topic), 0, 0):
+        noticed(len(records))
         for record in records:
             if (marked := header(record.headers, MARKER)) is not None:
                 redriven.add(_number(marked))
@@ -128,7 +132,9 @@ async def read_letters(reader: LogReader, topic: str) -> list[DeadLetter]:
                 elif (first := whole.get((letter.partition, letter.offset))) is not None:
                     letter = replace(letter, key=first.key, value=first.value, headers=first.headers, omitted_bytes=0)
                 letters[letter.number] = letter
-    return [replace(one, redriven=number in redriven) for number, one in letters.items()]
+    for number in redriven & letters.keys():
+        letters[number] = replace(letters[number], redriven=True)
+    return list(letters.values())
 
 
 def _letter(topic: str, record: Record) -> DeadLetter:

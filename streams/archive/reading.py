@@ -6,8 +6,9 @@ import heapq
 import hmac
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from agents.epoch import EPOCH
 from streams.archive.layout import ArchiveError, Catalogue, Chunk, Part
 from streams.archive.rows import Archived, digest, kept_for_ever
 from streams.archive.sealing import ArchiveKey, Seal
@@ -32,6 +34,7 @@ class ArchiveReader:
 
     catalogue: Catalogue
     key: ArchiveKey | None = None
+    _facts: dict[Part, ChunkFacts] = field(default_factory=dict, compare=False, repr=False)
     _authentic: dict[Part, bool] = field(default_factory=dict, compare=False, repr=False)
     _macs_from: dict[tuple[str, int], float] = field(default_factory=dict, compare=False, repr=False)
 
@@ -76,8 +79,16 @@ class ArchiveReader:
                     yield record
 
     def facts(self, part: Part) -> ChunkFacts:
-        """What the metadata of a file says. Raises `ArchiveError`."""
-        return chunk_facts(self.catalogue.root / part.path, part)
+        """What the metadata of a file says; it is read once. Raises `ArchiveError`."""
+        if part not in self._facts:
+            self._facts[part] = chunk_facts(self.catalogue.root / part.path, part)
+        return self._facts[part]
+
+    def without_mac(self, since_ms: int = 0) -> list[Part]:
+        """The files that were read with the key and have no MAC by it, of those whose date is not before `since_ms`."""
+        since = EPOCH + timedelta(milliseconds=since_ms)
+        bare = (part for part, authentic in self._authentic.items() if not authentic)
+        return [part for part in bare if datetime.fromisoformat(part.date).replace(tzinfo=UTC) >= since]
 
     def authentic(self, part: Part) -> bool:
         """Whether a file is as the holder of the key wrote it; see `is_authentic`."""
@@ -207,6 +218,15 @@ def last_digest(root: Path, chunk: Chunk, key: ArchiveKey | None) -> tuple[bytes
         if rows.column("offset")[-1].as_py() == chunk.last:
             return rows.column("digest")[-1].as_py(), secret
     return None
+
+
+def said_of_no_mac(root: Path, parts: Sequence[Part]) -> str:
+    """What is wrong with files of an archive with a key that have no MAC: the first of them, and how many more."""
+    more = f" and {len(parts) - 1} more files" if len(parts) > 1 else ""
+    return (
+        f"{root / parts[0].path}{more}: no MAC: written without this key, or their MACs were taken off; --macs-since "
+        "says from when on there were any"
+    )
 
 
 def _secret_of(facts: ChunkFacts, key: ArchiveKey | None) -> bytes | None:

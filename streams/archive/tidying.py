@@ -256,12 +256,12 @@ def damaged(reader: ArchiveReader, topics: Container[str] | None = None) -> dict
     return {part: said for part, said in found.items() if part in counting}
 
 
-def summary(root: Path, without: Container[Part] = ()) -> list[dict[str, object]]:
+def summary(catalogue: Catalogue, without: Container[Part] = ()) -> list[dict[str, object]]:
     """One row by topic: partitions, records, files, bytes, dates, protection. For `borderflow archive status`.
 
     `without` are files that are not to be read. Raises `ArchiveError` for another that cannot be.
     """
-    catalogue = Catalogue.of(root)
+    root = catalogue.root
     rows: list[dict[str, object]] = []
     for topic in sorted({name for name, _ in catalogue.places}):
         parts = [

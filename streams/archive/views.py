@@ -20,6 +20,7 @@ from streams.archive.columns import columns_of, schema_of
 from streams.archive.consuming import archived_topics
 from streams.archive.envelope import ENVELOPE, RAW_ONLY
 from streams.archive.layout import Catalogue
+from streams.archive.reading import opened
 from streams.archive.redeliveries import BY_UPSTREAM
 from streams.archive.times import EARLIEST
 
@@ -35,23 +36,32 @@ _SHOWN: Final = [one.name for one in columns_of("inspection-results")] + [
     name for name, _, _ in ENVELOPE if name not in RAW_ONLY
 ]
 LATEST_RESULTS: Final = f"""
-SELECT * FROM (
-    SELECT {", ".join(f'r."{name}"' for name in _SHOWN)}, r.date
-    FROM raw_inspection_results r ANTI JOIN inspection_results_dlq refused
-        ON refused.source_partition = r.partition AND refused.source_offset = r."offset"
-    QUALIFY row_number() OVER (PARTITION BY decision_id, event, result_id ORDER BY r."offset") = 1
+SELECT * EXCLUDE (refused) FROM (
+    SELECT {", ".join(f'r."{name}"' for name in _SHOWN)}, r.date, EXISTS (
+        SELECT 1 FROM inspection_results_dlq letter
+        WHERE letter.source_partition = r.partition AND letter.source_offset = r."offset"
+    ) AS refused
+    FROM raw_inspection_results r
+    WHERE NOT refused OR EXISTS (
+        SELECT 1 FROM labelled_examples lesson
+        WHERE lesson.decision_id = r.decision_id AND lesson.result_id = coalesce(r.withdrawal_id, r.result_id)
+            AND lesson.inspected_at = coalesce(r.withdrawn_at, r.inspected_at)
+    )
+    QUALIFY row_number() OVER (PARTITION BY decision_id, event, result_id ORDER BY refused, r."offset") = 1
 )
 QUALIFY row_number() OVER (PARTITION BY decision_id ORDER BY "offset" DESC) = 1
     AND coalesce(event, 'InspectionCompleted') = 'InspectionCompleted'
 """  # noqa: S608 - names of our own
 """As re-evaluation sees it: without what it refused and what was said twice, the last word on each decision. A result
 that was refused and sent again has the `ce_id` that it had, so this begins with all deliveries.
+One has a dead letter and a lesson where a worker died between the two and its alert, or another policy, came before it
+was decided again: it was learnt, so it counts.
 Files from before results could be withdrawn do not say which event a record is: it is a result."""
 JOINS: Final = {
     "latest_results": (
         LATEST_RESULTS,
         "of all inspection results, the one that stands on each decision: corrections and withdrawals count, and so do "
-        "results that were refused and sent again",
+        "results that were refused and sent again, or of which something was learnt though they have a dead letter",
     ),
     "outcomes": (
         OUTCOMES,
@@ -60,6 +70,7 @@ JOINS: Final = {
     ),
 }
 """Views over views, with what they are."""
+_JOINED: Final = {"decisions", "inspection_results", "inspection_results_dlq", "labelled_examples"}
 _DATE: Final = r"regexp_extract(filename, '/date=([0-9-]+)/[^/]+$', 1)::DATE AS date"
 
 
@@ -86,7 +97,7 @@ def connect(
     """A DuckDB in memory with the views of an archive that `text` names (it reads every file's head); all if none.
 
     Files of records from a day and more before `since`, by their timestamps, are left out. What does not fit into
-    `memory` goes to the folder `spill`.
+    `memory` goes to the folder `spill`. Raises `ArchiveError` for a file that cannot be read.
     """
     db = duckdb.connect(":memory:")
     db.execute("SET TimeZone = 'UTC'")
@@ -101,7 +112,7 @@ def connect(
     begin = (max(since or EARLIEST, EARLIEST) - DAY).astimezone(UTC).date().isoformat()
     for topic in wanted:
         _view(db, catalogue, topic, begin)
-    if {"decisions", "inspection-results", "inspection-results-dlq"} <= set(wanted):
+    if set(map(view_name, wanted)) >= _JOINED:
         for name, (joined, _) in JOINS.items():
             db.execute(f"CREATE VIEW {name} AS {joined}")
     return db
@@ -111,7 +122,7 @@ def asked_topics(text: str) -> list[str]:
     """The topics whose views a statement names; all when it names none."""
     asked = set(re.findall(r"[a-z_]+", text.lower()))
     if not asked.isdisjoint(JOINS):
-        asked |= {"decisions", "inspection_results", "inspection_results_dlq"}
+        asked |= _JOINED
     topics = archived_topics()
     return [one for one in topics if not asked.isdisjoint((view_name(one), f"raw_{view_name(one)}"))] or list(topics)
 
@@ -142,7 +153,12 @@ def _view(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, topic: str, begin
         # No Hive partitions: folders above the archive may be named like some. DuckDB passes over files by `date` all
         # the same, as it is a function of their names.
         source = f"read_parquet({listed(files)}, filename = true, hive_partitioning = false, union_by_name = true)"
-        described = db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608 - our own names and paths
+        try:
+            described = db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608 - our own names and paths
+        except duckdb.Error:
+            for file in files:
+                opened(file).close()  # names the one that cannot be read
+            raise
         there = {row[0] for row in described}
         # A column that is newer than every file is empty, not unknown.
         newer = [f"NULL::{_sql_type(field.type)} AS {field.name}" for field in wanted if field.name not in there]

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from agents.epoch import epoch_ms
 from schemas.registry import dead_letter_topics, declarations
 from streams.archive.layout import ArchiveError, Chunk, Part
-from streams.archive.reading import ArchiveReader
+from streams.archive.reading import ArchiveReader, said_of_no_mac
 from streams.archive.recomputing import ColumnCheck
 from streams.archive.writing import date_of
 from streams.audit.book import Chain, Head
@@ -31,7 +32,10 @@ _AHEAD_MS: Final = 300_000
 
 @dataclass(slots=True)
 class Checked:
-    """What was found in one partition. `finding` None: it is as it was sealed, as far as records are there."""
+    """What was found in one partition. `finding` None: it is as it was sealed, as far as records are there.
+
+    `heads` are the chain's own.
+    """
 
     topic: str
     partition: int
@@ -39,6 +43,7 @@ class Checked:
     head: str
     finding: Finding | None
     tally: Tally = field(default_factory=Tally)
+    heads: Sequence[Head] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -63,7 +68,7 @@ def check_chain(chain: Chain, held: Sequence[Head] = (), now_ms: int | None = No
     """
     done = Checked(chain.topic, chain.partition, len(chain), "", None)
     try:
-        sealed = chain.heads()
+        sealed = done.heads = chain.heads()
     except AuditError as error:
         done.finding = Finding("chain altered", None, str(error))
         return done
@@ -134,7 +139,7 @@ async def check_records(chain: Chain, done: Checked, reader: LogReader, now_ms: 
     except UnknownTopicError:
         done.finding = Finding("dropped", 0, "the topic is not there")
         return
-    done.finding = done.finding or _overdue(chain, done.tally, now_ms, lag_ms)
+    done.finding = done.finding or _overdue(done, now_ms, lag_ms)
 
 
 async def _compare(chain: Chain, done: Checked, reader: LogReader, now_ms: int) -> None:
@@ -169,7 +174,7 @@ def check_archive(
     without a MAC is a finding, unless it begins with what was sealed before `macs_since_ms`.
     """
     try:
-        excuses = _Archive(chain, reader, now_ms, _sealed_by(chain, held, now_ms - lag_ms), accepted, keep_days)
+        excuses = _Archive(chain, reader, now_ms, _sealed_by(done, held, now_ms - lag_ms), accepted, keep_days)
         comparison = Comparison(chain.entries, excuses.absence, compacts=_compacts(chain.topic))
         done.tally = comparison.tally
         columns = ColumnCheck(chain.topic)
@@ -183,11 +188,11 @@ def check_archive(
         bare = excuses.without_mac()
         done.tally.without_mac = len(bare)
         if reader.key is not None and done.finding is None:
-            done.finding = _stripped(reader, bare, _sealed_by(chain, held, macs_since_ms))
+            done.finding = _stripped(reader, bare, _sealed_by(done, held, macs_since_ms))
         done.tally.expired_to = excuses.expired_to
     except ArchiveError as error:
         done.finding = Finding("unreadable", None, str(error))
-    done.finding = done.finding or _overdue(chain, done.tally, now_ms, seal_lag_ms)
+    done.finding = done.finding or _overdue(done, now_ms, seal_lag_ms)
 
 
 def _stripped(reader: ArchiveReader, bare: Sequence[Part], earlier: int) -> Finding | None:
@@ -198,12 +203,7 @@ def _stripped(reader: ArchiveReader, bare: Sequence[Part], earlier: int) -> Find
     stripped = [part for part in bare if part.first > earlier]
     if not stripped:
         return None
-    more = f" and {len(stripped) - 1} more files" if len(stripped) > 1 else ""
-    return Finding(
-        "no MAC", stripped[0].first,
-        f"{reader.catalogue.root / stripped[0].path}{more}: written without this key, or their MACs were taken off; "
-        "--macs-since says from when on there were any",
-    )  # fmt: skip
+    return Finding("no MAC", stripped[0].first, said_of_no_mac(reader.catalogue.root, stripped))
 
 
 def _other_columns(columns: ColumnCheck) -> Finding | None:
@@ -211,12 +211,12 @@ def _other_columns(columns: ColumnCheck) -> Finding | None:
     return found and Finding("columns differ", found[0], f"they are not those of its value: {found[1]}")
 
 
-def _overdue(chain: Chain, tally: Tally, now_ms: int, lag_ms: int | None) -> Finding | None:
+def _overdue(done: Checked, now_ms: int, lag_ms: int | None) -> Finding | None:
     """Whether nobody seals any more: records were sent long ago, and the last head is as old."""
-    since = tally.unsealed_since
+    tally, since = done.tally, done.tally.unsealed_since
     if since is None or lag_ms is None:
         return None
-    if now_ms - max(since, *(_ms(head) for head in chain.heads()), 0) <= lag_ms:
+    if now_ms - max(since, *(_ms(head) for head in done.heads), 0) <= lag_ms:
         return None
     return Finding("not sealed", None, f"{tally.unsealed} records are not, the first of them sent at {_text(since)}")
 
@@ -304,14 +304,14 @@ class _Archive:
         return Absence(None)
 
 
-def _sealed_by(chain: Chain, held: Sequence[Head], moment_ms: int) -> int:
+def _sealed_by(done: Checked, held: Sequence[Head], moment_ms: int) -> int:
     """The last offset of the last head, its own or held elsewhere, that was sealed before a moment; -1 for none."""
-    theirs = [head for head in held if (head.topic, head.partition) == (chain.topic, chain.partition)]
-    return max((head.offset for head in (*chain.heads(), *theirs) if _ms(head) < moment_ms), default=-1)
+    theirs = [head for head in held if (head.topic, head.partition) == (done.topic, done.partition)]
+    return max((head.offset for head in (*done.heads, *theirs) if _ms(head) < moment_ms), default=-1)
 
 
-def _ms(head: Head) -> float:
-    return datetime.fromisoformat(head.at).timestamp() * 1000
+def _ms(head: Head) -> int:
+    return epoch_ms(datetime.fromisoformat(head.at))
 
 
 def _text(at_ms: int) -> str:

@@ -6,14 +6,19 @@ until it is told to stop exits with 1 when it has to stop by itself, so that a s
 
 from __future__ import annotations
 
+import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""What the system says of a disk, and of no pipe or connection."""
 
 
 class CommandRefusedError(Exception):
@@ -33,7 +38,45 @@ def output(file: IO[str] | None = None, *, soft_wrap: bool = False) -> Console:
 
 def shown(text: str) -> str:
     """Text from outside, for a terminal: control characters are shown, not obeyed. A line break is none."""
+    if text.isprintable():
+        return text
     return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+
+
+def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of a table that may be long, as they are: rich takes two milliseconds to draw a row."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(heads, *rows, strict=True)]
+    for row in (heads, *rows):
+        cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip() + "\n"
+
+
+@contextmanager
+def progress_over(totals: Mapping[str, int | None]) -> Iterator[Callable[[str, int], None]]:
+    """Progress bars with the time that is left, on standard error; nothing where that is no terminal.
+
+    A total of None is one that nobody knows.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    bars = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=console, disable=not console.is_terminal,
+    )  # fmt: skip
+    tasks = {name: bars.add_task(name, total=total) for name, total in totals.items()}
+    with bars:
+        yield lambda name, count: bars.advance(tasks[name], count)
 
 
 def refuse_unwritable(option: str, file: Path | None) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +17,15 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.table import Table
 
+from agents.epoch import epoch_ms
 from agents.risk.policy import PolicyRefusedError
 from streams.archive.consuming import Archiver, Pace, archived_topics, only_writer
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.policies import PolicyShelf
-from streams.archive.reading import ArchiveReader
+from streams.archive.reading import ArchiveReader, said_of_no_mac
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, damaged, keep_days, retire, summary
+from streams.archive.times import moment
 from streams.commands import CommandRefusedError, loud_stop, output, shown
 from streams.logging import configure_logging
 from streams.policies import BUILT_IN, built_in_policy, load_policy
@@ -44,6 +48,26 @@ KeepPersonalDays = Annotated[
     int,
     Parameter(help="The same for topics with personal data; 0: as --keep-days.", validator=Number(gte=0, lte=36_500)),
 ]
+
+
+MacsSince = Annotated[
+    str | None, Parameter(help="When the archiver began to write MACs: a time, or how long ago (24h, 7d).")
+]
+
+
+def macs_since_ms(text: str | None) -> int:
+    """From when on all files have MACs, in ms; 0 unless it is said. Raises `CommandRefusedError`."""
+    try:
+        return 0 if text is None else epoch_ms(moment(text, datetime.now(UTC)))
+    except ValueError as error:
+        raise CommandRefusedError(f"--macs-since: {error}") from None
+
+
+def tell_without_mac(reader: ArchiveReader) -> None:
+    """Say on standard error how many of the files that were read could have been changed by anybody."""
+    if count := len(reader.without_mac()):
+        print(f"borderflow: {count:,} of the files that were read have no MAC: anybody may have changed them "  # noqa: T201 - beside the answer
+              "(docs/archive.md)", file=sys.stderr)  # fmt: skip
 
 
 def archive_key(settings: Settings) -> ArchiveKey | None:
@@ -145,21 +169,33 @@ def status(
     check: Annotated[
         bool, Parameter(negative=(), help="Read every file to its end, by its checksums; with the key also by its MAC.")
     ] = False,
+    macs_since: MacsSince = None,
 ) -> int:
     """Say what is archived. Exit code 1 when files are missing or damaged, or offsets between them; each is named.
 
-    Damaged files are in no count.
+    Damaged files are in no count. With --check and the archive's key a file without a MAC is wrong, too.
+
+    Parameters
+    ----------
+    macs_since
+        With --check: files without a MAC are only counted when their date is from before this.
     """
     settings = Settings.from_environment()
-    root = folder_of(settings, folder)
+    root, since_ms = folder_of(settings, folder), macs_since_ms(macs_since)
+    if macs_since is not None and not check:
+        raise CommandRefusedError("--macs-since: has no effect without --check")
+    key = archive_key(settings) if check else None
     try:
-        key = ArchiveKey.read(settings.archive_key_file) if check else None
-        broken = damaged(ArchiveReader(Catalogue.of(root), key)) if check else {}
-        rows, catalogue = summary(root, without=broken), Catalogue.of(root)
+        reader = ArchiveReader(Catalogue.of(root), key)
+        broken = damaged(reader) if check else {}
+        bare = [part for part in reader.without_mac(since_ms) if part not in broken]
+        catalogue = Catalogue.of(root) if check else reader.catalogue  # to read all files takes long
+        rows = summary(catalogue, without=broken)
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
     wrong = {
         "damaged": list(broken.values()) + (list(PolicyShelf(root).damaged()) if check else []),
+        "no_mac": [str(root / part.path) for part in bare],
         "torn": [str(one) for one in catalogue.torn],
         "gaps": [str(gap) for gap in catalogue.gaps()],
     }
@@ -175,10 +211,11 @@ def status(
     output().print(table)
     if check and key is None:
         output().print("no MAC was checked: BORDERFLOW_ARCHIVE_KEY_FILE is not set")
-    elif bare := sum(int(str(row["without_mac"])) for row in rows):
-        output().print(f"{bare:,} files have no MAC: from before there was one, or without a key; what they say, and "
+    elif count := sum(int(str(row["without_mac"])) for row in rows):
+        output().print(f"{count:,} files have no MAC: from before there was one, or without a key; what they say, and "
                        "their columns, anybody may have changed")  # fmt: skip
-    for said in (*wrong["damaged"], *wrong["torn"], *wrong["gaps"]):
+    no_mac = [said_of_no_mac(root, bare)] if bare else []
+    for said in (*wrong["damaged"], *no_mac, *wrong["torn"], *wrong["gaps"]):
         output().print(shown(said), style="red", markup=False)
     return int(any(wrong.values()))
 

@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -23,13 +22,11 @@ from cyclopts.validators import Number
 from rich.markup import escape
 from rich.table import Table
 
-from agents.epoch import epoch_ms
 from schemas.registry import dead_letter_topics, declarations
 from streams.archive.consuming import archived_topics
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.archive.tidying import keep_days
-from streams.archive.times import moment
 from streams.audit import metrics
 from streams.audit.book import Book, Chain, only_sealer, read_heads
 from streams.audit.chain import AuditError
@@ -39,7 +36,7 @@ from streams.audit.trail import TrailBroken, TrailHead, check_trail
 from streams.audit.verifying import Checked, check_archive, check_chain, check_records
 from streams.certificates import tell_expiries
 from streams.commands import CommandRefusedError, loud_stop, output
-from streams.commands.archive import KeepDays, KeepPersonalDays, archive_key
+from streams.commands.archive import KeepDays, KeepPersonalDays, MacsSince, archive_key, macs_since_ms
 from streams.logging import configure_logging
 from streams.producing import UnknownTopicError
 from streams.rebuild import LogReader
@@ -127,9 +124,7 @@ def verify(
     ] = 60.0,
     keep_for: Annotated[KeepDays, Parameter(name="--keep-days")] = 0,
     keep_personal: Annotated[KeepPersonalDays, Parameter(name="--keep-personal-days")] = 0,
-    macs_since: Annotated[
-        str | None, Parameter(help="When the archiver began to write MACs: a time, or how long ago (24h, 7d).")
-    ] = None,
+    macs_since: MacsSince = None,
     accept_gaps: Annotated[
         tuple[str, ...],
         Parameter(negative=(), help="A gap of the archive that was accepted, TOPIC[PARTITION]:FIRST-LAST; repeatable."),
@@ -154,10 +149,7 @@ def verify(
     root = folder or Path(settings.audit_dir)
     wanted = _known(topic)
     gaps = _gaps(accept_gaps)
-    try:
-        macs_since_ms = 0 if macs_since is None else epoch_ms(moment(macs_since, datetime.now(UTC)))
-    except ValueError as error:
-        raise CommandRefusedError(f"--macs-since: {error}") from None
+    since_ms = macs_since_ms(macs_since)
     try:
         given = read_heads(heads) if heads else []
         book = Book.at(root)
@@ -190,7 +182,7 @@ def verify(
                 check_archive(
                     chain, done, reader, now_ms, int(archive_lag * 60_000), held=held, seal_lag_ms=seal_lag_ms,
                     accepted=gaps[chain.topic, chain.partition], keep_days=days.get(chain.topic),
-                    macs_since_ms=macs_since_ms,
+                    macs_since_ms=since_ms,
                 )  # fmt: skip
     else:
 

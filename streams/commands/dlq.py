@@ -8,7 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -16,13 +16,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from agents.refusals import MEANINGS
-from streams.commands import CommandRefusedError, output, shown
+from streams.archive.times import moment
+from streams.commands import CommandRefusedError, aligned, output, progress_over, shown
 from streams.redrive import SOURCES, DeadLetter, Wanted
 from streams.settings import Settings
 
 app = App(name="dlq", help="List, show and send again what the steps refused.")
-
-_SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Topic = Annotated[
     tuple[str, ...],
@@ -191,8 +190,10 @@ async def _redrive(
     producer = new_producer(settings)
     await producer.start()
     try:
-        async for one in send_again(Publisher(producer, settings.max_batch_bytes), planned, per_second=rate):
-            count(one.topic, len(one.letters))
+        with progress_over({"sent again": len(planned)}) as noticed:
+            async for one in send_again(Publisher(producer, settings.max_batch_bytes), planned, per_second=rate):
+                count(one.topic, len(one.letters))
+                noticed("sent again", 1)
     finally:
         await producer.stop()
     return counts, left
@@ -210,11 +211,12 @@ async def _letters(reader: Any, topics: Sequence[str]) -> list[DeadLetter]:
     from streams.redrive import read_letters
 
     found: list[DeadLetter] = []
-    for topic in topics:
-        try:
-            found += await read_letters(reader, topic)
-        except UnknownTopicError as error:
-            raise CommandRefusedError(str(error)) from None
+    with progress_over({"read": None}) as noticed:
+        for topic in topics:
+            try:
+                found += await read_letters(reader, topic, lambda count: noticed("read", count))
+            except UnknownTopicError as error:
+                raise CommandRefusedError(str(error)) from None
     return found
 
 
@@ -236,22 +238,17 @@ def _wanted(
     for reason in reasons:
         if reason not in MEANINGS:
             raise CommandRefusedError(f"--reason {reason}: no such reason; there are {', '.join(sorted(MEANINGS))}")
-    return Wanted(
-        frozenset(reasons), frozenset(steps), frozenset(numbers), _moment("--since", since), _moment("--until", until)
-    )
+    begin, end = _moment("--since", since), _moment("--until", until)
+    if begin is not None and end is not None and end <= begin:
+        raise CommandRefusedError("--until: is not after --since")
+    return Wanted(frozenset(reasons), frozenset(steps), frozenset(numbers), begin, end)
 
 
 def _moment(option: str, text: str | None) -> datetime | None:
-    """A time, or how long ago. A time without a zone is UTC."""
-    if text is None:
-        return None
-    if text[:-1].isdigit() and text[-1] in _SPANS:
-        return datetime.now(UTC) - timedelta(**{_SPANS[text[-1]]: int(text[:-1])})
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise CommandRefusedError(f"{option} {text}: neither a time nor how long ago (90m, 24h, 7d)") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return None if text is None else moment(text, datetime.now(UTC))
+    except ValueError as error:
+        raise CommandRefusedError(f"{option}: {error}") from None
 
 
 def _facts(letter: DeadLetter) -> dict[str, Any]:
@@ -276,13 +273,15 @@ def _print_letters(found: list[DeadLetter], as_json: bool) -> None:
     if as_json:
         _print_json([_facts(one) for one in found])
         return
-    table = Table("topic", "number", "refused at", "step", "reason", "field", "attempt", "", box=None)
-    for one in found:
-        table.add_row(
-            one.topic, str(one.number), _time(one.at_ms), _cell(one.step), _cell(one.reason), _cell(one.field),
-            str(one.attempt), "sent again" if one.redriven else "",
-        )  # fmt: skip
-    output(soft_wrap=True).print(table if found else "no dead letter is like that")
+    if not found:
+        output().print("no dead letter is like that")
+        return
+    rows = [
+        (one.topic, str(one.number), _time(one.at_ms), _line(one.step), _line(one.reason), _line(one.field),
+         str(one.attempt), "sent again" if one.redriven else "")
+        for one in found
+    ]  # fmt: skip
+    sys.stdout.writelines(aligned(("topic", "number", "refused at", "step", "reason", "field", "attempt", ""), rows))
 
 
 def _print_counts(found: list[DeadLetter], as_json: bool) -> None:
@@ -314,8 +313,12 @@ def _print_counts(found: list[DeadLetter], as_json: bool) -> None:
 
 
 def _cell(text: str) -> str:
+    return escape(_line(text))
+
+
+def _line(text: str) -> str:
     """One line: a line break in what a lodger sent is no line of ours."""
-    return escape(shown(text).replace("\n", "\\n"))
+    return shown(text).replace("\n", "\\n")
 
 
 def _time(at_ms: int) -> str:

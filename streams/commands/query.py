@@ -16,19 +16,22 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.questions import NAMED
-from streams.archive.reading import ArchiveReader
+from streams.archive.reading import ArchiveReader, said_of_no_mac
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import damaged
 from streams.archive.times import EARLIEST, LATEST, moment
 from streams.archive.views import asked_topics, confine, connect
 from streams.commands import CommandRefusedError, shown
 from streams.commands import output as wide_output
+from streams.commands.archive import MacsSince, archive_key, folder_of, macs_since_ms
+from streams.files import whole_file
 from streams.settings import Settings
 
 app = App(name="query", help="Ask the archive in SQL, or by name.")
@@ -63,28 +66,38 @@ def query(
             negative=(), help="First read the files to their ends, by checksums; with the archive's key by MACs."
         ),
     ] = False,
+    macs_since: MacsSince = None,
     memory: Annotated[str, Parameter(help="The most memory to use.")] = "2GB",
-    threads: Annotated[int, Parameter(help="The most threads to use.")] = 2,
-) -> None:
+    threads: Annotated[int, Parameter(help="The most threads to use.", validator=Number(gte=1, lte=256))] = 2,
+) -> int:
     """Ask. Views and columns are listed in docs/archive.md; --since, --until and --subject are $since and so on in SQL.
 
     The answer is what stands in the files: whether somebody changed them is only looked at with --check.
+    Exit code 1 when a time was given of which nothing is archived.
 
     Parameters
     ----------
     sql
         One SELECT statement in DuckDB's SQL, or EXPLAIN or EXPLAIN ANALYZE and one. It reads the archive and nothing
         else.
+    macs_since
+        With --check: files without a MAC are only counted when their date is from before this.
     """
     text, values = _question(sql, named, since, until, subject)
     if format_ == "parquet" and output is None:
         raise CommandRefusedError("--output: parquet is written to a file; name it")
+    if macs_since is not None and not check:
+        raise CommandRefusedError("--macs-since: has no effect without --check")
+    since_ms = macs_since_ms(macs_since)
+    _refuse_unknown_memory(memory)
     settings = Settings.from_environment()
-    root = folder or Path(settings.archive_dir)
+    root = folder_of(settings, folder)
     try:
         catalogue = Catalogue.of(root)
+        if not catalogue.places:
+            raise CommandRefusedError(f"{root}: nothing is archived here")
         if check:
-            _refuse_damaged(catalogue, text, ArchiveKey.read(settings.archive_key_file))
+            _refuse_unchecked(catalogue, text, archive_key(settings), since_ms)
         with tempfile.TemporaryDirectory(prefix="borderflow-query-") as spill:
             begin = values["since"] if named is not None else None  # these ask for what was lodged since then
             db = connect(catalogue, text, since=begin, memory=memory, threads=threads, spill=Path(spill))
@@ -100,16 +113,31 @@ def query(
         if output is None:
             raise
         raise CommandRefusedError(f"--output: {output}: {error.strerror or error}") from None
-    if not answer.num_rows and (since is not None or until is not None):
-        print(f"borderflow: nothing of that time{_lodged(root)}", file=sys.stderr)  # noqa: T201 - beside the answer
+    asked = (values.get("since", EARLIEST), values.get("until", LATEST))
+    if answer.num_rows or asked == (EARLIEST, LATEST) or (told := _nothing_of_that_time(root, *asked)) is None:
+        return 0
+    print(f"borderflow: {told}", file=sys.stderr)  # noqa: T201 - beside the answer
+    return 1
 
 
-def _refuse_damaged(catalogue: Catalogue, text: str, key: ArchiveKey | None) -> None:
-    """Raise `CommandRefusedError` for files of the topics in question that are not as they were written."""
+def _refuse_unknown_memory(memory: str) -> None:
+    try:
+        duckdb.connect(":memory:", config={"memory_limit": memory}).close()
+    except duckdb.Error:
+        raise CommandRefusedError(f"--memory: {memory[:40]!r} is no amount of memory; write 2GB") from None
+
+
+def _refuse_unchecked(catalogue: Catalogue, text: str, key: ArchiveKey | None, macs_since_ms: int) -> None:
+    """Raise `CommandRefusedError` for files of the topics in question that are not as they were written, or may be so.
+
+    Without the key that is told by checksums alone.
+    """
     topics, reader = asked_topics(text), ArchiveReader(catalogue, key)
     if wrong := list(damaged(reader, topics).values()):
         more = f", and {len(wrong) - 1} more files" if len(wrong) > 1 else ""
         raise CommandRefusedError(f"--check: {wrong[0]}{more}")
+    if stripped := reader.without_mac(macs_since_ms):
+        raise CommandRefusedError(f"--check: {said_of_no_mac(catalogue.root, stripped)}")
     parts = [part for topic in topics for part in catalogue.parts(topic)]
     bare = sum(not reader.authentic(part) for part in parts)
     if bare:
@@ -117,11 +145,18 @@ def _refuse_damaged(catalogue: Catalogue, text: str, key: ArchiveKey | None) -> 
         print(f"borderflow: checked by checksums alone: {bare:,} of {len(parts):,} files{said}", file=sys.stderr)  # noqa: T201 - beside the answer
 
 
-def _lodged(root: Path) -> str:
-    """From when to when the items were lodged whose decisions are archived; nothing where none is."""
+def _nothing_of_that_time(root: Path, since: datetime, until: datetime) -> str | None:
+    """What to say where no item is archived as decided that was lodged in this time: of which time there are some."""
     db = connect(Catalogue.of(root), "decisions")
-    ((first, last),) = db.sql("SELECT min(lodged_at), max(lodged_at) FROM decisions").fetchall()
-    return "" if first is None else f": the archive's items were lodged from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    ((first, last, there),) = db.execute(
+        "SELECT min(lodged_at), max(lodged_at), count(*) FILTER (lodged_at >= $since AND lodged_at < $until) "
+        "FROM decisions",
+        {"since": since, "until": until},
+    ).fetchall()
+    if there:
+        return None
+    lodged = "" if first is None else f": the archive's items were lodged from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    return f"nothing of that time{lodged}"
 
 
 def _question(
@@ -141,6 +176,8 @@ def _question(
         }
     except ValueError as error:
         raise CommandRefusedError(f"--since, --until: {error}") from None
+    if values["until"] <= values["since"]:
+        raise CommandRefusedError("--until: is not after --since")
     if subject is not None:
         values["subject"] = subject
     if sql is not None:
@@ -175,6 +212,14 @@ def _write(answer: pa.Table, format_: Format, output: Path | None) -> None:
     twice = [name for name, count in Counter(answer.column_names).items() if count > 1]
     if twice and format_ in ("json", "parquet"):
         raise CommandRefusedError(f"--format {format_}: several columns are named {twice[0]}; name them apart by AS")
+    if output is not None:
+        with whole_file(output) as file:
+            _write_to(answer, format_, file)
+    else:
+        _write_to(answer, format_, None)
+
+
+def _write_to(answer: pa.Table, format_: Format, output: Path | None) -> None:
     if format_ == "parquet":
         pq.write_table(answer, output, compression="zstd")
     elif format_ == "csv":

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,6 @@ import duckdb
 import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from agents.epoch import epoch_ms
 from agents.risk.policy import Policy, PolicyRefusedError
@@ -28,8 +26,9 @@ from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.times import EARLIEST, LATEST, moment
 from streams.archive.views import connect
-from streams.commands import CommandRefusedError, output
-from streams.commands.archive import archive_key, folder_of
+from streams.archive.writing import date_of
+from streams.commands import DISK, CommandRefusedError, output, progress_over
+from streams.commands.archive import archive_key, folder_of, tell_without_mac
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.replay.beside import Beside
 from streams.replay.engine import LODGEMENTS, Engine
@@ -42,8 +41,6 @@ from streams.settings import Settings
 app = App(name="replay", help="Decide history again, or check every recorded decision.")
 
 _LONGEST_DAYS: Final = 36_500
-_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-"""What the system says of a disk, and of no pipe or connection."""
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for other programs.")]
 
@@ -65,19 +62,6 @@ def archive_of(source: Literal["archive", "kafka"], settings: Settings, folder: 
                 shelf.keep(policy)
             Archiver(settings, root, archive_key(settings), commits=False).run(lambda: False, once=True)
         yield ArchiveReader(Catalogue.of(root), archive_key(settings))
-
-
-@contextmanager
-def progress_over(totals: dict[str, int]) -> Iterator[Callable[[str, int], None]]:
-    """Progress bars with the time that is left, on standard error; nothing where that is no terminal."""
-    console = Console(stderr=True)
-    bars = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=console, disable=not console.is_terminal,
-    )  # fmt: skip
-    tasks = {name: bars.add_task(name, total=total) for name, total in totals.items()}
-    with bars:
-        yield lambda name, count: bars.advance(tasks[name], count)
 
 
 def span_of(since: str | None, until: str | None) -> tuple[int, int]:
@@ -102,6 +86,21 @@ def records_of(reader: ArchiveReader, *topics: str) -> int:
         for partition in catalogue.partitions(topic)
         for chunk in catalogue.chunks(topic, partition)
         for part in chunk.parts
+    )
+
+
+def refuse_nothing(reader: ArchiveReader, since_ms: int, until_ms: int, *topics: str) -> None:
+    """Raise `CommandRefusedError` where the archive has no record of any of these topics, or of none of these dates."""
+    root, begin, end = reader.catalogue.root, date_of(since_ms), date_of(until_ms - 1)
+    parts = [part for topic in topics for part in reader.catalogue.parts(topic)]
+    if any(begin <= part.date <= end and reader.facts(part).records for part in parts):
+        return
+    dates = sorted(part.date for part in parts if reader.facts(part).records)
+    if not dates:
+        raise CommandRefusedError(f"{root}: no record is archived of {', '.join(topics)}")
+    raise CommandRefusedError(
+        f"--since, --until: {root}: no record of that time is archived of {', '.join(topics)}; they are of {dates[0]} "
+        f"to {dates[-1]}"
     )
 
 
@@ -144,7 +143,8 @@ def replay(
 
     Two replays of one archive write the same bytes. No live topic is ever written to. With --verify every recorded
     decision is recomputed at its model, criteria, profile, risk-information and policy versions: exit code 0 when all
-    follow, byte for byte, from what is recorded; 1 when some do not, and each is named.
+    follow, byte for byte, from what is recorded; 1 when some do not, and each is named. A replay that decided nothing
+    exits with 1.
     """
     settings = Settings.from_environment()
     since_ms, until_ms = span_of(since, until)
@@ -157,17 +157,22 @@ def replay(
     warm_ms = warm_from(since_ms, warm_days)
     with refusing(out), archive_of(source, settings, folder) as reader:
         if check:
-            return _verify(reader, settings, since_ms, until_ms, decisions_only, as_json)
-        return _replay(
-            reader, settings, since_ms, until_ms, warm_ms, policy, factor, out, prefix if to == "topics" else None,
-            processes, as_json,
-        )  # fmt: skip
+            code = _verify(reader, settings, since_ms, until_ms, decisions_only, as_json)
+        else:
+            code = _replay(
+                reader, settings, since_ms, until_ms, warm_ms, policy, factor, out, prefix if to == "topics" else None,
+                processes, as_json,
+            )  # fmt: skip
+        tell_without_mac(reader)
+    return code
 
 
 def _verify(
     reader: ArchiveReader, settings: Settings, since_ms: int, until_ms: int, decisions_only: bool, as_json: bool
 ) -> int:
     key = None if decisions_only else settings.pseudonym_secret()
+    earlier = () if decisions_only else (*LODGEMENTS, "screened")
+    refuse_nothing(reader, since_ms, until_ms, *earlier, "filtered", "decisions")
     totals = {"selection": records_of(reader, "filtered")}
     if key is not None:
         totals["index"] = records_of(reader, "screened", "filtered")
@@ -183,13 +188,14 @@ def _replay(
     reader: ArchiveReader, settings: Settings, since_ms: int, until_ms: int, warm_ms: int, policy: str | None,
     factor: float | None, out: Path, prefix: str | None, processes: int, as_json: bool,
 ) -> int:  # fmt: skip
+    refuse_nothing(reader, since_ms, until_ms, *LODGEMENTS)
     chosen, key = chosen_policy(reader, policy), settings.pseudonym_secret()
     partitions = max(reader.catalogue.partitions("screened"), default=0) + 1
     plan = Plan(since_ms=since_ms, until_ms=until_ms, warm_ms=warm_ms, policy=chosen.policy_version,
                 partitions=partitions, pseudonyms=key_id(key), sink=prefix or "")  # fmt: skip
     from streams.replay.report import compare, write_report
 
-    told = Console(stderr=True, highlight=False)
+    told = Console(stderr=True, highlight=False, soft_wrap=True)
     with only_replay(out):
         with ExitStack() as held:
             engine = Engine if processes == 1 else Beside
@@ -205,7 +211,8 @@ def _replay(
             more = run.grown and until_ms == epoch_ms(LATEST)
             grown = "; the archive has grown since: what came is for a new folder" if more else ""
             told.print(f"the replay in {out} is complete already, nothing was done{grown}", markup=False)
-        found = compare(reader.catalogue, out, manifest, shlex.join(["borderflow", *sys.argv[1:]]))
+        ran = shlex.join(["borderflow", *sys.argv[1:]])
+        found = compare(reader.catalogue, out, manifest, ran, chosen.control_points)
         files = write_report(found, out)
     for caution in found.cautions:
         told.print(caution, markup=False)
@@ -215,12 +222,15 @@ def _replay(
         whole = found.whole
         line = f"{manifest.items:,} lodgements, {manifest.decided:,} decisions in {len(manifest.parts)} files in {out}"
         refused = ", ".join(f"{reason} {count}" for reason, count in manifest.refused.items())
-        console = Console(highlight=False)
+        console = output(soft_wrap=True)
         console.print(line + (f"; refused: {refused}" if refused else ""), markup=False)
         if whole.items:
             console.print(f"{whole.items - whole.other_lane:,} of {whole.items:,} in the lane that was recorded")
         console.print(f"report: {', '.join(str(file) for file in files)}", markup=False)
-    return 0
+    if not manifest.decided:
+        why = f"policy {plan.policy} refused all of it" if manifest.items else "nothing of that time is archived"
+        told.print(f"nothing was decided: {why}", markup=False)
+    return int(not manifest.decided)
 
 
 def warm_from(since_ms: int, days: float) -> int:
@@ -240,7 +250,7 @@ def refusing(folder: Path) -> Iterator[None]:
     except duckdb.Error as error:
         raise CommandRefusedError(str(error)) from None
     except OSError as error:
-        if error.filename is None and error.errno not in _DISK:
+        if error.filename is None and error.errno not in DISK:
             raise
         raise CommandRefusedError(f"{error.filename or folder}: {error.strerror or error}") from None
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
-from rich.markup import escape
-from rich.table import Column, Table
 
 from agents.risk.risk_information import check_entry
 from schemas.knowledge import RiskInformationPublished
-from streams.commands import output, shown
+from streams.commands import aligned, output, shown
 from streams.knowledge import LAST_MOMENT, Knowledge
 from streams.settings import Settings
 
@@ -96,16 +95,15 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
     if as_json:
         output().out(msgspec.json.encode(events).decode(), highlight=False)
         return
-    table = Table(Column("entry", no_wrap=True), "version", "kind", "streams", "valid", "severity", "targets", box=None)
+    rows = []
     for one in events:
         until = "" if one.valid_until is None else f" - {one.valid_until - LAST_MOMENT:%Y-%m-%d}"
-        kind = "[dim]withdrawn[/]" if one.withdrawn else one.kind
+        kind = "withdrawn" if one.withdrawn else one.kind
         valid = f"{one.valid_from:%Y-%m-%d}{until}"
         streams = " ".join(one.streams)
-        table.add_row(
-            escape(shown(one.entry_id)), str(one.version), kind, streams, valid, str(one.severity), targets(one)
-        )
-    output().print(table)
+        entry = shown(one.entry_id)
+        rows.append((entry, str(one.version), kind, streams, valid, str(one.severity), targets(one)))
+    sys.stdout.writelines(aligned(("entry", "version", "kind", "streams", "valid", "severity", "targets"), rows))
 
 
 def targets(entry: RiskInformationPublished) -> str:

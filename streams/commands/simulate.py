@@ -18,10 +18,10 @@ from agents.risk.policy import Policy, PolicyRefusedError
 from schemas.knowledge import CriterionPublished
 from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
-from streams.commands import CommandRefusedError, output, shown
-from streams.commands.archive import archive_key, folder_of
+from streams.commands import CommandRefusedError, output, progress_over, shown
+from streams.commands.archive import archive_key, folder_of, tell_without_mac
 from streams.commands.criteria import criteria as criteria_topic
-from streams.commands.replay import chosen_policy, progress_over, records_of, refusing, span_of, warm_from
+from streams.commands.replay import chosen_policy, records_of, refusing, span_of, warm_from
 from streams.settings import Settings
 from streams.simulate.candidates import Candidate, swept
 from streams.simulate.findings import Simulated
@@ -76,6 +76,7 @@ def simulate_(
             progress_over({"items": records_of(reader, "screened")}) as noticed,
         ):
             found = simulate(reader, question, Path(held), noticed=lambda count: noticed("items", count))
+        tell_without_mac(reader)
     from streams.simulate.page import write_report
 
     with refusing(out):
@@ -92,7 +93,8 @@ def _candidates(
 ) -> tuple[list[Candidate], str | None]:
     """The candidates in the order of a `Question`, and the setting that is swept."""
     first = Candidate("candidate", _policy(reader, policy, "--policy"), tried)
-    last = Candidate("current" if baseline == "current" else "baseline", _policy(reader, baseline, "--baseline"))
+    other = first.policy if baseline == policy else _policy(reader, baseline, "--baseline")
+    last = Candidate("current" if baseline == "current" else "baseline", other)
     if sweep is None:
         return [first, last], None
     try:

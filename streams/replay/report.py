@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -86,8 +87,11 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     cautions: list[str] = []
 
 
-def compare(catalogue: Catalogue, folder: Path, manifest: Manifest, command: str) -> Replayed:
-    """Read the replay's files back and count them against the archive's decisions."""
+def compare(catalogue: Catalogue, folder: Path, manifest: Manifest, command: str, offices: Collection[str]) -> Replayed:
+    """Read the replay's files back and count them against the archive's decisions.
+
+    `offices` are the control points of its policy.
+    """
     db = connect(catalogue, "outcomes", spill=folder / "spill")
     try:
         files = [exactly(folder / part.name) for part in manifest.parts]
@@ -107,6 +111,15 @@ def compare(catalogue: Catalogue, folder: Path, manifest: Manifest, command: str
         lanes = db.execute("SELECT lane_then, lane, count(*) FROM side_by_side GROUP BY ALL ORDER BY ALL").fetchall()
         whole = next(iter(_counted(db, "'all'")), Counted("all", 0, 0, 0, 0, 0))
         cautions = [OTHER_KEY] if whole.items > unrecorded and not same else []
+        there = db.execute(
+            "SELECT DISTINCT control_point FROM decisions WHERE epoch_ms(lodged_at) >= ? AND epoch_ms(lodged_at) < ?",
+            [manifest.plan.since_ms, manifest.plan.until_ms],
+        ).fetchall()
+        if lacking := sorted({name for (name,) in there if name is not None} - set(offices)):
+            cautions.append(
+                f"The policy has no control point for what was decided then at {', '.join(lacking)}: it is not in this "
+                "replay."
+            )
         return Replayed(
             command=command, archive=str(catalogue.root), first=first, last=last, manifest=manifest,
             software=software(), whole=whole, unrecorded=unrecorded, seizures_then=seizures, seizures_kept=kept,

@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from streams.files import whole_file
+
 _STYLE = """
 :root{--ink:#17232e;--soft:#5b6b78;--line:#d9e0e6;--own:#0b6e8a;--paper:#fff;--wash:#f4f7f9}
 *{box-sizing:border-box}
@@ -111,9 +113,7 @@ def cell(value: Any) -> str:
 def write_whole(file: Path, data: bytes) -> None:
     """Write a file so that it is there as a whole or not at all. Raises `OSError`."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(file.name + ".writing")
-    with open(temporary, "wb") as open_:
+    with whole_file(file) as temporary, open(temporary, "wb") as open_:
         open_.write(data)
         open_.flush()
         os.fsync(open_.fileno())
-    os.replace(temporary, file)

@@ -159,9 +159,11 @@ def cautions(question: Question, found: Simulated) -> list[str]:
         "An inspection is taken to find what it would have found in any lane and by any method.",
     ]
     if first.items < base.items:
+        lacking = {one.name for one in base.by_control_point} - {one.name for one in first.by_control_point}
+        named = f" ({', '.join(sorted(lacking))})" if lacking else ""
         said.append(
             f"{first.name} decides {first.items:,} of the {base.items:,} items that {base.name} decides: its policy "
-            "has no control point for the others."
+            f"has no control point for the others{named}."
         )
     if first.estimate.draws < FEW_DRAWS and first.estimate.unknown_share > 0.0:
         said.append(

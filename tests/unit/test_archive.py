@@ -47,6 +47,10 @@ def test_every_topic_comes_back_byte_for_byte(topic: str, key: ArchiveKey | None
     assert back == records
 
 
+AFTERWARDS = "2026-03-09"
+"""After every record of these tests."""
+
+
 def test_empty_values_tombstones_and_broken_records_come_back_as_they_were(tmp_path: Path) -> None:
     values: list[bytes | None] = [None, b"", b"\xff garbage", b'{"event":"CriterionPublished"']
     template = example_records("criteria")[0]
@@ -140,6 +144,14 @@ def test_files_from_before_a_column_was_added_are_read_on(tmp_path: Path) -> Non
     assert read(tmp_path, "express-cargo", key=KEY) == records
     write(tmp_path, parcels(3, first=3), KEY, macs_from=3)
     assert len(connect(Catalogue.of(tmp_path)).execute("SELECT timestamp_ms FROM raw_express_cargo").fetchall()) == 6
+
+
+def test_what_a_file_says_of_itself_is_read_once(tmp_path: Path) -> None:
+    write(tmp_path, parcels(3), KEY)
+    reader, (part,) = ArchiveReader(Catalogue.of(tmp_path), KEY), parts(tmp_path)
+    said = reader.facts(part)
+    (tmp_path / part.path).unlink()
+    assert reader.facts(part) is said
 
 
 def test_nothing_about_a_person_is_legible_in_a_sealed_archive(tmp_path: Path) -> None:
@@ -238,13 +250,64 @@ def test_a_mac_that_was_taken_off_is_told_by_the_other_files(
     assert [one.offset for one in read(root, "express-cargo", key=KEY)] == list(range(30)), "an older file may lack it"
     (tmp_path / "key").write_bytes(KEY.secret)
     monkeypatch.setenv("BORDERFLOW_ARCHIVE_KEY_FILE", str(tmp_path / "key"))
-    assert status(root, "--check") == 0
+    assert status(root, "--check") == 1
+    assert f"{root / parts(root)[0].path}: no MAC: " in capsys.readouterr().out
+    assert status(root, "--check", "--macs-since", AFTERWARDS) == 0, "an older file may lack it"
     assert "1 files have no MAC" in capsys.readouterr().out
     one = parts(root)[stripped]
     write_part(root, one, pq.read_table(root / one.path, partitioning=None), chunk_facts(root / one.path, one))
     with pytest.raises(ArchiveError, match=f"{Path(one.path).name}: has no MAC, and others say that"):
         read(root, "express-cargo", key=KEY)
-    assert status(root, "--check") == 1
+    assert status(root, "--check", "--macs-since", AFTERWARDS) == 1
+
+
+@pytest.mark.parametrize(
+    ("since", "found"), [(None, 2), ("2026-03-02", 2), ("2026-03-02T00:01Z", 1), ("2026-03-03", 1), (AFTERWARDS, 0)]
+)
+def test_macs_that_were_taken_off_a_whole_archive_are_told_to_who_asks_for_a_check(
+    since: str | None,
+    found: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = tmp_path / "archive"
+    write(root, parcels(2, spread_ms=DAY_MS), KEY)
+    without_mac(root, lambda table: table)
+    (tmp_path / "key").write_bytes(KEY.secret)
+    monkeypatch.setenv("BORDERFLOW_ARCHIVE_KEY_FILE", str(tmp_path / "key"))
+    asked = ("--check", *(("--macs-since", since) if since else ()))
+    assert status(root, *asked, "--json") == int(found > 0)
+    assert json.loads(capsys.readouterr().out)["no_mac"] == [str(root / one.path) for one in parts(root)[2 - found :]]
+    with pytest.raises(SystemExit) as ended:
+        main(["query", "SELECT count(*) FROM express_cargo", *asked, "--dir", str(root)])
+    assert ended.value.code == (2 if found else 0)
+    told = capsys.readouterr().err
+    assert ("no MAC: " in told, "by checksums alone: 2 of 2 files" in told) == (found > 0, not found)
+
+
+def test_who_checks_in_production_needs_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, parcels(1))
+    assert status(tmp_path, "--check") == 0
+    monkeypatch.setenv("BORDERFLOW_ENVIRONMENT", "production")
+    monkeypatch.setenv("BORDERFLOW_SECURITY_PROTOCOL", "SSL")
+    assert (status(tmp_path), status(tmp_path, "--check")) == (0, 2)
+    assert "BORDERFLOW_ARCHIVE_KEY_FILE: production needs a key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["archive", "status"], ["query", "SELECT 1"]], ids=["status", "query"])
+@pytest.mark.parametrize(
+    ("options", "said"), [(["--macs-since", "7d"], "without --check"), (["--check", "--macs-since", "x"], "is no time")]
+)
+def test_from_when_on_there_are_macs_is_a_time_and_for_a_check(
+    words: list[str], options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*words, *options, "--dir", str(tmp_path)])
+    told = capsys.readouterr().err
+    assert (ended.value.code, "--macs-since: " in told, said in told) == (2, True, True)
 
 
 @pytest.mark.parametrize("stripped", [0, 1, 2])

@@ -523,6 +523,18 @@ def test_a_partition_of_which_all_macs_were_taken_off_is_told_with_the_key(
     assert verified(capsys, *asked, "--macs-since", "once")[0] == 2
 
 
+def test_the_heads_of_a_chain_are_read_once(tmp_path: Path) -> None:
+    write(tmp_path / "archive", RECORDS[:30])
+    chain_of(tmp_path / "audit", RECORDS[:60])
+    chain = Chain(tmp_path / "audit", "express-cargo", 0)
+    done = check_chain(chain)
+    chain.heads_path.unlink()
+    reader = ArchiveReader(Catalogue.of(tmp_path / "archive"))
+    check_archive(chain, done, reader, NOON_MS + 2 * HOUR_MS, HOUR_MS)
+    assert done.finding is not None
+    assert (done.finding.what, done.finding.offset) == ("dropped", 30), "the archive is late, by the heads"
+
+
 def test_compaction_excuses_only_what_was_gone_when_it_was_archived(tmp_path: Path) -> None:
     log = published("risk-information", (b"W", b"1"), (b"C", b"1"), (b"C", b"2"), (b"C", b"3"))
     for number, there in enumerate(([log[0], log[3]], log)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from kafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, UnknownError
 
 from streams.cli import GROUPS, app, main, refusal_line
-from streams.commands import CommandRefusedError, shown
+from streams.commands import CommandRefusedError, aligned, shown
 from streams.producing import UnknownTopicError
 from streams.settings import SettingsError
 
@@ -114,6 +115,30 @@ def test_a_table_in_a_pipe_is_as_wide_as_what_it_holds(capsys: pytest.CaptureFix
         main(["acls", "list", str(ROOT / "ops" / "acls.yaml")])
     (archive,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["archive"]]
     assert archive.rstrip().endswith("monitoring-dlq")
+
+
+def test_letters_of_no_time_at_all_are_not_looked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["dlq", "list", "--since", "2026-03-09", "--until", "2026-03-02"]
+    assert "--until: is not after --since" in refused(asked, capsys)
+
+
+@pytest.mark.parametrize("name", ["archive/.lock", None])
+def test_a_disk_that_takes_no_more_is_told_in_one_line(name: str | None) -> None:
+    assert refusal_line(OSError(errno.EROFS, "Read-only file system", name)) == (
+        f"{name or 'a file'}: Read-only file system"
+    )
+    assert refusal_line(OSError(errno.EPIPE, "Broken pipe", name)) is None
+
+
+def test_a_list_of_any_length_is_lines_of_columns_and_nothing_is_cut() -> None:
+    lines = list(aligned(("entry", "n", ""), [("부산", "10", ""), ("x" * 200, "9", "seen")]))
+    assert lines == [f"entry{195 * ' '}  n\n", f"부산{196 * ' '}  10\n", f"{'x' * 200}  9   seen\n"]
+    assert list(aligned(("entry", "n"), [])) == ["entry  n\n"]
+
+
+@pytest.mark.parametrize("said", ["99999999999d", "9999-99-99", "long ago"])
+def test_a_time_that_is_none_is_refused_by_its_option(said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"--until: '{said}' is no time" in refused(["dlq", "list", "--until", said], capsys)
 
 
 def test_a_terminal_is_shown_the_orders_in_a_text_and_given_none() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pytest
@@ -114,6 +115,23 @@ def test_a_large_key_or_headers_are_kept_once_however_many_items_are_refused(wid
         assert all(name.startswith(OURS) for name, _ in one.headers)
         assert dict(one.headers)["dlq-attempt"] == b"5"
         assert len(one.encoded_headers) < 512
+
+
+class CountedRow(Row):
+    """A record that knows how often its headers were read."""
+
+    read = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "headers":
+            self.read += 1
+        return super().__getattribute__(name)
+
+
+def test_the_only_refusal_of_a_record_costs_no_more_than_its_letter() -> None:
+    row, one = CountedRow(), CountedRow()
+    assert dead_letters({17: row}, [REFUSAL], "screening", 0) == [dead_letter(one, REFUSAL, "screening", 0)]
+    assert row.read == one.read
 
 
 @pytest.mark.parametrize("lodged", [b"9" * 5000, b"-1", b"x", "\u0663".encode()])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from streams.archive.views import connect, shown_columns, view_name
 from streams.archive.writing import write_part
 from streams.cli import main
 from streams.deadletter import dead_letter
-from tests.archive_files import KEY, NOON_MS, example_records, parcels, write
+from tests.archive_files import KEY, NOON_MS, example_records, full_disk, parcels, write
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,48 @@ def test_a_result_that_was_refused_and_sent_again_stands_on_its_decision(tmp_pat
     assert shown == [row[0] for row in db.execute("DESCRIBE inspection_results").fetchall()]
 
 
+def lesson_of(result: Archived) -> Archived:
+    """What re-evaluation learnt of a result."""
+    lesson = next(one for one in example_records("labelled-examples") if b'"OutcomeLearned"' in (one.value or b""))
+    said = json.loads(result.value or b"")
+    told = {name: said[name] for name in ("result_id", "decision_id", "inspected_at")}
+    return replace(lesson, offset=0, value=json.dumps({**json.loads(lesson.value or b""), **told}).encode())
+
+
+def refused_as(reason: str, *results: Archived) -> list[Archived]:
+    """The dead letters of results."""
+    letters = [dead_letter(one, Refusal(one.offset, reason, "", ""), "reevaluation", NOON_MS) for one in results]
+    return [Archived("inspection-results-dlq", 0, number, NOON_MS, one.key, one.value, list(one.headers))
+            for number, one in enumerate(letters)]  # fmt: skip
+
+
+def test_a_result_that_was_refused_and_learnt_all_the_same_stands_on_its_decision(tmp_path: Path) -> None:
+    """Its worker died between dead letter and commit, and its alert was there when it was decided again."""
+    seizure = next(one for one in example_records("inspection-results") if b'"seizure"' in (one.value or b""))
+    seizure = replace(seizure, offset=0)
+    other = {**json.loads(seizure.value or b""), "result_id": "r-2", "outcome": "clear", "severity": 0}
+    second = replace(seizure, offset=1, value=json.dumps(other).encode())
+    write(tmp_path, [seizure, second])
+    write(tmp_path, refused_as("no-matching-alert", seizure, second))
+    latest = 'SELECT "offset", outcome FROM latest_results'
+    assert connect(Catalogue.of(tmp_path), latest).execute(latest).fetchall() == []
+    write(tmp_path, [lesson_of(seizure)])
+    assert connect(Catalogue.of(tmp_path), latest).execute(latest).fetchall() == [(0, "seizure")]
+
+
+def test_a_refusal_of_what_was_learnt_later_is_not_what_stands(tmp_path: Path) -> None:
+    """A correction came before the result that it corrects, and was sent again after it."""
+    seizure = next(one for one in example_records("inspection-results") if b'"seizure"' in (one.value or b""))
+    said = json.loads(seizure.value or b"")
+    other = {**said, "result_id": "r-2", "outcome": "clear", "severity": 0, "corrects": said["result_id"]}
+    early = replace(seizure, offset=0, value=json.dumps(other).encode())
+    write(tmp_path, [early, replace(seizure, offset=1), replace(early, offset=2)])
+    write(tmp_path, refused_as("nothing-to-correct", early))
+    write(tmp_path, [lesson_of(early)])
+    latest = 'SELECT "offset", outcome FROM latest_results'
+    assert connect(Catalogue.of(tmp_path), latest).execute(latest).fetchall() == [(2, "clear")]
+
+
 def test_lodgements_of_two_lodgers_who_count_alike_are_both_shown(tmp_path: Path) -> None:
     one, other = (
         replace(record, headers=[("ce_id", b"1"), ("ce_source", source)])
@@ -226,6 +269,10 @@ def test_a_question_by_date_reads_the_files_of_that_date_alone(archive: Path) ->
         (["SELECT 1", "--format", "parquet", "--output", "/nowhere/a"], "--output: /nowhere/a: "),
         (["SELECT 1", "--format", "csv", "--output", "/nowhere/a"], "--output: /nowhere/a: No such file"),
         (["SELECT 1", "--format", "parquet"], "--output"),
+        (["--named", "top-reasons", "--since", "2026-03-09", "--until", "2026-03-02"], "--until: is not after --since"),
+        (["SELECT 1", "--memory", "lots"], "--memory: 'lots' is no amount of memory"),
+        (["SELECT 1", "--memory", "1GB'; SELECT '1"], "--memory: "),
+        (["SELECT 1", "--threads", "0"], "--threads"),
     ],
 )
 def test_a_wrong_question_is_refused_in_one_line(
@@ -244,13 +291,71 @@ def test_who_asks_of_a_time_that_holds_nothing_is_told_which_time_does(
     question: list[str], archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     span = ["--until", "2019-01-01"]
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         main(["query", *question, *span, "--format", "csv", "--dir", str(archive)])
     said = capsys.readouterr()
+    assert ended.value.code == 1
     assert said.out.count("\n") == 1  # the head alone
     assert said.err == (
         "borderflow: nothing of that time: the archive's items were lodged from 2026-03-02 to 2026-03-02\n"
     )
+
+
+def test_an_answer_without_a_row_of_a_time_that_holds_items_is_an_answer(
+    archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--named", "subject-history", "--subject", "c:nobody", "--since", "2026-03-02", "--until", "2026-03-03"]
+    assert ask(archive, capsys, *asked, "--format", "json") == "[]\n"
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line in which a question is refused."""
+    with pytest.raises(SystemExit) as ended:
+        main(["query", *words])
+    told = capsys.readouterr().err
+    assert (ended.value.code, told.count("\n"), told[:12]) == (2, 1, "borderflow: ")
+    return told
+
+
+def test_an_archive_that_holds_nothing_answers_no_question(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"{tmp_path}: nothing is archived here" in refused(capsys, "SELECT 1", "--dir", str(tmp_path))
+
+
+def test_a_file_that_was_cut_is_named_in_words_of_the_archive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, example_records("decisions"))
+    file = Catalogue.of(tmp_path).files("decisions")[1]
+    file.write_bytes(file.read_bytes()[:-100])
+    told = refused(capsys, "SELECT count(*) FROM decisions", "--dir", str(tmp_path))
+    assert told.startswith(f"borderflow: {file}: cannot be read as Parquet")
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "parquet", "table"])
+def test_what_finds_no_room_on_the_disk_leaves_the_file_that_was_there(
+    format_: str, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "answer"
+    file.write_text("the last one")
+    file.chmod(0o600)
+    asked = ["--dir", str(archive), "--format", format_, "--output", str(file)]
+    with full_disk(2_000):
+        told = refused(capsys, "SELECT md5(i::VARCHAR) AS a FROM range(199) r(i)", *asked)
+    assert f"--output: {file}: " in told
+    assert (file.read_text(), [one.name for one in tmp_path.iterdir()]) == ("the last one", ["answer"])
+    ask(archive, capsys, "SELECT 1 AS a", *asked[2:])
+    assert (file.read_bytes() != b"the last one", file.stat().st_mode & 0o777) == (True, 0o600)
+
+
+def test_an_answer_goes_into_a_pipe_that_is_there(archive: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    asked = ["--dir", str(archive), "--format", "csv", "--output", str(tmp_path / "pipe")]
+    with os.fdopen(reading) as pipe:
+        with pytest.raises(SystemExit):
+            main(["query", "SELECT 1 AS a", *asked])
+        assert pipe.read() == '"a"\n1\n'
+    assert [one.name for one in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_times_are_absolute_or_so_long_ago() -> None:

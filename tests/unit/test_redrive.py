@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import msgspec
 import pytest
 
+from agents.epoch import EPOCH
 from agents.marks import HighWater
 from agents.step import Refusal
 from schemas.codec import decode, encode
 from schemas.marks import Upstream
+from streams.commands.dlq import _print_letters
 from streams.deadletter import dead_letter, dead_letters
 from streams.producing import Publisher
 from streams.rebuild import LogReader
@@ -248,3 +250,27 @@ def test_letters_are_chosen_by_reason_step_number_and_time_of_refusal() -> None:
     assert numbers(Wanted(numbers=frozenset({1, 2}), reasons=frozenset({"not-json"}))) == [2]
     assert numbers(Wanted(since=datetime.fromtimestamp((NOW_MS + 1) / 1000, UTC))) == [1, 2]
     assert numbers(Wanted(until=datetime.fromtimestamp((NOW_MS + 1) / 1000, UTC))) == [0]
+    within = EPOCH + timedelta(milliseconds=NOW_MS + 1, microseconds=999)
+    assert (numbers(Wanted(since=within)), numbers(Wanted(until=within))) == ([1, 2], [0]), "letters bear milliseconds"
+
+
+def test_who_reads_letters_is_told_how_many_records_were_read() -> None:
+    log, told = Log("express-cargo-dlq"), list[int]()
+    for offset in range(3):
+        log.bury(lodged("express-cargo", offset, b"{}"), Refusal(offset, "not-json", "", ""))
+    asyncio.run(read_letters(cast(LogReader, log), "express-cargo", told.append))
+    assert told == [3]
+
+
+def test_letters_are_listed_one_a_line_with_what_a_lodger_wrote_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = Log("express-cargo-dlq")
+    for offset, wrong in enumerate(("way\nbill", "[red]\x1b[2J")):
+        log.bury(lodged("express-cargo", offset, b"{}"), Refusal(offset, "missing-field", wrong, ""))
+    _print_letters(log.letters("express-cargo"), as_json=False)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["topic", "number", "refused", "at", "step", "reason", "field", "attempt"],
+        ["express-cargo", "0", "2026-03-02T12:00:00Z", "screening", "missing-field", r"way\nbill", "1"],
+        ["express-cargo", "1", "2026-03-02T12:00:00Z", "screening", "missing-field", r"[red]\x1b[2J", "1"],
+    ]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
+import signal
 import stat
 import subprocess
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from agents.epoch import epoch_ms
 from load.bench.history import KEY, make_history
@@ -189,14 +193,11 @@ def test_what_a_replay_writes_is_for_its_owner_alone(history: Path, tmp_path: Pa
 
 
 def test_a_replay_of_what_nobody_inspected_yet_has_a_report(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
     first_day = lodged(tmp_path / "first-day", parcels(20))
-    for number, (root, more) in enumerate(
-        ((tmp_path / "empty", ()), (first_day, ()), (first_day, ("--since", "2030-01-01"))),
-    ):
-        out = tmp_path / f"out-{number}"
-        arguments = ("--dir", str(root), "--out", str(out), "--policy", "default", "--processes", "1", *more)
-        assert command(*arguments) == 0
+    for code, more in enumerate(((), ("--since", "2026-03-02T23:00Z"))):  # nothing is decided of the last hour
+        out = tmp_path / f"out-{code}"
+        arguments = ("--dir", str(first_day), "--out", str(out), "--policy", "default", "--processes", "1", *more)
+        assert command(*arguments) == code
         said = json.loads((out / "report.json").read_bytes())
         assert (said["seizures_then"], said["seizures_kept"], said["whole"]["selected_then"]) == (0, 0, 0)
 
@@ -248,6 +249,75 @@ def test_a_damaged_file_is_named_in_one_line(
     assert said.startswith("borderflow: ")
     assert said.count("\n") == 1
     assert file.name in said
+
+
+@pytest.mark.parametrize("options", [("--out", "out"), ("--verify",), ("--verify", "--decisions-only")])
+def test_a_time_of_which_nothing_is_archived_is_refused_before_anything_is_written(
+    options: tuple[str, ...],
+    history: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for root, said in ((tmp_path / "empty", "no record is archived of"), (history, "they are of 2025-01-06 to 2025-")):
+        assert command("--dir", str(root), "--since", "2031-01-01", "--until", "2031-02-01", *options) == 2
+        told = capsys.readouterr().err
+        assert (told.count("\n"), f"{root}: no record" in told, said in told) == (1, True, True)
+    assert [one.name for one in tmp_path.iterdir()] == ["empty"]
+
+
+def test_a_policy_that_has_none_of_the_offices_decides_nothing_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = lodged(tmp_path / "archive", parcels(5))
+    elsewhere = "version: elsewhere\ncontrol_points: {XXABC-EXP: {streams: [express-cargo]}}\n"
+    (tmp_path / "policy.yaml").write_text(elsewhere)
+    arguments = ("--dir", str(root), "--policy", str(tmp_path / "policy.yaml"), "--out", str(tmp_path / "out"))
+    assert command(*arguments, "--processes", "1") == 1
+    said = capsys.readouterr()
+    assert re.fullmatch(r"nothing was decided: policy elsewhere\+\w+ refused all of it\n", said.err)
+    assert "; refused: unknown-control-point 5\n" in said.out, "in one line, as it goes into a file"
+
+
+def test_a_policy_that_lacks_an_office_names_it(
+    history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = yaml.safe_load(files("streams.policies").joinpath("default.yaml").read_text())
+    del settings["control_points"]["KRICN-EXP"]
+    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(settings))
+    arguments = ("--dir", str(history), "--policy", str(tmp_path / "policy.yaml"), "--out", str(tmp_path / "out"))
+    assert command(*arguments, "--processes", "1") == 0
+    said = "has no control point for what was decided then at KRICN-EXP: it is not in this replay"
+    assert said in capsys.readouterr().err
+    assert said in (tmp_path / "out" / "report.json").read_text()
+
+
+def test_a_replay_that_is_interrupted_says_so_in_one_line_and_goes_on_where_its_parts_end(tmp_path: Path) -> None:
+    root = lodged(tmp_path / "archive", parcels(3, spread_ms=DAY_MS))
+    arguments = ["replay", "--dir", str(root), "--out", str(tmp_path / "out"), "--policy", "default", "--speed", "1x"]
+    done = subprocess.Popen([*COMMAND, *arguments, "--processes", "1"], stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "out" / ".lock").exists():
+        assert done.poll() is None
+    done.send_signal(signal.SIGINT)
+    assert done.communicate(timeout=60)[1] == "borderflow: interrupted\n"
+    assert done.returncode == 130
+    assert not (tmp_path / "out" / "replay.json").exists()
+    assert command(*arguments[1:-2]) == 0
+
+
+def test_who_has_the_key_is_told_of_files_that_no_mac_speaks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = lodged(tmp_path / "archive", parcels(5))
+    arguments = ("--dir", str(root), "--policy", "default", "--processes", "1", "--out")
+    (tmp_path / "key").write_bytes(b"a key of thirty-two bytes or more")
+    assert command(*arguments, str(tmp_path / "one")) == 0
+    assert "MAC" not in capsys.readouterr().err
+    monkeypatch.setenv("BORDERFLOW_ARCHIVE_KEY_FILE", str(tmp_path / "key"))
+    assert command(*arguments, str(tmp_path / "two")) == 0
+    assert "borderflow: 1 of the files that were read have no MAC" in capsys.readouterr().err
 
 
 def test_a_full_disk_ends_a_replay_in_one_line(tmp_path: Path) -> None:

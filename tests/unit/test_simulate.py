@@ -20,10 +20,11 @@ from load.bench.history import make_history
 from schemas.codec import codec_for, encode
 from streams.archive.layout import Catalogue
 from streams.archive.questions import NAMED
+from streams.archive.reading import ArchiveReader
 from streams.archive.times import EARLIEST, LATEST
 from streams.archive.views import connect
 from streams.cli import main
-from streams.commands.simulate import say
+from streams.commands.simulate import _candidates, say
 from streams.policies import built_in_policy
 from streams.simulate.assessing import Record
 from streams.simulate.candidates import Candidate, swept
@@ -57,6 +58,11 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("simulated") / "archive"
     make_history(root, items=3000, days=8)
     return root
+
+
+def test_the_policy_that_decided_last_is_looked_for_once(history: Path) -> None:
+    first, last = _candidates(ArchiveReader(Catalogue.of(history)), "current", "current", (), None)[0]
+    assert (first.name, last.name, first.policy is last.policy) == ("candidate", "current", True)
 
 
 @pytest.fixture(scope="module")
