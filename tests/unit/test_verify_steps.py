@@ -11,10 +11,10 @@ from tests.border import policy_of
 
 def test_a_brain_that_was_made_anew_where_another_one_lay_is_not_taken_for_it() -> None:
     policy = policy_of()
-    steps = _ScreeningSteps(lambda _: policy, b"k" * 32)
+    steps = _ScreeningSteps(b"k" * 32)
     book = RiskInformationBook()
     for _ in range(50):
         brain = Brain(Profiles())  # often at the address of the one that is freed
-        assert steps.of("p", brain, book)._profiles is brain.profiles
-        assert steps.of("p", brain, book) is steps.of("p", brain, book)
+        assert steps.of(policy, brain, book)._profiles is brain.profiles
+        assert steps.of(policy, brain, book) is steps.of(policy, brain, book)
         del brain
