@@ -10,14 +10,12 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 from rich.table import Column, Table
 
-from agents.risk.risk_information import check_entry
 from schemas.knowledge import RiskInformationPublished
 from streams.commands import output, shown
-from streams.knowledge import LAST_MOMENT, Knowledge
+from streams.knowledge import LAST_MOMENT, entries
 from streams.settings import Settings
 
 app = App(name="risk-info", help="Publish, withdraw and list risk information.")
-entries = Knowledge("risk-information", RiskInformationPublished, "entry_id", check_entry)
 
 AsJson = Annotated[
     bool, Parameter(name="--json", negative=(), help="Print JSON for other programs; it holds the names on the list.")
@@ -98,10 +96,10 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
         until = "" if one.valid_until is None else f" - {one.valid_until - LAST_MOMENT:%Y-%m-%d}"
         kind = "[dim]withdrawn[/]" if one.withdrawn else one.kind
         valid = f"{one.valid_from:%Y-%m-%d}{until}"
-        streams = " ".join(one.streams)
-        table.add_row(
-            escape(shown(one.entry_id)), str(one.version), kind, streams, valid, str(one.severity), targets(one)
-        )
+        streams, sought = " ".join(one.streams), targets(one)
+        if not one.withdrawn and (problem := entries.problem(one)) is not None:
+            sought += f"\n[red]it cannot be used like that: {escape(shown(problem))}[/]"
+        table.add_row(escape(shown(one.entry_id)), str(one.version), kind, streams, valid, str(one.severity), sought)
     output().print(table)
 
 
