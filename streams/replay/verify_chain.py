@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import dropwhile
-from typing import Any
+from typing import Any, Final
 
 from agents.filtering import Filtering
 from agents.risk.brain import Brain
@@ -30,6 +30,9 @@ from streams.replay.on_their_way import Traces
 from streams.replay.shelf import Shelf
 from streams.replay.verify_selection import PolicyOf, in_order
 from streams.wire import header, sent_ms
+
+_IDLE: Final = 2000
+"""Items of a partition in a row by other policies after which no worker with this one is taken to be at work."""
 
 
 class _InputCheck:
@@ -251,34 +254,47 @@ def check_filtering(
 
 
 class _FilteredPartition:
-    """Filtering's state for one partition, built anew where a worker with another policy took over."""
+    """Filtering's states for one partition, by policy: built anew where a worker with another policy took over.
+
+    While workers with two policies share the items, whatever one decides the other's state remembers, so that nothing
+    is read again at every turn; after `_IDLE` items it is let go.
+    """
 
     def __init__(self, reader: ArchiveReader, partition: int, shelf: Shelf[CriteriaBook], policy_of: PolicyOf) -> None:
         self._reader, self._partition, self._shelf, self._policy_of = reader, partition, shelf, policy_of
-        self._version: str | None = None
-        self._policy: Policy | None = None
-        self._state: Any = None
+        self._states: dict[str, Any] = {}
+        self._idle: dict[str, int] = {}
 
     def decide(self, record: Archived, event: Any, version: str | None, versions: tuple[int, ...]) -> Outcome | None:
         """What filtering says of one record."""
         if version is None:
             return Outcome()
+        arrival, book = _arrival(record, event), self._shelf.at(versions[0])
+        for other in [one for one in self._states if one != version]:
+            self._idle[other] += 1
+            if self._idle[other] > _IDLE:
+                del self._states[other]
+            elif (policy := self._policy_of(other)) is not None:
+                Filtering(policy, book).remember(self._states[other], [arrival])
         policy = self._policy_of(version)
         if policy is None:
-            self._version = None
             return None
-        step = Filtering(policy, self._shelf.at(versions[0]))
-        if version != self._version:
-            self._version = version
-            self._state = step.begin(self._partition, record.offset)
-            oldest = record.timestamp - int(step.memory[0].horizon.total_seconds() * 1000)
-            decode = codec_for("screened").decode
-            before = self._reader.records("screened", self._partition, 0, record.offset)
-            # From the first that is young enough all of them, late ones too, as a worker does.
-            for earlier in dropwhile(lambda one: one.timestamp < oldest, before):
-                said = header(earlier.headers, "ce_type")
-                step.remember(self._state, [_arrival(earlier, decode(earlier.value, said))])
-        return step.decide(self._state, [_arrival(record, event)])
+        step = Filtering(policy, book)
+        self._idle[version] = 0
+        if version not in self._states:
+            self._states[version] = self._rebuilt(step, record)
+        return step.decide(self._states[version], [arrival])
+
+    def _rebuilt(self, step: Filtering, upto: Archived) -> Any:
+        state = step.begin(self._partition, upto.offset)
+        oldest = upto.timestamp - int(step.memory[0].horizon.total_seconds() * 1000)
+        decode = codec_for("screened").decode
+        before = self._reader.records("screened", self._partition, 0, upto.offset)
+        # From the first that is young enough all of them, late ones too, as a worker does.
+        for earlier in dropwhile(lambda one: one.timestamp < oldest, before):
+            said = header(earlier.headers, "ce_type")
+            step.remember(state, [_arrival(earlier, decode(earlier.value, said))])
+        return state
 
 
 def _difference(kind: Any, topic: str, one: Expected) -> Difference:
