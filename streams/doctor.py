@@ -1,5 +1,5 @@
-"""Examines an installation: settings, certificates, codecs, brokers, topics, rights, group, seals, clock, disk; says
-what to do.
+"""Examines an installation: settings, certificates, codecs, brokers, topics, rights, knowledge, group, seals, clock,
+disk; says what to do.
 
 Every check looks and changes nothing. A check that needs something the brokers do not tell (the embedded broker tells
 less than Kafka) is skipped and says so.
@@ -42,6 +42,7 @@ from streams.audit.book import Book, Chain
 from streams.audit.chain import Entry
 from streams.certificates import Lifetime, UndatedError, files_for_brokers, files_for_browsers, lifetime
 from streams.deadletter import dead_letter_topic
+from streams.knowledge import criteria, entries
 from streams.settings import SHORTEST_KEY_BYTES, Settings, SettingsError
 from streams.topics import (
     TopicsUnfitError,
@@ -120,7 +121,10 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
             yield from found
             if all(one.state != "wrong" for one in found):
                 yield _leaders(client)
-                yield _rights(client, topology, observer=observer)
+                rights = _rights(client, topology, observer=observer)
+                yield rights
+                if rights.state != "wrong" and not observer:
+                    yield from _knowledge(settings, topology)
                 yield from _group(client, settings, topology)
                 yield from _seals(settings)
     except (KafkaError, OSError) as error:
@@ -458,6 +462,28 @@ def _rights(client: KafkaAdminClient, topology: Topology, *, observer: bool) -> 
             "grant what ops/acls.yaml lists for its steps",
         )  # fmt: skip
     return Finding("rights", "ok", "this user may read and write what its steps do")
+
+
+def _knowledge(settings: Settings, topology: Topology) -> Iterator[Finding]:
+    """Whether this version of borderflow takes what is published as it stands: an earlier one may have taken more."""
+    followed = {follow.topic for follow in topology.follows}
+    for topic, unusable in ((criteria.topic, criteria.unusable), (entries.topic, entries.unusable)):
+        if topic not in followed:
+            continue
+        try:
+            refused = unusable(settings)
+        except aiokafka.errors.KafkaError as error:
+            yield Finding(topic, "skipped", str(error) or type(error).__name__)
+            continue
+        if refused:
+            yield Finding(
+                topic, "warning",
+                "this version cannot use as published: " + _some([f"{name} ({why})" for name, why in refused.items()]),
+                "they have no effect, or not all that they ask for: publish them again as is said there, or withdraw "
+                "them; before an upgrade do so with the version that runs",
+            )  # fmt: skip
+        else:
+            yield Finding(topic, "ok", "all that is published can be used")
 
 
 def _members(client: KafkaAdminClient, group: str) -> list[Any]:

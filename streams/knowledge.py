@@ -25,6 +25,8 @@ from unicodedata import category
 import msgspec
 import yaml
 
+from agents.risk.criteria import check_criterion
+from agents.risk.risk_information import check_entry
 from schemas.codec import Undecodable, ce_type_of, codec_for, encode
 from schemas.knowledge import CriterionPublished, RiskInformationPublished
 from streams.commands import CommandRefusedError
@@ -224,10 +226,25 @@ class Knowledge(Generic[E]):
         return event
 
     def _refuse_unusable(self, where: str, event: E) -> None:
+        if problem := self.problem(event):
+            raise CommandRefusedError(f"{where}: {problem}")
+
+    def problem(self, event: E) -> str | None:
+        """Why an entry cannot be used; None when it can."""
         try:
             self._check(event)
         except ValueError as error:
-            raise CommandRefusedError(f"{where}: {error}") from None
+            return str(error)
+        return None
+
+    def unusable(self, settings: Settings) -> dict[str, str]:
+        """Published entries that cannot be used, by id, and why. Raises the client's `KafkaError`.
+
+        They were published by other means than the command, or by an earlier version, which took them.
+        """
+        published = self.published(settings).items()
+        said = {name: self.problem(event) for name, event in published if not event.withdrawn}
+        return {name: why for name, why in said.items() if why is not None}
 
     def published(self, settings: Settings) -> dict[str, E]:
         """The latest event of every entry, withdrawn ones too, by id. Raises the client's `KafkaError`."""
@@ -338,3 +355,7 @@ class Knowledge(Generic[E]):
         ended = msgspec.structs.replace(held, version=held.version + 1, withdrawn=True)
         self.send(settings, [ended])
         return ended
+
+
+criteria = Knowledge("criteria", CriterionPublished, "criterion_id", check_criterion)
+entries = Knowledge("risk-information", RiskInformationPublished, "entry_id", check_entry)

@@ -62,11 +62,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """What `create` did to one topic. `differences` are sentences, none when the topic is as declared."""
+    """What `create` did to one topic. `differences` are sentences, none when the topic is as declared.
+
+    `command` is the one of Kafka's that gives it the settings that it is declared with; None where it has them.
+    """
 
     name: str
     created: bool
     differences: tuple[str, ...] = field(default=())
+    command: str | None = None
 
 
 def wanted_topics(settings: Settings) -> tuple[Wanted, ...]:
@@ -128,7 +132,13 @@ def create_topics(settings: Settings) -> tuple[Created, ...]:
             there |= {one.name: one for one in _found(client, [one.name for one in missing])}
     created = {one.name for one in missing}
     return tuple(
-        Created(one.name, one.name in created, tuple(topic_differences(one, there.get(one.name)))) for one in wanted
+        Created(
+            one.name,
+            one.name in created,
+            tuple(topic_differences(one, there.get(one.name))),
+            altering(one, there.get(one.name), settings.brokers),
+        )
+        for one in wanted
     )
 
 
@@ -249,6 +259,21 @@ def topic_differences(wanted: Wanted, found: Found | None) -> Iterator[str]:
         yield f"{wanted.name} has {found.partitions} partitions, declared {wanted.partitions}"
     if found.replication != wanted.replication:
         yield f"{wanted.name} has {found.replication} replicas, declared {wanted.replication}"
-    for key, value in wanted.config.items():
-        if found.config and found.config.get(key, value) != value:
-            yield f"{wanted.name} has {key} {found.config[key]}, declared {value}"
+    for key, value in _other_settings(wanted, found).items():
+        yield f"{wanted.name} has {key} {found.config[key]}, declared {value}"
+
+
+def altering(wanted: Wanted, found: Found | None, brokers: str) -> str | None:
+    """The command that gives a topic the settings that it is declared with; None where it has them, or is missing."""
+    settings = {} if found is None else _other_settings(wanted, found)
+    if not settings:
+        return None
+    return (
+        f"kafka-configs.sh --bootstrap-server {brokers} --alter --entity-type topics --entity-name {wanted.name} "
+        f"--add-config {','.join(f'{key}={value}' for key, value in settings.items())}"
+    )
+
+
+def _other_settings(wanted: Wanted, found: Found) -> dict[str, str]:
+    """What a topic is declared with and has otherwise."""
+    return {key: value for key, value in wanted.config.items() if found.config.get(key, value) != value}

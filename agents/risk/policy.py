@@ -369,8 +369,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @cached_property
     def policy_version(self) -> str:
         """`<version>+<10 hex digits of a hash of all settings>`: two policies of one name are told apart."""
-        canonical = msgspec.json.encode(self, order="sorted")
-        return f"{self.version}+{blake2b(canonical, digest_size=5).hexdigest()}"
+        return version_of(self.version, self.canonical)
+
+    @property
+    def canonical(self) -> bytes:
+        """All settings as JSON, those that have their default too."""
+        return msgspec.json.encode(self, order="sorted")
 
     @cached_property
     def draws(self) -> str:
@@ -394,6 +398,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if learnt < cold.labels:
             share += (cold.exploration - share) * (1.0 - learnt / cold.labels)
         return share * self.capacity_of(control_point)
+
+
+def version_of(name: str, canonical: bytes) -> str:
+    """The version of a policy of this name, from all of its settings as JSON."""
+    return f"{name}+{blake2b(canonical, digest_size=5).hexdigest()}"
 
 
 def read_policy(settings: Any) -> Policy:

@@ -11,17 +11,14 @@ from cyclopts.validators import Number
 from rich.markup import escape
 from rich.table import Column, Table
 
-from agents.risk.criteria import check_criterion
 from agents.risk.criteria_doubts import doubts
 from agents.risk.criteria_fields import ALL, fields_of
 from schemas.items import Stream
-from schemas.knowledge import CriterionPublished
 from streams.commands import CommandRefusedError, output, shown
-from streams.knowledge import LAST_MOMENT, Knowledge
+from streams.knowledge import LAST_MOMENT, criteria
 from streams.settings import Settings
 
 app = App(name="criteria", help="Publish, withdraw and list targeting criteria.")
-criteria = Knowledge("criteria", CriterionPublished, "criterion_id", check_criterion)
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for other programs.")]
 
@@ -123,7 +120,7 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
         until = "" if one.valid_until is None else f" - {one.valid_until - LAST_MOMENT:%Y-%m-%d}"
         valid = f"{one.valid_from:%Y-%m-%d}{until}"
         condition = escape(shown(one.condition))
-        if not one.withdrawn and (problem := _problem(one)) is not None:
+        if not one.withdrawn and (problem := criteria.problem(one)) is not None:
             condition += f"\n[red]workers leave it out: {escape(shown(problem))}[/]"
         table.add_row(
             escape(shown(one.criterion_id)), str(one.version), action, " ".join(one.streams), valid, condition
@@ -149,12 +146,3 @@ def fields(stream: str | None = None, /) -> None:
         where = "all" if field.streams == ALL else " ".join(field.streams)
         table.add_row(field.name, field.type, where, escape(field.meaning))
     output().print(table)
-
-
-def _problem(event: CriterionPublished) -> str | None:
-    """Why a published criterion cannot be used: it may have been published by other means than this command."""
-    try:
-        check_criterion(event)
-    except ValueError as error:
-        return str(error)
-    return None

@@ -12,7 +12,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.markup import escape
 
-from streams.commands import output
+from streams.commands import output, shown
 
 app = App(
     name="doctor",
@@ -44,7 +44,7 @@ def doctor(
         return int(wrong)
     console = output(soft_wrap=True)
     for one in findings:
-        console.print(f"[{_COLOURS[one.state]}]{one.state:7}[/]  {one.check:12}  {escape(one.found)}")
+        console.print(f"[{_COLOURS[one.state]}]{one.state:7}[/]  {one.check:16}  {escape(shown(one.found))}")
         if one.advice:
-            console.print(f"{'':23}[dim]what to do:[/] {escape(one.advice)}")
+            console.print(f"{'':27}[dim]what to do:[/] {escape(one.advice)}")
     return int(wrong)

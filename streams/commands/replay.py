@@ -288,7 +288,7 @@ def _say(found: list[Findings], as_json: bool) -> None:
     if as_json:
         said: list[dict[str, Any]] = [
             {"step": one.step, "checked": one.checked, "differing": one.differing, "redelivered": one.redelivered,
-             "in_flight": one.in_flight, "refused": one.refused, "unchecked": one.unchecked,
+             "in_flight": one.in_flight, "refused": one.refused, "unchecked": one.unchecked, "others": one.others,
              "differences": msgspec.to_builtins(one.differences)}
             for one in found
         ]  # fmt: skip
@@ -299,10 +299,13 @@ def _say(found: list[Findings], as_json: bool) -> None:
         line = f"{one.step}: {one.checked:,} checked, {one.differing:,} differ"
         for count, what in ((one.redelivered, "redelivered"), (one.in_flight, "still on their way"),
                             (one.refused, "refused by a policy or a model, as their letters say"),
-                            (one.unchecked, "not checked: from a letter, or from what is not archived")):  # fmt: skip
+                            (one.unchecked, "not checked: from a letter, or from what is not archived"),
+                            (one.others, "not checked: another version of borderflow decided them")):  # fmt: skip
             line += f", {count:,} {what}" if count else ""
         console.print(line)
         if one.step == "screening" and one.checked == one.differing > 0:
             console.print("  All differ. Is BORDERFLOW_PSEUDONYM_KEY the key that was used then?")
         for difference in one.differences:
             console.print(f"  {difference}", markup=False)
+    if any(difference.kind != "altered" for one in found for difference in one.differences):
+        console.print("Another version of borderflow may decide otherwise: what it decided is for it to verify.")

@@ -9,14 +9,12 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
-from agents.risk.risk_information import check_entry
 from schemas.knowledge import RiskInformationPublished
 from streams.commands import aligned, output, shown
-from streams.knowledge import LAST_MOMENT, Knowledge
+from streams.knowledge import LAST_MOMENT, entries
 from streams.settings import Settings
 
 app = App(name="risk-info", help="Publish, withdraw and list risk information.")
-entries = Knowledge("risk-information", RiskInformationPublished, "entry_id", check_entry)
 
 AsJson = Annotated[
     bool, Parameter(name="--json", negative=(), help="Print JSON for other programs; it holds the names on the list.")
@@ -100,9 +98,10 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
         until = "" if one.valid_until is None else f" - {one.valid_until - LAST_MOMENT:%Y-%m-%d}"
         kind = "withdrawn" if one.withdrawn else one.kind
         valid = f"{one.valid_from:%Y-%m-%d}{until}"
-        streams = " ".join(one.streams)
-        entry = shown(one.entry_id)
-        rows.append((entry, str(one.version), kind, streams, valid, str(one.severity), targets(one)))
+        streams, sought = " ".join(one.streams), targets(one)
+        if not one.withdrawn and (problem := entries.problem(one)) is not None:
+            sought += f"; it cannot be used like that: {shown(problem)}"
+        rows.append((shown(one.entry_id), str(one.version), kind, streams, valid, str(one.severity), sought))
     sys.stdout.writelines(aligned(("entry", "version", "kind", "streams", "valid", "severity", "targets"), rows))
 
 

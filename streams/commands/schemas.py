@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,8 @@ from rich.table import Table
 import schemas
 from schemas.asyncapi import ASYNCAPI_PATH, render_asyncapi
 from schemas.codec import Undecodable, decode, decode_consignment
-from schemas.compatibility import Violation, violations
-from schemas.documents import examples, generated_schemas
+from schemas.compatibility import Violation, differences, violations
+from schemas.documents import committed_schema, examples, generated_schemas, topic_schema
 from schemas.personal import personal_fields
 from schemas.registry import declarations
 from streams.commands import CommandRefusedError, output
@@ -77,6 +78,30 @@ def check(*, folder: Folder = None) -> int:
 
 
 @app.command
+def compare(other: Path, /) -> int:
+    """Compare with another version of borderflow: whether each reads all that the other may write.
+
+    What only this one reads is no matter for an upgrade: it is for the way back. Exit code 1 when something is found.
+
+    Parameters
+    ----------
+    other
+        The `schemas` folder of the other version's installation.
+    """
+    if not (other / "json").is_dir():
+        raise CommandRefusedError(f"{other}: is no schemas folder of borderflow (it has no folder json)")
+    found = sorted(between(other))
+    if not found:
+        output(soft_wrap=True).print(f"each version reads what the other one writes to {len(declarations())} topics")
+        return 0
+    table = Table("topic", "field", "who cannot read it", "why", box=box.SIMPLE)
+    for topic, path, who, why in found:
+        table.add_row(topic, path or "(record)", who, why)
+    output().print(table, markup=False)
+    return 1
+
+
+@app.command
 def generate(
     *,
     folder: Folder = None,
@@ -131,6 +156,17 @@ def findings(folder: Path) -> list[Violation]:
         elif file.read_text(encoding="utf-8") != text:
             found.append(Violation(topic, version, path, "out of date; run `borderflow schemas generate`"))
     return sorted(found)
+
+
+def between(other: Path) -> Iterator[tuple[str, str, str, str]]:
+    """What this version and that of another `schemas` folder cannot read of each other: topic, field, who, and why."""
+    for one in declarations().values():
+        today, theirs = topic_schema(one), committed_schema(one.topic, one.version, other)
+        if theirs is None:
+            yield one.topic, "", "the other version", f"it has no version {one.version} of the topic"
+            continue
+        yield from ((one.topic, path, "this version", why) for path, why in differences(theirs, today))
+        yield from ((one.topic, path, "the other version", why) for path, why in differences(today, theirs))
 
 
 def retention(milliseconds: int) -> str:

@@ -19,8 +19,8 @@ from rich.table import Table
 
 from agents.risk.policy import PolicyRefusedError
 from streams.commands import CommandRefusedError, loud_stop, output
-from streams.commands.criteria import criteria as criteria_topic
 from streams.commands.simulate import say
+from streams.knowledge import criteria as criteria_topic
 from streams.logging import configure_logging
 from streams.policies import load_policy
 from streams.settings import Settings

@@ -20,8 +20,8 @@ from streams.archive.layout import Catalogue
 from streams.archive.reading import ArchiveReader
 from streams.commands import CommandRefusedError, output, progress_over, shown
 from streams.commands.archive import archive_key, folder_of, tell_without_mac
-from streams.commands.criteria import criteria as criteria_topic
 from streams.commands.replay import chosen_policy, records_of, refusing, span_of, warm_from
+from streams.knowledge import criteria as criteria_topic
 from streams.settings import Settings
 from streams.simulate.candidates import Candidate, swept
 from streams.simulate.findings import Simulated

@@ -19,7 +19,7 @@ AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON 
 
 @app.command
 def create(*, as_json: AsJson = False) -> int:
-    """Create the declared topics that are missing. What exists is left as it is.
+    """Create the declared topics that are missing. What exists is left as it is; how to change its settings is said.
 
     Exit code 0 when every topic is there as declared, 1 when one differs from its declaration.
     """
@@ -34,6 +34,8 @@ def create(*, as_json: AsJson = False) -> int:
             state = "[green]created[/]" if one.created else "[dim]exists[/]"
             table.add_row(one.name, state, "[yellow]" + "; ".join(one.differences) + "[/]" if one.differences else "")
         output(soft_wrap=True).print(table)
+        if commands := [one.command for one in done if one.command]:
+            print("as declared they are after (a shorter retention.ms deletes what is older):", *commands, sep="\n")  # noqa: T201 - to be copied
     return int(any(one.differences for one in done))
 
 

@@ -37,7 +37,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 class Findings:
     """Counts of one step: recorded outputs that were recomputed, and what came of it.
 
-    `refused` are inputs without an output that a dead letter speaks for.
+    `refused` are inputs without an output that a dead letter speaks for, `others` outputs that another version of
+    borderflow made, by a policy of which this one has other settings.
     """
 
     step: str
@@ -47,6 +48,7 @@ class Findings:
     in_flight: int = 0
     refused: int = 0
     unchecked: int = 0
+    others: int = 0
     differences: list[Difference] = field(default_factory=list)
 
     def note(self, difference: Difference) -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from agents.risk.policy import Policy
-from streams.archive.policies import PolicyShelf
+from streams.archive.policies import OtherSoftwareError, PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.views import connect
 from streams.collector import look_rarely
@@ -31,14 +31,18 @@ def verify(
     """Recompute decisions, and with the pseudonym key also what screening and filtering made of lodgements.
 
     The last two are checked over the whole archive whatever `since_ms` says, because their state has no shorter
-    beginning; without the key they are left out. Raises `ArchiveError` that names the file and the place.
+    beginning; without the key they are left out. What another version of borderflow decided, by a policy of which this
+    one has other settings, is counted and not checked. Raises `ArchiveError` that names the file and the place.
     """
     look_rarely()
     shelf = PolicyShelf(reader.catalogue.root)
 
     @cache
-    def policy_of(version: str) -> Policy:
-        return shelf.get(version)
+    def policy_of(version: str) -> Policy | None:
+        try:
+            return shelf.get(version)
+        except OtherSoftwareError:
+            return None
 
     found = []
     with tempfile.TemporaryDirectory(prefix="borderflow-verify-") as folder:

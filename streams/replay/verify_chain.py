@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import dropwhile
-from typing import Any
+from typing import Any, Final
 
 from agents.filtering import Filtering
 from agents.risk.brain import Brain
@@ -31,10 +31,14 @@ from streams.replay.shelf import Shelf
 from streams.replay.verify_selection import PolicyOf, in_order
 from streams.wire import header, sent_ms
 
+_IDLE: Final = 2000
+"""Items of a partition in a row by other policies after which no worker with this one is taken to be at work."""
+
 
 class _InputCheck:
     """One partition of a step's input. `decide` is (record, event, policy, versions) -> what the step says.
 
+    It says None where only another version of borderflow decides by the policy.
     `was_taken` tells of an input after the last with a recorded output whether the step has passed it all the same,
     `is_refused` of one without any whether the step refused it.
     """
@@ -46,7 +50,7 @@ class _InputCheck:
         partition: int,
         output: str,
         expected: Iterator[Expected],
-        decide: Callable[[Archived, Any, str | None, tuple[int, ...]], Outcome],
+        decide: Callable[[Archived, Any, str | None, tuple[int, ...]], Outcome | None],
         blank: tuple[int, ...],
         policy: str | None,
         findings: Findings,
@@ -88,6 +92,9 @@ class _InputCheck:
                 self._policy = next((one.policy for one in recorded if one.policy is not None), self._policy)
             yield self._versions
             outcome = self._decide(record, event, self._policy, self._versions)
+            if outcome is None:
+                self._note_others(recorded)
+                continue
             self._compare(
                 recorded, outcome, on_its_way=head is None and not self._was_taken(record),
                 refused=self._is_refused(record),
@@ -136,6 +143,13 @@ class _InputCheck:
                     Difference(kind="missing", topic=self._output, partition=-1, offset=-1, ce_id=ce_id)
                 )
 
+    def _note_others(self, recorded: list[Expected]) -> None:
+        """Count what another version made of an input."""
+        self._findings.others += len(recorded)
+        for one in recorded:
+            if one.altered:
+                self._note("altered", one)
+
     def _note(self, kind: Any, one: Expected) -> None:
         self._findings.note(_difference(kind, self._output, one))
 
@@ -146,20 +160,20 @@ class _ScreeningSteps:
     A shelf that goes back begins another brain; what was made with the one before goes with it.
     """
 
-    def __init__(self, policy_of: PolicyOf, pseudonym_key: bytes) -> None:
-        self._policy_of, self._key = policy_of, pseudonym_key
+    def __init__(self, pseudonym_key: bytes) -> None:
+        self._key = pseudonym_key
         self._with: tuple[Brain, RiskInformationBook] | None = None
         self._steps: dict[str, Screening] = {}
 
-    def of(self, policy: str, brain: Brain, book: RiskInformationBook) -> Screening:
+    def of(self, policy: Policy, brain: Brain, book: RiskInformationBook) -> Screening:
         """The step."""
         if self._with is None or self._with[0] is not brain or self._with[1] is not book:
             self._with, self._steps = (brain, book), {}
-        step = self._steps.get(policy)
+        step = self._steps.get(policy.policy_version)
         if step is None:
             profiles = brain.profiles
             assert isinstance(profiles, Profiles)  # noqa: S101 - as made by `check_screening`
-            step = self._steps[policy] = Screening(self._policy_of(policy), profiles, book, self._key)
+            step = self._steps[policy.policy_version] = Screening(policy, profiles, book, self._key)
         return step
 
 
@@ -171,11 +185,14 @@ def check_screening(
     findings = Findings("screening", unchecked=index.sent_again("screened"))
     brains = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()))
     entries = Shelf(reader, "risk-information", RiskInformationBook)
-    steps = _ScreeningSteps(policy_of, pseudonym_key)
+    steps = _ScreeningSteps(pseudonym_key)
 
-    def decide(record: Archived, event: Any, policy: str | None, versions: tuple[int, ...]) -> Outcome:
-        if policy is None:
+    def decide(record: Archived, event: Any, version: str | None, versions: tuple[int, ...]) -> Outcome | None:
+        if version is None:
             return Outcome()
+        policy = policy_of(version)
+        if policy is None:
+            return None
         step = steps.of(policy, brains.at(versions[0]), entries.at(versions[1]))
         return step.decide(None, [_arrival(record, event)])
 
@@ -237,30 +254,47 @@ def check_filtering(
 
 
 class _FilteredPartition:
-    """Filtering's state for one partition, built anew where a worker with another policy took over."""
+    """Filtering's states for one partition, by policy: built anew where a worker with another policy took over.
+
+    While workers with two policies share the items, whatever one decides the other's state remembers, so that nothing
+    is read again at every turn; after `_IDLE` items it is let go.
+    """
 
     def __init__(self, reader: ArchiveReader, partition: int, shelf: Shelf[CriteriaBook], policy_of: PolicyOf) -> None:
         self._reader, self._partition, self._shelf, self._policy_of = reader, partition, shelf, policy_of
-        self._version: str | None = None
-        self._policy: Policy | None = None
-        self._state: Any = None
+        self._states: dict[str, Any] = {}
+        self._idle: dict[str, int] = {}
 
-    def decide(self, record: Archived, event: Any, policy: str | None, versions: tuple[int, ...]) -> Outcome:
+    def decide(self, record: Archived, event: Any, version: str | None, versions: tuple[int, ...]) -> Outcome | None:
         """What filtering says of one record."""
-        if policy is None:
+        if version is None:
             return Outcome()
-        step = Filtering(self._policy_of(policy), self._shelf.at(versions[0]))
-        if policy != self._version:
-            self._version = policy
-            self._state = step.begin(self._partition, record.offset)
-            oldest = record.timestamp - int(step.memory[0].horizon.total_seconds() * 1000)
-            decode = codec_for("screened").decode
-            before = self._reader.records("screened", self._partition, 0, record.offset)
-            # From the first that is young enough all of them, late ones too, as a worker does.
-            for earlier in dropwhile(lambda one: one.timestamp < oldest, before):
-                said = header(earlier.headers, "ce_type")
-                step.remember(self._state, [_arrival(earlier, decode(earlier.value, said))])
-        return step.decide(self._state, [_arrival(record, event)])
+        arrival, book = _arrival(record, event), self._shelf.at(versions[0])
+        for other in [one for one in self._states if one != version]:
+            self._idle[other] += 1
+            if self._idle[other] > _IDLE:
+                del self._states[other]
+            elif (policy := self._policy_of(other)) is not None:
+                Filtering(policy, book).remember(self._states[other], [arrival])
+        policy = self._policy_of(version)
+        if policy is None:
+            return None
+        step = Filtering(policy, book)
+        self._idle[version] = 0
+        if version not in self._states:
+            self._states[version] = self._rebuilt(step, record)
+        return step.decide(self._states[version], [arrival])
+
+    def _rebuilt(self, step: Filtering, upto: Archived) -> Any:
+        state = step.begin(self._partition, upto.offset)
+        oldest = upto.timestamp - int(step.memory[0].horizon.total_seconds() * 1000)
+        decode = codec_for("screened").decode
+        before = self._reader.records("screened", self._partition, 0, upto.offset)
+        # From the first that is young enough all of them, late ones too, as a worker does.
+        for earlier in dropwhile(lambda one: one.timestamp < oldest, before):
+            said = header(earlier.headers, "ce_type")
+            step.remember(state, [_arrival(earlier, decode(earlier.value, said))])
+        return state
 
 
 def _difference(kind: Any, topic: str, one: Expected) -> Difference:

@@ -16,7 +16,7 @@ from agents.epoch import epoch_ms
 from agents.identity import record_id
 from agents.risk.alerts import STEP
 from agents.risk.brain import Brain
-from agents.risk.policy import Policy
+from agents.risk.policy import Horizons, Policy
 from agents.risk.profiles import Profiles
 from agents.risk.selectivity import Selectivity
 from agents.risk.unscored import Scores
@@ -38,7 +38,8 @@ TRIED: Final = 50
 """Differences for which neighbouring versions are tried: an altered version must not lead the rest astray."""
 _AHEAD: Final = 256
 
-PolicyOf = Callable[[str], Policy]
+PolicyOf = Callable[[str], Policy | None]
+"""The policy of a version; None for one that only another version of borderflow decides by."""
 
 
 class Recorded:
@@ -103,12 +104,15 @@ class PartitionCheck:
                 continue
             event = recorded.event
             at_ms = epoch_ms(filtered.item.lodged_at)
+            if self._is_others(recorded):
+                self._note_others(recorded, inside=self._since_ms <= at_ms < self._until_ms)
+                continue
             if at_ms >= self._until_ms and event is not None:
-                self._state_for(event, recorded).fold(event, at_ms)
+                self._state_for(recorded).fold(event, at_ms)
                 continue
             if at_ms < max(self._since_ms, self._known_from_ms) and event is not None:
                 self._findings.unchecked += at_ms >= self._since_ms
-                self._state_for(event, recorded).fold(event, at_ms)
+                self._state_for(recorded).fold(event, at_ms)
                 continue
             version = self._version if event is None else event.model_version
             yield version
@@ -135,10 +139,27 @@ class PartitionCheck:
             Difference(kind="missing", topic="decisions", partition=self._partition, offset=-1, ce_id=ce_id)
         )
 
+    def _is_others(self, recorded: Recorded) -> bool:
+        """Whether it was decided by a policy that only another version of borderflow decides by."""
+        version = self._policy_named(recorded)
+        try:
+            return version is not None and self._policy_of(version) is None
+        except ArchiveError:
+            return False
+
+    def _note_others(self, recorded: Recorded, *, inside: bool) -> None:
+        """Count what another version decided. The state is built anew where this one took over."""
+        self._policy = self._state = None
+        if not inside:
+            return
+        self._findings.others += 1
+        if recorded.record.altered:
+            self._findings.note(self._difference("altered", recorded))
+
     # -- one decision
 
     def _check(self, record: Archived, filtered: ItemFiltered, recorded: Recorded, version: int) -> None:
-        state = self._state_for(recorded.event, recorded)
+        state = self._state_for(recorded)
         upstream = Upstream(topic="filtered", partition=self._partition, offset=record.offset)
         decision = self._recompute(state, filtered, upstream, version)
         self._findings.checked += 1
@@ -193,26 +214,33 @@ class PartitionCheck:
 
     # -- state
 
-    def _state_for(self, event: SelectionDecided | None, recorded: Recorded) -> SelectionState:
-        """The state under the policy of the decision in hand; built anew where a worker with another took over."""
-        version = event.policy_version if event is not None and not recorded.record.altered else None
-        if self._policy is None and version is None:
+    def _policy_named(self, recorded: Recorded) -> str | None:
+        """The policy that a decision names; of the following one where it may have been altered and none is at hand."""
+        event, following = recorded.event, None
+        if event is not None and not recorded.record.altered:
+            return event.policy_version
+        if self._policy is None:
             following = self._peek(0)
-            version = following.event.policy_version if following and following.event else None
-            if version is None:
-                raise ArchiveError(f"decisions[{self._partition}] offset {recorded.record.offset} names no policy")
+        return following.event.policy_version if following and following.event else None
+
+    def _state_for(self, recorded: Recorded) -> SelectionState:
+        """The state under the policy of the decision in hand; built anew where a worker with another took over."""
+        version = self._policy_named(recorded)
+        if self._policy is None and version is None:
+            raise ArchiveError(f"decisions[{self._partition}] offset {recorded.record.offset} names no policy")
         if self._policy is None or (version is not None and version != self._policy.policy_version):
             following = self._peek(0)
             goes_on = (
                 following is not None and following.event is not None and following.event.policy_version == version
             )
             try:
-                self._policy = self._policy_of(str(version))
+                policy = self._policy_of(str(version))
             except ArchiveError:
                 if self._policy is None or goes_on or self._state is None:
                     raise
                 return self._state  # one decision names a policy that nobody knows: it was tampered with
-            self._state = self._rebuilt(self._policy, recorded.record)
+            assert policy is not None  # noqa: S101 - else the decision is another version's
+            self._policy, self._state = policy, self._rebuilt(policy, recorded.record)
         assert self._state is not None  # noqa: S101 - set with the policy
         return self._state
 
@@ -236,7 +264,8 @@ class PartitionCheck:
         event = None if first is None else self._decoded(first)
         if first is None or event is None:
             return 1 << 62
-        horizon = self._policy_of(event.policy_version).horizons.decisions
+        policy = self._policy_of(event.policy_version)
+        horizon = (Horizons() if policy is None else policy.horizons).decisions
         return first.timestamp + int(horizon.total_seconds() * 1000)
 
     # -- reading

@@ -41,6 +41,26 @@ def test_check_is_content_with_what_is_committed(capsys: pytest.CaptureFixture[s
     assert "all committed versions can be read" in shown
 
 
+def test_two_versions_are_compared_in_both_directions(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The other version knows a mode of transport that this one lacks, lacks one that this one knows, and a topic."""
+    assert run(capsys, "compare", str(folder)) == (0, "each version reads what the other one writes to 13 topics\n")
+    committed = folder / "json/manifests.v1.schema.json"
+    schema = json.loads(committed.read_text())
+    modes = schema["$defs"]["Conveyance"]["properties"]["mode"]["enum"]
+    modes[modes.index("air")] = "rocket"
+    committed.write_text(json.dumps(schema))
+    (folder / "json/casework.v1.schema.json").unlink()
+    code, shown = run(capsys, "compare", str(folder))
+    assert code == 1
+    assert [line.split() for line in shown.splitlines() if "rocket" in line or "air" in line or "casework" in line] == [
+        ["casework", "(record)", "the", "other", "version", "it", "has", "no", "version", "1", "of", "the", "topic"],
+        ["manifests", "conveyance.mode", "the", "other", "version", "no", "longer", "allowed:", "air"],
+        ["manifests", "conveyance.mode", "this", "version", "no", "longer", "allowed:", "rocket"],
+    ]
+    code, shown = run(capsys, "compare", str(folder / "json"))
+    assert (code, "is no schemas folder" in shown) == (2, True)
+
+
 def test_check_names_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, shown = run(capsys, "check", "--folder", str(tmp_path / "nowhere"))
     assert (code, "--folder: there is no folder" in shown) == (2, True)

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaConnectionError
 
+from schemas.knowledge import RiskInformationPublished
 from streams import topics
 from streams.app import build_app
 from streams.doctor import Finding, examine, why_not_served
+from streams.knowledge import entries
 from streams.settings import Settings
 from streams.topics import admin, create_topics
 from streams.topology import build_topology
@@ -119,6 +122,26 @@ def test_a_topic_that_is_missing_after_an_upgrade_is_warned_of_though_no_worker_
     found = findings(at.environment)["topics"]
     assert (found.state, "casework-dlq" in found.found) == ("warning", True)
     assert "borderflow topics create" in found.advice
+
+
+def test_what_an_earlier_version_took_and_this_one_cannot_use_is_named(at: Border) -> None:
+    create_topics(at.settings)
+    trusted = RiskInformationPublished(
+        entry_id="TT-1",
+        version=1,
+        kind="trusted-trader",
+        streams=("express-cargo",),
+        party_names=("Bonbogi Trading",),
+        source="aeo",
+        valid_from=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    entries.send(at.settings, [trusted])
+    found = findings(at.environment)
+    told = found["risk-information"]
+    assert told.state == "warning"
+    assert "TT-1 (party_identifiers: a trusted trader needs one" in told.found
+    assert "Bonbogi" not in told.found
+    assert found["criteria"] == Finding("criteria", "ok", "all that is published can be used")
 
 
 def test_logs_that_are_not_partitioned_alike_are_wrong(at: Border) -> None:

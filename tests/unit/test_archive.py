@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from agents.risk.policy import version_of
 from schemas.codec import encode
 from schemas.documents import examples
 from schemas.marks import Upstream
@@ -25,7 +26,7 @@ from streams.archive.columns import columns_of
 from streams.archive.consuming import archived_topics
 from streams.archive.envelope import EARLIEST_MS, LATEST_MS
 from streams.archive.layout import ArchiveError, Catalogue, Part, remove_remains
-from streams.archive.policies import PolicyShelf
+from streams.archive.policies import OtherSoftwareError, PolicyShelf
 from streams.archive.reading import ArchiveReader, chunk_facts, last_digest
 from streams.archive.redeliveries import LETTERS, Marks
 from streams.archive.sealing import ArchiveKey
@@ -602,6 +603,26 @@ def test_a_policy_is_kept_under_the_hash_of_its_contents(tmp_path: Path) -> None
     assert shelf.get(policy.policy_version) == policy
     with pytest.raises(ArchiveError, match="keep-policy"):
         shelf.get("another-1+0000000000")
+
+
+@pytest.mark.parametrize("settings", [{"patrol": 0.075}, {}])
+def test_a_policy_of_another_version_of_borderflow_is_not_taken_for_damaged(
+    settings: dict[str, float], tmp_path: Path
+) -> None:
+    """It has a setting that this version lacks, or lacks one that this version has."""
+    kept = msgspec.json.decode(built_in_policy().canonical)
+    kept["surge"] = {**kept["surge"], **settings}
+    kept.pop("reports")
+    text = msgspec.json.encode(kept, order="sorted")
+    version = version_of(kept["version"], text)
+    shelf, file = PolicyShelf(tmp_path), tmp_path / "policies" / f"{version}.json"
+    shelf.keep(built_in_policy())
+    file.write_bytes(text)
+    with pytest.raises(OtherSoftwareError, match="another version of borderflow decided by policy"):
+        shelf.get(version)
+    assert list(shelf.damaged()) == []
+    file.write_bytes(text.replace(b"0.02", b"0.03", 1))
+    assert len(list(shelf.damaged())) == 1
 
 
 def test_the_latest_marks_of_letters_that_were_sent_again_are_written_down() -> None:

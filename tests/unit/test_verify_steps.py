@@ -1,20 +1,62 @@
-"""Verifying screening: each lodgement is screened with the profiles of the version that its output names."""
+"""Verifying screening and filtering, each at the versions that its outputs name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 from agents.risk.brain import Brain
+from agents.risk.criteria import CriteriaBook
 from agents.risk.profiles import Profiles
 from agents.risk.risk_information import RiskInformationBook
-from streams.replay.verify_chain import _ScreeningSteps
+from load.bench.history import make_history
+from schemas.codec import codec_for
+from streams.archive.layout import Catalogue
+from streams.archive.reading import ArchiveReader
+from streams.archive.rows import Archived
+from streams.policies import built_in_policy
+from streams.replay.shelf import Shelf
+from streams.replay.verify_chain import _FilteredPartition, _ScreeningSteps
 from tests.border import policy_of
 
 
 def test_a_brain_that_was_made_anew_where_another_one_lay_is_not_taken_for_it() -> None:
     policy = policy_of()
-    steps = _ScreeningSteps(lambda _: policy, b"k" * 32)
+    steps = _ScreeningSteps(b"k" * 32)
     book = RiskInformationBook()
     for _ in range(50):
         brain = Brain(Profiles())  # often at the address of the one that is freed
-        assert steps.of("p", brain, book)._profiles is brain.profiles
-        assert steps.of("p", brain, book) is steps.of("p", brain, book)
+        assert steps.of(policy, brain, book)._profiles is brain.profiles
+        assert steps.of(policy, brain, book) is steps.of(policy, brain, book)
         del brain
+
+
+class _Reader(ArchiveReader):
+    """Counts how often the past of a partition is read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(Catalogue.of(root))
+        self.rebuilt = 0
+
+    def records(self, *place: Any, **more: Any) -> Iterator[Archived]:
+        self.rebuilt += len(place) == 4
+        return super().records(*place, **more)
+
+
+def test_while_workers_with_two_policies_share_the_items_the_past_is_read_once_for_each(tmp_path: Path) -> None:
+    make_history(tmp_path, items=200, days=1)
+    reader = _Reader(tmp_path)
+    records = list(reader.records("screened", 1))
+    policy = built_in_policy()
+    policies = {"old": policy, "new": policy}
+    both = _FilteredPartition(reader, 1, Shelf(reader, "criteria", CriteriaBook), policies.get)
+    alone = _FilteredPartition(reader, 1, Shelf(reader, "criteria", CriteriaBook), policies.get)
+    decode = codec_for("screened").decode
+    for place, record in enumerate(records):
+        event = decode(record.value)
+        shared = both.decide(record, event, ("old", "new")[place % 2], (0,))
+        assert shared is not None
+        assert shared == alone.decide(record, event, "old", (0,))
+    assert len(records) > 20
+    assert reader.rebuilt == 3

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from agents import refusals
+from agents.risk.policy import version_of
 from agents.step import Refusal
 from load.bench.history import KEY, make_history
 from schemas.codec import codec_for, encode
@@ -259,3 +260,27 @@ def test_an_item_that_was_refused_and_sent_again_is_not_called_unexpected(
 
     checked = found(changed(history, tmp_path, again), KEY)[step]
     assert (checked.differing, checked.unchecked) == (0, 1)
+
+
+def test_what_another_version_of_borderflow_decided_is_counted_and_all_else_is_checked(
+    history: Path, tmp_path: Path
+) -> None:
+    """As after an upgrade: earlier decisions are by a policy with a setting that this version lacks."""
+    (file,) = (history / "policies").glob("*.json")
+    text = file.read_bytes().replace(b'"surge":{', b'"surge":{"patrol":0.075,', 1)
+    older = version_of(file.stem.rpartition("+")[0], text)
+    ours, theirs = file.stem.encode(), older.encode()
+
+    def upgraded(topic: str, partition: int, lodged: list[Archived]) -> list[Archived]:
+        if topic != "decisions":
+            return lodged
+        half = len(lodged) // 2
+        return [replace(one, value=(one.value or b"").replace(ours, theirs)) for one in lodged[:half]] + lodged[half:]
+
+    cut = changed(history, tmp_path, upgraded)
+    (cut / "policies" / f"{older}.json").write_bytes(text)
+    before, steps = found(history, KEY), found(cut, KEY)
+    for name, step in steps.items():
+        assert (step.differing, step.checked + step.others) == (0, before[name].checked), name
+        assert step.others > 100, name
+    assert steps["selection"].others == sum(theirs in (one.value or b"") for one in records(cut, "decisions"))
