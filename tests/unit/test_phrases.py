@@ -30,7 +30,7 @@ LANGUAGES = sorted(path.stem for path in I18N.glob("??.json") if path.stem != "e
 ENGLISH_WORD = re.compile(r"(?<![\w-])[A-Za-z][a-z]{2,}(?![\w-])")
 """A word in small letters that is no part of a code."""
 
-COUNTED = re.compile(r"\{\w+\} ([a-z]+ )?(alert|item|package|day|shipper|inspection|seizure|find|decision)s\b")
+COUNTED = re.compile(r"\{\w+\} (?!of )([a-z]+ )?(alert|item|package|day|shipper|inspection|seizure|find|decision)s\b")
 """A number and a word that is wrong for one."""
 
 
