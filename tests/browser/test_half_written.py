@@ -573,7 +573,7 @@ def test_a_request_without_an_answer_leaves_other_alerts_their_buttons(held_cent
     page.wait_for_selector(".next.claim")
     page.route(f"**/{stalled.alert_id}/claim", lambda route: None)  # never answered
     page.keyboard.press("c")
-    page.wait_for_selector(".detail.busy")
+    page.wait_for_selector(".detail.busy .next[data-busy='Sending…']")
     open_alert(page, other.alert_id)
     page.wait_for_selector(".next.claim")
     assert page.locator(".detail.busy").count() == 0

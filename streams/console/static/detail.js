@@ -61,6 +61,7 @@ export class Detail {
 
   #mark() {
     this.element.classList.toggle("busy", this.#busy.has(this.#id));
+    this.next.dataset.busy = this.#busy.has(this.#id) ? t("sending") : "";
   }
 
   close() {
@@ -343,7 +344,7 @@ export class Detail {
       add("item.bags", traveller.bags ? `${traveller.bags}${traveller.bag_mass_kg ? ` · ${number(traveller.bag_mass_kg, 1)} kg` : ""}` : "");
     }
     add("item.due", when(shown.row.due));
-    add("item.seen", t("item.seen.say", { day: number(seen.arrivals_24h), shippers: number(seen.shippers_24h), value: number(seen.value_24h_usd) }));
+    add("item.seen", t(traveller ? "item.seen.traveller" : "item.seen.say", { day: number(seen.arrivals_24h), shippers: number(seen.shippers_24h), value: number(seen.value_24h_usd) }));
     add("item.quality", item.quality?.map((one) => word("quality", one)).join(", "));
     add("item.indicators", alert.filtered.indicators?.map((one) => word("indicator", one)).join(", "));
     const raw = h("pre", { class: "raw", tabindex: 0 });

@@ -137,7 +137,7 @@ export class QueuePage {
     this.empty.dataset.signature = signature;
     if (reading) put(this.empty, t("empty.reading"));
     else if (hidden) put(this.empty, t("empty.hidden", { count: number(hidden) }), " ", h("button", { type: "button", class: "plain", onclick: () => this.#forget() }, t("filter.none")));
-    else put(this.empty, t(`empty.${filter.tab}`));
+    else put(this.empty, t(`empty.${filter.tab}`), filter.tab === "mine" ? [" ", h("button", { type: "button", class: "plain", onclick: () => this.next() }, t("next.take"), h("kbd", { "aria-hidden": "true" }, "N"))] : null);
   }
 
   // The row under the officer's eye stays there when others come in above it.
