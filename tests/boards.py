@@ -167,7 +167,8 @@ def _panel(panel: dict[str, Any], url: str, axes: Any) -> bool:
     if panel["type"] == "table":
         axes.text(0, 0.95, "\n".join(f"{name}: {value:g}" for name, value in shown), fontsize=6, va="top", wrap=True)
     else:
-        text = " - ".join(dict.fromkeys(f"{value:,.4g}{unit}" for _, value in shown))
+        figures = (f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" for _, value in shown)
+        text = " - ".join(dict.fromkeys(figure + unit for figure in figures))
         axes.text(0.5, 0.45, text, ha="center", va="center", fontsize=17, weight="bold", color="#1d4ed8")
     return bool(shown)
 
