@@ -574,6 +574,9 @@ def test_a_request_without_an_answer_leaves_other_alerts_their_buttons(held_cent
     page.route(f"**/{stalled.alert_id}/claim", lambda route: None)  # never answered
     page.keyboard.press("c")
     page.wait_for_selector(".detail.busy .next[data-busy='Sending…']")
+    page.mouse.move(900, 600)
+    page.mouse.wheel(0, 200)
+    page.wait_for_function("() => document.querySelector('.detail').scrollTop > 0")  # what is known can be read
     open_alert(page, other.alert_id)
     page.wait_for_selector(".next.claim")
     assert page.locator(".detail.busy").count() == 0

@@ -10,11 +10,13 @@ import msgspec
 import pytest
 
 from agents.risk.codelists import CHAPTERS
+from schemas.casework import AlertClaimed
 from schemas.decisions import AlertRaised, Layer, Reason, SelectionDecided
-from schemas.items import TravellerFacts
-from tests.border import parcel
+from schemas.items import CriterionHit, TravellerFacts
+from schemas.knowledge import CriterionPublished
+from tests.border import parcel, result_on
 from tests.browser.cable import Cable
-from tests.browser.centre import Centre, alert
+from tests.browser.centre import DESK, Centre, alert
 from tests.browser.conftest import SignIn
 from tests.browser.test_queue import open_alert, wait_for
 from tests.integration.harbour import ROOT
@@ -129,6 +131,36 @@ def test_a_row_says_what_to_fetch_and_names_nobody_and_the_goods_stand_above_the
         assert above is not None
         assert button is not None
         assert above["y"] < button["y"] < 740
+
+
+def test_long_names_and_words_stick_out_of_nothing_on_a_telephone(held_centre: Centre, sign_in: SignIn) -> None:
+    name = "kim.of.the.inspection.department.of.the.customs.service@incheon"
+    at = datetime.now(UTC).replace(microsecond=0)
+    hit = CriterionHit(criterion_id="CR-" + "X" * 40, version=1, title="Langes" * 12, action="direct")
+    publication = CriterionPublished(
+        criterion_id=hit.criterion_id, version=1, title=hit.title, streams=("express-cargo",), condition="one_way",
+        action="direct", valid_from=datetime(2020, 1, 1, tzinfo=UTC), author=name,
+    )  # fmt: skip
+    held_centre.publish("criteria", [publication], key=hit.criterion_id)
+    claimed, filed = alert(50_025, criteria=(hit,)), alert(50_026)
+    held_centre.raise_alerts([claimed, filed])
+    claim = AlertClaimed(
+        claim_id="cl-50025", decision_id=claimed.decision.decision_id, control_point=DESK, officer=name, claimed_at=at,
+        until=at + timedelta(hours=1),
+    )  # fmt: skip
+    held_centre.publish("casework", [claim])
+    result = result_on(filed, "clear", inspected_at=at + timedelta(seconds=1), note="W" * 200)
+    held_centre.publish("inspection-results", [msgspec.structs.replace(result, officer=name)])
+    page = sign_in("sup", width=390, height=844)
+    wait_for(page, claimed.alert_id, filed.alert_id)
+    page.click("[data-tab=done]")
+    page.wait_for_selector(f"#row-{filed.alert_id}")
+    within = "(all) => all.every((one) => one.getBoundingClientRect().right <= innerWidth)"
+    assert page.locator(".row .chip").evaluate_all(within)
+    for raised, step in ((claimed, "theirs"), (filed, "over")):
+        open_alert(page, raised.alert_id)
+        page.wait_for_selector(f".next.{step}")
+        assert page.locator(".detail").evaluate("(detail) => detail.scrollWidth <= detail.clientWidth"), step
 
 
 def test_every_chapter_has_a_name_in_both_catalogues() -> None:

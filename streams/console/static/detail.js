@@ -66,7 +66,7 @@ export class Detail {
 
   close() {
     this.#leave("");
-    put(this.element, h("div", { class: "nothing" }, h("p", {}, t("detail.none")), me?.handles ? h("button", { type: "button", class: "primary", onclick: () => this.page.next() }, t("next.take"), h("kbd", { "aria-hidden": "true" }, "N")) : null));
+    put(this.element, h("div", { class: "nothing" }, h("p", {}, t(me?.handles ? "detail.none" : "detail.none.see")), me?.handles ? h("button", { type: "button", class: "primary", onclick: () => this.page.next() }, t("next.take"), h("kbd", { "aria-hidden": "true" }, "N")) : null));
   }
 
   // At once; but who holds J down passes by: only where they stop is read, and recorded.
