@@ -142,7 +142,7 @@ export class Detail {
     arrange(this.element,
       this.#back(),
       h("header", {},
-        h("div", { class: "line" }, h("span", { class: `priority p${row.p}`, "aria-label": t("priority", { p: row.p }) }, row.p), h("h2", {}, headline(row)), this.time),
+        h("div", { class: "line" }, h("span", { class: `priority p${row.p}`, title: t("priority", { p: row.p }), "aria-label": t("priority", { p: row.p }) }, row.p), h("h2", {}, headline(row)), this.time),
         h("p", { class: "lead what" }, whatOf(alert.filtered.item)),
         h("p", { class: "lead" }, why(row)),
         h("p", { class: "chips" }, chipsOf(row, stateOf(row, this.live.now()), ""), h("span", { class: "chip" }, word("layer", row.ly)), row.cat.map((one) => h("span", { class: "chip hot" }, word("category", one))), h("span", { class: "chip", title: me.points[row.cp]?.title }, row.cp), copyable(row.ref))),

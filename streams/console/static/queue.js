@@ -253,7 +253,8 @@ export class QueuePage {
       line.id = `row-${row.id}`;
       line.className = `row p${row.p} ${state} ${by ? (by === me.user ? "mine" : "theirs") : ""}`;
       priority.textContent = row.p;
-      priority.setAttribute("aria-label", t("priority", { p: row.p }));
+      priority.title = t("priority", { p: row.p });
+      priority.setAttribute("aria-label", priority.title);
       title.textContent = plain(headline(row));
       line.parts.ref.textContent = plain(row.st === "passengers" ? row.ref : row.ref.slice(row.ref.lastIndexOf("/") + 1));
       line.parts.why.textContent = plain(why(row));
