@@ -377,6 +377,14 @@ def test_who_holds_no_alert_is_offered_the_next_one_without_a_key(held_centre: C
 
 
 @pytest.mark.parametrize("locale", ["en-GB", "ko-KR"])
+def test_the_tabs_of_a_nation_s_queue_are_within_a_telephone(sign_in: SignIn, locale: str) -> None:
+    page = sign_in("kim", width=320, height=740, locale=locale)
+    page.evaluate("() => { for (const one of document.querySelectorAll('.tabs b')) one.textContent = '12,345'; }")
+    within = "(all) => all.every((one) => one.scrollWidth <= one.clientWidth)"
+    assert page.locator("html, .left, .tabs, .tabs button").evaluate_all(within)
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "ko-KR"])
 def test_the_day_can_be_read_on_a_telephone_and_says_what_its_words_mean(
     held_centre: Centre, sign_in: SignIn, locale: str
 ) -> None:
