@@ -316,6 +316,14 @@ def test_an_answer_that_comes_late_is_not_shown_for_what_was_asked_since(held_ce
         late[1].continue_()
     page.evaluate("() => new Promise(requestAnimationFrame)")
     assert page.locator("h2:has-text('W50241')").count() == 1
+    page.evaluate("() => { location.hash = 'search'; }")
+    page.route("**/api/decisions/**", lambda route: late.append(route), times=1)
+    with page.expect_request("**/api/decisions/**"):
+        page.click(".hits button")
+    page.focus("#search")
+    late[2].continue_()
+    page.wait_for_selector("h2:has-text('W50241')")
+    assert page.evaluate("() => document.activeElement.id") == "search"  # who writes on keeps writing there
 
 
 # -- where it went

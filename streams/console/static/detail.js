@@ -263,9 +263,9 @@ export class Detail {
   undo() { return this.#do("undo", {}, () => this.page.shell.toast(t("undone"))); }
   file(said) {
     const id = this.#id;
-    if (this.#busy.has(id)) return undefined;
+    if (this.#busy.has(id)) return;
     const request = sending(id, this.live.now());
-    return this.#do("result", { ...said, request }, (shown) => {
+    this.#do("result", { ...said, request }, (shown) => {
       arrived(id);
       this.page.shell.toast(t("filed.toast", { outcome: word("outcome", shown.result?.outcome) }));
     });

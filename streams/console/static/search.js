@@ -89,7 +89,7 @@ export class SearchPage {
         ["lineage.model", decision.model_version], ["lineage.criteria", decision.criteria_version ?? 0], ["lineage.risk", decision.risk_information_version ?? 0], ["lineage.policy", decision.policy_version],
         ["lineage.chance", `${number(decision.propensity, 4)} / ${number(decision.exploration_rate ?? 0, 4)}`], ["lineage.time", when(Date.parse(decision.lodged_at))]], true)),
       section("lodged", answer.lodgement ? h("pre", { class: "raw", tabindex: 0 }, JSON.stringify(answer.lodgement, null, 2)) : h("p", {}, t("lodged.gone")), me.handles ? null : h("p", { class: "small" }, t("names.hidden"))));
-    this.one.focus({ preventScroll: true });
+    if (document.activeElement !== this.text) this.one.focus({ preventScroll: true }); // who writes on is not disturbed
     this.one.scrollTop = 0;
   }
 }
