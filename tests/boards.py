@@ -147,6 +147,8 @@ def _panel(panel: dict[str, Any], url: str, axes: Any) -> bool:
         for one, legend in lines:
             times, values = zip(*[(float(t) - now, float(v) * scale) for t, v in one["values"]], strict=True)
             axes.plot(times, values, linewidth=1, label=_name(one, legend))
+        axes.set_xlabel("s", fontsize=6)
+        axes.set_ylabel(unit.strip(), fontsize=6)
         axes.grid(alpha=0.3)
         axes.set_ylim(bottom=0)
         if 0 < len(lines) <= 12:
@@ -161,13 +163,15 @@ def _panel(panel: dict[str, Any], url: str, axes: Any) -> bool:
         shown.sort()
         axes.barh([name for name, _ in shown], [value for _, value in shown], color="#2563eb")
         axes.bar_label(axes.containers[0], labels=[f"{value:.3g}{unit}" for _, value in shown], fontsize=6)
+        axes.set_xlabel(unit.strip(), fontsize=6)
         axes.margins(x=0.15)
         return True
     axes.set_axis_off()
     if panel["type"] == "table":
         axes.text(0, 0.95, "\n".join(f"{name}: {value:g}" for name, value in shown), fontsize=6, va="top", wrap=True)
     else:
-        text = " - ".join(dict.fromkeys(f"{value:,.4g}{unit}" for _, value in shown))
+        figures = (f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" for _, value in shown)
+        text = " - ".join(dict.fromkeys(figure + unit for figure in figures))
         axes.text(0.5, 0.45, text, ha="center", va="center", fontsize=17, weight="bold", color="#1d4ed8")
     return bool(shown)
 

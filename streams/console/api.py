@@ -17,7 +17,7 @@ from streams.console.accounts import User
 from streams.console.cases import Case
 from streams.console.day import centres_day
 from streams.console.detail import detail_of
-from streams.console.filing import RefusedError
+from streams.console.filing import RefusedError, id_of
 from streams.console.guard import COOKIE, SESSION, USER, Guard, body_of, only
 from streams.console.reading import UnreadError, as_read, without_personal_fields
 from streams.console.server import Console
@@ -125,7 +125,7 @@ class Api:
         """File what became of an alert."""
         case, said = self._case(request), await _body(request)
         fields: dict[str, Any] = {name: said[name] for name in _RESULT_FIELDS if name in said}
-        once = str(said.get("request", ""))[:64] or secrets.token_hex(8)
+        once = _request_of(said)
         await self._note(request, "result", decision=case.decision_id, outcome=str(fields.get("outcome", ""))[:16])
         return await self._done(request, case, self._console.desk.report(case, request[USER].name, fields, once))
 
@@ -143,7 +143,7 @@ class Api:
             raise _refused(RefusedError(422, "field", field="cp", why="unknown-code"))
         fields = {
             "event": "CriterionFeedbackGiven",
-            "feedback_id": f"fb-{secrets.token_hex(16)}",
+            "feedback_id": id_of("fb", user.name, request.match_info["criterion"], _request_of(said)),
             "criterion_id": request.match_info["criterion"],
             "criterion_version": said.get("version"),
             "control_point": point,
@@ -269,6 +269,11 @@ async def _body(request: web.Request) -> dict[str, Any]:
     if not isinstance(said, dict):
         raise web.HTTPBadRequest(text="expected a JSON object\n")
     return said
+
+
+def _request_of(said: dict[str, Any]) -> str:
+    """The page's id of a request, the same when it is sent again; one of its own for a page that gives none."""
+    return str(said.get("request", ""))[:64] or secrets.token_hex(8)
 
 
 def _now_ms() -> int:

@@ -89,7 +89,7 @@ class Desk:
         if (ended := self._cases.claims.ended(case.decision_id)) is not None:  # by another machine's clock
             now = max(now, ended + timedelta(milliseconds=1))
         event = AlertClaimed(
-            claim_id=_id("cl", case.decision_id, officer, str(epoch_ms(now))),
+            claim_id=id_of("cl", case.decision_id, officer, str(epoch_ms(now))),
             decision_id=case.decision_id,
             control_point=case.control_point,
             officer=officer,
@@ -122,7 +122,7 @@ class Desk:
     async def report(self, case: Case, officer: str, said: dict[str, Any], request: str) -> InspectionCompleted:
         """File a result. Raises `RefusedError`: not the holder of the claim, filed already, or a field is refused."""
         now = _now()
-        result_id = _id("r", case.decision_id, officer, request)
+        result_id = id_of("r", case.decision_id, officer, request)
         standing = case.result
         if standing is not None and standing.result_id == result_id:
             return standing  # the button was pressed twice
@@ -162,7 +162,7 @@ class Desk:
             raise RefusedError(409, "too-late")
         at = now - timedelta(milliseconds=case.shift_ms)
         event = InspectionWithdrawn(
-            withdrawal_id=_id("w", result.result_id),
+            withdrawal_id=id_of("w", result.result_id),
             result_id=result.result_id,
             decision_id=case.decision_id,
             control_point=case.control_point,
@@ -199,7 +199,8 @@ def _checked(fields: dict[str, Any]) -> InspectionCompleted:
         raise RefusedError(422, "field", field=error.field, why=error.reason, detail=error.detail) from None
 
 
-def _id(kind: str, *parts: str) -> str:
+def id_of(kind: str, *parts: str) -> str:
+    """An id that follows from its parts."""
     return f"{kind}-{blake2b(chr(31).join(parts).encode(), digest_size=16).hexdigest()}"
 
 

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from schemas.casework import AlertClaimed
+from schemas.casework import AlertClaimed, CriterionFeedbackGiven
+from schemas.codec import codec_for
 from schemas.decisions import AlertRaised
+from schemas.inspections import InspectionCompleted
+from schemas.items import CriterionHit
+from schemas.knowledge import CriterionPublished
+from streams.wire import header
 from tests.browser.centre import DESK, PASSWORD, Centre, alert
 from tests.browser.conftest import SignIn
 from tests.browser.test_queue import open_alert, wait_for
@@ -27,6 +32,8 @@ ENDS_HEARD = """{
     constructor(url) { super(url); this.addEventListener("ended", () => { window.endsHeard += 1; }); }
   };
 }"""
+STILL_WRITING = """() => document.querySelector(".next.undo") && ["n", "u"].every((key) =>
+  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })))"""
 HELD_BY = "([id, who]) => (window.borderflow.live.rows.get(id).by ?? '') === who"
 
 
@@ -236,6 +243,156 @@ def test_typing_is_heard_of_before_the_session_ends_under_it(held_centre: Centre
         page.keyboard.type("x")
 
 
+# -- what is written while it is on its way
+
+
+def filed(centre: Centre, raised: AlertRaised) -> list[tuple[str, str | None]]:
+    """The outcomes and notes that were filed on an alert, in their order."""
+    return [
+        (one.outcome, one.note)
+        for one in centre.results()
+        if isinstance(one, InspectionCompleted) and one.decision_id == raised.decision.decision_id
+    ]
+
+
+def send_and_write_on(page: Page, more: str) -> Route:
+    """Press File, and write on; the request, which waits."""
+    held: list[Route] = []
+    page.route("**/result", lambda route: held.append(route), times=1)
+    with page.expect_request("**/result"):
+        page.click("button.primary.seizure")
+    page.focus("#note")
+    page.keyboard.press("End")
+    page.keyboard.type(more)
+    return held[0]
+
+
+def test_what_is_written_while_a_report_is_on_its_way_is_not_lost_and_can_be_filed_after_an_undo(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    mine, other = alert(40_131), alert(40_132)
+    page = sign_in("kim")
+    write(page, held_centre, mine, other)
+    held = send_and_write_on(page, ", and 50 g more")
+    held.continue_()
+    page.wait_for_function(STILL_WRITING)  # the next alert is not opened, nor is it undone
+    assert f"What you wrote is not in it: Seizure · 0,4 packages · {NOTE}, and 50 g more" in page.inner_text(".unfiled")
+    assert filed(held_centre, mine) == [("seizure", NOTE)]
+    page.reload()
+    page.wait_for_selector(".unfiled")
+    page.click(".next .undo")
+    page.wait_for_selector(".next.claim")
+    page.click(".next .primary")
+    page.wait_for_selector("#note")
+    assert page.input_value("#note") == f"{NOTE}, and 50 g more"
+    page.click("button.primary.seizure")
+    page.wait_for_selector(".next.undo")
+    assert page.locator(".unfiled").count() == 0
+    assert filed(held_centre, mine)[1:] == [("seizure", f"{NOTE}, and 50 g more")]
+
+
+def test_what_is_written_before_an_answer_that_is_lost_is_not_lost_with_it(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    mine = alert(40_141)
+    page = sign_in("kim")
+    write(page, held_centre, mine)
+    held = send_and_write_on(page, ", and 50 g more")
+    held.fetch()
+    held.abort("connectionreset")
+    page.wait_for_selector(".next.undo")
+    assert "and 50 g more" in page.inner_text(".unfiled")
+    assert filed(held_centre, mine) == [("seizure", NOTE)]
+
+
+def test_what_is_sent_again_has_the_same_id_and_what_was_changed_another(modules: Page) -> None:
+    told = """() => import("/static/drafts.js").then(({ arrived, draftOf, keepDraft, sending }) => {
+      keepDraft("a", { note: "x" });
+      const ids = [sending("a", 1), sending("a", 2)];
+      keepDraft("a", { note: "y" });
+      ids.push(sending("a", 3));
+      arrived("a", 2); // an older one
+      const kept = draftOf("a")?.note;
+      arrived("a", 3);
+      return [ids[0] === ids[1], ids[1] === ids[2], kept, draftOf("a")];
+    })"""
+    assert modules.evaluate(told) == [True, False, "y", None]
+
+
+# -- a note to the author of a criterion
+
+
+def criterion_alert(centre: Centre, number: int) -> AlertRaised:
+    """An alert on a criterion whose publication the console has."""
+    name = f"CR-{number}"
+    published = CriterionPublished(
+        criterion_id=name, version=1, title="Earphones", streams=("express-cargo",), condition='hs4 == "8517"',
+        action="direct", valid_from=datetime(2020, 1, 1, tzinfo=UTC), author="analyst-3",
+    )  # fmt: skip
+    centre.publish("criteria", [published], key=name)
+    hit = CriterionHit(criterion_id=name, version=1, title="Earphones", action="direct")
+    raised = alert(number, criteria=(hit,))
+    centre.raise_alerts([raised])
+    return raised
+
+
+def told_authors(centre: Centre, criterion: str) -> list[tuple[str, str | None]]:
+    """The id and the note of each message to the author of a criterion."""
+    read = centre.aside(lambda: centre.border.read("casework"))
+    decoded = [codec_for("casework").decode(one.value, header(one.headers, "ce_type")) for one in read]
+    told = [one for one in decoded if isinstance(one, CriterionFeedbackGiven) and one.criterion_id == criterion]
+    return [(one.feedback_id, one.note) for one in told]
+
+
+def test_a_half_written_note_to_an_author_outlasts_what_happens_around_it_until_it_is_sent(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    page, other = sign_in("kim"), sign_in("lee")
+    raised = criterion_alert(held_centre, 40_151)
+    for one in (page, other):
+        wait_for(one, raised.alert_id)
+        open_alert(one, raised.alert_id)
+    page.click(".feedback summary")
+    page.select_option(".feedback select", "too-broad")
+    page.click(".feedback textarea")
+    page.keyboard.type("fires on all")
+    other.keyboard.press("c")
+    page.wait_for_selector(".next.theirs")
+    page.keyboard.type(" earphones")  # what is shown changed around it
+    page.reload()
+    page.wait_for_selector(".feedback[open]")
+    assert page.input_value(".feedback textarea") == "fires on all earphones"
+    page.click("[data-place=day]")
+    page.wait_for_selector(".tiles")
+    page.go_back()
+    page.wait_for_selector(".feedback[open]")
+    assert page.input_value(".feedback select") == "too-broad"
+    # The answer is lost; and while it is sent again, somebody writes on.
+    page.route("**/feedback", lambda route: (route.fetch(), route.abort("connectionreset")), times=1)
+    page.click(".feedback button")
+    page.wait_for_selector(".toast.bad")
+    held: list[Route] = []
+    page.route("**/feedback", lambda route: held.append(route), times=1)
+    with page.expect_request("**/feedback"):
+        page.click(".feedback button")
+    page.focus(".feedback textarea")
+    page.keyboard.press("End")
+    page.keyboard.type(" of one importer")
+    held[0].continue_()
+    page.wait_for_selector(".toast.good")
+    assert page.input_value(".feedback textarea") == "fires on all earphones of one importer"
+    with page.expect_response("**/feedback"):
+        page.click(".feedback button")
+    page.wait_for_selector(".feedback:not([open])")
+    (first, note), again, (third, whole) = told_authors(held_centre, "CR-40151")
+    assert again == (first, note) == (first, "fires on all earphones")
+    assert third != first
+    assert whole == "fires on all earphones of one importer"
+    page.reload()
+    page.wait_for_selector(".feedback")
+    assert page.locator(".feedback[open]").count() == 0
+
+
 # -- nobody else's
 
 
@@ -416,7 +573,10 @@ def test_a_request_without_an_answer_leaves_other_alerts_their_buttons(held_cent
     page.wait_for_selector(".next.claim")
     page.route(f"**/{stalled.alert_id}/claim", lambda route: None)  # never answered
     page.keyboard.press("c")
-    page.wait_for_selector(".detail.busy")
+    page.wait_for_selector(".detail.busy .next[data-busy='Sending…']")
+    page.mouse.move(900, 600)
+    page.mouse.wheel(0, 200)
+    page.wait_for_function("() => document.querySelector('.detail').scrollTop > 0")  # what is known can be read
     open_alert(page, other.alert_id)
     page.wait_for_selector(".next.claim")
     assert page.locator(".detail.busy").count() == 0

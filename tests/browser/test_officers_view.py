@@ -10,11 +10,13 @@ import msgspec
 import pytest
 
 from agents.risk.codelists import CHAPTERS
+from schemas.casework import AlertClaimed
 from schemas.decisions import AlertRaised, Layer, Reason, SelectionDecided
-from schemas.items import TravellerFacts
-from tests.border import parcel
+from schemas.items import CriterionHit, TravellerFacts
+from schemas.knowledge import CriterionPublished
+from tests.border import parcel, result_on
 from tests.browser.cable import Cable
-from tests.browser.centre import Centre, alert
+from tests.browser.centre import DESK, Centre, alert
 from tests.browser.conftest import SignIn
 from tests.browser.test_queue import open_alert, wait_for
 from tests.integration.harbour import ROOT
@@ -131,6 +133,36 @@ def test_a_row_says_what_to_fetch_and_names_nobody_and_the_goods_stand_above_the
         assert above["y"] < button["y"] < 740
 
 
+def test_long_names_and_words_stick_out_of_nothing_on_a_telephone(held_centre: Centre, sign_in: SignIn) -> None:
+    name = "kim.of.the.inspection.department.of.the.customs.service@incheon"
+    at = datetime.now(UTC).replace(microsecond=0)
+    hit = CriterionHit(criterion_id="CR-" + "X" * 40, version=1, title="Langes" * 12, action="direct")
+    publication = CriterionPublished(
+        criterion_id=hit.criterion_id, version=1, title=hit.title, streams=("express-cargo",), condition="one_way",
+        action="direct", valid_from=datetime(2020, 1, 1, tzinfo=UTC), author=name,
+    )  # fmt: skip
+    held_centre.publish("criteria", [publication], key=hit.criterion_id)
+    claimed, filed = alert(50_025, criteria=(hit,)), alert(50_026)
+    held_centre.raise_alerts([claimed, filed])
+    claim = AlertClaimed(
+        claim_id="cl-50025", decision_id=claimed.decision.decision_id, control_point=DESK, officer=name, claimed_at=at,
+        until=at + timedelta(hours=1),
+    )  # fmt: skip
+    held_centre.publish("casework", [claim])
+    result = result_on(filed, "clear", inspected_at=at + timedelta(seconds=1), note="W" * 200)
+    held_centre.publish("inspection-results", [msgspec.structs.replace(result, officer=name)])
+    page = sign_in("sup", width=390, height=844)
+    wait_for(page, claimed.alert_id, filed.alert_id)
+    page.click("[data-tab=done]")
+    page.wait_for_selector(f"#row-{filed.alert_id}")
+    within = "(all) => all.every((one) => one.getBoundingClientRect().right <= innerWidth)"
+    assert page.locator(".row .chip").evaluate_all(within)
+    for raised, step in ((claimed, "theirs"), (filed, "over")):
+        open_alert(page, raised.alert_id)
+        page.wait_for_selector(f".next.{step}")
+        assert page.locator(".detail").evaluate("(detail) => detail.scrollWidth <= detail.clientWidth"), step
+
+
 def test_every_chapter_has_a_name_in_both_catalogues() -> None:
     for language in ("en", "ko"):
         words = msgspec.json.decode((ROOT / f"streams/console/static/i18n/{language}.json").read_bytes())
@@ -196,16 +228,21 @@ def test_a_look_at_traffic_is_called_one_and_says_that_its_score_did_not_decide(
     assert "선별 단계: 물량 동향. 점수(0.013)로 선별된 것이 아님." in told
 
 
+def find(page: Page, waybill: str) -> None:
+    """Search for a waybill until the console has read the decision on it."""
+    page.fill("#search", waybill)
+    while not page.locator(f".hits :text('{waybill}')").count():
+        with page.expect_response("**/api/search"):
+            page.keyboard.press("Enter")
+        page.wait_for_selector(".found p.small, .found p.empty:not(:text('Reading'))")
+
+
 def test_the_search_says_why_an_item_was_released_or_selected(held_centre: Centre, sign_in: SignIn) -> None:
     page = sign_in("kim")
 
     def found(decision: SelectionDecided, waybill: str) -> str:
         held_centre.publish("decisions", [decision])
-        page.fill("#search", waybill)
-        while not page.locator(f".hits :text('{waybill}')").count():  # until the console has read it
-            with page.expect_response("**/api/search"):
-                page.keyboard.press("Enter")
-            page.wait_for_selector(".found p")
+        find(page, waybill)
         page.click(".hits button")
         page.wait_for_selector(f"h2:has-text('{waybill}')")
         return page.inner_text(".searching .detail")
@@ -228,6 +265,65 @@ def test_the_search_says_why_an_item_was_released_or_selected(held_centre: Centr
     told = found(decided(50_225, UNWATCHED, layer="surge").decision, "W50225")
     assert "Selected by: Traffic." in told
     assert page.locator(".searching .weight").all_inner_texts() == ["rule", "\u22123.77"]
+
+
+def test_back_leads_from_a_decision_to_what_was_found_and_a_reload_to_the_decision(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    page = sign_in("kim", width=390, height=740)
+    held_centre.publish("decisions", [alert(50_231).decision])
+    page.click("[data-place=search]")
+    find(page, "W50231")
+    page.click(".hits button")
+    page.wait_for_selector("h2:has-text('W50231')")
+    page.go_back()
+    page.wait_for_selector(".hits button:not([aria-current])")
+    page.go_forward()
+    page.wait_for_selector("h2:has-text('W50231')")
+    page.reload()
+    page.wait_for_selector("h2:has-text('W50231')")
+    page.click(".searching .back")
+    page.wait_for_selector("#search")
+    assert page.url.endswith("#search")
+
+
+def test_an_answer_that_comes_late_is_not_shown_for_what_was_asked_since(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    held_centre.publish("decisions", [alert(number).decision for number in (50_241, 50_242)])
+    page.click("[data-place=search]")
+    for waybill in ("W50241", "W50242"):
+        find(page, waybill)
+    late: list[Route] = []
+    page.route("**/api/search", lambda route: late.append(route), times=1)
+    page.fill("#search", "W50241")
+    with page.expect_request("**/api/search"):
+        page.keyboard.press("Enter")
+    assert page.inner_text(".found") == "Reading…"
+    find(page, "W50242")
+    with page.expect_response("**/api/search"):
+        late[0].continue_()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert page.locator(".hits").inner_text().startswith("Red")
+    assert "W50241" not in page.inner_text(".hits")
+    page.route("**/api/decisions/**", lambda route: late.append(route), times=1)
+    with page.expect_request("**/api/decisions/**"):
+        page.click(".hits button")
+    page.evaluate("() => { location.hash = 'search'; }")
+    find(page, "W50241")
+    page.click(".hits button")
+    page.wait_for_selector("h2:has-text('W50241')")
+    with page.expect_response("**/api/decisions/**"):
+        late[1].continue_()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert page.locator("h2:has-text('W50241')").count() == 1
+    page.evaluate("() => { location.hash = 'search'; }")
+    page.route("**/api/decisions/**", lambda route: late.append(route), times=1)
+    with page.expect_request("**/api/decisions/**"):
+        page.click(".hits button")
+    page.focus("#search")
+    late[2].continue_()
+    page.wait_for_selector("h2:has-text('W50241')")
+    assert page.evaluate("() => document.activeElement.id") == "search"  # who writes on keeps writing there
 
 
 # -- where it went
@@ -276,6 +372,43 @@ def test_filters_that_hide_everything_say_so_and_can_be_cleared(held_centre: Cen
     assert "hidden by your filters" in page.inner_text(".left > .empty")
     page.click(".left > .empty button")
     page.wait_for_selector(".row")
+
+
+def test_who_holds_no_alert_is_offered_the_next_one_without_a_key(held_centre: Centre, sign_in: SignIn) -> None:
+    raised = alert(50_045)
+    page = sign_in("lee", width=390, height=740)
+    held_centre.raise_alerts([raised])
+    wait_for(page, raised.alert_id)
+    page.click("[data-tab=mine]")
+    page.click(".left > .empty button")
+    page.wait_for_selector(".next.claim")
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "ko-KR"])
+def test_the_tabs_of_a_nation_s_queue_are_within_a_telephone(sign_in: SignIn, locale: str) -> None:
+    page = sign_in("kim", width=320, height=740, locale=locale)
+    page.evaluate("() => { for (const one of document.querySelectorAll('.tabs b')) one.textContent = '12,345'; }")
+    within = "(all) => all.every((one) => one.scrollWidth <= one.clientWidth)"
+    assert page.locator("html, .left, .tabs, .tabs button").evaluate_all(within)
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "ko-KR"])
+def test_the_day_can_be_read_on_a_telephone_and_says_what_its_words_mean(
+    held_centre: Centre, sign_in: SignIn, locale: str
+) -> None:
+    held_centre.publish("decisions", [alert(50_046).decision])
+    page = sign_in("sup", width=390, height=844, locale=locale)
+    page.click("[data-place=day]")
+    page.wait_for_selector("tbody .n")
+    assert page.locator("tbody tr").evaluate_all(
+        "(rows) => rows.every((row) => (row.querySelector('.n') ?? row).getBoundingClientRect().right <= innerWidth)"
+    )
+    assert page.locator(".plot text").evaluate_all(
+        "(all) => all.length && all.every((one) => one.getBoundingClientRect().height >= 11)"
+    )
+    layers = page.locator("table:has(caption small)")
+    heads, said = layers.locator("th[scope=col]").all_inner_texts(), layers.locator("caption small").inner_text()
+    assert (heads[0], "random" in said) == (("Layer", True) if locale == "en-GB" else ("선별 단계", False))
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 740), (360, 560)])
@@ -482,6 +615,12 @@ def test_the_list_of_keys_names_the_audit_trail_for_those_who_have_it(held_centr
         assert ("audit trail" in page.inner_text("dialog.help")) is has_it
 
 
+def test_the_list_of_keys_names_them_on_a_page_that_is_zoomed_in(sign_in: SignIn) -> None:
+    page = sign_in("kim", width=640, height=400)
+    page.keyboard.press("?")
+    assert all(page.locator("dialog.help dt").all_inner_texts())
+
+
 def test_a_page_that_changed_its_language_looks_at_an_alert_once(held_centre: Centre, sign_in: SignIn) -> None:
     raised = alert(50_081)
     page, other = sign_in("kim"), sign_in("lee")
@@ -524,6 +663,32 @@ def test_an_address_that_is_none_does_no_harm_and_the_clock_is_the_console_s(
         assert now - since < timedelta(minutes=1)
     finally:
         cable.close()
+
+
+def test_a_clock_that_is_a_day_ahead_calls_nothing_expired_though_no_news_came_yet(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    raised = alert(50_095)
+    page = sign_in("kim")
+    shown(page, held_centre, raised)
+    page.add_init_script("{ const real = Date.now; Date.now = () => real() + 86_400_000; }")
+    page.route("**/api/stream**", lambda _: None)
+    page.reload()
+    page.wait_for_selector(".detail .next")
+    assert page.locator(".next.claim").count() == 1
+
+
+def test_a_clock_that_is_put_back_ends_no_session_under_who_writes(sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    with page.expect_response("**/api/ping"):
+        page.keyboard.press("Shift")
+    page.evaluate("""() => {
+      const [clock, run] = [Date.now.bind(Date), performance.now.bind(performance)];
+      Date.now = () => clock() - 86_400_000;
+      performance.now = () => run() + 61_000;
+    }""")
+    with page.expect_request("**/api/ping"):
+        page.keyboard.press("Shift")
 
 
 def test_in_many_tabs_of_one_browser_only_those_that_are_seen_hold_a_connection(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -93,13 +94,31 @@ def test_of_two_officers_the_first_has_the_alert_and_the_second_sees_who(held_ce
     assert winner in loser.inner_text(".next")
 
 
+def test_what_another_filed_is_shown_and_cannot_be_filed_again(held_centre: Centre, sign_in: SignIn) -> None:
+    raised = alert(351)
+    page, other = sign_in("kim"), sign_in("lee")
+    held_centre.raise_alerts([raised])
+    for one in (page, other):
+        wait_for(one, raised.alert_id)
+        open_alert(one, raised.alert_id)
+    page.keyboard.press("c")
+    page.wait_for_selector(".outcomes")
+    page.keyboard.press("1")
+    page.click("button.primary.clear")
+    other.wait_for_selector(".next.over")
+    assert re.search(r"Filed at [\d:]+. Nothing found · Physical inspection · kim", other.inner_text(".next"))
+    other.keyboard.press("1")
+    assert other.locator(".result").count() == 0
+
+
 def test_alerts_that_the_console_cannot_read_are_counted_on_the_page(held_centre: Centre, sign_in: SignIn) -> None:
     page = sign_in("kim")
-    before = page.evaluate("() => window.borderflow.live.unread")
+    count = page.evaluate("() => window.borderflow.live.unread") + 1
+    said = f"{count} alert{' is' if count == 1 else 's are'} not shown"
     newer = record(alert(451), DESK)
     newer.value = (newer.value or b"").replace(b'"layer":"model"', b'"layer":"a layer of tomorrow"')
     held_centre.aside(lambda: held_centre.border.lodge("alerts", [newer]))
-    page.wait_for_function(f"() => document.getElementById('notice').textContent.startsWith('{before + 1} alerts')")
+    page.wait_for_function(f"() => document.getElementById('notice').textContent.startsWith('{said}')")
 
 
 def test_an_alert_whose_time_runs_out_says_so(held_centre: Centre, sign_in: SignIn) -> None:

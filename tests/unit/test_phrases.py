@@ -30,6 +30,9 @@ LANGUAGES = sorted(path.stem for path in I18N.glob("??.json") if path.stem != "e
 ENGLISH_WORD = re.compile(r"(?<![\w-])[A-Za-z][a-z]{2,}(?![\w-])")
 """A word in small letters that is no part of a code."""
 
+COUNTED = re.compile(r"\{\w+\} (?!of )([a-z]+ )?(alert|item|package|day|shipper|inspection|seizure|find|decision)s\b")
+"""A number and a word that is wrong for one."""
+
 
 class Catalogue:
     """Does what `phrase` of i18n.js does, with the same file."""
@@ -156,3 +159,26 @@ def test_what_has_no_sentence_stays_as_it_is() -> None:
     assert catalogue.phrase("Beach toys from nowhere (criterion C-1 version 2)").startswith(
         "Beach toys from nowhere (선별"
     )
+
+
+def test_what_is_counted_has_a_word_for_one() -> None:
+    words = msgspec.json.decode((I18N / "en.json").read_bytes(), type=dict[str, str])
+    assert {key for key, text in words.items() if COUNTED.search(text)} == {"urgent.many", "day.curve.say"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("log-packages", "1 package"),
+        ("log-arrivals", "1 arrival for this consignee within 24 hours"),
+        ("log-shippers", "1 shipper within 24 hours"),
+        ("log-below-threshold", "1 item just below the duty-free value within 24 hours"),
+    ],
+)
+def test_what_the_loop_counts_has_a_word_for_one(name: str, said: str) -> None:
+    made = parcel(1)
+    assert made.item.cargo is not None
+    cargo = msgspec.structs.replace(made.item.cargo, goods=msgspec.structs.replace(made.item.cargo.goods, packages=1))
+    seen = msgspec.structs.replace(made.monitored, arrivals_24h=1, shippers_24h=1, below_threshold_24h=1)
+    made = msgspec.structs.replace(made, item=msgspec.structs.replace(made.item, cargo=cargo), monitored=seen)
+    assert Catalogue("en").phrase(reason_words.quantity_words(name, made, UsualValue())) == said

@@ -2,7 +2,7 @@
 const PATIENCE_MS = 20_000;
 const PRESENT_MS = 60_000;
 let csrf = "";
-let presentAt = 0;
+let presentAt = -PRESENT_MS;
 let leaving = false;
 let signingOut = null; // the sign-out under way
 export let me = null;
@@ -37,8 +37,9 @@ export function signOut() {
 
 // Somebody is there: typing alone is no request, and the session would end under them.
 export function present() {
-  if (Date.now() - presentAt < PRESENT_MS) return;
-  presentAt = Date.now();
+  const now = performance.now(); // the clock may be put back
+  if (now - presentAt < PRESENT_MS) return;
+  presentAt = now;
   ask("/api/ping", {}).catch(() => { /* the next request says why */ });
 }
 

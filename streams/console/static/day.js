@@ -43,7 +43,7 @@ export class DayPage {
     const sum = (name) => points.reduce((all, [, point]) => all + (point[name] ?? 0), 0);
     const [items, selected, inspected, seizures, finds, capacity] = ["items", "selected", "inspected", "seizures", "finds", "capacity"].map(sum);
     const tile = (name, value, said) => h("div", { class: "tile" }, h("h2", {}, t(`day.${name}`)), h("p", { class: "big" }, value), h("p", { class: "small" }, said));
-    const table = (caption, head, rows) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t(caption) }, h("table", {}, h("caption", {}, t(caption)), h("thead", {}, h("tr", {}, head.map((name, place) => h("th", { scope: "col", class: place ? "n" : "" }, t(name))))), h("tbody", {}, rows)));
+    const table = (caption, head, rows, said) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t(caption) }, h("table", {}, h("caption", {}, t(caption), said ? h("small", {}, said) : null), h("thead", {}, h("tr", {}, head.map((name, place) => h("th", { scope: "col", class: place ? "n" : "" }, t(name))))), h("tbody", {}, rows.length ? rows : h("tr", {}, h("td", { colspan: head.length }, t("day.none"))))));
     const rate = (part, whole) => (whole ? percent(part / whole) : "—");
     const layers = Object.entries(day.layers).sort(([, a], [, b]) => b.selected - a.selected);
     const criteria = Object.entries(day.criteria).sort(([, a], [, b]) => b.inspected - a.inspected);
@@ -60,8 +60,8 @@ export class DayPage {
         h("figure", {}, h("figcaption", {}, h("h2", {}, t("day.hours")), h("p", { class: "small" }, t("day.hours.say"))), bars(day.hours.map((hour) => ({ label: shortWhen(hour.at), value: hour.items ? hour.selected / hour.items : 0, said: `${shortWhen(hour.at)}: ${rate(hour.selected, hour.items)} (${number(hour.selected)} / ${number(hour.items)})` })), { format: (value) => percent(value), mark: items ? capacity / items : 0, markName: t("day.capacity.mark"), empty: t("day.hours.none") }))),
       table("day.points", ["filter.cp", "day.items", "day.selected", "day.coverage", "day.capacity", "day.inspected", "day.seizures"],
         points.map(([name, one]) => h("tr", {}, h("th", { scope: "row" }, name, h("small", {}, ` ${me.points[name]?.title ?? ""}`)), [number(one.items), number(one.selected), rate(one.selected, one.items), gauge(one.capacity ? one.selected / one.capacity : 0), number(one.inspected), rate(one.seizures, one.inspected)].map((value) => h("td", { class: "n" }, value))))),
-      table("day.layers", ["filter.ly", "day.selected", "day.inspected", "day.seizures.n", "day.seizures"],
-        layers.map(([name, one]) => h("tr", {}, h("th", { scope: "row" }, word("layer", name)), [number(one.selected), number(one.inspected), number(one.seizures), rate(one.seizures, one.inspected)].map((value) => h("td", { class: "n" }, value))))),
+      table("day.layers", ["day.layer", "day.selected", "day.inspected", "day.seizures.n", "day.seizures"],
+        layers.map(([name, one]) => h("tr", {}, h("th", { scope: "row" }, word("layer", name)), [number(one.selected), number(one.inspected), number(one.seizures), rate(one.seizures, one.inspected)].map((value) => h("td", { class: "n" }, value)))), t("day.layers.say")),
       criteria.length ? table("day.criteria", ["day.criterion", "day.inspected", "day.seizures.n", "day.seizures"],
         criteria.map(([name, one]) => h("tr", {}, h("th", { scope: "row" }, one.title, h("small", {}, ` ${name} v${one.version}`)), [number(one.inspected), number(one.seizures), rate(one.seizures, one.inspected)].map((value) => h("td", { class: "n" }, value))))) : null);
     this.element.scrollTop = scroll;

@@ -1,7 +1,7 @@
 // One alert: what to do next, why, the item, what is known, and where the decision came from.
 import { ask, me } from "./api.js";
-import { append, around, h, lodged, put } from "./dom.js";
-import { draftOf, dropDraft, keepDraft } from "./drafts.js";
+import { append, arrange, h, lodged, put } from "./dom.js";
+import { arrived, draftOf, keepDraft, sending } from "./drafts.js";
 import { ResultForm } from "./form.js";
 import { clock, left, number, percent, score, t, told, when, word } from "./i18n.js";
 import { away, chipsOf, headline, held, stateOf, timeOf, why } from "./queue.js";
@@ -54,17 +54,19 @@ export class Detail {
     this.#id = id;
     this.#shown = null;
     this.form = null;
+    this.criteria = null;
     this.stepShown = "";
     this.#mark();
   }
 
   #mark() {
     this.element.classList.toggle("busy", this.#busy.has(this.#id));
+    this.next.dataset.busy = this.#busy.has(this.#id) ? t("sending") : "";
   }
 
   close() {
     this.#leave("");
-    put(this.element, h("div", { class: "nothing" }, h("p", {}, t("detail.none")), me?.handles ? h("button", { type: "button", class: "primary", onclick: () => this.page.next() }, t("next.take"), h("kbd", { "aria-hidden": "true" }, "N")) : null));
+    put(this.element, h("div", { class: "nothing" }, h("p", {}, t(me?.handles ? "detail.none" : "detail.none.see")), me?.handles ? h("button", { type: "button", class: "primary", onclick: () => this.page.next() }, t("next.take"), h("kbd", { "aria-hidden": "true" }, "N")) : null));
   }
 
   // At once; but who holds J down passes by: only where they stop is read, and recorded.
@@ -135,22 +137,23 @@ export class Detail {
     this.#shown = shown;
     const { alert, row, result } = shown;
     const top = this.element.scrollTop;
-    if (result?.officer === me.user && draftOf(row.id)?.at <= row.outAt) dropDraft(row.id); // filed, though no answer came
+    if (result?.officer === me.user) arrived(row.id, row.outAt); // though no answer came
     this.time = h("span", { class: "time" });
-    around(this.element, this.next, [
+    arrange(this.element,
       this.#back(),
       h("header", {},
-        h("div", { class: "line" }, h("span", { class: `priority p${row.p}`, "aria-label": t("priority", { p: row.p }) }, row.p), h("h2", {}, headline(row)), this.time),
+        h("div", { class: "line" }, h("span", { class: `priority p${row.p}`, title: t("priority", { p: row.p }), "aria-label": t("priority", { p: row.p }) }, row.p), h("h2", {}, headline(row)), this.time),
         h("p", { class: "lead what" }, whatOf(alert.filtered.item)),
         h("p", { class: "lead" }, why(row)),
-        h("p", { class: "chips" }, chipsOf(row, stateOf(row, this.live.now()), ""), h("span", { class: "chip" }, word("layer", row.ly)), row.cat.map((one) => h("span", { class: "chip hot" }, word("category", one))), h("span", { class: "chip", title: me.points[row.cp]?.title }, row.cp), copyable(row.ref)))], [
+        h("p", { class: "chips" }, chipsOf(row, stateOf(row, this.live.now()), ""), h("span", { class: "chip" }, word("layer", row.ly)), row.cat.map((one) => h("span", { class: "chip hot" }, word("category", one))), h("span", { class: "chip", title: me.points[row.cp]?.title }, row.cp), copyable(row.ref))),
+      this.next,
       this.#reasons(alert.decision),
       this.#item(alert, shown),
       this.#criteria(shown.criteria, { ...row, decision: alert.decision.decision_id }),
       this.#known(alert, shown),
       this.#related(shown.related),
       this.#story(shown),
-      this.#lineage(alert.decision, row)]);
+      this.#lineage(alert.decision, row));
     this.element.scrollTop = first ? 0 : top;
     this.#nextStep();
     this.tick();
@@ -180,7 +183,7 @@ export class Detail {
 
   #step(now) {
     const { row, undo_until } = this.#shown;
-    if (row.s === "filed") return undo_until > now ? "undo" : "filed";
+    if (row.s === "filed") return undo_until > now ? "undo" : "over";
     const by = held(row, now);
     if (row.out === "passed-on" && undo_until > now && by !== me.user) return "undo";
     const late = row.due < now ? "-late" : "";
@@ -192,7 +195,7 @@ export class Detail {
   #nextStep() {
     const now = this.live.now();
     const step = this.#step(now);
-    const lost = this.stepShown.startsWith("file") && !step.startsWith("file") && step !== "undo";
+    const lost = this.stepShown.startsWith("file") && !/^(file|undo|over)/.test(step);
     this.stepShown = step;
     const { row, result } = this.#shown;
     if (lost) this.page.shell.toast(t("claim.over"), "bad");
@@ -216,8 +219,8 @@ export class Detail {
     } else {
       const said = [h("strong", {}, word("outcome", result.outcome)), " · ", result.method && result.method !== "none" ? word("method", result.method) : null, result.reason ? ` · ${word("released", result.reason)}` : null, result.passed_to ? ` → ${result.passed_to}` : null,
         result.categories?.length ? ` · ${result.categories.map((one) => word("category", one)).join(", ")}` : null,
-        result.quantity != null ? ` · ${number(result.quantity, 6)} ${word("unit", result.quantity_unit)}` : null, " · ", result.officer];
-      put(this.next, h("p", { class: "say done" }, "✓ ", t("filed.say", { time: clock(row.outAt) }), " ", said), result.note ? h("p", { class: "note" }, result.note) : null);
+        result.quantity != null ? ` · ${number(result.quantity, 6)} ${word("unit", result.quantity_unit, { count: result.quantity })}` : null, " · ", result.officer];
+      put(this.next, h("p", { class: "say done" }, "✓ ", t("filed.say", { time: clock(row.outAt) }), " ", said), result.note ? h("p", { class: "note" }, result.note) : null, this.#unfiled(row, step));
       const actions = h("div", { class: "actions" }, button(t("next.take"), "N", () => this.page.next()));
       if (step === "undo") {
         this.count = h("span", {}, t("undo.left", { seconds: Math.ceil((this.#shown.undo_until - now) / 1000) }));
@@ -227,9 +230,18 @@ export class Detail {
     }
   }
 
+  // What was written too late for the result that stands, or beside another's.
+  #unfiled(row, step) {
+    const draft = draftOf(row.id);
+    if (!draft) return null;
+    const said = [word("outcome", draft.outcome), draft.quantity && `${draft.quantity} ${word("unit", draft.unit, { count: draft.quantity })}`, draft.note.trim()].filter(Boolean).join(" · ");
+    return h("p", { class: "unfiled", role: "status" }, h("strong", {}, t("unfiled")), " ", said, step === "undo" ? [" ", h("em", {}, t("unfiled.undo"))] : null);
+  }
+
   async #do(path, body, done) {
     const id = this.#id;
     if (this.#busy.has(id)) return;
+    const focused = document.activeElement;
     this.#busy.add(id);
     this.#asked += 1; // an answer that is under way is of before
     this.#mark();
@@ -239,9 +251,10 @@ export class Detail {
     if (shown) done?.(shown);
     if (id !== this.#id) return;
     if (shown) {
+      const writing = draftOf(id) || document.activeElement !== focused;
       this.form = null;
       this.stepShown = "";
-      this.#redraw(() => this.#show(shown), true);
+      this.#redraw(() => this.#show(shown), !writing);
     } else await this.#read(true); // somebody else was first: show how it stands
   }
 
@@ -249,8 +262,11 @@ export class Detail {
   giveUp() { return this.#do("give-up", {}); }
   undo() { return this.#do("undo", {}, () => this.page.shell.toast(t("undone"))); }
   file(said) {
-    return this.#do("result", said, (shown) => {
-      dropDraft(shown.row.id);
+    const id = this.#id;
+    if (this.#busy.has(id)) return;
+    const request = sending(id, this.live.now());
+    this.#do("result", { ...said, request }, (shown) => {
+      arrived(id);
       this.page.shell.toast(t("filed.toast", { outcome: word("outcome", shown.result?.outcome) }));
     });
   }
@@ -259,7 +275,7 @@ export class Detail {
   async #keep(draft) {
     const { row } = this.#shown;
     const now = this.live.now();
-    keepDraft(row.id, { ...draft, at: now });
+    keepDraft(row.id, draft);
     if (row.until - now > RENEW_MS || now - this.#renewedAt < RENEW_EVERY_MS) return;
     this.#renewedAt = now;
     const shown = await ask(`/api/alerts/${encodeURIComponent(row.id)}/claim`, {}).catch(() => null); // nobody pressed it
@@ -328,7 +344,7 @@ export class Detail {
       add("item.bags", traveller.bags ? `${traveller.bags}${traveller.bag_mass_kg ? ` · ${number(traveller.bag_mass_kg, 1)} kg` : ""}` : "");
     }
     add("item.due", when(shown.row.due));
-    add("item.seen", t("item.seen.say", { day: number(seen.arrivals_24h), shippers: number(seen.shippers_24h), value: number(seen.value_24h_usd) }));
+    add("item.seen", t(traveller ? "item.seen.traveller" : "item.seen.say", { day: number(seen.arrivals_24h), shippers: number(seen.shippers_24h), value: number(seen.value_24h_usd) }));
     add("item.quality", item.quality?.map((one) => word("quality", one)).join(", "));
     add("item.indicators", alert.filtered.indicators?.map((one) => word("indicator", one)).join(", "));
     const raw = h("pre", { class: "raw", tabindex: 0 });
@@ -346,9 +362,12 @@ export class Detail {
     return section("item", facts(rows), shown.names ? null : h("p", { class: "small" }, t("names.hidden")), whole);
   }
 
+  // Drawn anew only when it changed: somebody may be writing to an author in it.
   #criteria(criteria, row) {
     if (!criteria.length) return null;
-    return section("criteria", criteria.map((one) => criterion(one, row, this.page)));
+    const told = JSON.stringify(criteria);
+    if (this.criteria?.told !== told) this.criteria = { told, element: section("criteria", criteria.map((one) => criterion(one, row, this.page))) };
+    return this.criteria.element;
   }
 
   #known(alert, shown) {
@@ -401,13 +420,27 @@ function whatOf({ cargo, traveller }) {
 
 export function criterion(one, row, page) {
   if (!one.known) return h("div", { class: "criterion" }, h("b", {}, one.id), " ", t("criteria.unknown"));
-  const verdict = h("select", { "aria-label": t("feedback.verdict") }, ["useful", "too-broad", "too-narrow", "wrong-target", "outdated", "unclear"].map((value) => h("option", { value }, word("verdict", value))));
-  const note = h("textarea", { rows: 2, maxlength: 2000, placeholder: t("feedback.note"), "aria-label": t("feedback.note") });
+  const about = `${row.decision}/${one.id}`;
+  const draft = draftOf(about);
+  const keep = () => keepDraft(about, { verdict: verdict.value, note: note.value });
+  const verdict = h("select", { "aria-label": t("feedback.verdict") }, ["useful", "too-broad", "too-narrow", "wrong-target", "outdated", "unclear"].map((value) => h("option", { value, selected: value === draft?.verdict }, word("verdict", value))));
+  const note = h("textarea", { rows: 2, maxlength: 2000, placeholder: t("feedback.note"), "aria-label": t("feedback.note"), value: draft?.note ?? "" });
+  let busy = false;
   const send = h("button", { type: "button", class: "plain", onclick: async () => {
-    const sent = await page.act(`/api/criteria/${encodeURIComponent(one.id)}/feedback`, { version: one.version, cp: row.cp, verdict: verdict.value, note: note.value, decision: row.decision });
-    if (sent) { box.open = false; note.value = ""; page.shell.toast(t("feedback.sent")); }
+    if (busy) return;
+    busy = true;
+    keep();
+    const request = sending(about, 0);
+    const sent = await page.act(`/api/criteria/${encodeURIComponent(one.id)}/feedback`, { version: one.version, cp: row.cp, verdict: verdict.value, note: note.value, decision: row.decision, request });
+    busy = false;
+    if (!sent) return;
+    arrived(about);
+    page.shell.toast(t("feedback.sent"));
+    if (draftOf(about)) return; // who wrote on has it still
+    box.open = false;
+    note.value = "";
   } }, t("feedback.send"));
-  const box = h("details", { class: "feedback" }, h("summary", {}, t("feedback")), h("div", {}, verdict, note, send));
+  const box = h("details", { class: "feedback", open: Boolean(draft), oninput: keep }, h("summary", {}, t("feedback")), h("div", {}, verdict, note, send));
   return h("div", { class: "criterion" },
     h("p", {}, h("b", {}, one.title || one.id), " ", h("span", { class: "chip" }, word("action", one.action)), one.capped ? h("span", { class: "chip hot" }, t("criteria.capped")) : null, one.withdrawn ? h("span", { class: "chip hot" }, t("criteria.withdrawn")) : null),
     h("code", { class: "condition" }, one.condition),

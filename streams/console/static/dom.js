@@ -40,15 +40,15 @@ export function put(element, ...children) {
   return element;
 }
 
-// Everything in an element but `kept`, which stays where it is, and so does the focus in it.
-export function around(element, kept, before, after) {
-  if (kept.parentNode !== element) element.append(kept);
-  for (const child of [...element.childNodes]) if (child !== kept) child.remove();
-  const [above, below] = [document.createDocumentFragment(), document.createDocumentFragment()];
-  append(above, before);
-  append(below, after);
-  kept.before(above);
-  kept.after(below);
+// These children and no others. Those that are there already stay where they are, and so does the focus in them.
+export function arrange(element, ...children) {
+  const wanted = children.filter(Boolean);
+  for (const child of [...element.childNodes]) if (!wanted.includes(child)) child.remove();
+  let place = element.firstChild;
+  for (const child of wanted) {
+    if (child === place) place = place.nextSibling;
+    else element.insertBefore(child, place);
+  }
 }
 
 // What others wrote, in a line with words of ours: its letters may run the other way, ours stay where they are.

@@ -1,5 +1,6 @@
-// Half-written reports by alert, in this tab alone. They outlast another place, a reload, and the end of a claim or a
-// session, until they are filed, their officer signs out, or somebody else signs in on this browser.
+// What is half written, in this tab alone: reports by alert, and notes to the authors of criteria. It outlasts another
+// place, a reload, and the end of a claim or a session, until it was sent, its officer signs out, or somebody else signs in
+// on this browser. What is written after it was sent is not sent with it, and stays.
 const NAME = "drafts";
 let owner = "";
 let held = {};
@@ -18,15 +19,29 @@ export function openDrafts(user) {
   write();
 }
 
-export const draftOf = (alert) => held[alert];
+export const draftOf = (about) => held[about];
 
-export function keepDraft(alert, draft) {
-  held[alert] = draft;
+export function keepDraft(about, draft) {
+  held[about] = { ...draft, sent: held[about]?.sent };
   write();
 }
 
-export function dropDraft(alert) {
-  delete held[alert];
+// It goes out now. The id of the request: the same when the same is sent again, so that it has one effect.
+export function sending(about, at) {
+  const { sent, ...written } = held[about] ?? {};
+  const text = JSON.stringify(written);
+  const request = sent?.text === text ? sent.request : crypto.randomUUID?.() ?? String(Math.random());
+  held[about] = { ...written, sent: { request, text, at } };
+  write();
+  return request;
+}
+
+// What was sent is there, since `at`.
+export function arrived(about, at = Infinity) {
+  const { sent, ...written } = held[about] ?? {};
+  if (!sent || sent.at > at) return;
+  if (JSON.stringify(written) === sent.text) delete held[about];
+  else held[about] = written;
   write();
 }
 

@@ -22,7 +22,6 @@ export function quantityOf(text) {
 export class ResultForm {
   // `draft` is what was half written before; `keep` is given it as it is now, whenever it changes.
   constructor(row, draft, { keep, file, giveUp }) {
-    this.request = draft?.request ?? crypto.randomUUID?.() ?? String(Math.random());
     this.file = file;
     const person = row.st === "passengers";
     const usual = { red: person ? "search" : "physical", yellow: person ? "interview" : "documents", blue: "documents" }[row.ln];
@@ -50,7 +49,7 @@ export class ResultForm {
   #draft() {
     const ticked = [...this.categories.querySelectorAll("input:checked")].map((one) => one.value);
     return {
-      request: this.request, outcome: this.outcome, categories: ticked, severity: this.severity.querySelector("input:checked").value,
+      outcome: this.outcome, categories: ticked, severity: this.severity.querySelector("input:checked").value,
       ...Object.fromEntries(WRITTEN.map((name) => [name, this[name].value])),
     };
   }
@@ -90,7 +89,7 @@ export class ResultForm {
   #submit() {
     const outcome = this.outcome;
     if (!outcome) return;
-    const said = { request: this.request, outcome, note: this.note.value.trim(), method: "none" };
+    const said = { outcome, note: this.note.value.trim(), method: "none" };
     if (["clear", ...FOUND].includes(outcome)) said.method = this.method.value;
     if (FOUND.includes(outcome)) {
       said.categories = [...this.categories.querySelectorAll("input:checked")].map((one) => one.value);

@@ -10,28 +10,29 @@ export async function speak(wanted) {
   if (!Object.keys(fallback).length) fallback = await load("en");
   language = wanted === "ko" ? "ko" : "en";
   words = language === "en" ? fallback : await load(language);
-  phrases = language === "en" ? [] : (await load(`phrases.${language}`)).map(([from, to]) => [new RegExp(`^(?:${from})$`, "i"), to]);
+  phrases = (await load(`phrases.${language}`)).map(([from, to]) => [new RegExp(`^(?:${from})$`, "i"), to]);
   said.clear();
   document.documentElement.lang = language;
 }
 
+// {count} is the value; {count|item|items} the word for one, or for any other number of them.
 export function t(key, about = {}) {
   const text = words[key] ?? fallback[key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (_, name) => about[name] ?? "");
+  return text.replace(/\{(\w+)(?:\|([^|}]*)\|([^}]*))?\}/g, (_, name, one, many) => (one === undefined ? about[name] ?? "" : String(about[name]) === "1" ? one : many));
 }
 
 export const has = (key) => key in words || key in fallback;
 
 // A code of the domain in words, or the code itself: an installation may have codes of its own.
-export const word = (group, code) => (code ? (has(`${group}.${code}`) ? t(`${group}.${code}`) : code) : "");
+export const word = (group, code, about) => (code ? (has(`${group}.${code}`) ? t(`${group}.${code}`, about) : code) : "");
 
 // The same for what needs no name: nothing for a code that the catalogue lacks, because its text says it all.
 export const named = (group, code) => (has(`${group}.${code}`) ? t(`${group}.${code}`) : "");
 
-// A reason's text in the language of the page. The loop writes English; i18n/phrases.<language>.json has its sentences.
+// A reason's text in the language of the page. The loop writes English, with a plural where there may be one;
+// i18n/phrases.<language>.json has its sentences.
 // What is in no sentence there (a criterion's title, a code) stays as it is.
 export function phrase(text) {
-  if (!phrases.length) return text;
   if (!said.has(text)) {
     if (said.size > 20_000) said.clear();
     said.set(text, translated(text));
@@ -44,6 +45,7 @@ function translated(text) {
     const found = from.exec(text);
     if (found) return to.replace(/\$(\d)/g, (_, place) => phrase(found[place] ?? ""));
   }
+  if (language === "en") return text;
   if (text.includes(", ")) return text.split(", ").map(phrase).join(", ");
   return named("matched", text.toLowerCase()) || named("category", text) || text;
 }

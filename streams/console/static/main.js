@@ -39,6 +39,7 @@ class Shell {
   async start() {
     this.theme(kept.get("theme", "auto"));
     await this.#begin();
+    this.live.skew = me.now - Date.now();
     openDrafts(me.user);
     this.#tabs.onmessage = ({ data }) => {
       if (data === me.user) return this.live.rest();

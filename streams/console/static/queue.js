@@ -137,7 +137,7 @@ export class QueuePage {
     this.empty.dataset.signature = signature;
     if (reading) put(this.empty, t("empty.reading"));
     else if (hidden) put(this.empty, t("empty.hidden", { count: number(hidden) }), " ", h("button", { type: "button", class: "plain", onclick: () => this.#forget() }, t("filter.none")));
-    else put(this.empty, t(`empty.${filter.tab}`));
+    else put(this.empty, t(`empty.${filter.tab}`), filter.tab === "mine" ? [" ", h("button", { type: "button", class: "plain", onclick: () => this.next() }, t("next.take"), h("kbd", { "aria-hidden": "true" }, "N"))] : null);
   }
 
   // The row under the officer's eye stays there when others come in above it.
@@ -253,7 +253,8 @@ export class QueuePage {
       line.id = `row-${row.id}`;
       line.className = `row p${row.p} ${state} ${by ? (by === me.user ? "mine" : "theirs") : ""}`;
       priority.textContent = row.p;
-      priority.setAttribute("aria-label", t("priority", { p: row.p }));
+      priority.title = t("priority", { p: row.p });
+      priority.setAttribute("aria-label", priority.title);
       title.textContent = plain(headline(row));
       line.parts.ref.textContent = plain(row.st === "passengers" ? row.ref : row.ref.slice(row.ref.lastIndexOf("/") + 1));
       line.parts.why.textContent = plain(why(row));

@@ -2,13 +2,14 @@
 import { ask, me } from "./api.js";
 import { criterion, facts, reasonText, scored, section, weightOf } from "./detail.js";
 import { h, put } from "./dom.js";
-import { number, percent, shortWhen, t, when, word } from "./i18n.js";
+import { number, shortWhen, t, when, word } from "./i18n.js";
 
 export class SearchPage {
   constructor(shell) {
     this.shell = shell;
     this.text = h("input", { type: "search", id: "search", required: true, minlength: 3, maxlength: 200, autocomplete: "off", spellcheck: "false", placeholder: t("search.hint") });
     this.found = h("div", { class: "found", role: "status" });
+    this.alerts = {}; // of the decisions that were found
     this.one = h("article", { class: "detail", tabindex: -1, "aria-label": t("search.decision") });
     this.element = h("div", { class: "searching" },
       h("section", { class: "left" },
@@ -21,8 +22,16 @@ export class SearchPage {
     put(this.one, h("div", { class: "nothing" }, h("p", {}, t("search.none.open"))));
   }
 
-  show() { this.text.focus(); }
-  escape() { this.element.classList.remove("reading"); }
+  // The decision that is open is in the address: Back leads to what was found.
+  show([partition, offset]) {
+    this.at = offset ? `${encodeURIComponent(partition)}/${encodeURIComponent(offset)}` : "";
+    this.element.classList.toggle("reading", Boolean(this.at));
+    this.#mark();
+    if (this.at) this.#open(this.at);
+    else this.text.focus();
+  }
+
+  escape() { location.hash = "search"; }
 
   key(key) {
     if (key !== "/") return false;
@@ -35,40 +44,52 @@ export class SearchPage {
   }
 
   async #search() {
+    const asked = (this.asked = {});
+    put(this.found, h("p", { class: "empty" }, t("reading")));
     const answer = await this.act("/api/search", { text: this.text.value });
-    if (!answer) return;
+    if (asked !== this.asked) return; // something else was asked since
+    if (!answer) return put(this.found);
+    this.alerts = Object.fromEntries(answer.found.map((one) => [`${one.partition}/${one.offset}`, one.alert]));
     if (!answer.searched) return put(this.found, h("p", { class: "empty" }, t("search.short")));
     if (!answer.found.length) return put(this.found, h("p", { class: "empty" }, t("search.nothing", { kept: number(answer.kept) })));
     put(this.found, h("p", { class: "small" }, t("search.count", { count: number(answer.found.length) })), h("ul", { class: "hits" }, answer.found.map((one) => this.#hit(one))));
+    this.#mark();
+  }
+
+  #mark() {
+    for (const one of this.found.querySelectorAll("[data-at]")) {
+      if (one.dataset.at === this.at) one.setAttribute("aria-current", "true");
+      else one.removeAttribute("aria-current");
+    }
   }
 
   #hit(one) {
     const verdict = one.selected ? word("lane", one.ln) : t("released");
-    return h("li", {}, h("button", { type: "button", onclick: (event) => this.#open(one, event.currentTarget) },
+    return h("li", {}, h("button", { type: "button", "data-at": `${one.partition}/${one.offset}`, onclick: () => { location.hash = `search/${one.partition}/${one.offset}`; } },
       h("span", { class: `chip lane ${one.selected ? one.ln : "green"}` }, verdict), h("b", {}, one.ref), h("small", {}, `${one.cp} · ${word("stream", one.st)} · ${shortWhen(one.at)}`)));
   }
 
-  async #open(one, button) {
-    for (const other of this.found.querySelectorAll("[aria-current]")) other.removeAttribute("aria-current");
-    button.setAttribute("aria-current", "true");
-    const answer = await this.act(`/api/decisions/${one.partition}/${one.offset}`);
-    if (!answer) return;
+  async #open(at) {
+    const back = h("button", { type: "button", class: "back plain", onclick: () => this.escape() }, "← ", t("back"));
+    put(this.one, back, h("p", { class: "empty" }, t("reading")));
+    const answer = await this.act(`/api/decisions/${at}`);
+    if (at !== this.at) return; // another was opened since
+    if (!answer) return put(this.one, back, h("p", { class: "empty" }, t("search.none.open")));
     const { decision } = answer;
     const verdict = verdictOf(decision);
     const reasons = (decision.reasons ?? []).map((reason) => h("li", { class: reason.code === "remainder" ? "rest" : "" }, reasonText(reason), h("span", { class: "weight" }, weightOf(reason))));
-    this.element.classList.add("reading");
     put(this.one,
-      h("button", { type: "button", class: "back plain", onclick: () => this.escape() }, "← ", t("back")),
+      back,
       h("header", {}, h("div", { class: "line" }, h("h2", {}, decision.item_id)), h("p", { class: "lead" }, verdict),
-        h("p", { class: "chips" }, h("span", { class: `chip lane ${decision.lane}` }, word("lane", decision.lane)), h("span", { class: "chip" }, decision.control_point), one.alert ? h("a", { class: "chip hot", href: `#queue/${encodeURIComponent(one.alert)}` }, t("search.alert")) : null)),
+        h("p", { class: "chips" }, h("span", { class: `chip lane ${decision.lane}` }, word("lane", decision.lane)), h("span", { class: "chip" }, decision.control_point), this.alerts[at] ? h("a", { class: "chip hot", href: `#queue/${encodeURIComponent(this.alerts[at])}` }, t("search.alert")) : null)),
       reasons.length ? section("why", h("ol", { class: "reasons two" }, reasons)) : null,
       answer.criteria.length ? section("criteria", answer.criteria.map((held) => criterion(held, { cp: decision.control_point, decision: decision.decision_id }, this))) : null,
       section("lineage", facts([
         ["lineage.decision", decision.decision_id], ["lineage.source", `${decision.origin.topic} [${decision.origin.partition}] ${decision.origin.offset}`], ["lineage.lodgement", decision.origin.lodgement_id],
         ["lineage.model", decision.model_version], ["lineage.criteria", decision.criteria_version ?? 0], ["lineage.risk", decision.risk_information_version ?? 0], ["lineage.policy", decision.policy_version],
-        ["lineage.chance", percent(decision.propensity, 3)], ["lineage.time", when(Date.parse(decision.lodged_at))]], true)),
+        ["lineage.chance", `${number(decision.propensity, 4)} / ${number(decision.exploration_rate ?? 0, 4)}`], ["lineage.time", when(Date.parse(decision.lodged_at))]], true)),
       section("lodged", answer.lodgement ? h("pre", { class: "raw", tabindex: 0 }, JSON.stringify(answer.lodgement, null, 2)) : h("p", {}, t("lodged.gone")), me.handles ? null : h("p", { class: "small" }, t("names.hidden"))));
-    this.one.focus({ preventScroll: true });
+    if (document.activeElement !== this.text) this.one.focus({ preventScroll: true }); // who writes on is not disturbed
     this.one.scrollTop = 0;
   }
 }
