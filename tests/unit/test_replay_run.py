@@ -297,7 +297,10 @@ def test_a_policy_that_lacks_an_office_names_it(
 def test_a_replay_that_is_interrupted_says_so_in_one_line_and_goes_on_where_its_parts_end(tmp_path: Path) -> None:
     root = lodged(tmp_path / "archive", parcels(3, spread_ms=DAY_MS))
     arguments = ["replay", "--dir", str(root), "--out", str(tmp_path / "out"), "--policy", "default", "--speed", "1x"]
-    done = subprocess.Popen([*COMMAND, *arguments, "--processes", "1"], stderr=subprocess.PIPE, text=True)
+    done = subprocess.Popen(
+        [*COMMAND, *arguments, "--processes", "1"], stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell ignores it in the background
+    )  # fmt: skip
     while not (tmp_path / "out" / ".lock").exists():
         assert done.poll() is None
     done.send_signal(signal.SIGINT)
