@@ -6,7 +6,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,11 +26,11 @@ from streams.archive.questions import NAMED
 from streams.archive.reading import ArchiveReader, said_of_no_mac
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import damaged
-from streams.archive.times import EARLIEST, LATEST, moment
+from streams.archive.times import EARLIEST, LATEST
 from streams.archive.views import asked_topics, confine, connect
 from streams.commands import CommandRefusedError, shown
 from streams.commands import output as wide_output
-from streams.commands.archive import MacsSince, archive_key, folder_of, macs_since_ms
+from streams.commands.archive import MacsSince, archive_key, folder_of, macs_since_ms, span
 from streams.files import whole_file
 from streams.settings import Settings
 
@@ -168,16 +168,7 @@ def _question(
         )
     if named is not None and named not in NAMED:
         raise CommandRefusedError(f"--named: there is no question {named!r}; there are {', '.join(NAMED)}")
-    now = datetime.now(UTC)
-    try:
-        values: dict[str, Any] = {
-            "since": EARLIEST if since is None else moment(since, now),
-            "until": LATEST if until is None else moment(until, now),
-        }
-    except ValueError as error:
-        raise CommandRefusedError(f"--since, --until: {error}") from None
-    if values["until"] <= values["since"]:
-        raise CommandRefusedError("--until: is not after --since")
+    values: dict[str, Any] = dict(zip(("since", "until"), span(since, until), strict=True))
     if subject is not None:
         values["subject"] = subject
     if sql is not None:

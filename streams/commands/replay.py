@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -24,11 +23,11 @@ from streams.archive.consuming import Archiver, only_writer
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
-from streams.archive.times import EARLIEST, LATEST, moment
+from streams.archive.times import LATEST
 from streams.archive.views import connect
 from streams.archive.writing import date_of
 from streams.commands import DISK, CommandRefusedError, output, progress_over
-from streams.commands.archive import archive_key, folder_of, tell_without_mac
+from streams.commands.archive import archive_key, folder_of, span, tell_without_mac
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.replay.beside import Beside
 from streams.replay.engine import LODGEMENTS, Engine
@@ -66,14 +65,7 @@ def archive_of(source: Literal["archive", "kafka"], settings: Settings, folder: 
 
 def span_of(since: str | None, until: str | None) -> tuple[int, int]:
     """The span of event time in ms. Raises `CommandRefusedError`."""
-    now = datetime.now(UTC)
-    try:
-        begin = EARLIEST if since is None else moment(since, now)
-        end = LATEST if until is None else moment(until, now)
-    except ValueError as error:
-        raise CommandRefusedError(f"--since, --until: {error}") from None
-    if end <= begin:
-        raise CommandRefusedError("--until: is not after --since")
+    begin, end = span(since, until)
     return epoch_ms(begin), epoch_ms(end)
 
 
