@@ -15,6 +15,7 @@ from schemas.inspections import InspectionCompleted
 from schemas.items import CriterionHit
 from schemas.knowledge import CriterionPublished
 from streams.wire import header
+from tests.browser.cable import intercept
 from tests.browser.centre import DESK, PASSWORD, Centre, alert
 from tests.browser.conftest import SignIn
 from tests.browser.test_queue import open_alert, wait_for
@@ -171,10 +172,10 @@ def test_a_claim_that_ran_out_leaves_the_report_for_when_it_is_claimed_again(
     page = sign_in("kim")
     held_centre.raise_alerts([mine])
     wait_for(page, mine.alert_id)
-    claim_until(held_centre, mine, seconds=4)
+    intercept(page, "**/claim", lambda route: route.abort())  # else the first key renews it
+    claim_until(held_centre, mine, seconds=6)
     open_alert(page, mine.alert_id)
     page.wait_for_selector(".outcomes")
-    page.route("**/claim", lambda route: route.abort())  # else the first key renews it
     page.keyboard.press("1")
     page.fill("#note", NOTE)
     page.wait_for_selector(".next.claim")
@@ -192,7 +193,7 @@ def test_who_writes_on_keeps_the_claim(held_centre: Centre, sign_in: SignIn) -> 
     claim_until(held_centre, mine, minutes=20)
     open_alert(page, mine.alert_id)
     page.wait_for_selector(".outcomes")
-    page.route("**/claim", lambda route: route.abort("connectionreset"))
+    intercept(page, "**/claim", lambda route: route.abort("connectionreset"))
     with page.expect_event("requestfailed"):
         page.keyboard.press("1")
     page.evaluate("() => new Promise(requestAnimationFrame)")
@@ -258,7 +259,7 @@ def filed(centre: Centre, raised: AlertRaised) -> list[tuple[str, str | None]]:
 def send_and_write_on(page: Page, more: str) -> Route:
     """Press File, and write on; the request, which waits."""
     held: list[Route] = []
-    page.route("**/result", lambda route: held.append(route), times=1)
+    intercept(page, "**/result", lambda route: held.append(route), times=1)
     with page.expect_request("**/result"):
         page.click("button.primary.seizure")
     page.focus("#note")
@@ -368,11 +369,11 @@ def test_a_half_written_note_to_an_author_outlasts_what_happens_around_it_until_
     page.wait_for_selector(".feedback[open]")
     assert page.input_value(".feedback select") == "too-broad"
     # The answer is lost; and while it is sent again, somebody writes on.
-    page.route("**/feedback", lambda route: (route.fetch(), route.abort("connectionreset")), times=1)
+    intercept(page, "**/feedback", lambda route: (route.fetch(), route.abort("connectionreset")), times=1)
     page.click(".feedback button")
     page.wait_for_selector(".toast.bad")
     held: list[Route] = []
-    page.route("**/feedback", lambda route: held.append(route), times=1)
+    intercept(page, "**/feedback", lambda route: held.append(route), times=1)
     with page.expect_request("**/feedback"):
         page.click(".feedback button")
     page.focus(".feedback textarea")
@@ -450,7 +451,7 @@ def hears_of_the_end_first(
         page.wait_for_function("() => window.endsHeard")
         answer(route, held)
 
-    page.route("**/logout", late)
+    intercept(page, "**/logout", late)
 
 
 def test_a_sign_out_says_nothing_of_a_session_that_ended(held_centre: Centre, sign_in: SignIn) -> None:
@@ -556,7 +557,7 @@ def test_an_answer_that_is_lost_is_not_told_as_nothing_sent_and_the_page_finds_t
     mine = alert(40_111)
     page = sign_in("kim")
     write(page, held_centre, mine)
-    page.route("**/result", lambda route: (route.fetch(), route.abort("connectionreset")))
+    intercept(page, "**/result", lambda route: (route.fetch(), route.abort("connectionreset")))
     page.click("button.primary.seizure")
     page.wait_for_selector(".toast.bad")
     assert "not known whether it arrived" in page.inner_text("#toasts")
@@ -571,7 +572,7 @@ def test_a_request_without_an_answer_leaves_other_alerts_their_buttons(held_cent
     wait_for(page, stalled.alert_id, other.alert_id)
     open_alert(page, stalled.alert_id)
     page.wait_for_selector(".next.claim")
-    page.route(f"**/{stalled.alert_id}/claim", lambda route: None)  # never answered
+    intercept(page, f"**/{stalled.alert_id}/claim", lambda route: None)  # never answered
     page.keyboard.press("c")
     page.wait_for_selector(".detail.busy .next[data-busy='Sending…']")
     page.mouse.move(900, 600)

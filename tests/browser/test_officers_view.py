@@ -15,7 +15,7 @@ from schemas.decisions import AlertRaised, Layer, Reason, SelectionDecided
 from schemas.items import CriterionHit, TravellerFacts
 from schemas.knowledge import CriterionPublished
 from tests.border import parcel, result_on
-from tests.browser.cable import Cable
+from tests.browser.cable import Cable, intercept
 from tests.browser.centre import DESK, Centre, alert
 from tests.browser.conftest import SignIn
 from tests.browser.test_queue import open_alert, wait_for
@@ -294,7 +294,7 @@ def test_an_answer_that_comes_late_is_not_shown_for_what_was_asked_since(held_ce
     for waybill in ("W50241", "W50242"):
         find(page, waybill)
     late: list[Route] = []
-    page.route("**/api/search", lambda route: late.append(route), times=1)
+    intercept(page, "**/api/search", lambda route: late.append(route), times=1)
     page.fill("#search", "W50241")
     with page.expect_request("**/api/search"):
         page.keyboard.press("Enter")
@@ -305,7 +305,7 @@ def test_an_answer_that_comes_late_is_not_shown_for_what_was_asked_since(held_ce
     page.evaluate("() => new Promise(requestAnimationFrame)")
     assert page.locator(".hits").inner_text().startswith("Red")
     assert "W50241" not in page.inner_text(".hits")
-    page.route("**/api/decisions/**", lambda route: late.append(route), times=1)
+    intercept(page, "**/api/decisions/**", lambda route: late.append(route), times=1)
     with page.expect_request("**/api/decisions/**"):
         page.click(".hits button")
     page.evaluate("() => { location.hash = 'search'; }")
@@ -317,7 +317,7 @@ def test_an_answer_that_comes_late_is_not_shown_for_what_was_asked_since(held_ce
     page.evaluate("() => new Promise(requestAnimationFrame)")
     assert page.locator("h2:has-text('W50241')").count() == 1
     page.evaluate("() => { location.hash = 'search'; }")
-    page.route("**/api/decisions/**", lambda route: late.append(route), times=1)
+    intercept(page, "**/api/decisions/**", lambda route: late.append(route), times=1)
     with page.expect_request("**/api/decisions/**"):
         page.click(".hits button")
     page.focus("#search")
@@ -579,7 +579,7 @@ def test_who_holds_j_down_reads_where_they_stop_and_no_toast_is_shown_twice(
     page.evaluate(HELD_DOWN)
     page.wait_for_selector(".next.claim")
     assert len(views_of(held_centre, "lee")) - len(before) <= 2
-    page.route("**/claim", lambda route: route.fulfill(status=429, headers={"Retry-After": "1"}))
+    intercept(page, "**/claim", lambda route: route.fulfill(status=429, headers={"Retry-After": "1"}))
     for _ in range(3):
         page.keyboard.press("c")
         page.wait_for_selector(".detail:not(.busy)")
