@@ -77,16 +77,19 @@ class SelectionState:
 
 
 class Selection:
-    """Decides filtered items. `policy` and `brain` are shared by all partitions; the brain moves on between batches."""
+    """Decides filtered items. `policy` and `brain` are shared by all partitions; the brain moves on between batches.
+
+    Decisions name `software`, the version of borderflow, where a host gives it.
+    """
 
     name = STEP
     inputs = ("filtered",)
     produces = ("decisions", "alerts", "monitoring")
 
-    def __init__(self, policy: Policy, brain: Scorer) -> None:
+    def __init__(self, policy: Policy, brain: Scorer, software: str | None = None) -> None:
         self._policy = policy
         self._scores = Scores(brain)
-        self._selectivity = Selectivity(policy, self._scores)
+        self._selectivity = Selectivity(policy, self._scores, software)
         self.memory = (Memory("decisions", policy.horizons.decisions, "end"),)
 
     def begin(self, partition: int, first_offset: int) -> SelectionState:

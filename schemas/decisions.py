@@ -46,6 +46,7 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     `window` is how many of its latest items, this one among them, the next threshold is a quantile of (0: of all).
     `features` are those that were scored, of selected items only: an alert that is sent again after a restart, when
     the models have moved on, still carries what the decision saw.
+    `software` is the version of borderflow that decided: at the same model and policy another one may decide otherwise.
     `upstream` is the filtered record, `screened` the screened record that the filtered one follows from.
     """
 
@@ -82,6 +83,7 @@ class SelectionDecided(Fact, tag_field="event", tag="SelectionDecided", frozen=T
     criteria_version: int
     risk_information_version: int
     policy_version: Code
+    software: Id | None = None
     origin: Origin
     upstream: Upstream
     screened: Upstream

@@ -6,6 +6,7 @@ All steps of a worker share one copy of each book. A book is followed only where
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from agents.filtering import Filtering
@@ -59,7 +60,7 @@ def build_topology(settings: Settings, policy: Policy | None = None) -> Topology
     build: dict[str, Callable[[], Step]] = {
         "screening": lambda: Screening(policy, profiles, risk_information, settings.pseudonym_secret()),
         "filtering": lambda: Filtering(policy, criteria),
-        "selection": lambda: Selection(policy, brain),
+        "selection": lambda: Selection(policy, brain, version("borderflow")),
         "reevaluation": lambda: ReEvaluation(policy),
     }
     steps: tuple[Step, ...] = tuple(build[name]() for name in settings.step_names)

@@ -79,14 +79,16 @@ class Selectivity:
         "_exploration_lane",
         "_profile",
         "_profile_share",
+        "_software",
         "_surge",
         "_surge_share",
         "_version",
     )
 
-    def __init__(self, policy: Policy, brain: Scorer) -> None:
+    def __init__(self, policy: Policy, brain: Scorer, software: str | None = None) -> None:
         self._brain = brain
         self._version = policy.policy_version
+        self._software = software
         self._draw = Draws(policy.draws)
         self._cold_labels = policy.cold_start.labels
         self._everything_until = policy.cold_start.everything_until
@@ -225,6 +227,7 @@ class Selectivity:
             criteria_version=filtered.criteria_version,
             risk_information_version=item.risk_information_version,
             policy_version=self._version,
+            software=self._software,
             origin=origin,
             upstream=upstream,
             screened=filtered.upstream,

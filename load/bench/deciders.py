@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import NamedTuple
 
 from agents.filtering import Filtering
@@ -45,7 +46,7 @@ def deciders(policy: Policy) -> Deciders:
     return Deciders(
         Screening(policy, profiles, risk_information, PSEUDONYM_KEY),
         Filtering(policy, criteria),
-        Selection(policy, brain),
+        Selection(policy, brain, version("borderflow")),
         ReEvaluation(policy),
         brain,
         criteria,

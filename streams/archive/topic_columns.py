@@ -151,7 +151,8 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         _whole("profile_version", "an offset in labelled-examples"),
         _whole("criteria_version", "an offset in criteria"),
         _whole("risk_information_version", "an offset in risk-information"),
-        _text("policy_version", "name and hash of the policy"), *_origin(), *_upstream("filtered record"),
+        _text("policy_version", "name and hash of the policy"), _text("software", "version of borderflow that decided"),
+        *_origin(), *_upstream("filtered record"),
     ),
     "alerts": (
         _text("alert_id", "the alert"), _text("decision_id", _DECISION_ID.meaning, "decision.decision_id"),

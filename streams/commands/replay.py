@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -299,5 +300,9 @@ def _say(found: list[Findings], as_json: bool) -> None:
             console.print("  All differ. Is BORDERFLOW_PSEUDONYM_KEY the key that was used then?")
         for difference in one.differences:
             console.print(f"  {difference}", markup=False)
-    if any(difference.kind != "altered" for one in found for difference in one.differences):
-        console.print("Another version of borderflow may decide otherwise: what it decided is for it to verify.")
+    this = version("borderflow")
+    by = {one.software for step in found for one in step.differences if one.kind != "altered"} - {this}
+    if by:
+        named = ", ".join(sorted(name for name in by if name))
+        who = f" This is {this}; decisions above name {named}." if named else ""
+        console.print(f"Another version of borderflow may decide otherwise: what it decided is for it to verify.{who}")

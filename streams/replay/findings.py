@@ -18,7 +18,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
     `differs`: other bytes follow. `altered`: it is not the record that was archived (its digest), whatever follows.
     `unreadable`: its value is no event. `missing`: a record should be there and is not. `unexpected`: nothing leads to
-    it. `fields` are the top-level fields that differ, empty where that cannot be told.
+    it. `fields` are the top-level fields that differ, empty where that cannot be told. `software` is the version of
+    borderflow that decided, where a decision names it.
     """
 
     kind: Kind
@@ -27,6 +28,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     ce_id: str
     fields: tuple[str, ...] = ()
+    software: str | None = None
 
     def __str__(self) -> str:
         fields = f" in {', '.join(self.fields)}" if self.fields else ""

@@ -52,6 +52,11 @@ class Recorded:
         self.event = event
         self.ce_id = text_header(record, "ce_id") or ""
 
+    @property
+    def software(self) -> str | None:
+        """The version of borderflow that it names."""
+        return None if self.event is None else self.event.software
+
 
 class PartitionCheck:
     """One partition of filtered and of decisions."""
@@ -161,7 +166,7 @@ class PartitionCheck:
     def _check(self, record: Archived, filtered: ItemFiltered, recorded: Recorded, version: int) -> None:
         state = self._state_for(recorded)
         upstream = Upstream(topic="filtered", partition=self._partition, offset=record.offset)
-        decision = self._recompute(state, filtered, upstream, version)
+        decision = self._recompute(state, filtered, upstream, version, recorded.software)
         self._findings.checked += 1
         kind: str | None = None
         if decision is None or encode(decision) != recorded.record.value:
@@ -178,7 +183,7 @@ class PartitionCheck:
             state.fold(decision, epoch_ms(decision.lodged_at))
 
     def _recompute(
-        self, state: SelectionState, filtered: ItemFiltered, upstream: Upstream, version: int
+        self, state: SelectionState, filtered: ItemFiltered, upstream: Upstream, version: int, software: str | None
     ) -> SelectionDecided | None:
         assert self._policy is not None  # noqa: S101 - set with the state
         item = filtered.item
@@ -191,7 +196,7 @@ class PartitionCheck:
         appraisal = scores.appraise(filtered)
         if appraisal is None:
             return None
-        rules = Selectivity(self._policy, scores)
+        rules = Selectivity(self._policy, scores, software)
         held = state.control_point_at(item.control_point, epoch_ms(item.lodged_at))
         return rules.decide(held, state.traffic, filtered, appraisal, upstream)
 
@@ -205,7 +210,7 @@ class PartitionCheck:
         best, best_version = decision, version
         fewest = 1000 if decision is None else len(differing_fields(recorded.record.value, encode(decision))) or 1000
         for other in sorted(neighbours - {version}):
-            tried = self._recompute(state, filtered, upstream, other)
+            tried = self._recompute(state, filtered, upstream, other, recorded.software)
             if tried is not None:
                 count = len(differing_fields(recorded.record.value, encode(tried))) or 1000
                 if best is None or count <= fewest:  # a tie speaks for the neighbour: its version was altered
@@ -325,7 +330,7 @@ class PartitionCheck:
     def _difference(self, kind: Any, recorded: Recorded, fields: tuple[str, ...] = ()) -> Difference:
         record = recorded.record
         return Difference(kind=kind, topic="decisions", partition=record.partition, offset=record.offset,
-                          ce_id=recorded.ce_id, fields=fields)  # fmt: skip
+                          ce_id=recorded.ce_id, fields=fields, software=recorded.software)  # fmt: skip
 
 
 def check_selection(

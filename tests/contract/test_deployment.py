@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -47,6 +48,15 @@ def resolved(text: str) -> str:
 def test_the_whole_system_is_in_the_compose_file(services: dict[str, Any]) -> None:
     assert list(services) == ["kafka", "topics", "worker", "load", *KEEPING, "prometheus", "grafana"]
     assert services["worker"]["deploy"]["replicas"] == 2
+
+
+def test_the_package_the_image_and_the_changelog_are_of_one_version(services: dict[str, Any]) -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert {services[name]["image"] for name in OURS} == {f"borderflow:{declared}"}
+    changes = re.findall(r"^## \[(\S+)\](?: - (\d{4}-\d\d-\d\d))?$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert changes[0] == ("Unreleased", "")
+    assert changes[1][0] == declared
+    assert all(date for _, date in changes[1:])
 
 
 def test_every_setting_in_the_compose_file_is_one_that_the_code_reads(services: dict[str, Any]) -> None:

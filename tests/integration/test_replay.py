@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from importlib.metadata import version
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.archive.times import LATEST
+from streams.cli import main
 from streams.policies import built_in_policy
 from streams.replay.beside import Beside
 from streams.replay.engine import Engine
@@ -108,6 +110,7 @@ def test_every_decision_of_an_untouched_history_follows_from_the_record(history:
     versions = [codec_for("decisions").decode(one.value) for one in decisions_of(root)]
     assert len({one.model_version for one in versions}) > 3, "the models did not move, so this showed little"
     assert {one.criteria_version for one in versions} == {0, 1}
+    assert {one.software for one in versions} == {version("borderflow")}
     assert any("CR-REPLAY" in one.criteria for one in versions)
     assert any("mandatory" in one.layers for one in versions)
 
@@ -172,6 +175,33 @@ def test_a_decision_altered_in_the_archive_is_found_and_no_other(history: tuple[
     (found,) = differences(tmp_path)
     assert found.offset == table.column("offset")[5].as_py()
     assert found.fields == ("score",)
+
+
+@pytest.mark.parametrize(
+    ("software", "who"),
+    [
+        (b"0.0.9", f"This is {version('borderflow')}; decisions above name 0.0.9."),
+        (version("borderflow").encode(), None),
+    ],
+    ids=["another", "this"],
+)
+def test_what_another_version_decided_otherwise_is_told_to_be_its(
+    software: bytes, who: str | None, history: tuple[Border, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    this = version("borderflow").encode()
+
+    def change(value: bytes) -> bytes:
+        named = value.replace(b'"software":"%s"' % this, b'"software":"%s"' % software)
+        return _flip(named, named.index(b'"balance":') + 13)
+
+    altered = copied(history[1], tmp_path, change)
+    with pytest.raises(SystemExit) as ended:
+        main(["replay", "--verify", "--decisions-only", "--dir", str(tmp_path)])
+    assert ended.value.code == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"offset {altered.offset} differs in balance" in said
+    assert ("Another version of borderflow may decide otherwise" in said) == (who is not None)
+    assert who is None or who in said
 
 
 def _plan(until_ms: int = epoch_ms(LATEST)) -> Plan:

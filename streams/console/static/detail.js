@@ -405,6 +405,7 @@ export class Detail {
       ["lineage.source", place(decision.origin)], ["lineage.lodgement", decision.origin.lodgement_id],
       ["lineage.upstream", place(decision.upstream)], ["lineage.model", decision.model_version], ["lineage.profile", decision.profile_version],
       ["lineage.criteria", decision.criteria_version], ["lineage.risk", decision.risk_information_version], ["lineage.policy", decision.policy_version],
+      ["lineage.software", decision.software ?? "—"],
       ["lineage.chance", `${number(decision.propensity, 4)} / ${number(decision.exploration_rate ?? 0, 4)}`], ["lineage.subject", decision.subject],
     ];
     const text = rows.map(([label, value]) => `${t(label)}: ${value}`).join("\n");
