@@ -28,6 +28,7 @@ from prometheus_client.registry import Collector
 
 from agents.step import Step
 from schemas import codec
+from schemas.registry import declarations
 from streams import metrics
 from streams.broadcast import Follow, Followers
 from streams.certificates import tell_expiries
@@ -228,7 +229,7 @@ class BorderApp(faust.App):
             sys.exit(REFUSED)
         reader = await LogReader(self.borderflow_settings).start()
         self._readers.append(reader)
-        settings = self.borderflow_settings
+        settings, declared = self.borderflow_settings, declarations()
         return StepHost(
             step,
             decoders=self.topology.decoders,
@@ -238,7 +239,12 @@ class BorderApp(faust.App):
             reader=reader,
             ownership=cast(BatchConsumer, self.consumer),
             source=f"/{settings.group}",
-            limit=DeadLetterLimit(step.name, settings.dead_letter_limit, settings.dead_letter_window),
+            limit=DeadLetterLimit(
+                step.name,
+                settings.dead_letter_limit,
+                settings.dead_letter_window,
+                {topic for topic in step.inputs if topic in declared and not declared[topic].written_by_workers},
+            ),
         )
 
     async def on_shutdown(self) -> None:

@@ -12,7 +12,7 @@ again.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -137,42 +137,62 @@ class TooManyDeadLettersError(RuntimeError):
 
 
 class DeadLetterLimit:
-    """Stops a step when the refused share of its last `window` items reaches `share`, before it buries them.
+    """Stops a step when the refused share of the last `window` items of a topic reaches `share`, before it buries them.
 
-    A wrong schema, policy or key would otherwise drain whole topics into their dead-letter topics within minutes. What
-    was merely said before (a lodger who sends a day again) is not held against anybody, and one lodgement counts for no
-    more than a twentieth of the window, so that none stops a border by itself. A step counts over all its partitions.
+    A wrong schema, policy or key would otherwise drain whole topics into their dead-letter topics within minutes. Those
+    a worker has from its start: a topic of `outside`, which others write, is watched until so many of its items were in
+    order that its first window cannot reach the share. What is refused after that is the others' doing, and one of them
+    who floods garbage stops no border. The topics between the steps are watched for good: who writes them may be
+    upgraded, and a model may come to give no scores.
+
+    What was merely said before (a lodger who sends a day again) is not held against anybody, and one lodgement counts
+    for no more than a twentieth of the window, so that none stops a border by itself. All partitions count together.
     """
 
-    def __init__(self, step: str, share: float, window: int) -> None:
+    def __init__(self, step: str, share: float, window: int, outside: Collection[str] = ()) -> None:
         self._step = step
         self._share = share
         self._window = window
         self._of_one = max(1, window // 20)
-        self._batches: deque[tuple[int, int]] = deque()
-        self._items = 0
-        self._refused = 0
+        self._outside = outside
+        self._latest: dict[str, _Latest | None] = {}  # None: it was in order
 
-    def note(self, records: int, outcome: Outcome, first_topic: str) -> None:
+    def note(self, topic: str, records: int, outcome: Outcome, first_topic: str) -> None:
         """Count a decided batch of `records`; an item that is in order leads to one record on `first_topic`.
 
         Raises `TooManyDeadLettersError`. A share of 0 means that there is no limit.
         """
-        if not self._share:
+        latest = self._latest.setdefault(topic, _Latest())
+        if not self._share or latest is None:
             return
         by_record = Counter(one.offset for one in outcome.refusals if one.reason not in _SAID_BEFORE)
         refused = sum(min(count, self._of_one) for count in by_record.values())
         items = max(records, refused + sum(1 for one in outcome.outputs if one.topic == first_topic))
-        self._batches.append((items, refused))
-        self._items += items
-        self._refused += refused
-        while self._batches and self._items - self._batches[0][0] >= self._window:
-            old_items, old_refused = self._batches.popleft()
-            self._items -= old_items
-            self._refused -= old_refused
-        if self._items >= self._window and self._refused >= self._share * self._items:
+        latest.add(items, refused, self._window)
+        may_be_refused = self._window - (latest.items - latest.refused)  # of its first window
+        if topic in self._outside and may_be_refused < self._share * self._window:
+            self._latest[topic] = None
+        elif latest.items >= self._window and latest.refused >= self._share * latest.items:
             raise TooManyDeadLettersError(
-                f"{self._step} refuses {self._refused} of its last {self._items} items, and "
+                f"{self._step} refuses {latest.refused} of its last {latest.items} items of {topic}, and "
                 f"BORDERFLOW_DEAD_LETTER_LIMIT is {self._share:g}: nothing more is buried "
                 "(docs/operations.md, 'A worker stops because nearly everything is refused')"
             )
+
+
+class _Latest:
+    """The latest batches of a topic, as few as make a window: their items, and how many of these were refused."""
+
+    def __init__(self) -> None:
+        self._batches: deque[tuple[int, int]] = deque()
+        self.items = 0
+        self.refused = 0
+
+    def add(self, items: int, refused: int, window: int) -> None:
+        self._batches.append((items, refused))
+        self.items += items
+        self.refused += refused
+        while self.items - self._batches[0][0] >= window:
+            old_items, old_refused = self._batches.popleft()
+            self.items -= old_items
+            self.refused -= old_refused

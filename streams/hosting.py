@@ -221,7 +221,7 @@ class StepHost:
         held.next_offset = batch.next_offset
         metrics.child(metrics.decide_seconds, self.step.name).observe(time.monotonic() - began)
         if self._limit is not None:
-            self._limit.note(len(batch), outcome, self.step.produces[0])
+            self._limit.note(batch.topic, len(batch), outcome, self.step.produces[0])
         return _Decided(batch, outcome, outcome.by_topic(self.step.produces))
 
     # -- producing

@@ -93,10 +93,11 @@ class Settings:
     ] = 40.0
 
     dead_letter_limit: Annotated[
-        float, Meta(ge=0, le=1, description="Refused share of a step's last items that stops the worker; 0: never.")
-    ] = 0.95
+        float, Meta(ge=0, le=1, description="Refused share of the last items of a topic that stops a worker; 0: never. "
+                    "A worker that has taken in some lodgements or results is not stopped by others.")
+    ] = 0.95  # fmt: skip
     dead_letter_window: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="How many of its last items a step looks back on for that.")
+        int, Meta(ge=1, le=1_000_000, description="How many of the last items of a topic a step looks back on for it.")
     ] = 1000
 
     web_host: Annotated[

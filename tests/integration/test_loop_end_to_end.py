@@ -284,6 +284,21 @@ def test_a_worker_that_is_asked_to_stop_leaves_nothing_half_acked(tmp_path: Path
         assert not sum(at.counted("worker-a", "borderflow_redelivered_total").values())
 
 
+def test_who_floods_garbage_stops_no_worker_that_has_taken_in_others_items(tmp_path: Path) -> None:
+    with border(tmp_path / "logs") as at:
+        at.open("worker-a")
+        at.lodge("express-cargo", [parcel_record(parcel(n), n % PARTITIONS) for n in range(100)])
+        at.decisions(100)
+        flood = [raw_record(b"garbage", f"garbage {n}") for n in range(3000)]
+        for part in range(3):
+            at.lodge("express-cargo", flood[part * 1000 : part * 1000 + 1000])
+            at.lodge("express-cargo", [parcel_record(parcel(100 + part), part % PARTITIONS)])
+        assert len(item_ids(at.decisions(103))) == 103
+        letters(at, "express-cargo", lambda said: said["reason"] == "not-json", 3000)
+        at.running()
+        assert at.stop("worker-a") == 0
+
+
 def test_the_faust_command_hosts_the_same_worker_and_opens_no_port_of_faust_s_own(tmp_path: Path) -> None:
     with border(tmp_path / "logs") as at:
         at.open()

@@ -153,41 +153,53 @@ class Said(msgspec.Struct):
 def test_a_worker_that_refuses_nearly_everything_stops_before_it_buries_more() -> None:
     limit = DeadLetterLimit("screening", 0.9, 100)
     for _ in range(9):
-        limit.note(10, decided(10, 0), "screened")
-    with pytest.raises(TooManyDeadLettersError, match="refuses 100 of its last 100 items"):
-        limit.note(10, decided(10, 0), "screened")
+        limit.note("manifests", 10, decided(10, 0), "screened")
+    with pytest.raises(TooManyDeadLettersError, match="refuses 100 of its last 100 items of manifests"):
+        limit.note("manifests", 10, decided(10, 0), "screened")
 
 
 def test_one_lodgement_stops_no_worker_however_many_items_of_it_are_refused() -> None:
     limit = DeadLetterLimit("screening", 0.9, 100)
     wrong = [Refusal(7, "wrong-type", "", "", index=n) for n in range(20_000)]
-    limit.note(1, Outcome(refusals=wrong), "screened")
+    limit.note("manifests", 1, Outcome(refusals=wrong), "screened")
     for _ in range(18):
-        limit.note(1, Outcome(refusals=wrong[:200]), "screened")
-    with pytest.raises(TooManyDeadLettersError, match="refuses 100 of its last 100 items"):
-        limit.note(1, Outcome(refusals=wrong[:200]), "screened")
+        limit.note("manifests", 1, Outcome(refusals=wrong[:200]), "screened")
+    with pytest.raises(TooManyDeadLettersError, match="refuses 100 of its last 100 items of manifests"):
+        limit.note("manifests", 1, Outcome(refusals=wrong[:200]), "screened")
 
 
 def test_some_refusals_among_many_items_stop_nothing() -> None:
     limit = DeadLetterLimit("screening", 0.9, 100)
     for _ in range(500):
-        limit.note(1, decided(4, 6), "screened")
+        limit.note("manifests", 1, decided(4, 6), "screened")
 
 
 def test_only_the_last_items_are_looked_back_on() -> None:
     limit = DeadLetterLimit("screening", 0.9, 100)
     for _ in range(1000):
-        limit.note(10, decided(0, 10), "screened")
+        limit.note("manifests", 10, decided(0, 10), "screened")
     for _ in range(8):
-        limit.note(10, decided(10, 0), "screened")
+        limit.note("manifests", 10, decided(10, 0), "screened")
     with pytest.raises(TooManyDeadLettersError):
-        limit.note(10, decided(10, 0), "screened")
+        limit.note("manifests", 10, decided(10, 0), "screened")
+
+
+def test_who_floods_a_topic_of_which_some_was_in_order_stops_no_worker() -> None:
+    limit = DeadLetterLimit("screening", 0.9, 100, {"manifests", "passengers"})
+    limit.note("manifests", 11, decided(0, 11), "screened")
+    limit.note("passengers", 10, decided(0, 10), "screened")
+    for _ in range(100):
+        limit.note("manifests", 10, decided(10, 0), "screened")
+    for _ in range(8):
+        limit.note("passengers", 10, decided(10, 0), "screened")
+    with pytest.raises(TooManyDeadLettersError, match="refuses 90 of its last 100 items of passengers"):
+        limit.note("passengers", 10, decided(10, 0), "screened")
 
 
 def test_what_was_said_before_is_not_held_against_anybody_and_0_means_no_limit() -> None:
     limit = DeadLetterLimit("filtering", 0.5, 10)
     for _ in range(100):
-        limit.note(10, decided(10, 0, "duplicate-lodgement"), "filtered")
+        limit.note("screened", 10, decided(10, 0, "duplicate-lodgement"), "filtered")
     off = DeadLetterLimit("filtering", 0.0, 10)
     for _ in range(100):
-        off.note(10, decided(10, 0), "filtered")
+        off.note("screened", 10, decided(10, 0), "filtered")
