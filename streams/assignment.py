@@ -8,12 +8,15 @@ docs/adr/0012-few-partitions-move.md.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+
+log = logging.getLogger("borderflow.assignment")
 
 Held = Mapping[str, Iterable[int]]
 """Partitions by topic."""
@@ -42,6 +45,12 @@ class FewMove(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafka ship
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
         """The leader's work: everybody's new partitions."""
         topics = {topic for one in members.values() for topic in one.subscription}
+        if hidden := topics & cluster.unauthorized_topics:
+            log.error(
+                "no worker is given partitions of %s: this one gives out all of the group's, and these are hidden from "
+                "its user; grant what ops/acls.yaml lists for its steps",
+                ", ".join(sorted(hidden)),
+            )
         partitions = {topic: sorted(cluster.partitions_for_topic(topic) or ()) for topic in sorted(topics)}
         subscribed = {member: set(one.subscription) for member, one in members.items()}
         shares = share_out(partitions, subscribed, {member: _claims(one.user_data) for member, one in members.items()})

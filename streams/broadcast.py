@@ -20,7 +20,7 @@ from aiokafka.structs import TopicPartition
 from schemas.codec import UNDECODABLE_REASONS, Undecodable
 from streams import metrics
 from streams.defects import DefectError
-from streams.rebuild import LogReader
+from streams.rebuild import LogReader, disconnect
 from streams.wire import Decode, Record, decoded, sent_ms
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Followers:
             await asyncio.gather(task, return_exceptions=True)
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await disconnect(consumer)
 
     async def caught_up(self) -> None:
         """Return once every book holds its log up to the end as that stood at the start."""

@@ -48,6 +48,8 @@ EVERYWHERE: Final = "*"
 """Instead of control points: all of them."""
 _COMMIT_EVERY_S: Final = 1.0
 _POLL_MS: Final = 250
+_PATIENCE_MS: Final = 3_000
+"""For so long brokers may take to answer about places in the log; meanwhile the client does not hear of `stop`."""
 
 
 class UnreadableAlertError(Exception):
@@ -161,11 +163,11 @@ class CentreClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Commit what is acknowledged, leave the group, disconnect."""
+        """Commit what is acknowledged, leave the group, disconnect; where brokers are away it gives up in seconds."""
         try:
             self._commit()
         finally:
-            self._consumer.close(autocommit=False)
+            self._consumer.close(autocommit=False, timeout_ms=_PATIENCE_MS)
             self._producer.close()
 
     # -- alerts
@@ -310,18 +312,22 @@ class CentreClient:
             self._seen.popitem(last=False)
 
     def _commit_when_due(self) -> None:
-        if time.monotonic() - self._committed_at >= _COMMIT_EVERY_S:
+        if not self._stopping and time.monotonic() - self._committed_at >= _COMMIT_EVERY_S:
             self._commit()
+            self._committed_at = time.monotonic()
 
     def _commit(self) -> None:
-        self._committed_at = time.monotonic()
         due = {number: one for number, one in self._partitions.items() if one.place > one.committed}
         if not due:
             return
         places = {number: one.place for number, one in due.items()}
         try:
             self._consumer.commit(
-                {TopicPartition("alerts", number): OffsetAndMetadata(place, "", -1) for number, place in places.items()}
+                {
+                    TopicPartition("alerts", number): OffsetAndMetadata(place, "", -1)
+                    for number, place in places.items()
+                },
+                timeout_ms=_PATIENCE_MS,
             )
         except (CommitFailedError, RebalanceInProgressError):
             return  # others have the partitions now, or soon; what is not committed comes again
@@ -348,8 +354,8 @@ class CentreClient:
 
     def _look_back(self, number: int) -> _Partition:
         at = TopicPartition("alerts", number)
-        begin = self._consumer.beginning_offsets([at])[at]
-        goal = max(begin, self._consumer.committed(at) or 0)
+        begin = self._consumer.beginning_offsets([at], timeout_ms=_PATIENCE_MS)[at]
+        goal = max(begin, self._consumer.committed(at, timeout_ms=_PATIENCE_MS) or 0)
         self._consumer.seek(at, max(begin, goal - LOOK_BACK))
         return _Partition(goal, read=goal, committed=goal)
 

@@ -58,7 +58,7 @@ for _name, _help in GROUPS.items():
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point of the `borderflow` command: run `argv` and exit (2 when the user is refused)."""
+    """Run the command of `argv` and exit (2 when the user is refused)."""
     tokens = list(sys.argv[1:] if argv is None else argv)
     sys.argv = ["borderflow", *tokens]  # reports tell the exact command
     if tokens and not tokens[0].startswith("-") and tokens[0] not in GROUPS:

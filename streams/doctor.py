@@ -43,6 +43,7 @@ from streams.audit.chain import Entry
 from streams.certificates import Lifetime, UndatedError, files_for_brokers, files_for_browsers, lifetime
 from streams.deadletter import dead_letter_topic
 from streams.knowledge import criteria, entries
+from streams.redrive import SOURCES
 from streams.settings import SHORTEST_KEY_BYTES, Settings, SettingsError
 from streams.topics import (
     TopicsUnfitError,
@@ -432,8 +433,11 @@ def _some(names: list[str]) -> str:
 
 
 def _rights(client: KafkaAdminClient, topology: Topology, *, observer: bool) -> Finding:
-    """Whether this user may read what the hosted steps read and write what they write, by the brokers' own answer."""
-    needs: dict[str, set[str]] = {}
+    """Whether this user may read what the hosted steps read and write what they write, by the brokers' own answer.
+
+    What other steps take in it must see: any worker may be the one that gives out the partitions of the whole group.
+    """
+    needs: dict[str, set[str]] = {topic: {"DESCRIBE"} for topic in SOURCES}
     for step in topology.steps:
         for topic in (*step.inputs, *(memory.topic for memory in step.memory)):
             needs.setdefault(topic, set()).add("READ")

@@ -63,9 +63,7 @@ class LogReader:
         """Disconnect; safe to call twice."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            consumer.unsubscribe()
-            await _settled(consumer)
-            await consumer.stop()
+            await disconnect(consumer)
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -160,14 +158,15 @@ class LogReader:
         return self._consumer
 
 
-async def _settled(consumer: AIOKafkaConsumer) -> None:
-    """Wait until a consumer without an assignment has let go of its fetches.
+async def disconnect(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer without a group once it has let go of its fetches.
 
     One that is closed while it cancels them (aiokafka 0.14) takes its own end for theirs and waits for an assignment
-    for ever, or raises `CancelledError`.
+    for ever, or raises `CancelledError`; so does one whose fetches wait for brokers that are away.
     """
+    consumer.unsubscribe()
     fetcher = consumer._fetcher
-    if fetcher is None:  # it never started
-        return
-    while fetcher._pending_tasks and not fetcher._fetch_task.done():  # noqa: ASYNC110 - aiokafka has no event for it
-        await asyncio.sleep(0.01)
+    if fetcher is not None:  # else it never started
+        while fetcher._pending_tasks and not fetcher._fetch_task.done():  # noqa: ASYNC110 - aiokafka has no event for it
+            await asyncio.sleep(0.01)
+    await consumer.stop()

@@ -26,6 +26,7 @@ from agents.epoch import epoch_ms
 from schemas.codec import ManifestEnvelope, Undecodable, decode, encode
 from schemas.marks import Upstream
 from schemas.registry import declaration
+from streams.archive.times import EARLIEST, LATEST
 from streams.deadletter import OMITTED, OURS, dead_letter_topic
 from streams.producing import Publisher
 from streams.rebuild import LogReader
@@ -72,8 +73,8 @@ class Wanted:
     reasons: frozenset[str] = frozenset()
     steps: frozenset[str] = frozenset()
     numbers: frozenset[int] = frozenset()
-    since: datetime | None = None
-    until: datetime | None = None
+    since: datetime = EARLIEST
+    until: datetime = LATEST
 
     def takes(self, letter: DeadLetter) -> bool:
         """Whether a letter is wanted."""
@@ -81,8 +82,7 @@ class Wanted:
             (not self.reasons or letter.reason in self.reasons)
             and (not self.steps or letter.step in self.steps)
             and (not self.numbers or letter.number in self.numbers)
-            and (self.since is None or letter.at_ms >= epoch_ms(self.since))
-            and (self.until is None or letter.at_ms < epoch_ms(self.until))
+            and epoch_ms(self.since) <= letter.at_ms < epoch_ms(self.until)
         )
 
 

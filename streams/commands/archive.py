@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -25,8 +24,8 @@ from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader, said_of_no_mac
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, damaged, keep_days, retire, summary
-from streams.archive.times import EARLIEST, LATEST, moment
 from streams.commands import CommandRefusedError, loud_stop, output, shown
+from streams.commands.times import moment_of
 from streams.logging import configure_logging
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.settings import Settings
@@ -57,23 +56,7 @@ MacsSince = Annotated[
 
 def macs_since_ms(text: str | None) -> int:
     """From when on all files have MACs, in ms; 0 unless it is said. Raises `CommandRefusedError`."""
-    try:
-        return 0 if text is None else epoch_ms(moment(text, datetime.now(UTC)))
-    except ValueError as error:
-        raise CommandRefusedError(f"--macs-since: {error}") from None
-
-
-def span(since: str | None, until: str | None) -> tuple[datetime, datetime]:
-    """From when, and until before when: all that there can be, unless it is said. Raises `CommandRefusedError`."""
-    now = datetime.now(UTC)
-    try:
-        begin = EARLIEST if since is None else moment(since, now)
-        end = LATEST if until is None else moment(until, now)
-    except ValueError as error:
-        raise CommandRefusedError(f"--since, --until: {error}") from None
-    if end <= begin:
-        raise CommandRefusedError("--until: is not after --since")
-    return begin, end
+    return 0 if text is None else epoch_ms(moment_of("--macs-since", text))
 
 
 def tell_without_mac(reader: ArchiveReader) -> None:

@@ -16,8 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from agents.refusals import MEANINGS
-from streams.archive.times import moment
 from streams.commands import CommandRefusedError, aligned, output, progress_over, shown
+from streams.commands.times import span
 from streams.redrive import SOURCES, DeadLetter, Wanted
 from streams.settings import Settings
 
@@ -119,7 +119,7 @@ def redrive(
     Exit code 0 when every letter that was asked for was sent, 1 when some were left alone (each is named).
     """
     wanted = _wanted(reason, step, since, until, number)
-    if wanted == Wanted() and not topic and not every:
+    if not (topic or reason or step or since or until or number or every):
         raise CommandRefusedError("say which letters (--topic, --reason, --step, --since, --number), or --every")
     if rate <= 0:
         raise CommandRefusedError(f"--rate {rate}: must be above 0")
@@ -238,17 +238,7 @@ def _wanted(
     for reason in reasons:
         if reason not in MEANINGS:
             raise CommandRefusedError(f"--reason {reason}: no such reason; there are {', '.join(sorted(MEANINGS))}")
-    begin, end = _moment("--since", since), _moment("--until", until)
-    if begin is not None and end is not None and end <= begin:
-        raise CommandRefusedError("--until: is not after --since")
-    return Wanted(frozenset(reasons), frozenset(steps), frozenset(numbers), begin, end)
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    try:
-        return None if text is None else moment(text, datetime.now(UTC))
-    except ValueError as error:
-        raise CommandRefusedError(f"{option}: {error}") from None
+    return Wanted(frozenset(reasons), frozenset(steps), frozenset(numbers), *span(since, until))
 
 
 def _facts(letter: DeadLetter) -> dict[str, Any]:

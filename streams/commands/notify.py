@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -42,8 +43,14 @@ def run(
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
     notifier = Notifier(settings, read_plan(file), expired_too=expired)
+
+    def end(*_: object) -> None:
+        notifier.stop()
+        if not notifier.connected:
+            sys.exit(0)  # it has nothing in hand, and may wait for brokers for half a minute
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: notifier.stop())
+        signal.signal(number, end)
     log = structlog.get_logger("borderflow.notify")
     with loud_stop(log, "notifying stops; what was not delivered comes again at the next start", OSError):
         notifier.run()

@@ -30,7 +30,8 @@ from streams.archive.times import EARLIEST, LATEST
 from streams.archive.views import asked_topics, confine, connect
 from streams.commands import CommandRefusedError, shown
 from streams.commands import output as wide_output
-from streams.commands.archive import MacsSince, archive_key, folder_of, macs_since_ms, span
+from streams.commands.archive import MacsSince, archive_key, folder_of, macs_since_ms
+from streams.commands.times import span
 from streams.files import whole_file
 from streams.settings import Settings
 

@@ -28,7 +28,8 @@ from streams.archive.times import LATEST
 from streams.archive.views import connect
 from streams.archive.writing import date_of
 from streams.commands import DISK, CommandRefusedError, output, progress_over
-from streams.commands.archive import archive_key, folder_of, span, tell_without_mac
+from streams.commands.archive import archive_key, folder_of, tell_without_mac
+from streams.commands.times import span
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.replay.beside import Beside
 from streams.replay.engine import LODGEMENTS, Engine

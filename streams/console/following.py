@@ -14,7 +14,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from streams.rebuild import LogReader
+from streams.rebuild import LogReader, disconnect
 from streams.wire import Record
 
 if TYPE_CHECKING:
@@ -79,14 +79,13 @@ class Following:
             auto_offset_reset="earliest",
             fetch_max_wait_ms=_WAIT_MS,
             max_partition_fetch_bytes=self._settings.fetch_bytes,
+            request_timeout_ms=int(self._settings.request_timeout_s * 1000),
         )
         await self._consumer.start()
         self._consumer.assign(list(begin))
         for at, offset in begin.items():
-            if offset:
+            if offset:  # else it reads from the beginning by itself
                 self._consumer.seek(at, offset)
-            else:
-                await self._consumer.seek_to_beginning(at)
             self.positions[at.topic, at.partition] = offset
         self._task = asyncio.create_task(self._follow(self._consumer), name="console-following")
 
@@ -98,7 +97,7 @@ class Following:
             await asyncio.gather(task, return_exceptions=True)
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await disconnect(consumer)
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         try:

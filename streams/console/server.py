@@ -219,7 +219,10 @@ async def serve(
     told: Callable[[Console, int], Awaitable[None]],
     users: tuple[User, ...] = (),
 ) -> int:
-    """Run the console until `stop`; `told` is called once it listens. 0, or 1 when following the topics broke."""
+    """Run the console until `stop`; `told` is called once it listens. 0, or 1 when following the topics broke.
+
+    `stop` is heard while it starts, too: it may wait for brokers that went away meanwhile. Raises the client's errors.
+    """
     from streams.console.pages import build_application
 
     console = Console(settings, users)
@@ -229,18 +232,25 @@ async def serve(
         tls.load_cert_chain(settings.console_tls_cert_file, settings.console_tls_key_file)
     raise_file_limit()
     runner = runner_of(build_application(console), settings)
+    stopped = asyncio.create_task(stop.wait())
+    starting = asyncio.create_task(console.start())
     try:
-        await console.start()
+        await asyncio.wait([stopped, starting], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return 0
+        starting.result()
         await runner.setup()
         site = web.TCPSite(runner, settings.console_host, settings.console_port, ssl_context=tls)
         await site.start()
         await told(console, int(runner.addresses[0][1]))
-        waits = [asyncio.create_task(stop.wait()), asyncio.create_task(console.failed.wait())]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        failed = asyncio.create_task(console.failed.wait())
+        await asyncio.wait([stopped, failed], return_when=asyncio.FIRST_COMPLETED)
+        failed.cancel()
         return 1 if console.failed.is_set() else 0
     finally:
+        starting.cancel()
+        stopped.cancel()
+        await asyncio.gather(starting, stopped, return_exceptions=True)
         await console.feed.stop()
         await runner.cleanup()
         await console.stop()

@@ -100,6 +100,7 @@ class Notifier:
         self._open: dict[Future[Sent], tuple[CentreAlert, Receiver]] = {}
         self._left: dict[tuple[int, int], int] = {}
         self._messengers: dict[str, _Messenger] = {}
+        self.connected = False
         self.tally = Tally()
 
     def stop(self) -> None:
@@ -116,6 +117,7 @@ class Notifier:
             # It writes to no topic, and brokers let only those be idempotent that may write.
             settings = replace(self._settings, idempotence=False)
             with CentreClient(settings, self._plan.system, (EVERYWHERE,)) as centre:
+                self.connected = True
                 while not self._stop.is_set():
                     for alert in centre.alerts(idle_s=0.1):
                         self._tell(alert, centre)
@@ -125,6 +127,7 @@ class Notifier:
                     if until is not None and not self._open and until(self.tally):
                         break
                 self._stop.set()
+                centre.stop()  # what ends from now on is committed once, at the end
                 wait(self._open)
                 self._gather(centre)
         finally:

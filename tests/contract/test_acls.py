@@ -64,6 +64,12 @@ def test_a_step_may_read_what_it_takes_in_remembers_and_follows_and_write_what_i
     assert set(COMPONENTS[name].write) == {*step.produces, *(dead_letter_topic(topic) for topic in step.inputs)}
 
 
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_sees_what_every_step_takes_in_for_it_may_give_out_all_partitions_of_the_group(name: str) -> None:
+    inputs = {topic for step in build_topology(Settings()).steps for topic in step.inputs}
+    assert set(COMPONENTS[name].observe) == inputs - {*COMPONENTS[name].read, *COMPONENTS[name].write}
+
+
 @pytest.mark.parametrize("topic", dead_letter_topics())
 def test_only_the_step_that_reads_a_topic_buries_its_dead_letters(topic: str) -> None:
     source = dead_letter_topics()[topic].source.topic

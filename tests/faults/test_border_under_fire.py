@@ -10,7 +10,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from agents.step import Arrival, Step
 from load.ledger import Ledger
 from load.reading import Reader
 from schemas.codec import Undecodable, codec_for, encode
+from streams.settings import STEPS
 from streams.topology import build_topology
 from streams.wire import Outgoing, Record, header, sent_ms
 from tests.faults.conftest import seeds, slack_s
@@ -93,17 +94,23 @@ class Carriers(threading.Thread):
         return self._now + timedelta(seconds=number / 10)
 
 
+TOGETHER = (",".join(STEPS),) * 3
+APART = ("screening,filtering", "selection,reevaluation") * 2
+"""The steps that each worker hosts."""
+
+
+@pytest.mark.parametrize("crew", [TOGETHER, APART], ids=["together", "apart"])
 @pytest.mark.parametrize("seed", seeds())
 def test_every_item_is_decided_once_and_as_in_a_clean_run_whatever_becomes_of_the_workers(
-    tmp_path: Path, keep_account: Callable[[str], None], seed: int
+    tmp_path: Path, keep_account: Callable[[str], None], seed: int, crew: Sequence[str]
 ) -> None:
     dice = random.Random(seed)  # noqa: S311 - chooses faults, keeps no secret
     with border(tmp_path / "logs") as at:
-        names = ["one", "two", "three"]
-        at.open(*names)
+        at.open()
+        workers = _Workers(at, crew)
         carriers = Carriers(at, seconds=25)
         carriers.start()
-        suffered = disturb(_Workers(at, names), dice, at.settings.session_timeout_s, longest_s=4.0)
+        suffered = disturb(workers, dice, at.settings.session_timeout_s, longest_s=4.0)
         carriers.join()
         assert carriers.failure is None
         ledger, logs = _settle(at)
@@ -129,28 +136,41 @@ def test_every_item_is_decided_once_and_as_in_a_clean_run_whatever_becomes_of_th
 
 
 class _Workers:
-    """The workers of a border, as `disturb` wants them."""
+    """The workers of a border, as `disturb` wants them; who is hired hosts the steps of who was dismissed before."""
 
-    def __init__(self, at: Border, names: list[str]) -> None:
+    def __init__(self, at: Border, crew: Sequence[str]) -> None:
         self._at = at
-        self.names = names
-        self._hired = len(names)
+        self._hosted: dict[str, str] = {}
+        self._wanted = list(crew)
+        self._hired = 0
+        for _ in crew:
+            self._start()
+        for name in self.names:
+            at.wait_ready(name)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._hosted)
 
     def send(self, name: str, number: signal.Signals) -> None:
         self._at.process(name).send_signal(number)
 
     def dismiss(self, name: str, number: signal.Signals) -> int | None:
-        self.names.remove(name)
+        self._wanted.append(self._hosted.pop(name))
         if number is signal.SIGKILL:
             self._at.process(name).kill()
         return self._at.stop(name)
 
     def hire(self) -> str:
+        name = self._start()
+        self._at.wait_ready(name)
+        return name
+
+    def _start(self) -> str:
         self._hired += 1
         name = f"worker-{self._hired}"
-        self._at.start(name)
-        self._at.wait_ready(name)
-        self.names.append(name)
+        self._hosted[name] = self._wanted.pop(0)
+        self._at.start(name, "--steps", self._hosted[name])
         return name
 
 

@@ -63,11 +63,11 @@ class Border:
         for name in workers:
             self.wait_ready(name)
 
-    def start(self, name: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a worker; `wait_ready` waits until it decides."""
         self._ports[name] = free_loopback_port()
         process = self._processes[name] = self._children.start(
-            name, "worker", BORDERFLOW_WEB_PORT=str(self._ports[name])
+            name, "worker", *arguments, BORDERFLOW_WEB_PORT=str(self._ports[name])
         )
         return process
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,14 +22,16 @@ from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 
 from schemas.decisions import AlertRaised
-from streams.embedded import free_loopback_port
+from streams.embedded import EmbeddedBroker, free_loopback_port
 from streams.notify.deadletters import still_undelivered
 from streams.notify.plan import NotifyPlan, read_plan
 from streams.notify.run import Notifier, Tally, redeliver
+from streams.settings import Settings
+from streams.topics import create_topics
 from tests.border import DESK
 from tests.browser.centre import alert, record
 from tests.integration.border import Border, border
-from tests.integration.harbour import ROOT
+from tests.integration.harbour import ROOT, publisher
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 FENCES = count()
@@ -208,6 +212,52 @@ def test_the_command_notifies_until_it_is_told_to_end_and_what_was_in_hand_comes
     receiver.answers = []
     notify(at, read_plan(path))
     assert told(receiver, [one]) == [one.alert_id]
+
+
+def test_a_notifier_that_is_told_to_end_while_brokers_are_away_does_not_wait_for_them(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    path = plan_of(tmp_path, "away", [hook(tmp_path, receiver.url)], attempts=1000, most_wait_s=0.05)
+    receiver.answers = [503] * 1000
+    with EmbeddedBroker() as broker:
+        environment = {**broker.environment(), "BORDERFLOW_PARTITIONS": "2"}
+        settings = Settings.from_environment(environment)
+        create_topics(settings)
+        raise_alert(settings, 51)
+        command = [sys.executable, "-m", "streams.cli", "notify", "run", str(path)]
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
+        while len(receiver.answers) == 1000:
+            assert process.poll() is None
+            threading.Event().wait(0.05)
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGSTOP)
+        receiver.answers = []
+        while not receiver.got:
+            assert process.poll() is None
+            threading.Event().wait(0.05)
+        process.terminate()
+        assert process.wait(20) == 0
+        os.kill(broker.pid, signal.SIGCONT)
+        raise_alert(settings, 52)
+        wanted = {alert(number).alert_id for number in (51, 52)}
+        Notifier(settings, read_plan(path)).run(until=lambda _: wanted <= ids_of(receiver))
+    assert ids_of(receiver) == wanted
+    assert len({message for message, _ in receiver.got}) == 2  # what was told again has the same id
+
+
+def raise_alert(settings: Settings, number: int) -> None:
+    """Produce the urgent alert with this number."""
+
+    async def send() -> None:
+        async with publisher(settings) as to:
+            await to.publish("alerts", [record(alert(number, layer="mandatory"), DESK)])
+
+    asyncio.run(send())
+
+
+def ids_of(receiver: Receiver) -> set[str]:
+    """The ids of the alerts that a receiver was told of."""
+    return {said["data"]["alert_id"] for _, said in receiver.got}
 
 
 def dead_address() -> str:

@@ -18,6 +18,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from load.children import Children
 from streams.acls import Component, acls_of, apply, read_components
 from streams.doctor import examine
 from streams.embedded import free_loopback_port
@@ -29,6 +30,7 @@ from streams.settings import STEPS, Settings, SettingsError
 from streams.topics import create_topics, describe_topics
 from tests.border import DESK
 from tests.browser.centre import alert, record
+from tests.integration.border import parcel, parcel_record
 from tests.integration.harbour import lodge, publisher, read_all, worker
 from tests.real_kafka.cluster import Cluster
 from tests.real_kafka.fixtures import ACLS, STRANGER, TOY
@@ -254,6 +256,25 @@ def test_the_notifier_takes_alerts_with_its_own_rights(
     assert notifier.run(until=lambda tally: tally.failed > 0).failed == 1
     assert len(still_undelivered(tmp_path / "dead.jsonl")) == 1
     assert not [line for line in caplog.records if line.name.startswith("kafka") and line.levelname == "ERROR"]
+
+
+def test_workers_of_a_step_and_a_user_each_decide_together_whoever_gives_out_the_partitions(
+    granted: Cluster, tmp_path: Path
+) -> None:
+    async def lodge_parcels() -> None:
+        async with publisher(Settings.from_environment(granted.environment())) as to:
+            await to.publish("express-cargo", [parcel_record(parcel(number)) for number in range(20)])
+
+    with Children({}, tmp_path) as workers:
+        for name in reversed(STEPS):  # re-evaluation comes first, so it gives out the partitions of all
+            port = str(free_loopback_port())
+            workers.start(
+                name, "worker", "--steps", name, **{**login(granted, "SCRAM", name), "BORDERFLOW_WEB_PORT": port}
+            )
+            workers.wait_ready(name, int(port))
+        asyncio.run(lodge_parcels())
+        decided = asyncio.run(read_all(Settings.from_environment(granted.environment()), "decisions", 2, 20, 30))
+        assert len(decided) == 20, workers.log_of("reevaluation").read_text()
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,6 +76,8 @@ def test_workers_with_other_steps_get_only_the_topics_of_theirs() -> None:
 class OneTopic:
     """Metadata of a cluster with one topic of four partitions."""
 
+    unauthorized_topics: frozenset[str] = frozenset()
+
     def partitions_for_topic(self, topic: str) -> set[int] | None:
         return {0, 1, 2, 3} if topic == "screened" else None
 
@@ -95,6 +98,18 @@ def test_claims_of_another_kind_of_worker_are_no_claims() -> None:
     mine.user_data = b"\x00\xff"
     assigned = assignor.assign(OneTopic(), {"me": mine})
     assert [at.partition for at in assigned["me"].partitions()] == [0, 1, 2, 3]
+
+
+def test_who_gives_out_partitions_says_which_topics_are_hidden_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    assignor, cluster = FewMove(lambda: False), OneTopic()
+    group = {"me": assignor.metadata(["screened"]), "other": assignor.metadata(["filtered"])}
+    assignor.assign(cluster, group)
+    assert not caplog.records
+    cluster.unauthorized_topics = frozenset({"filtered", "casework"})
+    assignor.assign(cluster, group)
+    (said,) = caplog.messages
+    assert "partitions of filtered: " in said
+    assert "ops/acls.yaml" in said
 
 
 def test_workers_with_round_robin_and_ours_can_be_in_one_group_whichever_leads() -> None:

@@ -48,18 +48,18 @@ class Consumer:
         self.positions = dict.fromkeys(self.assigned, 3)
         return found
 
-    def beginning_offsets(self, asked: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    def beginning_offsets(self, asked: Sequence[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
         if self.away and self.away.pop(0):
             raise KafkaTimeoutError("no offsets in 60 s")
         return dict.fromkeys(asked, 0)
 
-    def committed(self, at: TopicPartition) -> int:
+    def committed(self, at: TopicPartition, timeout_ms: int) -> int:
         return 0
 
     def seek(self, at: TopicPartition, offset: int) -> None:
         self.positions[at] = offset
 
-    def commit(self, places: dict[TopicPartition, Any]) -> None:
+    def commit(self, places: dict[TopicPartition, Any], timeout_ms: int) -> None:
         self.commits.append({at.partition: place.offset for at, place in places.items()})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -137,8 +138,11 @@ def test_a_list_of_any_length_is_lines_of_columns_and_nothing_is_cut() -> None:
 
 
 @pytest.mark.parametrize("said", ["99999999999d", "9999-99-99", "long ago"])
-def test_a_time_that_is_none_is_refused_by_its_option(said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"--until: '{said}' is no time" in refused(["dlq", "list", "--until", said], capsys)
+@pytest.mark.parametrize("command", [["dlq", "list"], ["query", "SELECT 1"], ["replay", "--dir", "there-is-none"]])
+def test_a_time_that_is_none_is_refused_by_its_option(
+    command: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"borderflow: --until: '{said}' is no time" in refused([*command, "--until", said], capsys)
 
 
 def test_a_terminal_is_shown_the_orders_in_a_text_and_given_none() -> None:
@@ -200,6 +204,49 @@ module.{name}.run = away
     (why,) = [one for one in said if one["level"] == "critical"]
     assert "stops" in why["event"]
     assert "Unable to bootstrap" in why["error"]
+
+
+@pytest.mark.parametrize("command", ["console --demo-users", "notify run plan.yaml"])
+def test_what_waits_for_brokers_as_it_starts_ends_when_it_is_told_to(command: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    (tmp_path / "secret").write_text("whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streams.cli", *command.split()], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT),
+                 "BORDERFLOW_BROKERS": f"127.0.0.1:{silent.getsockname()[1]}"},
+        )  # fmt: skip
+        with silent.accept()[0]:
+            process.terminate()
+            said = process.communicate(timeout=20)[1]
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+
+
+INTERRUPTED = """
+import signal, sys
+from importlib.metadata import entry_points
+
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in the background
+sys.meta_path.insert(0, Interrupted())
+sys.argv = ["borderflow", "worker"]
+(command,) = entry_points(group="console_scripts", name="borderflow")
+command.load()()
+"""
+
+
+@pytest.mark.parametrize("name", ["cyclopts", "streams.commands.worker", "faust"])
+def test_a_command_that_is_interrupted_while_it_is_imported_says_so_in_one_line(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.format(name=name)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1:]) == (130, ["borderflow: interrupted"]), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_only_what_the_user_can_mend_is_told_without_a_traceback() -> None:

@@ -104,6 +104,9 @@ class Centre:
         while self._left:
             yield self._left.pop(0)
 
+    def stop(self) -> None:
+        """Nothing to wait for."""
+
     def acknowledge(self, one: CentreAlert, *, quietly: bool) -> None:
         self.acknowledged.append(one.offset)
 
