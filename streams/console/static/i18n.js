@@ -54,7 +54,7 @@ function translated(text) {
 export function told(code, text) {
   const [name, sentence] = [named("reason", code), phrase(text)];
   if (!name || sentence.toLowerCase().startsWith(name.toLowerCase())) return [sentence, ""];
-  return [name, code === "remainder" ? "" : sentence];
+  return [name, sentence];
 }
 
 export const number = (value, digits = 0) =>
