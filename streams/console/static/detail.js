@@ -220,7 +220,7 @@ export class Detail {
       const said = [h("strong", {}, word("outcome", result.outcome)), " · ", result.method && result.method !== "none" ? word("method", result.method) : null, result.reason ? ` · ${word("released", result.reason)}` : null, result.passed_to ? ` → ${result.passed_to}` : null,
         result.categories?.length ? ` · ${result.categories.map((one) => word("category", one)).join(", ")}` : null,
         result.quantity != null ? ` · ${number(result.quantity, 6)} ${word("unit", result.quantity_unit, { count: result.quantity })}` : null, " · ", result.officer];
-      put(this.next, h("p", { class: "say done" }, "✓ ", t("filed.say", { time: clock(row.outAt) }), " ", said), result.note ? h("p", { class: "note" }, result.note) : null, this.#unfiled(row, step));
+      put(this.next, h("p", { class: "say done" }, "✓ ", t("filed.say", { time: clock(row.outAt) }), " ", said), result.note ? h("p", { class: "note" }, result.note) : null, this.#unfiled(row, step, result));
       const actions = h("div", { class: "actions" }, button(t("next.take"), "N", () => this.page.next()));
       if (step === "undo") {
         this.count = h("span", {}, t("undo.left", { seconds: Math.ceil((this.#shown.undo_until - now) / 1000) }));
@@ -231,11 +231,12 @@ export class Detail {
   }
 
   // What was written too late for the result that stands, or beside another's.
-  #unfiled(row, step) {
+  #unfiled(row, step, result) {
     const draft = draftOf(row.id);
     if (!draft) return null;
     const said = [word("outcome", draft.outcome), draft.quantity && `${draft.quantity} ${word("unit", draft.unit, { count: draft.quantity })}`, draft.note.trim()].filter(Boolean).join(" · ");
-    return h("p", { class: "unfiled", role: "status" }, h("strong", {}, t("unfiled")), " ", said, step === "undo" ? [" ", h("em", {}, t("unfiled.undo"))] : null);
+    const mend = step === "undo" ? t("unfiled.undo") : result.officer === me.user ? [t("unfiled.over"), " ", copyable(result.result_id)] : "";
+    return h("p", { class: "unfiled", role: "status" }, h("strong", {}, t("unfiled")), " ", said, mend ? [" ", h("em", {}, mend)] : null);
   }
 
   async #do(path, body, done) {

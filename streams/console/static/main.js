@@ -2,7 +2,7 @@
 import { me, present, signIn, signOut } from "./api.js";
 import { h, put } from "./dom.js";
 import { forgetDrafts, openDrafts } from "./drafts.js";
-import { clock, language, named, number, speak, t, zoneName } from "./i18n.js";
+import { clock, language, named, number, speak, t, word, zoneName } from "./i18n.js";
 import { Live } from "./live.js";
 import { QueuePage, headline, urgent } from "./queue.js";
 import { DayPage } from "./day.js";
@@ -259,6 +259,7 @@ class Shell {
       about.detail = named("refused", about.why) || about.detail;
       about.field = named("field", about.field.replace(/\[.*/, "")) || about.field;
     }
+    about.outcome = word("outcome", about.outcome);
     this.toast(t(key) === key ? t("error.unknown", { code: about.error ?? error.status ?? "?" }) : t(key, { ...about, by: about.by || t("somebody") }), "bad");
   }
 }
