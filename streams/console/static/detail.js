@@ -3,7 +3,7 @@ import { ask, me } from "./api.js";
 import { append, arrange, h, lodged, put } from "./dom.js";
 import { arrived, draftOf, keepDraft, sending } from "./drafts.js";
 import { ResultForm } from "./form.js";
-import { clock, left, number, percent, score, t, told, when, word } from "./i18n.js";
+import { clock, exactly, left, mass, number, percent, score, t, told, when, word } from "./i18n.js";
 import { away, chipsOf, headline, held, stateOf, timeOf, why } from "./queue.js";
 
 const PAUSE_MS = 150;
@@ -325,7 +325,7 @@ export class Detail {
     if (cargo) {
       const goods = cargo.goods;
       add("item.goods", [lodged(goods.description || "—"), ` (HS ${goods.hs6})`, goods.lines > 1 ? h("small", {}, " ", t("item.lines", { count: number(goods.lines) })) : null]);
-      add("item.mass", `${number(goods.gross_mass_kg, 2)} kg${goods.packages ? ` · ${t("item.packages", { count: number(goods.packages) })}` : ""}`);
+      add("item.mass", `${mass(goods.gross_mass_kg, 2)} kg${goods.packages ? ` · ${t("item.packages", { count: number(goods.packages) })}` : ""}`);
       add("item.value", goods.declared_value && goods.currency ? `${number(goods.declared_value, 2)} ${goods.currency} (${number(goods.value_usd)} USD)` : `${number(goods.value_usd)} USD`);
       add("item.origin", `${goods.origin ?? "ZZ"}${cargo.departure ? ` · ${t("item.departure")} ${cargo.departure}${cargo.port_of_loading ? ` (${cargo.port_of_loading})` : ""}` : ""}`);
       wrote("item.consignee", cargo.consignee_name);
@@ -396,7 +396,7 @@ export class Detail {
 
   #story(shown) {
     const lines = [{ what: "raised", who: "", at: Date.parse(shown.alert.raised_at) + shown.shift }, ...shown.history];
-    return section("story", h("ol", { class: "story" }, lines.map((one) => h("li", { class: one.what }, h("time", {}, when(one.at)), " ", word("story", one.what), one.who ? ` · ${one.who}` : ""))));
+    return section("story", h("ol", { class: "story" }, lines.map((one) => h("li", { class: one.what }, h("time", {}, exactly(one.at)), " ", word("story", one.what), one.who ? ` · ${one.who}` : ""))));
   }
 
   #lineage(decision, row) {
