@@ -338,12 +338,25 @@ def test_who_changes_a_report_whose_answer_was_lost_and_files_again_is_told_that
         page.wait_for_selector(".toast:has-text('Your report had arrived already: Seizure is filed.')")
         page.wait_for_selector(".next.undo")
         assert answers == [200, 409]
+        assert page.locator(".toast").count() == 1  # that it was not known is over
         assert page.inner_text(".next .note") == NOTE
         unfiled = page.inner_text(".unfiled")
         assert f"What you wrote is not in it: Seizure · 0,4 packages · {NOTE}, and 50 g more Undo it" in unfiled
         assert filed(held_centre, mine) == [("seizure", NOTE)]
     finally:
         cable.close()
+
+
+def test_a_long_note_keeps_nobody_from_undoing_on_a_telephone(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim", width=390, height=700)
+    write(page, held_centre, alert(40_147))
+    page.fill("#note", "under the false bottom " * 80)
+    page.click("button.primary.seizure")
+    button = page.locator(".next .undo")
+    button.scroll_into_view_if_needed()
+    box = button.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 700
 
 
 def test_what_can_no_longer_be_undone_here_says_how_it_is_corrected(held_centre: Centre, sign_in: SignIn) -> None:

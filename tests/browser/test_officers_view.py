@@ -138,13 +138,13 @@ def test_a_row_has_all_of_its_headline_and_its_reference_on_a_telephone(
     held_centre: Centre, sign_in: SignIn, locale: str
 ) -> None:
     heavy = {"hs6": "121190", "gross_mass_kg": 1912.5, "value_usd": 23456.0}
-    raised = [goods_alert(50_023, **heavy), goods_alert(50_024, hs6="711319", gross_mass_kg=0.026)]
+    raised = [goods_alert(50_023, **heavy), goods_alert(50_024, hs6="711319", gross_mass_kg=0.026, value_usd=0.4)]
     page = sign_in("kim", width=390, height=844, locale=locale)
     held_centre.raise_alerts(raised)
     wait_for(page, *(one.alert_id for one in raised))
     page.fill(".head input", "W5002")
     said = [page.inner_text(f"#row-{one.alert_id} b").replace("\u00a0", " ") for one in raised]
-    assert ["1,913 kg · 23,456 USD" in said[0], "0.026 kg" in said[1]] == [True, True]
+    assert ["1,913 kg · 23,456 USD" in said[0], "0.026 kg · 0.4 USD" in said[1]] == [True, True]
     whole = """(row) => {
       const box = row.getBoundingClientRect();
       const within = (one) => {

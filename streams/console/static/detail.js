@@ -3,7 +3,7 @@ import { ask, me } from "./api.js";
 import { append, arrange, h, lodged, put } from "./dom.js";
 import { arrived, draftOf, keepDraft, sending } from "./drafts.js";
 import { ResultForm } from "./form.js";
-import { clock, exactly, left, mass, number, percent, score, t, told, when, word } from "./i18n.js";
+import { amount, clock, exactly, left, number, percent, score, t, told, when, word } from "./i18n.js";
 import { away, chipsOf, headline, held, stateOf, timeOf, why } from "./queue.js";
 
 const PAUSE_MS = 150;
@@ -198,7 +198,7 @@ export class Detail {
     const lost = this.stepShown.startsWith("file") && !/^(file|undo|over)/.test(step);
     this.stepShown = step;
     const { row, result } = this.#shown;
-    if (lost) this.page.shell.toast(t("claim.over"), "bad");
+    if (lost) this.page.shell.toast(t("claim.over"), "bad", row.id);
     this.count = null;
     this.next.className = `next ${step}`;
     const expired = step.endsWith("-late") ? h("p", { class: "expired", role: "status" }, h("strong", {}, t("expired.title")), " ", t("expired.what", { time: when(row.due) })) : null;
@@ -246,7 +246,7 @@ export class Detail {
     this.#busy.add(id);
     this.#asked += 1; // an answer that is under way is of before
     this.#mark();
-    const shown = await this.page.act(`/api/alerts/${encodeURIComponent(id)}/${path}`, body);
+    const shown = await this.page.act(`/api/alerts/${encodeURIComponent(id)}/${path}`, body, id);
     this.#busy.delete(id);
     this.#mark();
     if (shown) done?.(shown);
@@ -261,14 +261,14 @@ export class Detail {
 
   claim() { return this.#do("claim", {}); }
   giveUp() { return this.#do("give-up", {}); }
-  undo() { return this.#do("undo", {}, () => this.page.shell.toast(t("undone"))); }
+  undo() { return this.#do("undo", {}, (shown) => this.page.shell.toast(t("undone"), "good", shown.row.id)); }
   file(said) {
     const id = this.#id;
     if (this.#busy.has(id)) return;
     const request = sending(id, this.live.now());
     this.#do("result", { ...said, request }, (shown) => {
       arrived(id);
-      this.page.shell.toast(t("filed.toast", { outcome: word("outcome", shown.result?.outcome) }));
+      this.page.shell.toast(t("filed.toast", { outcome: word("outcome", shown.result?.outcome) }), "good", id);
     });
   }
 
@@ -325,8 +325,8 @@ export class Detail {
     if (cargo) {
       const goods = cargo.goods;
       add("item.goods", [lodged(goods.description || "—"), ` (HS ${goods.hs6})`, goods.lines > 1 ? h("small", {}, " ", t("item.lines", { count: number(goods.lines) })) : null]);
-      add("item.mass", `${mass(goods.gross_mass_kg, 2)} kg${goods.packages ? ` · ${t("item.packages", { count: number(goods.packages) })}` : ""}`);
-      add("item.value", goods.declared_value && goods.currency ? `${number(goods.declared_value, 2)} ${goods.currency} (${number(goods.value_usd)} USD)` : `${number(goods.value_usd)} USD`);
+      add("item.mass", `${amount(goods.gross_mass_kg, 2)} kg${goods.packages ? ` · ${t("item.packages", { count: number(goods.packages) })}` : ""}`);
+      add("item.value", goods.declared_value && goods.currency ? `${number(goods.declared_value, 2)} ${goods.currency} (${amount(goods.value_usd, 0)} USD)` : `${amount(goods.value_usd, 0)} USD`);
       add("item.origin", `${goods.origin ?? "ZZ"}${cargo.departure ? ` · ${t("item.departure")} ${cargo.departure}${cargo.port_of_loading ? ` (${cargo.port_of_loading})` : ""}` : ""}`);
       wrote("item.consignee", cargo.consignee_name);
       wrote("item.address", cargo.consignee_address);

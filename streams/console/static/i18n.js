@@ -59,8 +59,8 @@ export function told(code, text) {
 
 export const number = (value, digits = 0) =>
   new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value ?? 0);
-// What is lighter than a kilogram may be what matters: it does not become nothing.
-export const mass = (kg, digits) => new Intl.NumberFormat(language, kg < 1 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: digits }).format(kg);
+// A mass or a value: what is less than one does not become nothing.
+export const amount = (value, digits) => new Intl.NumberFormat(language, value < 1 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: digits }).format(value);
 // Scores are compared, also where both are a hundredth.
 export const score = (value) => new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value);
 export const percent = (value, digits = 1) =>
