@@ -28,6 +28,8 @@ _RESULT_FIELDS: Final = (
     "method", "outcome", "categories", "severity", "quantity", "quantity_unit", "reason", "passed_to", "note",
 )  # fmt: skip
 _TRAIL_LINES: Final = 200
+_STREAMS: Final = 64
+"""Event streams that one user may hold: desks, and the screens of a whole hall that share a user."""
 
 
 def add_api(app: web.Application, console: Console, guard: Guard) -> None:
@@ -58,6 +60,7 @@ class Api:
     def __init__(self, console: Console, guard: Guard) -> None:
         self._console = console
         self._guard = guard
+        self._streams: dict[str, list[web.Request]] = {}  # by user, the oldest first
 
     async def me(self, request: web.Request) -> web.Response:
         """Who is signed in, and what the page needs to know of the installation."""
@@ -87,8 +90,17 @@ class Api:
             session = self._console.sessions.find(token, active=False)
             return None if session is None else self._console.accounts.still(session)
 
-        with contextlib.suppress(ConnectionResetError):  # the page left
-            await self._console.feed.serve(response, user, after or "", still)
+        held = self._streams.setdefault(user.name, [])
+        held.append(request)
+        # The newest is let in: old ones may be of lines that broke, which takes a quarter of an hour to be noticed.
+        if len(held) > _STREAMS and (oldest := held.pop(0).transport) is not None:
+            oldest.abort()
+        try:
+            with contextlib.suppress(ConnectionResetError):  # the page left
+                await self._console.feed.serve(response, user, after or "", still)
+        finally:
+            if request in held:
+                held.remove(request)
         return response
 
     async def ping(self, _request: web.Request) -> web.Response:

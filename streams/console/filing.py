@@ -82,7 +82,7 @@ class Desk:
         """Claim a case. Raises `RefusedError` when somebody else holds it or it is closed."""
         now = _now()
         if case.stand != "open":
-            raise RefusedError(409, "already-filed", by=case.result.officer if case.result else "")
+            raise _already_filed(case, officer)
         held = self._cases.claim(case, epoch_ms(now))
         if held is not None and held.officer != officer:
             raise RefusedError(409, "claimed", by=held.officer)
@@ -126,10 +126,11 @@ class Desk:
         standing = case.result
         if standing is not None and standing.result_id == result_id:
             return standing  # the button was pressed twice
-        if case.stand != "open":
-            raise RefusedError(409, "already-filed", by=standing.officer if standing else "")
         held = self._cases.claim(case, epoch_ms(now))
-        if held is None or held.officer != officer:
+        mine = held is not None and held.officer == officer
+        if case.stand != "open" or (not mine and standing is not None and standing.officer == officer):
+            raise _already_filed(case, officer)
+        if not mine:
             raise RefusedError(409, "claimed" if held else "claim-first", by=held.officer if held else "")
         at = now - timedelta(milliseconds=case.shift_ms)
         fields = {name: value for name, value in said.items() if value not in (None, "", [])}
@@ -146,8 +147,7 @@ class Desk:
         await self._send("inspection-results", case.control_point, result, result_id, epoch_ms(at))
         if case.result is None or case.result.result_id != result_id:
             why = case.why_refused(result_id)
-            code = "already-filed" if why in (None, ALREADY_RESOLVED) else str(why)
-            raise RefusedError(409, code, by=case.result.officer if case.result else "")
+            raise _already_filed(case, officer) if why in (None, ALREADY_RESOLVED) else RefusedError(409, str(why))
         return result
 
     async def withdraw(self, case: Case, officer: str) -> None:
@@ -190,6 +190,14 @@ class Desk:
                 await self._read.wait_for(lambda: self._position(topic, told.partition) > told.offset)
         except TimeoutError:
             raise RefusedError(503, "not-read-back") from None
+
+
+def _already_filed(case: Case, officer: str) -> RefusedError:
+    """A result stands: another's, or one of the officer's own, whose answer was lost on its way back."""
+    result = case.result
+    if result is not None and result.officer == officer:
+        return RefusedError(409, "filed-before", outcome=result.outcome)
+    return RefusedError(409, "already-filed", by=result.officer if result is not None else "")
 
 
 def _checked(fields: dict[str, Any]) -> InspectionCompleted:

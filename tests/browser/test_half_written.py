@@ -15,8 +15,9 @@ from schemas.inspections import InspectionCompleted
 from schemas.items import CriterionHit
 from schemas.knowledge import CriterionPublished
 from streams.wire import header
-from tests.browser.cable import intercept
-from tests.browser.centre import DESK, PASSWORD, Centre, alert
+from tests.border import result_on
+from tests.browser.cable import Cable, intercept
+from tests.browser.centre import DESK, PASSWORD, Centre, alert, record
 from tests.browser.conftest import SignIn
 from tests.browser.test_queue import open_alert, wait_for
 
@@ -304,6 +305,70 @@ def test_what_is_written_before_an_answer_that_is_lost_is_not_lost_with_it(
     page.wait_for_selector(".next.undo")
     assert "and 50 g more" in page.inner_text(".unfiled")
     assert filed(held_centre, mine) == [("seizure", NOTE)]
+
+
+def test_who_changes_a_report_whose_answer_was_lost_and_files_again_is_told_that_it_had_arrived(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    mine = alert(40_145)
+    cable = Cable(int(held_centre.url.rpartition(":")[2]))
+    try:
+        page = sign_in("kim", url=cable.url)
+        write(page, held_centre, mine)
+        answers: list[int] = []
+
+        def send(route: Route) -> None:
+            answer = route.fetch()
+            answers.append(answer.status)
+            if len(answers) > 1:
+                return route.fulfill(response=answer)
+            cable.cut()
+            return route.abort("connectionreset")
+
+        intercept(page, "**/result", send)
+        # Until it files again, the page hears of nothing.
+        page.route("**/api/stream?*", lambda route: route.abort())
+        looks = f"**/api/alerts/{mine.alert_id}"
+        page.route(looks, lambda route: route.continue_() if len(answers) > 1 else route.abort())
+        page.click("button.primary.seizure")
+        page.wait_for_selector(".dot.lost")
+        cable.mend()
+        page.fill("#note", f"{NOTE}, and 50 g more")
+        page.click("button.primary.seizure")
+        page.wait_for_selector(".toast:has-text('Your report had arrived already: Seizure is filed.')")
+        page.wait_for_selector(".next.undo")
+        assert answers == [200, 409]
+        assert page.locator(".toast").count() == 1  # that it was not known is over
+        assert page.inner_text(".next .note") == NOTE
+        unfiled = page.inner_text(".unfiled")
+        assert f"What you wrote is not in it: Seizure · 0,4 packages · {NOTE}, and 50 g more Undo it" in unfiled
+        assert filed(held_centre, mine) == [("seizure", NOTE)]
+    finally:
+        cable.close()
+
+
+def test_a_long_note_keeps_nobody_from_undoing_on_a_telephone(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim", width=390, height=700)
+    write(page, held_centre, alert(40_147))
+    page.fill("#note", "under the false bottom " * 80)
+    page.click("button.primary.seizure")
+    button = page.locator(".next .undo")
+    button.scroll_into_view_if_needed()
+    box = button.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 700
+
+
+def test_what_can_no_longer_be_undone_here_says_how_it_is_corrected(held_centre: Centre, sign_in: SignIn) -> None:
+    mine = alert(40_146)
+    page = sign_in("kim")
+    write(page, held_centre, mine)
+    result = result_on(mine, "clear", inspected_at=mine.decision.lodged_at, officer="kim", result_id="r-1")
+    arrived = record(result, DESK)
+    arrived.timestamp_ms -= 61_000
+    held_centre.aside(lambda: held_centre.border.lodge("inspection-results", [arrived]))
+    page.wait_for_selector(".next.over")
+    assert "corrected by the result's id: r-1" in page.inner_text(".unfiled")
 
 
 def test_what_is_sent_again_has_the_same_id_and_what_was_changed_another(modules: Page) -> None:

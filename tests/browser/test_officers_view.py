@@ -116,7 +116,7 @@ def test_a_row_says_what_to_fetch_and_names_nobody_and_the_goods_stand_above_the
     wait_for(page, raised.alert_id, traveller.alert_id)
     page.fill(".head input", "toys")
     row = page.inner_text(f"#row-{raised.alert_id}")
-    assert "Toys, games, sport (9503)" in row
+    assert "9503 Toys, games, sport" in row
     assert "W50021" in row
     page.fill(".head input", "KE932/P50022")
     row = page.inner_text(f"#row-{traveller.alert_id}")
@@ -131,6 +131,31 @@ def test_a_row_says_what_to_fetch_and_names_nobody_and_the_goods_stand_above_the
         assert above is not None
         assert button is not None
         assert above["y"] < button["y"] < 740
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "ko-KR"])
+def test_a_row_has_all_of_its_headline_and_its_reference_on_a_telephone(
+    held_centre: Centre, sign_in: SignIn, locale: str
+) -> None:
+    heavy = {"hs6": "121190", "gross_mass_kg": 1912.5, "value_usd": 23456.0}
+    raised = [goods_alert(50_023, **heavy), goods_alert(50_024, hs6="711319", gross_mass_kg=0.026, value_usd=0.4)]
+    page = sign_in("kim", width=390, height=844, locale=locale)
+    held_centre.raise_alerts(raised)
+    wait_for(page, *(one.alert_id for one in raised))
+    page.fill(".head input", "W5002")
+    said = [page.inner_text(f"#row-{one.alert_id} b").replace("\u00a0", " ") for one in raised]
+    assert ["1,913 kg · 23,456 USD" in said[0], "0.026 kg · 0.4 USD" in said[1]] == [True, True]
+    whole = """(row) => {
+      const box = row.getBoundingClientRect();
+      const within = (one) => {
+        const { top, bottom, right } = one.getBoundingClientRect();
+        return top >= box.top && bottom <= box.bottom && right <= innerWidth;
+      };
+      const uncut = [...row.querySelectorAll("b, .ref, .time")].every((one) =>
+        one.scrollHeight <= one.clientHeight + 1 && one.scrollWidth <= one.clientWidth);
+      return uncut && [...row.querySelectorAll(".what *")].every((one) => !one.offsetWidth || within(one));
+    }"""
+    assert [page.locator(f"#row-{one.alert_id}").evaluate(whole) for one in raised] == [True, True]
 
 
 def test_long_names_and_words_stick_out_of_nothing_on_a_telephone(held_centre: Centre, sign_in: SignIn) -> None:
@@ -409,6 +434,32 @@ def test_the_day_can_be_read_on_a_telephone_and_says_what_its_words_mean(
     layers = page.locator("table:has(caption small)")
     heads, said = layers.locator("th[scope=col]").all_inner_texts(), layers.locator("caption small").inner_text()
     assert (heads[0], "random" in said) == (("Layer", True) if locale == "en-GB" else ("선별 단계", False))
+
+
+def test_what_a_plot_says_of_the_capacity_is_within_it(sign_in: SignIn) -> None:
+    drawn = """async () => {
+      const { bars } = await import("/static/plots.js");
+      const hours = [{ label: "14:00", value: 0.0195, said: "" }];
+      document.body.append(bars(hours, { format: String, mark: 0.02, markName: "검사 여력", empty: "" }));
+      const top = (one) => one.getBoundingClientRect().top;
+      return [...document.querySelectorAll(".plot text")].every((one) => top(one) >= top(one.closest("svg")));
+    }"""
+    assert sign_in("kim", width=390, height=844).evaluate(drawn)
+
+
+def test_what_happened_is_told_to_the_second_in_the_alert_and_in_the_trail(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    page = sign_in("sup", width=390, height=844)
+    shown(page, held_centre, alert(50_048))
+    page.click(".next .primary")
+    page.wait_for_selector(".story .claimed")
+    second = re.compile(r"\d\d:\d\d:\d\d")
+    assert all(second.search(one) for one in page.locator(".story time").all_inner_texts())
+    page.click("[data-place=trail]")
+    line = page.locator(".trail tbody tr").first
+    assert second.search(line.inner_text())
+    assert line.evaluate("(line) => line.clientHeight") < 50  # one line of text
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 740), (360, 560)])

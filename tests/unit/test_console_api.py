@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import ClientPayloadError, ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
 from schemas.codec import encode
@@ -57,10 +58,14 @@ class Visitor:
         assert answer.status == 200, await answer.text()
         return await answer.json()
 
-    async def refused(self, path: str, said: dict[str, Any]) -> Any:
+    async def refused(self, path: str, said: dict[str, Any], status: int = 422) -> Any:
         answer = await self._client.post(path, json=said, headers={"X-CSRF-Token": self._csrf})
-        assert answer.status == 422, await answer.text()
+        assert answer.status == status, await answer.text()
         return await answer.json()
+
+    async def stream(self) -> ClientResponse:
+        """An event stream, open."""
+        return await self._client.get("/api/stream")
 
     async def posted(self, path: str, body: bytes) -> int:
         """The status of the answer to these bytes."""
@@ -126,6 +131,66 @@ def test_who_files_on_an_alert_that_was_passed_on_sees_it_and_undoes_it(tmp_path
         undone = await lee.post(f"{path}/undo")
         assert (undone["row"]["s"], undone["row"]["to"], undone["row"]["toBy"]) == ("open", THERE, "kim")
         assert await lee.status(path) == 200
+
+    at_the_office(tmp_path, act)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fields"),
+    [("clear", {"method": "physical"}), ("passed-on", {"method": "none", "passed_to": THERE})],
+)
+def test_who_files_a_changed_report_because_no_answer_came_is_told_that_the_first_one_arrived(
+    tmp_path: Path, outcome: str, fields: dict[str, str]
+) -> None:
+    async def act(office: Office) -> None:
+        raised = alert(1)
+        office.console.cases.raise_alert(raised, msgspec.json.encode(raised))
+        path = f"/api/alerts/{raised.alert_id}"
+        kim = await office.visitor("kim")
+        await kim.post(f"{path}/claim")
+        said = {"outcome": outcome, **fields, "request": "1"}
+        for _ in range(2):  # the answer was lost, and the same is sent again
+            assert (await kim.post(f"{path}/result", said))["row"]["outBy"] == "kim"
+        changed = {**said, "note": "the seal was broken", "request": "2"}
+        told = await kim.refused(f"{path}/result", changed, 409)
+        assert told == {"error": "filed-before", "outcome": outcome}
+
+    at_the_office(tmp_path, act)
+
+
+def test_who_files_on_what_another_filed_is_told_who(tmp_path: Path) -> None:
+    async def act(office: Office) -> None:
+        raised = alert(1)
+        office.console.cases.raise_alert(raised, msgspec.json.encode(raised))
+        path = f"/api/alerts/{raised.alert_id}"
+        kim, lee = await office.visitor("kim"), await office.visitor("lee")
+        await kim.post(f"{path}/claim")
+        await kim.post(f"{path}/result", {"outcome": "passed-on", "method": "none", "passed_to": THERE})
+        await lee.post(f"{path}/claim")
+        found = {"outcome": "clear", "method": "physical"}
+        await lee.post(f"{path}/result", found)
+        told = await kim.refused(f"{path}/result", found, 409)
+        assert told == {"error": "already-filed", "by": "lee"}
+
+    at_the_office(tmp_path, act)
+
+
+def test_of_more_streams_than_a_user_may_hold_the_oldest_ends_and_nobody_is_kept_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.console.api._STREAMS", 2)
+
+    async def act(office: Office) -> None:
+        kim, ana = await office.visitor("kim"), await office.visitor("ana")
+        others = await ana.stream()
+        first, *later = [await kim.stream() for _ in range(3)]
+        with pytest.raises(ClientPayloadError):
+            await first.content.read()
+        office.console.cases.raise_alert(raised := alert(1), b"{}")
+        await office.console.feed.changed()
+        for stream in (others, *later):
+            await stream.content.readuntil(raised.alert_id.encode())
+        await office.console.feed.stop()
 
     at_the_office(tmp_path, act)
 

@@ -166,6 +166,15 @@ def test_what_is_counted_has_a_word_for_one() -> None:
     assert {key for key, text in words.items() if COUNTED.search(text)} == {"urgent.many", "day.curve.say"}
 
 
+@pytest.mark.parametrize("language", ["en", *LANGUAGES])
+def test_what_is_left_of_a_score_is_told_without_a_word_of_statistics(language: str) -> None:
+    (rest,) = put_into_words({}, -3.0, parcel(1), lambda _: (0.0, 0.0), UsualValue(), 4)
+    words = msgspec.json.decode((I18N / f"{language}.json").read_bytes(), type=dict[str, str])
+    told = Catalogue(language).phrase(rest.text)
+    assert "base rate" not in told
+    assert told.startswith(words["reason.remainder"])  # so that it is not said twice
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -3,7 +3,7 @@ import { ask, me } from "./api.js";
 import { append, arrange, h, lodged, put } from "./dom.js";
 import { arrived, draftOf, keepDraft, sending } from "./drafts.js";
 import { ResultForm } from "./form.js";
-import { clock, left, number, percent, score, t, told, when, word } from "./i18n.js";
+import { amount, clock, exactly, left, number, percent, score, t, told, when, word } from "./i18n.js";
 import { away, chipsOf, headline, held, stateOf, timeOf, why } from "./queue.js";
 
 const PAUSE_MS = 150;
@@ -198,7 +198,7 @@ export class Detail {
     const lost = this.stepShown.startsWith("file") && !/^(file|undo|over)/.test(step);
     this.stepShown = step;
     const { row, result } = this.#shown;
-    if (lost) this.page.shell.toast(t("claim.over"), "bad");
+    if (lost) this.page.shell.toast(t("claim.over"), "bad", row.id);
     this.count = null;
     this.next.className = `next ${step}`;
     const expired = step.endsWith("-late") ? h("p", { class: "expired", role: "status" }, h("strong", {}, t("expired.title")), " ", t("expired.what", { time: when(row.due) })) : null;
@@ -220,7 +220,7 @@ export class Detail {
       const said = [h("strong", {}, word("outcome", result.outcome)), " · ", result.method && result.method !== "none" ? word("method", result.method) : null, result.reason ? ` · ${word("released", result.reason)}` : null, result.passed_to ? ` → ${result.passed_to}` : null,
         result.categories?.length ? ` · ${result.categories.map((one) => word("category", one)).join(", ")}` : null,
         result.quantity != null ? ` · ${number(result.quantity, 6)} ${word("unit", result.quantity_unit, { count: result.quantity })}` : null, " · ", result.officer];
-      put(this.next, h("p", { class: "say done" }, "✓ ", t("filed.say", { time: clock(row.outAt) }), " ", said), result.note ? h("p", { class: "note" }, result.note) : null, this.#unfiled(row, step));
+      put(this.next, h("p", { class: "say done" }, "✓ ", t("filed.say", { time: clock(row.outAt) }), " ", said), result.note ? h("p", { class: "note" }, result.note) : null, this.#unfiled(row, step, result));
       const actions = h("div", { class: "actions" }, button(t("next.take"), "N", () => this.page.next()));
       if (step === "undo") {
         this.count = h("span", {}, t("undo.left", { seconds: Math.ceil((this.#shown.undo_until - now) / 1000) }));
@@ -231,11 +231,12 @@ export class Detail {
   }
 
   // What was written too late for the result that stands, or beside another's.
-  #unfiled(row, step) {
+  #unfiled(row, step, result) {
     const draft = draftOf(row.id);
     if (!draft) return null;
     const said = [word("outcome", draft.outcome), draft.quantity && `${draft.quantity} ${word("unit", draft.unit, { count: draft.quantity })}`, draft.note.trim()].filter(Boolean).join(" · ");
-    return h("p", { class: "unfiled", role: "status" }, h("strong", {}, t("unfiled")), " ", said, step === "undo" ? [" ", h("em", {}, t("unfiled.undo"))] : null);
+    const mend = step === "undo" ? t("unfiled.undo") : result.officer === me.user ? [t("unfiled.over"), " ", copyable(result.result_id)] : "";
+    return h("p", { class: "unfiled", role: "status" }, h("strong", {}, t("unfiled")), " ", said, mend ? [" ", h("em", {}, mend)] : null);
   }
 
   async #do(path, body, done) {
@@ -245,7 +246,7 @@ export class Detail {
     this.#busy.add(id);
     this.#asked += 1; // an answer that is under way is of before
     this.#mark();
-    const shown = await this.page.act(`/api/alerts/${encodeURIComponent(id)}/${path}`, body);
+    const shown = await this.page.act(`/api/alerts/${encodeURIComponent(id)}/${path}`, body, id);
     this.#busy.delete(id);
     this.#mark();
     if (shown) done?.(shown);
@@ -260,14 +261,14 @@ export class Detail {
 
   claim() { return this.#do("claim", {}); }
   giveUp() { return this.#do("give-up", {}); }
-  undo() { return this.#do("undo", {}, () => this.page.shell.toast(t("undone"))); }
+  undo() { return this.#do("undo", {}, (shown) => this.page.shell.toast(t("undone"), "good", shown.row.id)); }
   file(said) {
     const id = this.#id;
     if (this.#busy.has(id)) return;
     const request = sending(id, this.live.now());
     this.#do("result", { ...said, request }, (shown) => {
       arrived(id);
-      this.page.shell.toast(t("filed.toast", { outcome: word("outcome", shown.result?.outcome) }));
+      this.page.shell.toast(t("filed.toast", { outcome: word("outcome", shown.result?.outcome) }), "good", id);
     });
   }
 
@@ -324,8 +325,8 @@ export class Detail {
     if (cargo) {
       const goods = cargo.goods;
       add("item.goods", [lodged(goods.description || "—"), ` (HS ${goods.hs6})`, goods.lines > 1 ? h("small", {}, " ", t("item.lines", { count: number(goods.lines) })) : null]);
-      add("item.mass", `${number(goods.gross_mass_kg, 2)} kg${goods.packages ? ` · ${t("item.packages", { count: number(goods.packages) })}` : ""}`);
-      add("item.value", goods.declared_value && goods.currency ? `${number(goods.declared_value, 2)} ${goods.currency} (${number(goods.value_usd)} USD)` : `${number(goods.value_usd)} USD`);
+      add("item.mass", `${amount(goods.gross_mass_kg, 2)} kg${goods.packages ? ` · ${t("item.packages", { count: number(goods.packages) })}` : ""}`);
+      add("item.value", goods.declared_value && goods.currency ? `${number(goods.declared_value, 2)} ${goods.currency} (${amount(goods.value_usd, 0)} USD)` : `${amount(goods.value_usd, 0)} USD`);
       add("item.origin", `${goods.origin ?? "ZZ"}${cargo.departure ? ` · ${t("item.departure")} ${cargo.departure}${cargo.port_of_loading ? ` (${cargo.port_of_loading})` : ""}` : ""}`);
       wrote("item.consignee", cargo.consignee_name);
       wrote("item.address", cargo.consignee_address);
@@ -395,7 +396,7 @@ export class Detail {
 
   #story(shown) {
     const lines = [{ what: "raised", who: "", at: Date.parse(shown.alert.raised_at) + shown.shift }, ...shown.history];
-    return section("story", h("ol", { class: "story" }, lines.map((one) => h("li", { class: one.what }, h("time", {}, when(one.at)), " ", word("story", one.what), one.who ? ` · ${one.who}` : ""))));
+    return section("story", h("ol", { class: "story" }, lines.map((one) => h("li", { class: one.what }, h("time", {}, exactly(one.at)), " ", word("story", one.what), one.who ? ` · ${one.who}` : ""))));
   }
 
   #lineage(decision, row) {

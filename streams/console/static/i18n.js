@@ -53,12 +53,14 @@ function translated(text) {
 // A reason as a title and what it says beside it, if that is more than the title.
 export function told(code, text) {
   const [name, sentence] = [named("reason", code), phrase(text)];
-  if (!name || sentence.toLowerCase().startsWith(name.toLowerCase())) return [sentence, ""];
-  return [name, code === "remainder" ? "" : sentence];
+  if (!name || sentence.toLowerCase().startsWith(name.toLowerCase())) return [sentence.slice(0, 1).toUpperCase() + sentence.slice(1), ""];
+  return [name, sentence];
 }
 
 export const number = (value, digits = 0) =>
   new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value ?? 0);
+// A mass or a value: what is less than one does not become nothing.
+export const amount = (value, digits) => new Intl.NumberFormat(language, value < 1 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: digits }).format(value);
 // Scores are compared, also where both are a hundredth.
 export const score = (value) => new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value);
 export const percent = (value, digits = 1) =>
@@ -70,6 +72,9 @@ export const zoneName = () => zone;
 export const clock = (ms) => new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(ms);
 export const when = (ms) =>
   new Intl.DateTimeFormat(language, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" }).format(ms);
+// To the second: what happened within one minute is told in its order.
+export const exactly = (ms) =>
+  new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(ms);
 export const shortWhen = (ms) =>
   new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(ms);
 

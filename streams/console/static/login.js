@@ -6,7 +6,7 @@ const words = {
     often: "시도 횟수가 너무 많습니다. 1분 후에 다시 시도하세요.", used: "이 링크는 이미 사용되었거나 만료되었습니다.", ended: "세션이 종료되었습니다. 다시 로그인하세요.",
   },
   en: {
-    1: "User name and password do not fit.", often: "Too many attempts. Wait a minute, then try again.",
+    1: "User name and password do not match.", often: "Too many attempts. Wait a minute, then try again.",
     used: "This address was used already, or is too old.", ended: "Your session ended. Sign in again.",
   },
 };

@@ -2,7 +2,7 @@
 import { me, present, signIn, signOut } from "./api.js";
 import { h, put } from "./dom.js";
 import { forgetDrafts, openDrafts } from "./drafts.js";
-import { clock, language, named, number, speak, t, zoneName } from "./i18n.js";
+import { clock, language, named, number, speak, t, word, zoneName } from "./i18n.js";
 import { Live } from "./live.js";
 import { QueuePage, headline, urgent } from "./queue.js";
 import { DayPage } from "./day.js";
@@ -243,15 +243,19 @@ class Shell {
     dialog.showModal();
   }
 
-  toast(text, kind = "good") {
+  // What is said of an alert takes the place of what was said of it before.
+  toast(text, kind = "good", about = "") {
     const toasts = document.getElementById("toasts");
-    for (const shown of toasts.children) if (shown.textContent === text) return;
-    const toast = h("p", { class: `toast ${kind}` }, text);
+    for (const shown of [...toasts.children]) {
+      if (shown.textContent === text) return;
+      if (about && shown.dataset.about === about) shown.remove();
+    }
+    const toast = h("p", { class: `toast ${kind}`, "data-about": about }, text);
     toasts.append(toast);
     setTimeout(() => toast.remove(), kind === "bad" ? 9000 : 4500);
   }
 
-  say(error) {
+  say(error, of = "") {
     if (error.status === 401) return;
     const about = error.about ?? {};
     const key = `error.${about.error ?? "unknown"}`;
@@ -259,7 +263,8 @@ class Shell {
       about.detail = named("refused", about.why) || about.detail;
       about.field = named("field", about.field.replace(/\[.*/, "")) || about.field;
     }
-    this.toast(t(key) === key ? t("error.unknown", { code: about.error ?? error.status ?? "?" }) : t(key, { ...about, by: about.by || t("somebody") }), "bad");
+    about.outcome = word("outcome", about.outcome);
+    this.toast(t(key) === key ? t("error.unknown", { code: about.error ?? error.status ?? "?" }) : t(key, { ...about, by: about.by || t("somebody") }), "bad", of);
   }
 }
 

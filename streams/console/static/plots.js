@@ -2,7 +2,7 @@
 import { h, s } from "./dom.js";
 import { number } from "./i18n.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [560, 230, 46, 12, 14, 30];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [560, 240, 46, 12, 24, 30];
 const DASHES = { model: "", exploration: "6 4", other: "2 3" };
 
 export function lines(series, { x, format, name, empty }) {

@@ -2,16 +2,16 @@
 import { ask, me } from "./api.js";
 import { Detail } from "./detail.js";
 import { h, plain, put } from "./dom.js";
-import { has, left, number, t, told, word } from "./i18n.js";
+import { amount, has, left, number, t, told, word } from "./i18n.js";
 
 const SPARE = 6;
 const LANES = ["red", "yellow", "blue"];
 
-const goodsOf = (row) => { const chapter = `chapter.${row.h4.slice(0, 2)}`; return has(chapter) ? `${t(chapter)} (${row.h4})` : `HS ${row.h4}`; };
+const goodsOf = (row) => { const chapter = `chapter.${row.h4.slice(0, 2)}`; return has(chapter) ? `${row.h4} ${t(chapter)}` : `HS ${row.h4}`; };
 
 // One line that says what to do with what. Written from the row's fields, so that it is in the officer's language.
 export function headline(row) {
-  const about = { lane: word("task", row.ln), goods: row.h4 && goodsOf(row), from: row.from, kg: number(row.kg, 1), usd: number(row.usd) };
+  const about = { lane: word("task", row.ln), goods: row.h4 && goodsOf(row), from: row.from, kg: amount(row.kg, row.kg < 100 ? 1 : 0), usd: amount(row.usd, 0) };
   const kind = row.st === "passengers" ? "traveller" : row.st === "express-cargo" ? "parcel" : "consignment";
   return t(`headline.${kind}`, about);
 }
@@ -346,11 +346,11 @@ export class QueuePage {
 
   hide() {}
 
-  async act(path, body) {
+  async act(path, body, alert) {
     try {
       return await ask(path, body ?? {});
     } catch (error) {
-      this.shell.say(error);
+      this.shell.say(error, alert);
       return null;
     }
   }

@@ -1,14 +1,14 @@
 // The audit trail, for supervisors: who looked at what and did what. Newest first.
 import { ask } from "./api.js";
 import { h, put } from "./dom.js";
-import { t, when, word } from "./i18n.js";
+import { exactly, t, when, word } from "./i18n.js";
 
 export class TrailPage {
   constructor(shell) {
     this.shell = shell;
     this.lines = h("tbody");
     this.element = h("div", { class: "sheetpage" }, h("h1", {}, t("trail.title")), h("p", { class: "small" }, t("trail.say")),
-      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("trail.title") }, h("table", {}, h("thead", {}, h("tr", {}, ["time", "user", "what", "about"].map((name) => h("th", { scope: "col" }, t(`trail.${name}`))))), this.lines)));
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("trail.title") }, h("table", { class: "trail" }, h("thead", {}, h("tr", {}, ["time", "user", "what", "about"].map((name) => h("th", { scope: "col" }, t(`trail.${name}`))))), this.lines)));
   }
 
   async show() {
@@ -16,7 +16,7 @@ export class TrailPage {
       const { lines } = await ask("/api/trail");
       put(this.lines, lines.map(({ at, entry }) => {
         const { user, session, what, ...about } = entry;
-        return h("tr", {}, h("td", {}, when(Date.parse(at))), h("td", {}, user || "—"), h("td", {}, word("did", what)), h("td", { class: "mono" }, Object.values(about).join(" ")));
+        return h("tr", {}, h("td", { title: when(Date.parse(at)) }, exactly(Date.parse(at))), h("td", {}, user || "—"), h("td", {}, word("did", what)), h("td", { class: "mono" }, Object.values(about).join(" ")));
       }));
     } catch (error) {
       this.shell.say(error);
