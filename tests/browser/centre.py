@@ -17,7 +17,7 @@ import msgspec
 
 from agents.risk.alerts import raise_alert
 from agents.risk.policy import Deadlines
-from load.children import Children, free_port
+from load.children import Children
 from schemas.codec import ce_type_of, codec_for, encode
 from schemas.decisions import AlertRaised, Layer, Reason, SelectionDecided
 from schemas.items import CriterionHit, ItemFiltered, RiskHit
@@ -26,6 +26,8 @@ from streams.console.accounts import User, hashed, write_users
 from streams.wire import Outgoing, cloud_event, header, rfc3339
 from tests.border import DESK, parcel
 from tests.integration.border import Border
+from tests.integration.harbour import PATIENCE_S
+from tests.ports import own_port
 
 PASSWORD = "a password of these tests"  # noqa: S105 - of no use anywhere else
 PEOPLE = {
@@ -111,7 +113,7 @@ class Centre:
         if not users.exists():
             secret = hashed(PASSWORD)
             write_users(users, tuple(User(name, role, points, secret) for name, (role, points) in PEOPLE.items()))  # type: ignore[arg-type]
-        port = free_port()
+        port = own_port()
         self._children.start(
             f"console-{number}", "console", "--port", str(port),
             **{
@@ -121,7 +123,7 @@ class Centre:
             },
         )  # fmt: skip
         url = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while True:
             self._children.check()
             try:
@@ -176,7 +178,7 @@ def centre(folder: Path, *, worker: bool = False) -> Iterator[Centre]:
     """A centre on a broker of its own, with a console, and with a worker that hosts the four steps."""
     folder.mkdir(parents=True, exist_ok=True)
     with Children({}, folder) as children:
-        children.start_broker()
+        children.start_broker(PATIENCE_S)
         held = Centre(children, folder)
         held.border.open(*(["worker-1"] if worker else []))
         held.open_console()

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from streams.console.reading import Shelf, UnreadError
-from streams.embedded import free_loopback_port
 from streams.settings import Settings
 from tests.integration.harbour import publisher, record_of
+from tests.ports import own_port
 
 pytestmark = pytest.mark.broker
 
@@ -41,6 +41,6 @@ def test_a_record_is_found_in_any_batch_and_what_is_not_there_is_known_at_once(
 
 
 def test_a_record_of_brokers_that_are_away_is_unread_and_not_gone() -> None:
-    away = Shelf(Settings(brokers=f"127.0.0.1:{free_loopback_port()}"))
+    away = Shelf(Settings(brokers=f"127.0.0.1:{own_port()}"))
     with pytest.raises(UnreadError):
         asyncio.run(away.record("decisions", 0, 0))
