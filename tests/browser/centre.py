@@ -33,6 +33,7 @@ PASSWORD = "a password of these tests"  # noqa: S105 - of no use anywhere else
 PEOPLE = {
     "kim": ("officer", (DESK,)),
     "lee": ("officer", (DESK,)),
+    "new": ("officer", (DESK,)),  # claims nothing in any test
     "ana": ("analyst", ("*",)),
     "sup": ("supervisor", ("*",)),
 }

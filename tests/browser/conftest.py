@@ -49,7 +49,7 @@ def sign_in(browser: Browser, held_centre: Centre) -> Iterator[SignIn]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.goto(f"{url or held_centre.url}/login")
         page.fill("#user", user)
         page.fill("#password", PASSWORD)

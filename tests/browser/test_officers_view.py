@@ -376,7 +376,7 @@ def test_filters_that_hide_everything_say_so_and_can_be_cleared(held_centre: Cen
 
 def test_who_holds_no_alert_is_offered_the_next_one_without_a_key(held_centre: Centre, sign_in: SignIn) -> None:
     raised = alert(50_045)
-    page = sign_in("lee", width=390, height=740)
+    page = sign_in("new", width=390, height=740)
     held_centre.raise_alerts([raised])
     wait_for(page, raised.alert_id)
     page.click("[data-tab=mine]")
