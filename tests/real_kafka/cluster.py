@@ -76,7 +76,7 @@ class Cluster:
         *,
         security: Security | None = None,
         settings: Mapping[str, str] | None = None,
-        start_timeout_s: float = 90.0,
+        start_timeout_s: float = 180.0,
         classes: str | None = None,
     ) -> None:
         self._jars = kafka_jars()
