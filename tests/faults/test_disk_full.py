@@ -37,7 +37,8 @@ def archive(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, "archive", "--dir", str(root), "--once", "--free", "0", *arguments], cwd=ROOT,
-        env={**os.environ, **at.environment}, preexec_fn=limit, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
+        env={**os.environ, **at.environment}, preexec_fn=limit, capture_output=True, text=True, check=False,
+        timeout=PATIENCE_S,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from streams.console import reading
 from streams.console.reading import Shelf, UnreadError
 from streams.settings import Settings
 from tests.integration.harbour import publisher, record_of
@@ -18,8 +19,9 @@ Create = Callable[[dict[str, int]], None]
 
 
 def test_a_record_is_found_in_any_batch_and_what_is_not_there_is_known_at_once(
-    broker_settings: Settings, create_topics: Create
+    broker_settings: Settings, create_topics: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reading, "_PATIENCE_S", 60.0)
     create_topics({"crossings": 2})
     topic = f"{broker_settings.group}-crossings"
 
