@@ -179,7 +179,7 @@ def centre(folder: Path, *, worker: bool = False) -> Iterator[Centre]:
     """A centre on a broker of its own, with a console, and with a worker that hosts the four steps."""
     folder.mkdir(parents=True, exist_ok=True)
     with Children({}, folder) as children:
-        children.start_broker(PATIENCE_S)
+        children.start_broker()
         held = Centre(children, folder)
         held.border.open(*(["worker-1"] if worker else []))
         held.open_console()

@@ -81,7 +81,7 @@ class Border:
 
     def wait_ready(self, name: str) -> None:
         """Return once a worker decides items."""
-        self._children.wait_ready(name, self._ports[name], PATIENCE_S)
+        self._children.wait_ready(name, self._ports[name])
 
     def kill(self, name: str, process: subprocess.Popen[bytes]) -> None:
         """SIGKILL a worker."""
@@ -107,7 +107,7 @@ class Border:
 
     def run(self, *arguments: str) -> None:
         """Run a `borderflow` command to its end."""
-        self._children.run(arguments[0], *arguments, timeout_s=PATIENCE_S)
+        self._children.run(arguments[0], *arguments)
 
     def running(self) -> None:
         """Fail when a worker has ended by itself."""
@@ -161,7 +161,7 @@ def border(logs: Path, **settings: str) -> Iterator[Border]:
         if asked_for():
             children.environment.update(brokers.enter_context(new_cluster(1)).environment())
         else:
-            children.start_broker(PATIENCE_S)
+            children.start_broker()
         children.environment.update(settings)
         yield Border(children)
 

@@ -208,8 +208,7 @@ def test_a_topic_that_is_made_anew_while_sealer_and_archiver_run_stops_both(tmp_
                 break
         broker.stop()
         with EmbeddedBroker(broker.port):
-            # The others' questions made them, too.
-            children.run("topics", "topics", "create", timeout_s=PATIENCE_S, content_with=(0, 1))
+            children.run("topics", "topics", "create", content_with=(0, 1))  # the others' questions made them, too
             at.lodge("decisions", [decided(n * PARTITIONS) for n in range(100, 130)])
             assert (sealer.wait(PATIENCE_S), archiver.wait(PATIENCE_S)) == (1, 1)
             assert "made anew" in at.log("seal")

@@ -79,7 +79,7 @@ def test_a_partition_with_room_again_is_read_at_once_and_not_after_a_second(
     running(app, scenario)
     pauses = [begin - end for begin, end in zip(step.began[1:], step.ended, strict=False)]
     assert len(pauses) >= 59
-    assert sorted(pauses)[int(len(pauses) * 0.9)] < 0.15
+    assert sorted(pauses)[int(len(pauses) * 0.9)] < 0.5  # 0.02 s, on a busy machine 0.1 s
     assert sum(pause > 0.9 for pause in pauses) < 3  # a machine may stand still for a moment
 
 

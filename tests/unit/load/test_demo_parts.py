@@ -79,7 +79,7 @@ def test_no_process_outlives_a_demo_that_was_killed(tmp_path: Path) -> None:
         from pathlib import Path
         from load.children import Children
         with Children({{}}, Path({str(tmp_path)!r})) as children:
-            children.start_broker(120)
+            children.start_broker()
             print(children.start("second", "broker", "--port", "0").pid, flush=True)
             time.sleep(60)
     """
