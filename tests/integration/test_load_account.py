@@ -20,7 +20,7 @@ from tests.integration.harbour import PATIENCE_S
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
-SECONDS, RATE = 6.0, 300.0
+SECONDS, RATE = 12.0, 150.0
 
 
 def test_every_item_of_a_dirty_run_has_one_end_and_the_topics_alone_tell_the_same(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_every_item_of_a_dirty_run_has_one_end_and_the_topics_alone_tell_the_sam
         options = at.settings.client_options()
         planned = simulated_time(RATE, SECONDS, datetime.now(UTC))
         world = World(4, items_per_day=planned.items_per_day, start=planned.start, dirt=0.02)
-        officers = Inspector(world.truth, 4, delay=(timedelta(hours=6), timedelta(hours=12)))
+        officers = Inspector(world.truth, 4, delay=(timedelta(hours=1), timedelta(hours=3)))
         driver = Driver(
             options, world.lodgements(), RATE, Ledger(), inspector=officers, duration_s=SECONDS, drain_s=PATIENCE_S
         )  # fmt: skip
