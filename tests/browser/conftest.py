@@ -26,7 +26,9 @@ def browser() -> Iterator[Browser]:
         "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
     )
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        opened = driver.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=120_000
+        )
         yield opened
         opened.close()
 
