@@ -511,8 +511,8 @@ def test_an_alert_that_the_console_has_not_read_yet_is_not_called_over(held_cent
     assert page.inner_text(".detail") == "Reading…"
     assert page.locator(".toast").count() == 0
     page.unroute(f"**/{raised.alert_id}")
-    page.unroute("**/api/stream**")  # which a page asks for again when it hears nothing for 12 s
     stream[0].continue_()
+    page.unroute("**/api/stream**")  # which a page asks for again when it hears nothing for 12 s
     page.wait_for_selector(".next.claim")
     page.evaluate("() => { location.hash = 'queue/a-none'; }")
     page.wait_for_selector(".detail :text('no longer held')")
