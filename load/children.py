@@ -25,6 +25,9 @@ from urllib.request import urlopen
 
 _PR_SET_PDEATHSIG = 1
 
+PATIENCE_S = 120.0
+"""How long a child may take to start or a command to end: seconds, but a busy machine takes a minute to import."""
+
 COMMAND = (sys.executable, "-m", "streams.cli")
 """`borderflow`, run by this very interpreter."""
 
@@ -64,7 +67,7 @@ class Children:
         self._running[name] = process
         return process
 
-    def start_broker(self, timeout_s: float = 20.0) -> str:
+    def start_broker(self, timeout_s: float = PATIENCE_S) -> str:
         """Start the embedded broker; its bootstrap. Later children get the settings that suit it."""
         process = self.start("broker", "broker", "--port", "0", "--json")
         assert process.stdout is not None  # noqa: S101 - a pipe was asked for
@@ -76,7 +79,9 @@ class Children:
         self.environment.update(said["environment"])
         return str(said["bootstrap"])
 
-    def run(self, name: str, *arguments: str, timeout_s: float = 60.0, content_with: tuple[int, ...] = (0,)) -> None:
+    def run(
+        self, name: str, *arguments: str, timeout_s: float = PATIENCE_S, content_with: tuple[int, ...] = (0,)
+    ) -> None:
         """Run `borderflow ARGUMENTS` to its end. Raises `ChildFailedError` for an exit code not in `content_with`."""
         process = self.start(name, *arguments)
         try:
@@ -89,7 +94,7 @@ class Children:
         if code not in content_with:
             raise ChildFailedError(self._said(name, f"borderflow {' '.join(arguments)} ended with {code}"))
 
-    def wait_ready(self, name: str, port: int, timeout_s: float = 45.0) -> None:
+    def wait_ready(self, name: str, port: int, timeout_s: float = PATIENCE_S) -> None:
         """Return once the worker `name` says on /readyz that it decides items. Raises `ChildFailedError`."""
         deadline = time.monotonic() + timeout_s
         while True:

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.live import Live
 
 from load.ahead import Ahead
-from load.children import ChildFailedError, Children, free_port
+from load.children import PATIENCE_S, ChildFailedError, Children, free_port
 from load.clock import MARGIN, first_number, simulated_time
 from load.datasets.cdd import Declarations, dataset_files
 from load.demo_feed import Feed
@@ -53,13 +53,12 @@ FRAMES_PER_S = 2.5
 PLAIN_EVERY_S = 5.0
 PICTURE = (110, 32)
 """Columns and lines of the live view in a picture."""
-DRAIN_S = 30.0
+DRAIN_S = 120.0
+"""Seconds that may pass at the end until all is decided; on a slow machine there is a backlog."""
 ARCHIVE_S = 3600.0
 """Seconds that writing the archive may take; it stops by itself when something is wrong."""
 PARTITIONS = 2
 """Partitions of a topic on the embedded broker, for each worker; fewer and fuller batches, as above."""
-CONSOLE_S = 30.0
-"""Seconds that the console may take to listen."""
 BACKLOG = timedelta(days=730)
 """How much simulated time a demo without end has before it would overtake the wall clock."""
 
@@ -232,11 +231,11 @@ class Demo:
                 BORDERFLOW_CONSOLE_TRAIL_FILE=str(folder / "console-trail.jsonl"),
                 BORDERFLOW_CONSOLE_SIMULATED_TIME="true",
             )  # fmt: skip
-            deadline = time.monotonic() + CONSOLE_S
+            deadline = time.monotonic() + PATIENCE_S
             while not announced.exists() or not announced.read_text().endswith("\n"):
                 children.check()
                 if time.monotonic() > deadline:
-                    raise ChildFailedError(f"the console was not there in {CONSOLE_S:.0f} s")
+                    raise ChildFailedError(f"the console was not there in {PATIENCE_S:.0f} s")
                 time.sleep(0.1)
         once, *more = announced.read_text().splitlines()
         self._feed.console = once

@@ -43,7 +43,7 @@ def broker_environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str
     if asked_for():
         yield request.getfixturevalue("kafka_node").environment()
         return
-    with EmbeddedBroker() as broker:
+    with EmbeddedBroker(start_timeout_s=60) as broker:
         yield broker.environment()
 
 

@@ -32,6 +32,7 @@ class Cable:
     def __init__(self, port: int) -> None:
         self._port = port
         self._whole = True
+        self._lock = threading.Lock()  # what is accepted while the cable is cut is cut too
         self._ends: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -39,8 +40,10 @@ class Cable:
 
     def cut(self) -> None:
         """Break every connection, and refuse new ones."""
-        self._whole = False
-        for end in list(self._ends):
+        with self._lock:
+            self._whole = False
+            ends = list(self._ends)
+        for end in ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
@@ -58,12 +61,13 @@ class Cable:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                if not self._whole:
-                    near.close()
-                    continue
-                far = socket.create_connection(("127.0.0.1", self._port))
+                with self._lock:
+                    if not self._whole:
+                        near.close()
+                        continue
+                    far = socket.create_connection(("127.0.0.1", self._port))
+                    self._ends |= {near, far}
                 for source, target in ((near, far), (far, near)):
-                    self._ends.add(source)
                     threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
 
     def _carry(self, source: socket.socket, target: socket.socket) -> None:

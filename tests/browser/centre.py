@@ -17,7 +17,7 @@ import msgspec
 
 from agents.risk.alerts import raise_alert
 from agents.risk.policy import Deadlines
-from load.children import Children, free_port
+from load.children import Children
 from schemas.codec import ce_type_of, codec_for, encode
 from schemas.decisions import AlertRaised, Layer, Reason, SelectionDecided
 from schemas.items import CriterionHit, ItemFiltered, RiskHit
@@ -26,11 +26,14 @@ from streams.console.accounts import User, hashed, write_users
 from streams.wire import Outgoing, cloud_event, header, rfc3339
 from tests.border import DESK, parcel
 from tests.integration.border import Border
+from tests.integration.harbour import PATIENCE_S
+from tests.ports import own_port
 
 PASSWORD = "a password of these tests"  # noqa: S105 - of no use anywhere else
 PEOPLE = {
     "kim": ("officer", (DESK,)),
     "lee": ("officer", (DESK,)),
+    "new": ("officer", (DESK,)),  # claims nothing in any test
     "ana": ("analyst", ("*",)),
     "sup": ("supervisor", ("*",)),
 }
@@ -111,7 +114,7 @@ class Centre:
         if not users.exists():
             secret = hashed(PASSWORD)
             write_users(users, tuple(User(name, role, points, secret) for name, (role, points) in PEOPLE.items()))  # type: ignore[arg-type]
-        port = free_port()
+        port = own_port()
         self._children.start(
             f"console-{number}", "console", "--port", str(port),
             **{
@@ -121,7 +124,7 @@ class Centre:
             },
         )  # fmt: skip
         url = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while True:
             self._children.check()
             try:

@@ -26,7 +26,9 @@ def browser() -> Iterator[Browser]:
         "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
     )
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        opened = driver.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=120_000
+        )
         yield opened
         opened.close()
 
@@ -49,7 +51,7 @@ def sign_in(browser: Browser, held_centre: Centre) -> Iterator[SignIn]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.goto(f"{url or held_centre.url}/login")
         page.fill("#user", user)
         page.fill("#password", PASSWORD)

@@ -62,12 +62,12 @@ async def _take_account(settings: Settings, partitions: int, lodged: int, within
     tallies: list[Record] = []
     totals: list[Record] = []
     for _ in range(max(1, int(within_s / 5))):
-        tallies = await read_all(settings, f"{settings.group}-tallies", partitions, len(tallied), within_s=20)
-        totals = await read_all(settings, f"{settings.group}-totals", partitions, len(tallied), within_s=20)
+        tallies = await read_all(settings, f"{settings.group}-tallies", partitions, len(tallied))
+        totals = await read_all(settings, f"{settings.group}-totals", partitions, len(tallied))
         if len(_first_by_id(tallies)) >= len(tallied) and len(_first_by_id(totals)) >= len(tallied):
             break
         await asyncio.sleep(3)
-    letters = await read_all(settings, f"{settings.group}-crossings-dlq", 1, len(refused), within_s=20)
+    letters = await read_all(settings, f"{settings.group}-crossings-dlq", 1, len(refused))
 
     decided = {_at(ce_id): _tally(one) for ce_id, one in _first_by_id(tallies).items()}
     buried = {(int(header(one.headers, "dlq-partition") or b""), int(header(one.headers, "dlq-offset") or b""))

@@ -27,9 +27,9 @@ def seeds() -> list[int]:
 def slack_s() -> float:
     """Seconds that a takeover may take beyond what is promised, because other tests run beside this one.
 
-    `BORDERFLOW_FAULT_SLACK_S` (30 by default) is 0 for the record.
+    `BORDERFLOW_FAULT_SLACK_S` (90 by default) is 0 for the record.
     """
-    return float(os.environ.get("BORDERFLOW_FAULT_SLACK_S") or 30)
+    return float(os.environ.get("BORDERFLOW_FAULT_SLACK_S") or 90)
 
 
 def surroundings(cluster: Cluster) -> dict[str, str]:

@@ -46,7 +46,7 @@ class Crew:
         """Send a signal."""
         self.workers[name].send_signal(number)
 
-    def dismiss(self, name: str, number: signal.Signals, timeout_s: float = 60) -> int:
+    def dismiss(self, name: str, number: signal.Signals, timeout_s: float = START_S) -> int:
         """Send SIGKILL or SIGTERM, wait for the end and forget the worker; returns its exit code."""
         process = self.workers.pop(name)
         process.send_signal(number)

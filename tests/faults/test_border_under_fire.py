@@ -174,7 +174,7 @@ class _Workers:
         return name
 
 
-def _settle(at: Border, within_s: float = 90) -> tuple[Ledger, dict[str, list[Record]]]:
+def _settle(at: Border, within_s: float = 180) -> tuple[Ledger, dict[str, list[Record]]]:
     """Read all topics until every lodged item is accounted for, and then the rest of them."""
     deadline = time.monotonic() + within_s
     while True:

@@ -37,7 +37,7 @@ def test_workers_go_on_after_the_only_broker_was_killed_and_restarted(
             kafka_node.nodes[1].start()
             kafka_node.wait_until_whole()
             lodged = lodger.finish()
-        account = take_account(settings, PARTITIONS, lodged, within_s=120)
+        account = take_account(settings, PARTITIONS, lodged, within_s=180)
         keep_account(account.line())
         assert crew.ended == {}, "\n".join(crew.said(name) for name in crew.ended)
     assert account.lodged == lodged
@@ -60,7 +60,7 @@ def test_workers_go_on_when_one_broker_of_three_after_the_other_is_lost(
             for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP):
                 lose(kafka_nodes, settings, what, how)
             lodged = lodger.finish()
-        account = take_account(settings, PARTITIONS, lodged, within_s=120)
+        account = take_account(settings, PARTITIONS, lodged, within_s=180)
         keep_account(account.line())
         assert crew.ended == {}, "\n".join(crew.said(name) for name in crew.ended)
         kafka_nodes.wait_until_in_sync()

@@ -17,7 +17,7 @@ import pytest
 
 from load.children import COMMAND
 from tests.integration.border import PARTITIONS, Border, border, parcel, parcel_record
-from tests.integration.harbour import ROOT
+from tests.integration.harbour import PATIENCE_S, ROOT
 from tests.integration.test_archive import archived, plain
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
@@ -37,7 +37,8 @@ def archive(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, "archive", "--dir", str(root), "--once", "--free", "0", *arguments], cwd=ROOT,
-        env={**os.environ, **at.environment}, preexec_fn=limit, capture_output=True, text=True, check=False, timeout=90,
+        env={**os.environ, **at.environment}, preexec_fn=limit, capture_output=True, text=True, check=False,
+        timeout=PATIENCE_S,
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from tests.integration.border import (
     parcel_record,
     record_of,
 )
+from tests.integration.harbour import PATIENCE_S
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
@@ -44,7 +45,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Border]:
 
 def reasons(at: Border, topic: str, want: int) -> Counter[str]:
     """Why records of a topic were refused, once `want` were."""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         found = at.read(f"{topic}-dlq", want)
         if len(found) >= want or time.monotonic() > deadline:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import socket
 import subprocess
 import time
 import urllib.request
@@ -20,10 +19,20 @@ from kafka.structs import TopicPartition
 
 from streams.settings import Settings
 from tests.faults.conftest import settings_of, surroundings
-from tests.integration.harbour import committed, crossing, publisher, read_all, record_of, tallies, worker
+from tests.integration.harbour import (
+    PATIENCE_S,
+    committed,
+    crossing,
+    publisher,
+    read_all,
+    record_of,
+    tallies,
+    worker,
+)
+from tests.ports import own_port
 from tests.real_kafka.cluster import Cluster
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
 
 @contextlib.contextmanager
@@ -31,7 +40,7 @@ def at_work(environment: dict[str, str], log: Path, upto: int) -> Iterator[subpr
     """A worker that has committed partition 0 of the crossings up to an offset."""
     settings = settings_of(environment)
     with worker(environment, log) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while reached(settings) != upto:
             assert process.poll() is None, log.read_text()[-2000:]
             assert time.monotonic() < deadline, log.read_text()[-2000:]
@@ -50,7 +59,7 @@ def work_until(environment: dict[str, str], log: Path, upto: int) -> None:
     """The same, and then it stops as it should."""
     with at_work(environment, log, upto) as process:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 async def lodge_at(settings: Settings, first: int, count: int) -> None:
@@ -71,14 +80,12 @@ def test_records_that_brokers_deleted_unread_are_told_of_and_the_rest_is_decided
     asyncio.run(lodge_at(settings, 100, 60))
     with kafka_node.admin() as admin:
         admin.delete_records({TopicPartition(topic, 0): 130})
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = own_port()
     with at_work({**environment, "BORDERFLOW_WEB_PORT": str(port)}, log, 160) as process:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as page:
             told = page.read().decode()
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert f'borderflow_skipped_records_total{{topic="{topic}"}} 30.0' in told
     assert "deleted offsets 100 to 129 before they were read" in log.read_text()
     done = asyncio.run(read_all(settings, f"{settings.group}-tallies", 4, 130))
@@ -96,7 +103,7 @@ def test_a_topic_that_was_made_anew_stops_the_worker_which_says_so(kafka_node: C
             kafka_node.wait_for(lambda _: topic not in admin.list_topics(), "the topic is gone")
             admin.create_topics({topic: {"num_partitions": 4, "replication_factor": 1}})
         asyncio.run(lodge_at(settings, 0, 10))
-        assert process.wait(90) == 1
+        assert process.wait(PATIENCE_S) == 1
     said = log.read_text()
     assert re.search(r"crossings\[0\] ends at offset (0|10), and this group has read it up to 100", said), said[-2000:]
     assert len(asyncio.run(read_all(settings, f"{settings.group}-tallies", 4, 100))) == 100

@@ -44,7 +44,7 @@ def test_every_crossing_is_decided_once_whatever_becomes_of_the_workers(
                 crew.hire()
             time.sleep(2)
             suffered = disturb(crew, dice, settings.session_timeout_s, longest_s=1.0)
-        account = take_account(settings, PARTITIONS, lodged, within_s=120)
+        account = take_account(settings, PARTITIONS, lodged, within_s=180)
         keep_account(f"{'+'.join(suffered)}: {account.line()}")
         assert crew.ended == {}, "\n".join(crew.said(name) for name in crew.ended)
     assert account.lodged == lodged
@@ -73,6 +73,6 @@ def test_a_worker_that_was_thrown_out_of_the_group_still_stops_in_good_order(
             assert crew.dismiss(frozen, signal.SIGTERM) == 0, crew.said(frozen)
             took = time.monotonic() - began
             lodged = lodger.finish()
-        account = take_account(settings, PARTITIONS, lodged, within_s=120)
+        account = take_account(settings, PARTITIONS, lodged, within_s=180)
         keep_account(f"ended {took:.1f} s after SIGTERM; {account.line()}")
     assert account.balanced, account.line()

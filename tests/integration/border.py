@@ -28,10 +28,10 @@ from schemas.lodgements import (
     PassengerExpected,
     TravelDocument,
 )
-from streams.embedded import free_loopback_port
 from streams.settings import Settings
 from streams.wire import Outgoing, Record, cloud_event, header, rfc3339
-from tests.integration.harbour import publisher, read_all
+from tests.integration.harbour import PATIENCE_S, publisher, read_all
+from tests.ports import own_port
 from tests.real_kafka.fixtures import asked_for, new_cluster
 
 PARTITIONS = 4
@@ -57,7 +57,7 @@ class Border:
 
     def open(self, *workers: str) -> None:
         """Create the topics and start workers; returns when all of them decide."""
-        self._children.run("topics", "topics", "create")
+        self.run("topics", "create")
         for name in workers:
             self.start(name)
         for name in workers:
@@ -65,7 +65,7 @@ class Border:
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a worker; `wait_ready` waits until it decides."""
-        self._ports[name] = free_loopback_port()
+        self._ports[name] = own_port()
         process = self._processes[name] = self._children.start(
             name, "worker", *arguments, BORDERFLOW_WEB_PORT=str(self._ports[name])
         )
@@ -90,7 +90,7 @@ class Border:
 
     def stop(self, name: str) -> int | None:
         """SIGTERM a worker; its exit code."""
-        return self._children.stop(name)
+        return self._children.stop(name, PATIENCE_S)
 
     def archive(self, root: Path, *arguments: str, name: str = "archive") -> subprocess.Popen[bytes]:
         """Start `borderflow archive` on a folder."""
@@ -99,7 +99,7 @@ class Border:
 
     def seal(self, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `borderflow audit seal` on a folder."""
-        self._ports["seal"] = free_loopback_port()
+        self._ports["seal"] = own_port()
         process = self._processes["seal"] = self._children.start(
             "seal", "audit", "seal", "--dir", str(folder), *arguments, BORDERFLOW_AUDIT_PORT=str(self._ports["seal"])
         )
@@ -119,7 +119,7 @@ class Border:
 
     def counted(self, name: str, metric: str) -> dict[str, float]:
         """The values of a metric of a worker, by its label set as text."""
-        with urlopen(f"http://127.0.0.1:{self._ports[name]}/metrics", timeout=5) as page:
+        with urlopen(f"http://127.0.0.1:{self._ports[name]}/metrics", timeout=PATIENCE_S) as page:
             lines = page.read().decode().splitlines()
         return {line[len(metric) :].rpartition(" ")[0]: float(line.rpartition(" ")[2])
                 for line in lines if line.startswith(metric)}  # fmt: skip
@@ -135,12 +135,14 @@ class Border:
 
         return asyncio.run(send())
 
-    def read(self, topic: str, want: int = 0, within_s: float = 90, partitions: int | None = None) -> list[Record]:
+    def read(
+        self, topic: str, want: int = 0, within_s: float = PATIENCE_S, partitions: int | None = None
+    ) -> list[Record]:
         """All records of a topic, once `want` are there and no more come for a second."""
         count = partitions or (1 if topic.endswith("-dlq") else PARTITIONS)
         return asyncio.run(read_all(self.settings, topic, count, want, within_s))
 
-    def decisions(self, want: int, within_s: float = 90) -> list[tuple[str, Any]]:
+    def decisions(self, want: int, within_s: float = PATIENCE_S) -> list[tuple[str, Any]]:
         """`ce_id` and event of every record of the decisions topic, duplicates included."""
         return [
             ((header(record.headers, "ce_id") or b"").decode(), codec_for("decisions").decode(record.value))
@@ -283,7 +285,7 @@ def letter_of(record: Record) -> dict[str, str]:
     return {name.removeprefix("dlq-"): value.decode() for name, value in record.headers if name.startswith("dlq-")}
 
 
-def terminate(process: subprocess.Popen[bytes], within_s: float = 20) -> int:
+def terminate(process: subprocess.Popen[bytes], within_s: float = PATIENCE_S) -> int:
     """SIGTERM a worker and wait; its exit code."""
     process.send_signal(signal.SIGTERM)
     return process.wait(within_s)

@@ -23,6 +23,8 @@ from streams.wire import Outgoing, Record
 from tests.integration.toy import Crossed, Tallied
 
 ROOT = Path(__file__).parents[2]
+PATIENCE_S = 150.0
+"""How long a test waits for what comes in seconds on an idle machine. CI's has two cores for four runs of tests."""
 
 
 def crossing(number: int, plates: int = 20) -> Crossed:
@@ -57,9 +59,10 @@ async def lodge(settings: Settings, count: int, partitions: int, start: int = 0,
 
 
 async def read_all(
-    settings: Settings, topic: str, partitions: int, want: int = 0, within_s: float = 90
+    settings: Settings, topic: str, partitions: int, want: int = 0, within_s: float = PATIENCE_S
 ) -> list[Record]:
-    """All records of a topic, in order within partitions: until nothing comes for a second and `want` are there."""
+    """All records of a topic, in order within partitions: to the ends that brokers have told, and until nothing more
+    comes for a second and `want` are there."""
     consumer = AIOKafkaConsumer(
         **settings.client_options(), group_id=None, auto_offset_reset="earliest", fetch_max_wait_ms=20
     )
@@ -72,12 +75,21 @@ async def read_all(
         deadline, quiet = time.monotonic() + within_s, 0
         while time.monotonic() < deadline and not (quiet >= 4 and len(found) >= want):
             got = await consumer.getmany(timeout_ms=250)
-            quiet = 0 if got else quiet + 1
+            quiet = 0 if got or not await _at_the_ends(consumer, tps) else quiet + 1
             for records in got.values():
                 found += records
         return found
     finally:
         await consumer.stop()
+
+
+async def _at_the_ends(consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -> bool:
+    """Whether a broker has answered about each partition, and all that it told of has been read."""
+    for tp in tps:
+        end = consumer.highwater(tp)
+        if end is None or await consumer.position(tp) < end:
+            return False
+    return True
 
 
 def tallies(records: Sequence[Record]) -> dict[tuple[int, int], list[Tallied]]:

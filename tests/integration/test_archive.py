@@ -14,6 +14,7 @@ from streams.archive.reading import ArchiveReader
 from streams.recordbatch import encoded
 from streams.wire import Record
 from tests.integration.border import PARTITIONS, Border, border, parcel, parcel_record, raw_record
+from tests.integration.harbour import PATIENCE_S
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
@@ -56,6 +57,7 @@ def test_an_archive_killed_again_and_again_loses_and_doubles_nothing(at: Border,
         kills += 1
     at.lodge("express-cargo", [raw_record(b"garbage", "garbage"), raw_record(None, "null")])
     at.decisions(number)
+    at.read("express-cargo-dlq", 2)
     at.run("archive", "--dir", str(root), "--once")
     for topic in ("express-cargo", "screened", "filtered", "decisions", "alerts"):
         assert archived(root, topic) == plain(at.read(topic)), topic
@@ -83,21 +85,21 @@ def test_a_record_that_no_client_can_parse_is_archived_without_its_content(at: B
 
 def test_two_writers_of_one_archive_are_refused(at: Border, tmp_path: Path) -> None:
     first = at.archive(tmp_path / "archive")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while not (tmp_path / "archive" / "policies").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     second = at.archive(tmp_path / "archive", name="second")
-    assert second.wait(20) == 1
+    assert second.wait(PATIENCE_S) == 1
     assert "another process writes this archive" in at.log("second")
     first.terminate()
-    assert first.wait(20) == 0
+    assert first.wait(PATIENCE_S) == 0
 
 
 def test_a_disk_without_room_stops_the_archive_loudly_and_loses_nothing(at: Border, tmp_path: Path) -> None:
     at.lodge("express-cargo", [parcel_record(parcel(n), n % PARTITIONS) for n in range(900_000, 900_050)])
     root = tmp_path / "archive"
     process = at.archive(root, "--every", "0.1", "--free", str(10**9))
-    assert process.wait(30) == 1
+    assert process.wait(PATIENCE_S) == 1
     said = [json.loads(line) for line in at.log("archive").splitlines() if line.startswith("{")]
     assert any("MiB are free" in str(line.get("error")) for line in said) or "MiB are free" in at.log("archive")
     at.run("archive", "--dir", str(root), "--once")
@@ -112,7 +114,7 @@ def test_a_file_that_was_lost_stops_the_archive_and_nothing_more_is_removed(at: 
     assert len(chunk.parts) > 1
     (root / chunk.parts[0].path).unlink()
     left = sorted(root.rglob("*.parquet"))
-    assert at.archive(root, "--once").wait(30) == 1
+    assert at.archive(root, "--once").wait(PATIENCE_S) == 1
     assert f"of offsets {chunk.first} to {chunk.last} of express-cargo[0] are missing" in at.log("archive")
     assert sorted(root.rglob("*.parquet")) == left
 
@@ -131,7 +133,7 @@ def test_the_archive_of_other_brokers_is_refused_and_nothing_is_added_to_it(tmp_
     with border(tmp_path / "second") as second:
         second.run("topics", "create")
         second.lodge("express-cargo", [parcel_record(parcel(n), 0) for n in range(100, 112)])
-        assert second.archive(root, "--once").wait(30) == 1
+        assert second.archive(root, "--once").wait(PATIENCE_S) == 1
         assert "the record at offset 7 of express-cargo[0] is not the one that was archived" in second.log("archive")
     assert archived(root, "express-cargo") == kept
 
@@ -146,7 +148,7 @@ def test_another_key_does_not_go_on_in_the_folder_of_one_before(tmp_path: Path) 
         at.lodge("express-cargo", [parcel_record(parcel(n), 0) for n in range(5, 8)])
         kept = sorted(root.rglob("*.parquet"))
         key.write_text("another key of thirty-two bytes or more")
-        assert at.archive(root, "--once").wait(30) == 1
+        assert at.archive(root, "--once").wait(PATIENCE_S) == 1
         assert "set that key, or begin a new folder" in at.log("archive")
         assert sorted(root.rglob("*.parquet")) == kept
         key.write_text("k" * 32)

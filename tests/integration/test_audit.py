@@ -21,6 +21,7 @@ from streams.embedded import EmbeddedBroker
 from streams.rebuild import LogReader
 from streams.wire import Outgoing
 from tests.integration.border import PARTITIONS, Border, border, raw_record
+from tests.integration.harbour import PATIENCE_S
 from tests.real_kafka.fixtures import asked_for
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
@@ -59,7 +60,7 @@ def test_a_sealer_killed_again_and_again_seals_each_record_once(
         for _ in range(4):
             at.lodge("decisions", [decided(n) for n in range(number, number + 50)])
             number += 50
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while sealed < number - 100 and time.monotonic() < deadline:
             time.sleep(0.1)
             sealed = sum(len(Chain(folder, "decisions", p)) for p in range(PARTITIONS))
@@ -101,7 +102,7 @@ def test_topics_that_are_not_those_that_were_sealed_are_told(
         assert (found[2]["what"], found[2]["offset"]) == ("dropped", 50)
         assert (found[3]["what"], found[3]["offset"]) == ("reordered", 75)
         process = forged.seal(folder, "--once")
-        assert process.wait(30) == 1
+        assert process.wait(PATIENCE_S) == 1
         assert "audit verify" in forged.log("seal")
 
 
@@ -112,7 +113,7 @@ def test_a_sealer_tells_that_all_is_sealed_and_what_its_clock_says(at: Border, t
     at.wait_ready("seal")
     sealed = at.counted("seal", "borderflow_audit_sealed_timestamp_seconds")[""]
     at.lodge("decisions", [decided(n) for n in range(40, 60)])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         time.sleep(0.1)
         if at.counted("seal", "borderflow_audit_sealed_records_total")['{topic="decisions"}'] == 60:
@@ -158,7 +159,7 @@ def test_partitions_that_are_added_while_the_sealer_runs_are_sealed(at: Border, 
         stop = asyncio.Event()
         sealer = Sealer(at.settings, folder, ["decisions"], pace=pace, reader=Growing)
         running = asyncio.create_task(sealer.run(stop))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while sealer.sealed < 20 or (pace.partitions_s < 1 and sealer.sealed < 40):  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.05)
         stop.set()
@@ -199,7 +200,7 @@ def test_a_topic_that_is_made_anew_while_sealer_and_archiver_run_stops_both(tmp_
         at.lodge("decisions", [decided(n * PARTITIONS) for n in range(10)])
         sealer = at.seal(tmp_path / "audit", "--every", "0.1")
         archiver = at.archive(tmp_path / "archive", "--every", "0.1")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             time.sleep(0.1)
             there = (tmp_path / "archive").is_dir() and Catalogue.of(tmp_path / "archive").end("decisions", 0)
@@ -209,10 +210,10 @@ def test_a_topic_that_is_made_anew_while_sealer_and_archiver_run_stops_both(tmp_
         with EmbeddedBroker(broker.port):
             children.run("topics", "topics", "create", content_with=(0, 1))  # the others' questions made them, too
             at.lodge("decisions", [decided(n * PARTITIONS) for n in range(100, 130)])
-            assert (sealer.wait(60), archiver.wait(60)) == (1, 1)
+            assert (sealer.wait(PATIENCE_S), archiver.wait(PATIENCE_S)) == (1, 1)
             assert "made anew" in at.log("seal")
             assert "made anew" in at.log("archive")
-            assert at.archive(tmp_path / "archive", "--once", name="again").wait(60) == 1
+            assert at.archive(tmp_path / "archive", "--once", name="again").wait(PATIENCE_S) == 1
         assert len(Chain(tmp_path / "audit", "decisions", 0)) == 10
         assert Catalogue.of(tmp_path / "archive").end("decisions", 0) == 10
 
@@ -227,5 +228,5 @@ def test_the_archive_of_a_topic_that_was_made_anew_and_is_empty_is_refused(tmp_p
         broker.stop()
         with EmbeddedBroker(broker.port):
             at.open()
-            assert at.archive(tmp_path / "archive", "--once", name="again").wait(60) == 1
+            assert at.archive(tmp_path / "archive", "--once", name="again").wait(PATIENCE_S) == 1
             assert "decisions[0] ends before offset 9, up to which it was archived" in at.log("again")

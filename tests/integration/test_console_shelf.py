@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from streams.console import reading
 from streams.console.reading import Shelf, UnreadError
-from streams.embedded import free_loopback_port
 from streams.settings import Settings
 from tests.integration.harbour import publisher, record_of
+from tests.ports import own_port
 
 pytestmark = pytest.mark.broker
 
@@ -18,8 +19,9 @@ Create = Callable[[dict[str, int]], None]
 
 
 def test_a_record_is_found_in_any_batch_and_what_is_not_there_is_known_at_once(
-    broker_settings: Settings, create_topics: Create
+    broker_settings: Settings, create_topics: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reading, "_PATIENCE_S", 60.0)
     create_topics({"crossings": 2})
     topic = f"{broker_settings.group}-crossings"
 
@@ -41,6 +43,6 @@ def test_a_record_is_found_in_any_batch_and_what_is_not_there_is_known_at_once(
 
 
 def test_a_record_of_brokers_that_are_away_is_unread_and_not_gone() -> None:
-    away = Shelf(Settings(brokers=f"127.0.0.1:{free_loopback_port()}"))
+    away = Shelf(Settings(brokers=f"127.0.0.1:{own_port()}"))
     with pytest.raises(UnreadError):
         asyncio.run(away.record("decisions", 0, 0))

@@ -18,7 +18,7 @@ from streams import metrics
 from streams.app import BorderApp, build_app
 from streams.settings import Settings
 from streams.wire import Outgoing
-from tests.integration.harbour import lodge, publisher, read_all
+from tests.integration.harbour import PATIENCE_S, lodge, publisher, read_all
 from tests.integration.toy import Tallied, decoder, toy_topology
 
 pytestmark = pytest.mark.broker
@@ -96,7 +96,7 @@ def test_every_record_of_the_log_is_decided_once_in_its_order(
             for start in range(0, COUNT, 20):
                 await lodge(broker_settings, 20, PARTITIONS, start=start)
             await beside
-            for _ in range(400):
+            for _ in range(int(PATIENCE_S / 0.1)):
                 if sum(map(len, ledger.seen.values())) >= total:
                     break
                 await asyncio.sleep(0.1)
@@ -130,13 +130,13 @@ def test_a_partition_that_is_handed_over_rests_and_what_others_add_to_it_is_deci
         await app.start()
         try:
             resting = app.consumer._thread._rests._resting  # type: ignore[attr-defined]  # what the test is about
-            for start in range(0, COUNT, 20):
+            for start in range(0, 10 * COUNT, 20):
                 await lodge(broker_settings, 20, PARTITIONS, start=start)
                 rested.update(at.partition for at in resting)
                 if len(rested) == PARTITIONS:
                     break
             await produce_beside(broker_settings, 1)
-            for _ in range(100):
+            for _ in range(int(PATIENCE_S / 0.1)):
                 if sum(one.event.plate == "ELSEWHERE" for some in ledger.seen.values() for one in some) == PARTITIONS:
                     break
                 await asyncio.sleep(0.1)

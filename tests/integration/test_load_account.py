@@ -16,10 +16,11 @@ from load.ledger import Ledger
 from load.reading import LODGEMENTS, TOPICS, Reader
 from load.world import World
 from tests.integration.border import border
+from tests.integration.harbour import PATIENCE_S
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
-SECONDS, RATE = 6.0, 300.0
+SECONDS, RATE = 12.0, 150.0
 
 
 def test_every_item_of_a_dirty_run_has_one_end_and_the_topics_alone_tell_the_same(tmp_path: Path) -> None:
@@ -28,9 +29,9 @@ def test_every_item_of_a_dirty_run_has_one_end_and_the_topics_alone_tell_the_sam
         options = at.settings.client_options()
         planned = simulated_time(RATE, SECONDS, datetime.now(UTC))
         world = World(4, items_per_day=planned.items_per_day, start=planned.start, dirt=0.02)
-        officers = Inspector(world.truth, 4, delay=(timedelta(hours=6), timedelta(hours=12)))
+        officers = Inspector(world.truth, 4, delay=(timedelta(hours=1), timedelta(hours=3)))
         driver = Driver(
-            options, world.lodgements(), RATE, Ledger(), inspector=officers, duration_s=SECONDS, drain_s=60
+            options, world.lodgements(), RATE, Ledger(), inspector=officers, duration_s=SECONDS, drain_s=PATIENCE_S
         )  # fmt: skip
         sent = asyncio.run(driver.run())
         told = driver.ledger.summary()
@@ -50,7 +51,7 @@ def test_every_item_of_a_dirty_run_has_one_end_and_the_topics_alone_tell_the_sam
 async def _account(options: dict[str, Any], items: int) -> dict[str, Any]:
     reader, stop = Reader(Ledger()), asyncio.Event()
     reading = asyncio.create_task(reader.follow(options, stop, (*TOPICS, *LODGEMENTS)))
-    for _ in range(300):
+    for _ in range(int(PATIENCE_S / 0.1)):
         await asyncio.sleep(0.1)
         if reader.ledger.lodged_items >= items and not reader.ledger.in_flight:
             break

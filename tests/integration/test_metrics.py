@@ -26,6 +26,7 @@ from tests.integration.border import (
     raw_record,
     record_of,
 )
+from tests.integration.harbour import PATIENCE_S
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
@@ -54,7 +55,7 @@ def declared() -> dict[str, str]:
 
 def told(at: Border) -> dict[str, list[float]]:
     """Every sample of the worker, by the name of its series."""
-    with urlopen(f"http://127.0.0.1:{at.port('worker')}/metrics", timeout=10) as page:
+    with urlopen(f"http://127.0.0.1:{at.port('worker')}/metrics", timeout=PATIENCE_S) as page:
         families = text_string_to_metric_families(page.read().decode())
     found: dict[str, list[float]] = {}
     for family in families:
@@ -68,7 +69,7 @@ def moved(samples: dict[str, list[float]], name: str, kind: str) -> bool:
     return any(value != 0 for value in samples.get(f"{name}_count" if kind == "histogram" else name, ()))
 
 
-def wait_for(what: Callable[[], bool], within_s: float = 60) -> None:
+def wait_for(what: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + within_s
     while not what() and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -105,13 +106,13 @@ def test_a_worker_tells_every_metric_and_what_happened_moved_it(tmp_path: Path) 
             "passengers", [record_of(one, one.passenger_reference, one.lodged_at) for one in map(passenger, range(200))]
         )
         at.lodge("criteria", [raw_record(b"not a criterion", "C1")])
-        at.decisions(600 + 2 + 300 + 200, within_s=60)
+        at.decisions(600 + 2 + 300 + 200)
         # A day later: windows of event time close and are reported.
         at.lodge("express-cargo", [parcel_record(parcel(n + 86_400 * 3), n % 4) for n in range(200)])
-        at.decisions(600 + 2 + 300 + 200 + 200, within_s=60)
+        at.decisions(600 + 2 + 300 + 200 + 200)
         # And days late, whatever the order was in which partitions were read before.
         at.lodge("express-cargo", [parcel_record(parcel(n, waybill=f"LATE0000{n:04d}"), n % 4) for n in range(1, 41)])
-        at.decisions(600 + 2 + 300 + 200 + 200 + 40, within_s=60)
+        at.decisions(600 + 2 + 300 + 200 + 200 + 40)
         at.lodge("inspection-results", results(at, 5))
         order = ModelRolledBack(stream="manifests", to_version=12_345, by="analyst-1", at=NOON)
         at.lodge("labelled-examples", [record_of(order, "orders", NOON, 0)])

@@ -22,7 +22,7 @@ from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 
 from schemas.decisions import AlertRaised
-from streams.embedded import EmbeddedBroker, free_loopback_port
+from streams.embedded import EmbeddedBroker
 from streams.notify.deadletters import still_undelivered
 from streams.notify.plan import NotifyPlan, read_plan
 from streams.notify.run import Notifier, Tally, redeliver
@@ -31,7 +31,8 @@ from streams.topics import create_topics
 from tests.border import DESK
 from tests.browser.centre import alert, record
 from tests.integration.border import Border, border
-from tests.integration.harbour import ROOT, publisher
+from tests.integration.harbour import PATIENCE_S, ROOT, publisher
+from tests.ports import own_port
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 FENCES = count()
@@ -177,7 +178,7 @@ def test_what_is_refused_for_good_is_kept_at_once_and_a_redirect_is_not_followed
 def test_a_mail_says_what_to_do_and_by_when(at: Border, tmp_path: Path) -> None:
     (one,) = raised(at, 31)
     mailbox = Mailbox()
-    server = Controller(mailbox, hostname="127.0.0.1", port=free_loopback_port())
+    server = Controller(mailbox, hostname="127.0.0.1", port=own_port(), ready_timeout=PATIENCE_S)
     server.start()
     try:
         email = {
@@ -208,7 +209,7 @@ def test_the_command_notifies_until_it_is_told_to_end_and_what_was_in_hand_comes
         assert process.poll() is None
         threading.Event().wait(0.05)
     process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE_S) == 0
     receiver.answers = []
     notify(at, read_plan(path))
     assert told(receiver, [one]) == [one.alert_id]
@@ -236,7 +237,7 @@ def test_a_notifier_that_is_told_to_end_while_brokers_are_away_does_not_wait_for
             assert process.poll() is None
             threading.Event().wait(0.05)
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(30) == 0
         os.kill(broker.pid, signal.SIGCONT)
         raise_alert(settings, 52)
         wanted = {alert(number).alert_id for number in (51, 52)}
@@ -262,4 +263,4 @@ def ids_of(receiver: Receiver) -> set[str]:
 
 def dead_address() -> str:
     """An address of this machine where nobody listens."""
-    return f"http://127.0.0.1:{free_loopback_port()}/hook"
+    return f"http://127.0.0.1:{own_port()}/hook"

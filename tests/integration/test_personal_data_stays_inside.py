@@ -22,7 +22,7 @@ from schemas.inspections import InspectionCompleted, ModelPromoted
 from schemas.knowledge import CriterionPublished, RiskInformationPublished
 from streams.logging import personal_fields
 from tests.integration.border import PARTITIONS, Border, border, letter_of, parcel, parcel_record, raw_record
-from tests.integration.harbour import ROOT
+from tests.integration.harbour import PATIENCE_S, ROOT
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
@@ -118,7 +118,7 @@ def test_no_personal_data_in_logs_metrics_and_refusals(at: Border) -> None:
     assert len(letters) > 300
     for letter in letters:
         assert_no_trace(json.dumps(letter_of(letter), ensure_ascii=False), f"refusal of {letter.topic}")
-    with urlopen(f"http://127.0.0.1:{at._ports['one']}/metrics", timeout=5) as page:
+    with urlopen(f"http://127.0.0.1:{at._ports['one']}/metrics", timeout=PATIENCE_S) as page:
         assert_no_trace(page.read().decode(), "metrics")
     for listing in (["list"], ["list", "--letters"], ["list", "--letters", "--json"]):
         assert_no_trace(run("dlq", *listing, environment=at.environment), f"borderflow dlq {' '.join(listing)}")
@@ -133,7 +133,7 @@ def test_no_personal_data_in_the_last_words_of_a_worker_that_refuses_nearly_ever
     nameless = {**events("passengers")[0], "family_name": {"Zyxwq": "Zyxwq"}}
     at.lodge("passengers", [raw_record(encoded(nameless), "Zyxwq Rae")] * 1500)
     process = at.start("one")
-    assert process.wait(60) == 1
+    assert process.wait(PATIENCE_S) == 1
     assert "TooManyDeadLettersError" in at.log("one")
     assert_no_trace(at.log("one"), "the log")
 
@@ -160,6 +160,6 @@ def run(*arguments: str, environment: dict[str, str]) -> str:
 
     done = subprocess.run(
         [sys.executable, "-m", "streams.cli", *arguments], env={**os.environ, **environment}, cwd=ROOT,
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=PATIENCE_S,
     )  # fmt: skip
     return done.stdout + done.stderr

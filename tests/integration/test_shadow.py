@@ -17,6 +17,7 @@ from streams.policies import built_in_policy
 from streams.shadow.folder import ShadowFolder
 from streams.simulate.candidates import with_setting
 from tests.integration.border import PARTITIONS, Border, border, parcel, parcel_record, record_of
+from tests.integration.harbour import PATIENCE_S
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
@@ -39,7 +40,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Border]:
         yield made
 
 
-def wait_for(folder: ShadowFolder, items: int, within_s: float = 60.0) -> None:
+def wait_for(folder: ShadowFolder, items: int, within_s: float = PATIENCE_S) -> None:
     """Return once a shadow has taken so many items."""
     until = time.monotonic() + within_s
     while folder.status().items < items:
@@ -68,7 +69,7 @@ def test_shadows_choose_beside_the_workers_and_change_nothing(at: Border, tmp_pa
     for name, options in (("same", ()), ("wider", ("--policy", str(wider)))):
         at.run("shadow", "start", name, "--detach", "--dir", str(root), "--cpu", "1", *options)
     same, wide = ShadowFolder(root, "same"), ShadowFolder(root, "wider")
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE_S
     while {same.status().state, wide.status().state} != {"running"}:
         assert time.monotonic() < until, (same.status(), (root / "same" / "log").read_text())
         time.sleep(0.1)

@@ -7,6 +7,7 @@ user as the administrator.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import random
 import shutil
@@ -26,6 +27,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from streams.embedded import answers_kafka
+from tests.ports import hold
 from tests.real_kafka.jars import java, kafka_jars
 from tests.real_kafka.node import Node, NodeFailedError
 from tests.real_kafka.security import Security
@@ -54,16 +56,12 @@ def _class_archive(jars: Path) -> Path:
     return archive
 
 
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nothing listens on, all different."""
-    found: list[int] = []
+def held_ports(count: int) -> list[socket.socket]:
+    """Sockets that hold loopback ports for a cluster's nodes, as long as they are open."""
+    found: list[socket.socket] = []
     for port in random.sample(_PORTS, len(_PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
+        with contextlib.suppress(OSError):
+            found.append(hold(port))
         if len(found) == count:
             return found
     raise NodeFailedError(f"no {count} free ports between {_PORTS.start} and {_PORTS.stop}")
@@ -78,7 +76,7 @@ class Cluster:
         *,
         security: Security | None = None,
         settings: Mapping[str, str] | None = None,
-        start_timeout_s: float = 90.0,
+        start_timeout_s: float = 180.0,
         classes: str | None = None,
     ) -> None:
         self._jars = kafka_jars()
@@ -89,7 +87,8 @@ class Cluster:
         self.folder = Path(tempfile.mkdtemp(prefix="borderflow-kafka-"))
         self._keeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-keeper")
         self._listeners = ("PLAIN", "CONTROLLER", *(("SCRAM", "MTLS") if security else ()))
-        ports = iter(free_ports(nodes * len(self._listeners)))
+        self._held = held_ports(nodes * len(self._listeners))
+        ports = (one.getsockname()[1] for one in self._held)
         self._ports = {
             number: {listener: next(ports) for listener in self._listeners} for number in range(1, nodes + 1)
         }
@@ -152,6 +151,8 @@ class Cluster:
         for node in self.nodes.values():
             node.kill()
         self._keeper.shutdown()
+        for held in self._held:
+            held.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def wait_until_whole(self) -> None:

@@ -17,7 +17,7 @@ def lodge(cluster: Cluster, topic: str, values: list[bytes]) -> None:
     producer = KafkaProducer(bootstrap_servers=cluster.bootstrap.split(","), acks="all")
     try:
         for sent in [producer.send(topic, value, partition=0) for value in values]:
-            sent.get(timeout=30)
+            sent.get(timeout=120)
     finally:
         producer.close()
 
@@ -25,7 +25,7 @@ def lodge(cluster: Cluster, topic: str, values: list[bytes]) -> None:
 def read(cluster: Cluster, topic: str, count: int) -> list[bytes]:
     """The first `count` values of partition 0."""
     consumer = KafkaConsumer(
-        bootstrap_servers=cluster.bootstrap.split(","), auto_offset_reset="earliest", consumer_timeout_ms=30_000
+        bootstrap_servers=cluster.bootstrap.split(","), auto_offset_reset="earliest", consumer_timeout_ms=120_000
     )
     try:
         consumer.assign([TopicPartition(topic, 0)])

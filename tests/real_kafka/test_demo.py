@@ -44,7 +44,7 @@ def demo(cluster: Cluster, folder: Path, *arguments: str) -> tuple[int, dict[str
         capture_output=True,
         text=True,
         check=False,
-        timeout=150,
+        timeout=300,
     )
     return done.returncode, json.loads(summary.read_text()) if summary.exists() else {}, done.stdout + done.stderr
 
@@ -52,7 +52,7 @@ def demo(cluster: Cluster, folder: Path, *arguments: str) -> tuple[int, dict[str
 def published(cluster: Cluster, what: str) -> set[str]:
     done = subprocess.run(
         [*COMMAND, what, "list", "--json"], cwd=ROOT, env={**os.environ, **cluster.environment()},
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=150,
     )  # fmt: skip
     return {one["criterion_id" if what == "criteria" else "entry_id"] for one in json.loads(done.stdout)}
 

@@ -21,7 +21,6 @@ from kafka.errors import KafkaError
 from load.children import Children
 from streams.acls import Component, acls_of, apply, read_components
 from streams.doctor import examine
-from streams.embedded import free_loopback_port
 from streams.notify.deadletters import still_undelivered
 from streams.notify.plan import NotifyPlan, Receiver, WebhookTarget
 from streams.notify.run import Notifier
@@ -31,7 +30,8 @@ from streams.topics import create_topics, describe_topics
 from tests.border import DESK
 from tests.browser.centre import alert, record
 from tests.integration.border import parcel, parcel_record
-from tests.integration.harbour import lodge, publisher, read_all, worker
+from tests.integration.harbour import PATIENCE_S, lodge, publisher, read_all, worker
+from tests.ports import own_port
 from tests.real_kafka.cluster import Cluster
 from tests.real_kafka.fixtures import ACLS, STRANGER, TOY
 from tests.real_kafka.security import Security
@@ -84,7 +84,7 @@ def granted(guarded_kafka: Cluster) -> Cluster:
 def test_a_worker_logs_in_counts_crossings_and_tells_when_its_certificates_expire(
     guarded_kafka: Cluster, tmp_path: Path, how: str
 ) -> None:
-    group, port = f"s{uuid.uuid4().hex[:8]}", str(free_loopback_port())
+    group, port = f"s{uuid.uuid4().hex[:8]}", str(own_port())
     environment = {**login(guarded_kafka, how, TOY), "BORDERFLOW_GROUP": group, "BORDERFLOW_WEB_PORT": port}
     settings = Settings.from_environment(environment)
     mine = (f"{group}*",)
@@ -99,7 +99,7 @@ def test_a_worker_logs_in_counts_crossings_and_tells_when_its_certificates_expir
     asyncio.run(lodge(settings, 50, 2))
     with worker(environment, tmp_path / "log"):
         tallied = asyncio.run(read_all(settings, f"{group}-tallies", 2, 100))
-        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as page:
             told = re.findall(r'^borderflow_certificate_expiry\S+{setting="(\w+)"}', page.read().decode(), re.MULTILINE)
     assert len(tallied) >= 100, (tmp_path / "log").read_text()
     assert sorted(told) == ["BORDERFLOW_TLS_CA_FILE", "BORDERFLOW_TLS_CERT_FILE"][: 1 if how == "SCRAM" else 2]
@@ -118,7 +118,7 @@ def test_who_lacks_a_right_is_told_so_in_one_short_line(granted: Cluster, comman
     ended = subprocess.run(
         [sys.executable, "-m", "streams.cli", *command.split()],
         env={**os.environ, **login(granted, "SCRAM", STRANGER)},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert ended.returncode == 2
     (line,) = [one for one in ended.stderr.splitlines() if one.startswith("borderflow: ")]
@@ -131,7 +131,7 @@ def test_a_worker_whose_group_is_closed_to_it_says_so_and_ends(granted: Cluster)
     ended = subprocess.run(
         [sys.executable, "-m", "streams.cli", "worker", "--steps", "filtering"],
         env={**os.environ, **login(granted, "SCRAM", "filtering"), "BORDERFLOW_GROUP": "borderfow"},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert ended.returncode == 2, ended.stderr
     assert "BORDERFLOW_GROUP: this user may take no part in group 'borderfow'" in ended.stderr
@@ -160,7 +160,7 @@ def test_who_cannot_prove_an_identity_is_not_let_in(guarded_kafka: Cluster, tmp_
             pass
 
     with pytest.raises((KafkaError, ssl.SSLError, Exception)) as refused:
-        asyncio.run(asyncio.wait_for(log_in(), 30))
+        asyncio.run(asyncio.wait_for(log_in(), PATIENCE_S))
     assert not isinstance(refused.value, TimeoutError)
 
 
@@ -246,7 +246,7 @@ def test_the_notifier_takes_alerts_with_its_own_rights(
             await to.publish("alerts", [record(alert(1), DESK)])
 
     asyncio.run(raise_alert())
-    nobody = WebhookTarget(url=f"http://127.0.0.1:{free_loopback_port()}/", secret_file=str(tmp_path / "secret"))
+    nobody = WebhookTarget(url=f"http://127.0.0.1:{own_port()}/", secret_file=str(tmp_path / "secret"))
     (tmp_path / "secret").write_text("of the tests")
     plan = NotifyPlan(
         name="duty", receivers=(Receiver(name="nobody", priority=5, webhook=nobody),), attempts=1,
@@ -267,7 +267,7 @@ def test_workers_of_a_step_and_a_user_each_decide_together_whoever_gives_out_the
 
     with Children({}, tmp_path) as workers:
         for name in reversed(STEPS):  # re-evaluation comes first, so it gives out the partitions of all
-            port = str(free_loopback_port())
+            port = str(own_port())
             workers.start(
                 name, "worker", "--steps", name, **{**login(granted, "SCRAM", name), "BORDERFLOW_WEB_PORT": port}
             )

@@ -115,7 +115,7 @@ def broker_with_certificate(folder: Path, *, until: datetime) -> Iterator[tuple[
 def test_a_broker_whose_certificate_has_expired_is_named_with_that_reason(tmp_path: Path) -> None:
     with broker_with_certificate(tmp_path, until=datetime(2020, 2, 1, tzinfo=UTC)) as (address, authorities):
         expired = found("brokers", BORDERFLOW_BROKERS=address, BORDERFLOW_SECURITY_PROTOCOL="SSL",
-                        BORDERFLOW_TLS_CA_FILE=authorities, BORDERFLOW_REQUEST_TIMEOUT_S="2")  # fmt: skip
+                        BORDERFLOW_TLS_CA_FILE=authorities, BORDERFLOW_REQUEST_TIMEOUT_S="5")  # fmt: skip
     assert expired.state == "wrong"
     assert expired.found.startswith(f"{address} does not let this process in: ")
     assert "certificate has expired" in expired.found
@@ -125,7 +125,7 @@ def test_the_certificate_that_a_broker_shows_is_warned_of_before_it_expires(tmp_
     soon = datetime.now(UTC) + timedelta(days=3.5)
     with broker_with_certificate(tmp_path, until=soon) as (address, authorities):
         environment = {"BORDERFLOW_BROKERS": address, "BORDERFLOW_SECURITY_PROTOCOL": "SSL",
-                       "BORDERFLOW_TLS_CA_FILE": authorities, "BORDERFLOW_REQUEST_TIMEOUT_S": "2"}  # fmt: skip
+                       "BORDERFLOW_TLS_CA_FILE": authorities, "BORDERFLOW_REQUEST_TIMEOUT_S": "5"}  # fmt: skip
         ca, shown = [one for one in examine(environment) if one.check == "certificates"]
     assert (ca.state, ca.found.startswith("BORDERFLOW_TLS_CA_FILE: ")) == ("ok", True)
     assert shown.state == "warning"

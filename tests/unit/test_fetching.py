@@ -43,11 +43,11 @@ async def asks_again(*, told: bool) -> bool:
     if told:
         fetcher._in_flight = InFlight(fetcher)
     try:
-        answer = await asyncio.wait_for(broker.asked.get(), 5)
+        answer = await asyncio.wait_for(broker.asked.get(), 60)
         await asyncio.sleep(0)
         fetcher._notify(fetcher._wait_consume_future)
         answer.set_result(SimpleNamespace(topics=[], API_VERSION=4))
-        await asyncio.wait_for(broker.asked.get(), 10.0 if told else 0.5)
+        await asyncio.wait_for(broker.asked.get(), 60.0 if told else 0.5)
     except TimeoutError:
         return False
     finally:

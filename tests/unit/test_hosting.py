@@ -293,7 +293,8 @@ class FakeStream:
 async def for_a_moment(agent: Coroutine[Any, Any, None]) -> None:
     """Let an agent run until nothing is left to do."""
     running = asyncio.create_task(agent)
-    await asyncio.sleep(0.05)
+    for _ in range(1_000):
+        await asyncio.sleep(0)
     assert not running.done(), "Faust restarts an agent that ends, and would go on behind a lost batch"
     running.cancel()
 
