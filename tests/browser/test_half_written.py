@@ -180,7 +180,7 @@ def test_a_claim_that_ran_out_leaves_the_report_for_when_it_is_claimed_again(
     held_centre.raise_alerts([mine])
     wait_for(page, mine.alert_id)
     intercept(page, "**/claim", lambda route: route.abort())  # else the first key renews it
-    claim_until(held_centre, mine, seconds=30)
+    claim_until(held_centre, mine, seconds=15)
     open_alert(page, mine.alert_id)
     page.wait_for_selector(".outcomes")
     page.keyboard.press("1")
