@@ -88,3 +88,14 @@ def test_what_was_taken_away_is_not_committed_by_a_centre_that_could_not_take_up
         client.acknowledge(one, quietly=True)
     client._commit()
     assert all(set(places) <= {0} for places in consumer.commits)
+
+
+def test_a_centre_that_was_told_to_stop_asks_brokers_to_note_its_place_once() -> None:
+    client, consumer = centre_with([AT])
+    alerts = list(client.alerts(idle_s=0.05))
+    client.stop()
+    for one in alerts:
+        client.acknowledge(one, quietly=True)
+    assert not consumer.commits
+    client._commit()
+    assert consumer.commits == [{0: 3, 1: 3}]
