@@ -1,19 +1,21 @@
 """What the worker's consumer adds to aiokafka's fetcher, which asks the brokers for every partition it holds.
 
-Three things. The fetcher is told when a fetch is back, and a partition whose records this worker produces all by itself
-rests, because fetching it only brings what was handed over already (docs/adr/0018-rounds-and-handing-over.md). What
-cannot be read, or unpacks to too much, is not the end of the worker, for every consumer of this process.
+The fetcher is told when a fetch is back, and a partition whose records this worker produces all by itself rests,
+because fetching it only brings what was handed over already (docs/adr/0018-rounds-and-handing-over.md). For every
+consumer of this process: what cannot be read, or unpacks to too much, is not the end of the worker, and what is closed
+ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from math import inf
 from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer import fetcher
+from aiokafka.consumer import consumer, fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.structs import TopicPartition
@@ -42,6 +44,20 @@ class InFlight(set[int]):
         """A fetch is back: what to fetch next is worked out."""
         super().discard(node)
         notify(self._asking._wait_consume_future)
+
+
+class CalmFetcher(Fetcher):  # type: ignore[misc]  # aiokafka ships no types
+    """aiokafka's fetcher, which can be closed while a fetch that failed is about to be tried again.
+
+    aiokafka 0.14 waits for such a fetch without minding that it was cancelled, and the consumer that is closed ends
+    by that `CancelledError`, half closed: a worker that was told to stop while brokers were away never did.
+    """
+
+    async def _proc_fetch_request(self, assignment: Any, node_id: Any, request: Any) -> bool:
+        try:
+            return bool(await super()._proc_fetch_request(assignment, node_id, request))
+        except asyncio.CancelledError:
+            return False  # what it says when it is cancelled while it waits for an answer
 
 
 class ParsedRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
@@ -84,6 +100,7 @@ class ParsedRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka ships n
 
 
 fetcher.PartitionRecords = ParsedRecords
+consumer.Fetcher = CalmFetcher
 read_with_bounds(
     "aiokafka.record.default_records", "aiokafka.record.legacy_records",
     "aiokafka.record._crecords.default_records", "aiokafka.record._crecords.legacy_records",

@@ -162,7 +162,7 @@ async def disconnect(consumer: AIOKafkaConsumer) -> None:
     """Stop a consumer without a group once it has let go of its fetches.
 
     One that is closed while it cancels them (aiokafka 0.14) takes its own end for theirs and waits for an assignment
-    for ever, or raises `CancelledError`; so does one whose fetches wait for brokers that are away.
+    for ever, or raises `CancelledError`.
     """
     consumer.unsubscribe()
     fetcher = consumer._fetcher

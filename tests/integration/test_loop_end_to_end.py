@@ -18,9 +18,11 @@ from urllib.request import urlopen
 import msgspec
 import pytest
 
+from load.children import Children
 from schemas.codec import codec_for
 from schemas.knowledge import CriterionPublished, RiskInformationPublished
 from schemas.lodgements import Booking
+from streams.embedded import EmbeddedBroker
 from tests.integration.border import (
     NOON,
     PARTITIONS,
@@ -312,6 +314,20 @@ def test_a_worker_that_is_asked_to_stop_leaves_nothing_half_acked(tmp_path: Path
         decisions = at.decisions(PARCELS)
         assert len(decisions) == len(item_ids(decisions)) == PARCELS
         assert not sum(at.counted("worker-a", "borderflow_redelivered_total").values())
+
+
+def test_a_worker_that_is_told_to_stop_while_brokers_are_away_ends_in_good_order(tmp_path: Path) -> None:
+    with EmbeddedBroker() as broker, Children({**broker.environment(), "BORDERFLOW_PARTITIONS": "2"}, tmp_path) as at:
+        at.run("topics", "topics", "create")
+        port = own_port()
+        process = at.start("worker", "worker", BORDERFLOW_WEB_PORT=str(port))
+        at.wait_ready("worker", port)
+        broker.stop()
+        while b"Failed fetch" not in at.log_of("worker").read_bytes():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
 
 
 def test_who_floods_garbage_stops_no_worker_that_has_taken_in_others_items(tmp_path: Path) -> None:
