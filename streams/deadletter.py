@@ -143,7 +143,7 @@ class DeadLetterLimit:
     a worker has from its start: a topic of `outside`, which others write, is watched until so many of its items were in
     order that its first window cannot reach the share. What is refused after that is the others' doing, and one of them
     who floods garbage stops no border. The topics between the steps are watched for good: who writes them may be
-    upgraded, and a model may come to give no scores.
+    upgraded, and a model may come to give no scores (docs/adr/0024-garbage-stops-no-border.md).
 
     What was merely said before (a lodger who sends a day again) is not held against anybody, and one lodgement counts
     for no more than a twentieth of the window, so that none stops a border by itself. All partitions count together.
