@@ -11,7 +11,7 @@ again.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -155,23 +155,24 @@ class DeadLetterLimit:
         self._window = window
         self._of_one = max(1, window // 20)
         self._outside = outside
-        self._latest: dict[str, _Latest | None] = {}  # None: it was in order
+        self._in_order = set[str]()
+        self._latest = defaultdict[str, _Latest](_Latest)
 
     def note(self, topic: str, records: int, outcome: Outcome, first_topic: str) -> None:
         """Count a decided batch of `records`; an item that is in order leads to one record on `first_topic`.
 
         Raises `TooManyDeadLettersError`. A share of 0 means that there is no limit.
         """
-        latest = self._latest.setdefault(topic, _Latest())
-        if not self._share or latest is None:
+        if not self._share or topic in self._in_order:
             return
         by_record = Counter(one.offset for one in outcome.refusals if one.reason not in _SAID_BEFORE)
         refused = sum(min(count, self._of_one) for count in by_record.values())
         items = max(records, refused + sum(1 for one in outcome.outputs if one.topic == first_topic))
+        latest = self._latest[topic]
         latest.add(items, refused, self._window)
         may_be_refused = self._window - (latest.items - latest.refused)  # of its first window
         if topic in self._outside and may_be_refused < self._share * self._window:
-            self._latest[topic] = None
+            self._in_order.add(topic)
         elif latest.items >= self._window and latest.refused >= self._share * latest.items:
             raise TooManyDeadLettersError(
                 f"{self._step} refuses {latest.refused} of its last {latest.items} items of {topic}, and "

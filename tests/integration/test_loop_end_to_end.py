@@ -174,6 +174,21 @@ TRIES = 3
 """A machine may stand still for longer than the second in which knowledge takes effect, but not again and again."""
 
 
+def assert_takes_effect_and_ends(
+    published: Callable[[int], Any], lodge_and_look: Callable[[Any, int], list[bool]], first: int
+) -> None:
+    """What is published acts on every item lodged a second later, and on none a second after it is withdrawn."""
+    seen = []
+    for number in range(TRIES):
+        one = published(number)
+        withdrawn = msgspec.structs.replace(one, version=2, withdrawn=True)
+        begin = first + number * 20_000
+        seen.append((all(lodge_and_look(one, begin)), any(lodge_and_look(withdrawn, begin + 10_000))))
+        if seen[-1] == (True, False):
+            break
+    assert seen[-1] == (True, False), seen
+
+
 def test_a_criterion_takes_effect_and_ends_on_every_worker_within_a_second(busy_border: Border) -> None:
     def lodge_and_look(criterion: CriterionPublished, first: int) -> list[bool]:
         """Whether the criterion fired a second later, item by item; hits over its cap fire too, without effect."""
@@ -188,18 +203,13 @@ def test_a_criterion_takes_effect_and_ends_on_every_worker_within_a_second(busy_
         assert len(fired) == 40
         return [any(hit.criterion_id == criterion.criterion_id for hit in hits) for hits in fired.values()]
 
-    seen = []
-    for number in range(TRIES):
-        criterion = CriterionPublished(
+    def published(number: int) -> CriterionPublished:
+        return CriterionPublished(
             criterion_id=f"CR-TEST-{number}", version=1, title="Parcels of Lantern Mall", streams=("express-cargo",),
             condition='platform == "LANTERN-MALL"', action="direct", cap=1.0, valid_from=NOON - timedelta(days=1),
         )  # fmt: skip
-        withdrawn = msgspec.structs.replace(criterion, version=2, withdrawn=True)
-        first = 8_000_000 + number * 20_000
-        seen.append((all(lodge_and_look(criterion, first)), any(lodge_and_look(withdrawn, first + 10_000))))
-        if seen[-1] == (True, False):
-            break
-    assert seen[-1] == (True, False), seen
+
+    assert_takes_effect_and_ends(published, lodge_and_look, 8_000_000)
 
 
 def test_a_watchlist_entry_takes_effect_and_ends_on_every_worker_within_a_second(busy_border: Border) -> None:
@@ -216,18 +226,13 @@ def test_a_watchlist_entry_takes_effect_and_ends_on_every_worker_within_a_second
         found = decided(busy_border, lambda event: event.item_id in wanted, 8)
         return [event.layer == "mandatory" for event in found]
 
-    seen = []
-    for number in range(TRIES):
-        entry = RiskInformationPublished(
+    def published(number: int) -> RiskInformationPublished:
+        return RiskInformationPublished(
             entry_id=f"WL-TEST-{number}", version=1, kind="watchlist", streams=("passengers",),
             documents=("M07000000",), valid_from=NOON - timedelta(days=1),
         )  # fmt: skip
-        withdrawn = msgspec.structs.replace(entry, version=2, withdrawn=True)
-        first = 7_000_000 + number * 20_000
-        seen.append((all(lodge_and_look(entry, first)), any(lodge_and_look(withdrawn, first + 10_000))))
-        if seen[-1] == (True, False):
-            break
-    assert seen[-1] == (True, False), seen
+
+    assert_takes_effect_and_ends(published, lodge_and_look, 7_000_000)
 
 
 PARCELS = 2_000
