@@ -1,7 +1,7 @@
 // One alert: what to do next, why, the item, what is known, and where the decision came from.
 import { ask, me } from "./api.js";
 import { append, arrange, h, lodged, put } from "./dom.js";
-import { arrived, draftOf, keepDraft, sending } from "./drafts.js";
+import { arrived, draftOf, keepDraft, refused, sending } from "./drafts.js";
 import { ResultForm } from "./form.js";
 import { amount, clock, exactly, left, number, percent, score, t, told, when, word } from "./i18n.js";
 import { away, chipsOf, headline, held, stateOf, timeOf, why } from "./queue.js";
@@ -239,14 +239,14 @@ export class Detail {
     return h("p", { class: "unfiled", role: "status" }, h("strong", {}, t("unfiled")), " ", said, mend ? [" ", h("em", {}, mend)] : null);
   }
 
-  async #do(path, body, done) {
+  async #do(path, body, done, undone) {
     const id = this.#id;
     if (this.#busy.has(id)) return;
     const focused = document.activeElement;
     this.#busy.add(id);
     this.#asked += 1; // an answer that is under way is of before
     this.#mark();
-    const shown = await this.page.act(`/api/alerts/${encodeURIComponent(id)}/${path}`, body, id);
+    const shown = await this.page.act(`/api/alerts/${encodeURIComponent(id)}/${path}`, body, id, undone);
     this.#busy.delete(id);
     this.#mark();
     if (shown) done?.(shown);
@@ -269,7 +269,7 @@ export class Detail {
     this.#do("result", { ...said, request }, (shown) => {
       arrived(id);
       this.page.shell.toast(t("filed.toast", { outcome: word("outcome", shown.result?.outcome) }), "good", id);
-    });
+    }, () => refused(id));
   }
 
   // Who writes on keeps the claim.

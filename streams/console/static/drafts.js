@@ -36,6 +36,13 @@ export function sending(about, at) {
   return request;
 }
 
+// What was sent was refused: if something stands, it is something else.
+export function refused(about) {
+  if (!held[about]?.sent) return;
+  delete held[about].sent;
+  write();
+}
+
 // What was sent is there, since `at`.
 export function arrived(about, at = Infinity) {
   const { sent, ...written } = held[about] ?? {};

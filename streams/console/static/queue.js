@@ -346,10 +346,11 @@ export class QueuePage {
 
   hide() {}
 
-  async act(path, body, alert) {
+  async act(path, body, alert, refused) {
     try {
       return await ask(path, body ?? {});
     } catch (error) {
+      if (error.status >= 400 && error.status < 500) refused?.();
       this.shell.say(error, alert);
       return null;
     }
