@@ -7,6 +7,7 @@ the ratio to decoding the same parcel with msgspec in the same run, which carrie
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 from collections.abc import Callable
@@ -91,8 +92,11 @@ def published(criterion_id: str, condition: str) -> CriterionPublished:
     )
 
 
-def main(count: int = 500) -> int:
+def main() -> int:
     """Measure and print the table. Exit code 1 when borderflow's own engine is over 100 microseconds."""
+    parser = argparse.ArgumentParser(prog="python -m load.bench.criteria", description=__doc__.split("\n\n")[0])
+    parser.add_argument("count", nargs="?", type=int, default=500, help="how many criteria")
+    count = parser.parse_args().count
     item, fields = parcel(), fields_of("express-cargo")
     texts = conditions(count)
     read = [read_condition(text, fields) for text in texts]
@@ -200,4 +204,4 @@ def _test_as_cel(test: Test) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 500))
+    sys.exit(main())

@@ -7,8 +7,8 @@ with msgspec in the same run, which carries over between machines.
 
 from __future__ import annotations
 
+import argparse
 import gc
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -145,8 +145,11 @@ def measure(items: int) -> dict[str, dict[str, float]]:
     return table
 
 
-def main(items: int) -> None:
+def main() -> None:
     """Measure and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m load.bench.screening", description=__doc__.split("\n\n")[0])
+    parser.add_argument("items", nargs="?", type=int, default=20_000)
+    items = parser.parse_args().items
     columns = ("decode", "decide", "with 500 criteria", "encode")
     shown = Table("microseconds an item", "items", *columns, "decide / decode", box=None)
     for name, best in measure(items).items():
@@ -158,4 +161,4 @@ def main(items: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    main()

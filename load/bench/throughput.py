@@ -30,6 +30,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +68,15 @@ GIVE_UP_S = 2400.0
 def peers_python() -> Path:
     """The interpreter of the peers' environment, made when it is missing or old. Raises `CalledProcessError`."""
     home = FOLDER / "peers"
-    python, complete, wanted = home / "bin" / "python", home / "complete", "\n".join((*PEERS, *OUR_RUNTIME))
+    python, complete = home / "bin" / "python", home / "complete"
+    wanted = "\n".join((sys.base_prefix, sys.version, *PEERS, *OUR_RUNTIME, version("borderflow")))
     if not complete.exists() or complete.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)  # noqa: S603 - our own arguments
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)  # noqa: S603 - our own arguments
         lock = str(ROOT / "requirements.lock")
         command = [str(python), "-m", "pip", "install", "--quiet", "-c", lock, *PEERS, *OUR_RUNTIME]
         subprocess.run(command, check=True)  # noqa: S603
+        ours = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--editable", str(ROOT)]
+        subprocess.run(ours, check=True)  # noqa: S603 - decisions name the version that is installed
         complete.write_text(wanted)
     return python
 
