@@ -167,6 +167,8 @@ def _question(
         raise CommandRefusedError(
             "give a SELECT statement, or --named with one of the questions: not both, not neither"
         )
+    if sql in NAMED:
+        raise CommandRefusedError(f"{sql!r} is the name of a question, not a statement: --named {sql}")
     if named is not None and named not in NAMED:
         raise CommandRefusedError(f"--named: there is no question {named!r}; there are {', '.join(NAMED)}")
     values: dict[str, Any] = dict(zip(("since", "until"), span(since, until), strict=True))

@@ -241,6 +241,7 @@ def test_a_question_by_date_reads_the_files_of_that_date_alone(archive: Path) ->
     [
         (["SELECT nonsense FROM decisions"], "nonsense"),
         (["--named", "lottery"], "there are coverage-by-port"),
+        (["top-reasons"], "--named top-reasons"),
         (["--named", "subject-history"], "--subject"),
         (["SELECT 1", "--named", "top-reasons"], "not both"),
         (["SELECT 1", "--since", "yesterday"], "'yesterday' is no time"),
