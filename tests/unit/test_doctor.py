@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import sys
+import sysconfig
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -30,6 +32,20 @@ def test_an_installation_reads_whatever_a_lodger_may_compress_with(monkeypatch: 
     lacking = found("codecs")
     assert (lacking.state, lacking.found) == ("wrong", "kafka-python cannot read zstd")
     assert "zstandard" in lacking.advice
+
+
+@pytest.mark.parametrize(
+    ("prefix", "configured", "slower"),
+    [("/opt/py", "'--with-lto'", True), ("/opt/py", None, True), ("/usr/local", "'--enable-optimizations'", False),
+     ("/usr", "'--enable-shared'", False)],
+)  # fmt: skip
+def test_a_python_that_takes_longer_for_everything_is_told(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, configured: str | None, slower: bool
+) -> None:
+    monkeypatch.setattr(sys, "base_prefix", prefix)
+    monkeypatch.setattr(sysconfig, "get_config_var", {"CONFIG_ARGS": configured}.get)
+    versions = found("versions")
+    assert (versions.state, "--enable-optimizations" in versions.found) == ("ok", slower)
 
 
 def test_a_pseudonym_key_that_production_refuses_is_what_is_wrong_with_the_settings() -> None:
