@@ -12,7 +12,6 @@ comparison with half-space trees.
 
 from __future__ import annotations
 
-from itertools import chain
 from math import log2
 from typing import Final
 
@@ -64,15 +63,15 @@ class Anomaly:
     def __init__(self, horizon_ms: int) -> None:
         self._bucket_ms = max(1, horizon_ms // (2 * _BUCKETS))
         self._kinds: dict[str, KindOfTraffic] = {}
-        self._oldest = -(1 << 62)
+        self._oldest = self._forgets_ms = -(1 << 62)
 
     def advance(self, watermark_ms: int) -> None:
         """Forget the buckets that began more than half a horizon before the watermark."""
-        oldest = -((_BUCKETS * self._bucket_ms - watermark_ms) // self._bucket_ms)
-        if oldest > self._oldest:
-            self._oldest = oldest
+        if watermark_ms > self._forgets_ms:
+            self._oldest = -((_BUCKETS * self._bucket_ms - watermark_ms) // self._bucket_ms)
+            self._forgets_ms = (self._oldest + _BUCKETS) * self._bucket_ms
             for kind in self._kinds.values():
-                kind.forget(oldest)
+                kind.forget(self._oldest)
 
     def score(self, item: ItemScreened, at_ms: int) -> float:
         """The share, in [0, 1], of recent items of its stream that are less unusual; then count it in."""
@@ -83,12 +82,16 @@ class Anomaly:
         get = counts.get
         pairs = pairs_of(item)
         surprise = 1.0
-        for context, cell in pairs:
-            surprise *= (get(context, 0) + 2) / (get(cell, 0) + 1)
-        rank = min(int(_STEP * log2(surprise) + 0.5) if surprise > 1.0 else 0, _RANKS - 1)
+        for context, cells in pairs:
+            often = get(context, 0) + 2
+            for cell in cells:
+                surprise *= often / (get(cell, 0) + 1)
+        rank = int(_STEP * log2(surprise) + 0.5) if surprise > 1.0 else 0
+        if rank >= _RANKS:
+            rank = _RANKS - 1
         coarse = rank // _COARSE
         below = sum(kind.coarse[:coarse]) + sum(kind.ranks[coarse * _COARSE : rank]) + 0.5 * kind.ranks[rank]
-        score = below / max(kind.ranked, _FEW)
+        score = below / (kind.ranked if kind.ranked > _FEW else _FEW)
         bucket = at_ms // self._bucket_ms
         if bucket >= self._oldest:
             mine = kind.counts_by_bucket.get(bucket)
@@ -96,9 +99,12 @@ class Anomaly:
                 mine = kind.counts_by_bucket[bucket] = {}
                 kind.ranks_by_bucket[bucket] = []
             held = mine.get
-            for key in dict.fromkeys(chain.from_iterable(pairs)):
-                counts[key] = get(key, 0) + 1
-                mine[key] = held(key, 0) + 1
+            for context, cells in pairs:
+                counts[context] = get(context, 0) + 1
+                mine[context] = held(context, 0) + 1
+                for cell in cells:
+                    counts[cell] = get(cell, 0) + 1
+                    mine[cell] = held(cell, 0) + 1
             kind.ranks_by_bucket[bucket].append(rank)
             kind.ranks[rank] += 1
             kind.coarse[coarse] += 1
