@@ -40,6 +40,14 @@ class KindOfTraffic:
         self.ranked = 0
         self.ranks_by_bucket: dict[int, list[int]] = {}
 
+    def counts_of(self, bucket: int) -> dict[str, int]:
+        """The counts that are taken back with a bucket."""
+        counts = self.counts_by_bucket.get(bucket)
+        if counts is None:
+            counts = self.counts_by_bucket[bucket] = {}
+            self.ranks_by_bucket[bucket] = []
+        return counts
+
     def forget(self, before: int) -> None:
         """Take back the buckets before `before`."""
         for bucket in [b for b in self.counts_by_bucket if b < before]:
@@ -78,35 +86,31 @@ class Anomaly:
         kind = self._kinds.get(item.stream)
         if kind is None:
             kind = self._kinds[item.stream] = KindOfTraffic()
-        counts = kind.counts
+        counts, ranks = kind.counts, kind.ranks
         get = counts.get
-        pairs = pairs_of(item)
+        bucket = at_ms // self._bucket_ms
+        mine = kind.counts_of(bucket) if bucket >= self._oldest else None
         surprise = 1.0
-        for context, cells in pairs:
-            often = get(context, 0) + 2
+        for context, cells in pairs_of(item):
+            often = get(context, 0)
+            if mine is not None:
+                counts[context] = often + 1
+                mine[context] = mine.get(context, 0) + 1
             for cell in cells:
-                surprise *= often / (get(cell, 0) + 1)
+                seen = get(cell, 0)
+                surprise *= (often + 2) / (seen + 1)
+                if mine is not None:
+                    counts[cell] = seen + 1
+                    mine[cell] = mine.get(cell, 0) + 1
         rank = int(_STEP * log2(surprise) + 0.5) if surprise > 1.0 else 0
         if rank >= _RANKS:
             rank = _RANKS - 1
         coarse = rank // _COARSE
-        below = sum(kind.coarse[:coarse]) + sum(kind.ranks[coarse * _COARSE : rank]) + 0.5 * kind.ranks[rank]
+        below = sum(kind.coarse[:coarse]) + sum(ranks[coarse * _COARSE : rank]) + 0.5 * ranks[rank]
         score = below / (kind.ranked if kind.ranked > _FEW else _FEW)
-        bucket = at_ms // self._bucket_ms
-        if bucket >= self._oldest:
-            mine = kind.counts_by_bucket.get(bucket)
-            if mine is None:
-                mine = kind.counts_by_bucket[bucket] = {}
-                kind.ranks_by_bucket[bucket] = []
-            held = mine.get
-            for context, cells in pairs:
-                counts[context] = get(context, 0) + 1
-                mine[context] = held(context, 0) + 1
-                for cell in cells:
-                    counts[cell] = get(cell, 0) + 1
-                    mine[cell] = held(cell, 0) + 1
+        if mine is not None:
             kind.ranks_by_bucket[bucket].append(rank)
-            kind.ranks[rank] += 1
+            ranks[rank] += 1
             kind.coarse[coarse] += 1
             kind.ranked += 1
         return score
