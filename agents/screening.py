@@ -87,10 +87,10 @@ class Screening:
             event = arrival.event
             if isinstance(event, ExpressConsignmentLodged):
                 self._parcel(arrival, event, outcome)
-            elif isinstance(event, ManifestEnvelope | ManifestLodged):
-                self._manifest(arrival, event, outcome)
             elif isinstance(event, PassengerExpected):
                 self._passenger(arrival, event, outcome)
+            elif isinstance(event, ManifestEnvelope | ManifestLodged):
+                self._manifest(arrival, event, outcome)
             else:
                 raise TypeError(f"screening does not take {type(event).__name__}")
         return outcome

@@ -16,7 +16,7 @@ from agents.risk.profiles import NOTHING_KNOWN, Profiles
 from agents.risk.risk_information import NO_HITS, Party, RiskInformationBook, Sighting, folded
 from agents.undecidable import Undecidable
 from schemas.codec import ManifestEnvelope
-from schemas.items import CargoFacts, PriorRecord, RiskHit, Stream
+from schemas.items import CargoFacts, RiskHit, Stream
 from schemas.lodgements import Consignment, ExpressConsignmentLodged, GoodsLine, ManifestLodged, Procedure
 
 _NO_PROCEDURE = Procedure()
@@ -184,15 +184,11 @@ class CargoScreen:
             cargo,
             None,
             self._profiles.prior(cargo.consignee),
-            _unless_empty(counterpart),
+            None if counterpart is NOTHING_KNOWN else counterpart,
             hits,
             bool(hits) and is_trusted(hits),
             tuple(dict.fromkeys(odd)) if odd else (),
         )
-
-
-def _unless_empty(record: PriorRecord) -> PriorRecord | None:
-    return None if record is NOTHING_KNOWN else record
 
 
 def _roles(
