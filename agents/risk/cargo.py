@@ -11,7 +11,7 @@ from agents.risk.codelists import KNOWN_ORIGINS, UNKNOWN_COUNTRY_CODE
 from agents.risk.findings import Findings, is_trusted
 from agents.risk.goods import goods_facts
 from agents.risk.normalise import fold_code, fold_conveyance
-from agents.risk.parties import KnownParty, Parties
+from agents.risk.parties import Parties
 from agents.risk.profiles import NOTHING_KNOWN, Profiles
 from agents.risk.risk_information import NO_HITS, Party, RiskInformationBook, Sighting, folded
 from agents.undecidable import Undecidable
@@ -157,11 +157,12 @@ class CargoScreen:
         self,
         stream: Stream,
         at_ms: int,
-        roles: tuple[Party, ...],
+        roles: tuple[tuple[str, Party], ...],
         cargo: CargoFacts,
         lines: tuple[GoodsLine, ...],
         conveyances: tuple[str, ...] = (),
     ) -> tuple[RiskHit, ...]:
+        one = lines[0]
         return self._risk_information.match(
             Sighting(
                 stream,
@@ -172,8 +173,8 @@ class CargoScreen:
                 conveyances,
                 cargo.port_of_loading,
                 cargo.departure,
-                [line.hs_code for line in lines],
-                [line.origin for line in lines],
+                (one.hs_code,) if len(lines) == 1 else [line.hs_code for line in lines],
+                (one.origin,) if len(lines) == 1 else [line.origin for line in lines],
             )
         )
 
@@ -192,10 +193,14 @@ class CargoScreen:
 
 
 def _roles(
-    consignee: KnownParty, shipper: KnownParty, declarant: KnownParty | None, notify: KnownParty | None
-) -> tuple[Party, ...]:
-    roles = [("consignee", consignee), ("shipper", shipper), ("declarant", declarant), ("notify", notify)]
-    return tuple([Party(role, one.name, one.identifier, one.sent_name) for role, one in roles if one is not None])
+    consignee: Party, shipper: Party, declarant: Party | None, notify: Party | None
+) -> tuple[tuple[str, Party], ...]:
+    roles: tuple[tuple[str, Party], ...] = (("consignee", consignee), ("shipper", shipper))
+    if declarant is not None:
+        roles += (("declarant", declarant),)
+    if notify is not None:
+        roles += (("notify", notify),)
+    return roles
 
 
 def _departure(country: str, odd: list[str]) -> str:

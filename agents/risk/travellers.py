@@ -9,7 +9,7 @@ from agents import quality, refusals
 from agents.risk.checks import birth_year, calendar_date, document_number
 from agents.risk.codelists import COUNTRIES, KNOWN_NATIONALITIES, KNOWN_ORIGINS
 from agents.risk.findings import Findings, is_trusted
-from agents.risk.normalise import fold_person, oddly_written
+from agents.risk.normalise import oddly_written, spellings
 from agents.risk.parties import Parties
 from agents.risk.profiles import Profiles
 from agents.risk.risk_information import NO_HITS, Party, RiskInformationBook, Sighting
@@ -75,7 +75,7 @@ class TravellerScreen:
                 Sighting(
                     "passengers",
                     at_ms,
-                    (Party("traveller", fold_person(name), None, name),),
+                    (("traveller", Party(spellings(name, person=True))),),
                     number,
                     port=lodged.embarkation,
                     departure=lodged.embarkation[:2],
