@@ -1,9 +1,9 @@
 """The pairs of coarse facts that the anomaly score counts: what usually comes with what.
 
-Each pair is a context and a cell: how often the cell comes of all the times that its context does. Which facts are worth
-counting was measured (docs/adr/0007-anomaly-score.md): amounts beside what is usual for the heading, and the place of
-departure; rare combinations of places, goods and carriers are mostly just rare. Nationality, sex and age of travellers
-are not among the facts.
+Each pair is a context and a cell: how often the cell comes of all the times that its context does. Which facts are
+worth counting was measured (docs/adr/0007-anomaly-score.md): amounts beside what is usual for the heading, and the
+place of departure; rare combinations of places, goods and carriers are mostly just rare. Nationality, sex and age of
+travellers are not among the facts.
 """
 
 from __future__ import annotations

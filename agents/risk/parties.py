@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from agents import refusals
 from agents.identity import subject_key
 from agents.risk import risk_information

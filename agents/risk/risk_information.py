@@ -259,7 +259,7 @@ class RiskInformationBook:
                 found.append((role, identifiers[party.identifier]))
             for spelling in party.spellings:
                 if spelling in names:
-                    found.append((role, names[spelling]))
+                    found.append((role, names[spelling]))  # noqa: PERF401 - hardly ever is there one to list
         if (documents := index["document"]) and sighting.document in documents:
             found.append(("document", documents[sighting.document]))
         if containers := index["container"]:
