@@ -83,7 +83,7 @@ class TravellerScreen:
             )
         prior = self._profiles.prior(subject)
         trusted = bool(hits) and is_trusted(hits)
-        return Findings(subject, None, facts, prior, None, hits, trusted, tuple(dict.fromkeys(odd)))
+        return Findings(subject, None, facts, prior, None, hits, trusted, tuple(dict.fromkeys(odd)) if odd else ())
 
 
 def _check_countries(lodged: PassengerExpected, odd: list[str]) -> None:
@@ -100,7 +100,8 @@ def _check_countries(lodged: PassengerExpected, odd: list[str]) -> None:
 def _birth_year(lodged: PassengerExpected, odd: list[str]) -> int:
     text = lodged.birth_date
     year = birth_year(text)
-    if year is None or text[:10] > lodged.lodged_at.date().isoformat():
+    at = lodged.lodged_at
+    if year is None or (year >= at.year and text[:10] > at.date().isoformat()):
         raise Undecidable(refusals.IMPOSSIBLE_DATE, "birth_date", "nobody can have been born on it")
     if text.endswith("-00"):
         odd.append(quality.BIRTH_DATE_INCOMPLETE)
