@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from agents import quality, refusals
 from agents.risk.checks import birth_year, calendar_date, document_number
 from agents.risk.codelists import COUNTRIES, KNOWN_NATIONALITIES, KNOWN_ORIGINS
@@ -17,7 +19,6 @@ from agents.undecidable import Undecidable
 from schemas.items import TravellerFacts
 from schemas.lodgements import Booking, PassengerExpected, TravelDocument
 
-_NO_BOOKING = Booking()
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 
 
@@ -45,7 +46,6 @@ class TravellerScreen:
         name = lodged.family_name if lodged.given_names is None else f"{lodged.family_name}, {lodged.given_names}"
         if oddly_written(name):
             odd.append(quality.NAME_CHARACTERS)
-        booking = lodged.booking or _NO_BOOKING
         facts = TravellerFacts(
             document=subject,
             name=name[:200],
@@ -58,17 +58,11 @@ class TravellerScreen:
             journey=lodged.journey_id,
             embarkation=lodged.embarkation,
             disembarkation=lodged.disembarkation,
-            itinerary=booking.itinerary,
-            booked_hours_ahead=_hours_between(booking.booked_at, lodged.eta),
-            payment=booking.payment,
-            agency=booking.agency,
-            one_way=booking.one_way,
-            party_size=booking.party_size,
-            bags=booking.bags,
-            bag_mass_kg=booking.bag_mass_kg,
             crew=lodged.crew,
             document_days_left=days_left,
         )
+        if lodged.booking is not None:
+            facts = _booked(lodged.booking, lodged.eta, facts)
         hits = NO_HITS
         if len(self._risk_information):
             hits = self._risk_information.match(
@@ -84,6 +78,21 @@ class TravellerScreen:
         prior = self._profiles.prior(subject)
         trusted = bool(hits) and is_trusted(hits)
         return Findings(subject, None, facts, prior, None, hits, trusted, tuple(dict.fromkeys(odd)) if odd else ())
+
+
+def _booked(booking: Booking, eta: datetime, facts: TravellerFacts) -> TravellerFacts:
+    """The facts, and the booking. Apart, because a call with more than 15 keywords takes CPython four times as long."""
+    return replace(
+        facts,
+        itinerary=booking.itinerary,
+        booked_hours_ahead=_hours_between(booking.booked_at, eta),
+        payment=booking.payment,
+        agency=booking.agency,
+        one_way=booking.one_way,
+        party_size=booking.party_size,
+        bags=booking.bags,
+        bag_mass_kg=booking.bag_mass_kg,
+    )
 
 
 def _check_countries(lodged: PassengerExpected, odd: list[str]) -> None:
