@@ -186,7 +186,7 @@ class Screening:
             revision=revision,
             control_point=event.control_point,
             lodged_at=event.lodged_at,
-            due_at=max(event.eta, event.lodged_at),
+            due_at=event.eta if event.eta >= event.lodged_at else event.lodged_at,
             subject=findings.subject,
             prior=findings.prior,
             quality=findings.quality,

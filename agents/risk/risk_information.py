@@ -282,7 +282,7 @@ class RiskInformationBook:
             for entry in entries:
                 if entry.event.entry_id not in hits and entry.speaks(sighting):
                     hits[entry.event.entry_id] = entry.hit(matched)
-        if len(self._similar[named]):
+        if self._resembled and len(self._similar[named]):
             self._match_similar(sighting, named, hits)
         if not hits:
             return NO_HITS

@@ -64,7 +64,7 @@ class TravellerScreen:
         if lodged.booking is not None:
             facts = _booked(lodged.booking, lodged.eta, facts)
         hits = NO_HITS
-        if len(self._risk_information):
+        if self._risk_information.version:
             hits = self._risk_information.match(
                 Sighting(
                     "passengers",
@@ -81,7 +81,7 @@ class TravellerScreen:
 
 
 def _booked(booking: Booking, eta: datetime, facts: TravellerFacts) -> TravellerFacts:
-    """The facts, and the booking. Apart, because a call with more than 15 keywords takes CPython four times as long."""
+    """The facts and the booking. Apart: a call with more than 15 keywords takes CPython four times as long."""
     return replace(
         facts,
         itinerary=booking.itinerary,
