@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from operator import getitem
 from typing import Final
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -19,7 +20,11 @@ def _iso6346_values() -> dict[str, int]:
     return values
 
 
-_CONTAINER: Final = [{char: value << place for char, value in _iso6346_values().items()} for place in range(10)]
+_CONTAINER: Final = [
+    {char: value << place for char, value in _iso6346_values().items() if char.isdigit() == (place > 3)}
+    for place in range(10)
+]
+"""What each character counts at each place: four letters, then digits."""
 _MRZ: Final = {"<": 0} | {str(d): d for d in range(10)} | {letter: 10 + at for at, letter in enumerate(_LETTERS)}
 _MRZ_CHARACTERS: Final = frozenset(_MRZ)
 _EARLIEST_BIRTH: Final = 1850
@@ -31,8 +36,8 @@ def container_number(number: str) -> bool:
     if len(number) != 11 or number[3] not in "UJZR":
         return False
     try:
-        total = sum([_CONTAINER[place][number[place]] for place in range(10)])
-        return total % 11 % 10 == int(number[10]) and number[:4].isalpha() and number[4:].isdigit()
+        total = sum(map(getitem, _CONTAINER, number))
+        return total % 11 % 10 == int(number[10])
     except (KeyError, ValueError):
         return False
 
