@@ -101,7 +101,7 @@ class CargoScreen:
         if consignment.procedure is not None:
             cargo = _under(consignment.procedure, cargo)
         hits = NO_HITS
-        if self._risk_information.version:
+        if self._risk_information.version:  # else none was ever published
             roles = _roles(consignee, shipper, declarant, notify)
             hits = self._hits("manifests", voyage.at_ms, roles, cargo, consignment.goods, voyage.known_as)
         return self._findings(cargo, hits, odd)
@@ -142,7 +142,7 @@ class CargoScreen:
         if lodged.procedure is not None:
             cargo = _under(lodged.procedure, cargo)
         hits = NO_HITS
-        if self._risk_information.version:
+        if self._risk_information.version:  # else none was ever published
             roles = _roles(consignee, seller, declarant, None)
             hits = self._hits("express-cargo", at_ms, roles, cargo, lodged.goods)
         return self._findings(cargo, hits, odd)

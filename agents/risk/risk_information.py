@@ -290,7 +290,12 @@ class RiskInformationBook:
 
     def _match_similar(self, sighting: Sighting, named: Target, hits: dict[str, RiskHit]) -> None:
         for role, party in sighting.parties:
-            for name, strength in self._similar_to(named, party.spellings[0]) if party.spellings else ():
+            if not party.spellings:
+                continue
+            similar = self._similar_memo.get((named, party.spellings[0]))
+            if similar is None:
+                similar = self._similar_to(named, party.spellings[0])
+            for name, strength in similar:
                 for entry in self._resembled[named, name]:
                     if strength < entry.event.similarity:
                         continue
@@ -299,11 +304,9 @@ class RiskInformationBook:
                         hits[entry.event.entry_id] = entry.hit(role, strength)
 
     def _similar_to(self, named: Target, name: str) -> list[tuple[str, float]]:
-        similar = self._similar_memo.get((named, name))
-        if similar is None:
-            if len(self._similar_memo) >= _REMEMBERED_NAMES:
-                self._similar_memo.clear()
-            similar = self._similar_memo[named, name] = self._similar[named].similar(name)
+        if len(self._similar_memo) >= _REMEMBERED_NAMES:
+            self._similar_memo.clear()
+        similar = self._similar_memo[named, name] = self._similar[named].similar(name)
         return similar
 
 

@@ -64,7 +64,7 @@ class TravellerScreen:
         if lodged.booking is not None:
             facts = _booked(lodged.booking, lodged.eta, facts)
         hits = NO_HITS
-        if self._risk_information.version:
+        if self._risk_information.version:  # else none was ever published
             hits = self._risk_information.match(
                 Sighting(
                     "passengers",
