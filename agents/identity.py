@@ -6,6 +6,7 @@ ids, the same pseudonyms and the same draws. Python's own `hash` is salted per p
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 ID_LENGTH = 96  # schemas.marks.Id
@@ -14,22 +15,22 @@ _UNIT = 2.0**-53
 
 def manifest_item_id(manifest_id: str, house_bill: str) -> str:
     """`manifests/<manifest_id>/<house_bill>`."""
-    return _path("manifests", manifest_id, house_bill)
+    return _bounded(f"manifests/{_escaped(manifest_id)}/{_escaped(house_bill)}")
 
 
 def express_item_id(waybill: str) -> str:
     """`express-cargo/<waybill>`."""
-    return _path("express-cargo", waybill)
+    return _bounded(f"express-cargo/{_escaped(waybill)}")
 
 
 def passenger_item_id(journey_id: str, passenger_reference: str) -> str:
     """`passengers/<journey_id>/<passenger_reference>`."""
-    return _path("passengers", journey_id, passenger_reference)
+    return _bounded(f"passengers/{_escaped(journey_id)}/{_escaped(passenger_reference)}")
 
 
 def passenger_lodgement_id(journey_id: str, passenger_reference: str) -> str:
     """`<journey_id>/<passenger_reference>`; the other lodgements are named by their manifest id or waybill."""
-    return _path(journey_id, passenger_reference)
+    return _bounded(f"{_escaped(journey_id)}/{_escaped(passenger_reference)}")
 
 
 def record_id(kind: str, step: str, topic: str, partition: int, offset: int, index: int = 0, *more: str) -> str:
@@ -38,10 +39,17 @@ def record_id(kind: str, step: str, topic: str, partition: int, offset: int, ind
     `kind` is a letter that tells people what they look at (`d` decision, `a` alert, `s` screened, `f` filtered,
     `m` monitoring); `more` tells apart several records of one kind that follow from one item.
     """
-    text = f"{step}\x1f{topic}\x1f{partition}\x1f{offset}\x1f{index}"
+    digest = _begun(step, topic, partition).copy()
+    digest.update(b"%d\x1f%d" % (offset, index))
     if more:
-        text += "\x1f" + "\x1f".join(more)
-    return f"{kind}-{blake2b(text.encode(), digest_size=16).hexdigest()}"
+        digest.update(("\x1f" + "\x1f".join(more)).encode())
+    return f"{kind}-{digest.hexdigest()}"
+
+
+@lru_cache(maxsize=4096)
+def _begun(step: str, topic: str, partition: int) -> blake2b:
+    """The hash of what the ids of all records that follow from one partition begin with."""
+    return blake2b(f"{step}\x1f{topic}\x1f{partition}\x1f".encode(), digest_size=16)
 
 
 def unit_hash(*parts: str | int) -> float:
@@ -75,16 +83,17 @@ def subject_key(kind: str, text: str, key: bytes) -> str:
     return f"{kind}:{blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16, key=key).hexdigest()}"
 
 
-def _path(*parts: str) -> str:
-    """Join with `/`; a part that contains one is escaped, and a path over 96 characters becomes a hash.
+def _escaped(part: str) -> str:
+    """A part of a path, which must not contain a `/`: two manifests may not be made to meet in one id."""
+    if "/" not in part and "%" not in part:
+        return part
+    return part.replace("%", "%25").replace("/", "%2F")
 
-    Both keep ids unique whatever lodgers send: two manifests may not be made to meet in one id.
-    """
-    joined = "/".join(parts)
-    if joined.count("/") != len(parts) - 1 or "%" in joined:
-        joined = "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts)
-    if len(joined) > ID_LENGTH:
-        digest = blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        kept = parts[0] if parts[0] in ("manifests", "express-cargo", "passengers") else "long"
-        joined = f"{kept}/{digest}"
-    return joined
+
+def _bounded(path: str) -> str:
+    """A path of at most 96 characters; a longer one becomes a hash, which keeps ids unique whatever lodgers send."""
+    if len(path) <= ID_LENGTH:
+        return path
+    first, _, _ = path.partition("/")
+    kept = first if first in ("manifests", "express-cargo", "passengers") else "long"
+    return f"{kept}/{blake2b(path.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"

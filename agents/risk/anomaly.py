@@ -12,7 +12,6 @@ comparison with half-space trees.
 
 from __future__ import annotations
 
-from itertools import chain
 from math import log2
 from typing import Final
 
@@ -41,6 +40,14 @@ class KindOfTraffic:
         self.ranked = 0
         self.ranks_by_bucket: dict[int, list[int]] = {}
 
+    def counts_of(self, bucket: int) -> dict[str, int]:
+        """The counts that are taken back with a bucket."""
+        counts = self.counts_by_bucket.get(bucket)
+        if counts is None:
+            counts = self.counts_by_bucket[bucket] = {}
+            self.ranks_by_bucket[bucket] = []
+        return counts
+
     def forget(self, before: int) -> None:
         """Take back the buckets before `before`."""
         for bucket in [b for b in self.counts_by_bucket if b < before]:
@@ -64,43 +71,46 @@ class Anomaly:
     def __init__(self, horizon_ms: int) -> None:
         self._bucket_ms = max(1, horizon_ms // (2 * _BUCKETS))
         self._kinds: dict[str, KindOfTraffic] = {}
-        self._oldest = -(1 << 62)
+        self._oldest = self._forgets_ms = -(1 << 62)
 
     def advance(self, watermark_ms: int) -> None:
         """Forget the buckets that began more than half a horizon before the watermark."""
-        oldest = -((_BUCKETS * self._bucket_ms - watermark_ms) // self._bucket_ms)
-        if oldest > self._oldest:
-            self._oldest = oldest
+        if watermark_ms > self._forgets_ms:
+            self._oldest = -((_BUCKETS * self._bucket_ms - watermark_ms) // self._bucket_ms)
+            self._forgets_ms = (self._oldest + _BUCKETS) * self._bucket_ms
             for kind in self._kinds.values():
-                kind.forget(oldest)
+                kind.forget(self._oldest)
 
     def score(self, item: ItemScreened, at_ms: int) -> float:
         """The share, in [0, 1], of recent items of its stream that are less unusual; then count it in."""
         kind = self._kinds.get(item.stream)
         if kind is None:
             kind = self._kinds[item.stream] = KindOfTraffic()
-        counts = kind.counts
+        counts, ranks = kind.counts, kind.ranks
         get = counts.get
-        pairs = pairs_of(item)
-        surprise = 1.0
-        for context, cell in pairs:
-            surprise *= (get(context, 0) + 2) / (get(cell, 0) + 1)
-        rank = min(int(_STEP * log2(surprise) + 0.5) if surprise > 1.0 else 0, _RANKS - 1)
-        coarse = rank // _COARSE
-        below = sum(kind.coarse[:coarse]) + sum(kind.ranks[coarse * _COARSE : rank]) + 0.5 * kind.ranks[rank]
-        score = below / max(kind.ranked, _FEW)
         bucket = at_ms // self._bucket_ms
-        if bucket >= self._oldest:
-            mine = kind.counts_by_bucket.get(bucket)
-            if mine is None:
-                mine = kind.counts_by_bucket[bucket] = {}
-                kind.ranks_by_bucket[bucket] = []
-            held = mine.get
-            for key in dict.fromkeys(chain.from_iterable(pairs)):
-                counts[key] = get(key, 0) + 1
-                mine[key] = held(key, 0) + 1
+        mine = kind.counts_of(bucket) if bucket >= self._oldest else None
+        surprise = 1.0
+        for context, cells in pairs_of(item):
+            often = get(context, 0)
+            if mine is not None:
+                counts[context] = often + 1
+                mine[context] = mine.get(context, 0) + 1
+            for cell in cells:
+                seen = get(cell, 0)
+                surprise *= (often + 2) / (seen + 1)
+                if mine is not None:
+                    counts[cell] = seen + 1
+                    mine[cell] = mine.get(cell, 0) + 1
+        rank = int(_STEP * log2(surprise) + 0.5) if surprise > 1.0 else 0
+        if rank >= _RANKS:
+            rank = _RANKS - 1
+        coarse = rank // _COARSE
+        below = sum(kind.coarse[:coarse]) + sum(ranks[coarse * _COARSE : rank]) + 0.5 * ranks[rank]
+        score = below / (kind.ranked if kind.ranked > _FEW else _FEW)
+        if mine is not None:
             kind.ranks_by_bucket[bucket].append(rank)
-            kind.ranks[rank] += 1
+            ranks[rank] += 1
             kind.coarse[coarse] += 1
             kind.ranked += 1
         return score

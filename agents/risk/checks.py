@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from operator import getitem
 from typing import Final
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -19,8 +20,14 @@ def _iso6346_values() -> dict[str, int]:
     return values
 
 
-_CONTAINER: Final = [{char: value << place for char, value in _iso6346_values().items()} for place in range(10)]
+_CONTAINER: Final = [
+    {char: value << place for char, value in _iso6346_values().items() if char.isdigit() == (place > 3)}
+    for place in range(10)
+]
+"""What each character counts at each place: four letters, then digits."""
 _MRZ: Final = {"<": 0} | {str(d): d for d in range(10)} | {letter: 10 + at for at, letter in enumerate(_LETTERS)}
+_MRZ_CHARACTERS: Final = frozenset(_MRZ)
+_EARLIEST_BIRTH: Final = 1850
 _DIGITS: Final = frozenset("0123456789")
 
 
@@ -29,8 +36,8 @@ def container_number(number: str) -> bool:
     if len(number) != 11 or number[3] not in "UJZR":
         return False
     try:
-        total = sum([_CONTAINER[place][number[place]] for place in range(10)])
-        return total % 11 % 10 == int(number[10]) and number[:4].isalpha() and number[4:].isdigit()
+        total = sum(map(getitem, _CONTAINER, number))
+        return total % 11 % 10 == int(number[10])
     except (KeyError, ValueError):
         return False
 
@@ -72,8 +79,7 @@ def document_number(number: str) -> bool:
     One to nine characters of the zone; a tenth must be the check digit that some carriers send along. Longer numbers
     are those of identity cards that run over into the optional field (Doc 9303 part 5, 4.2.2).
     """
-    body = number.rstrip("<")
-    if not body or mrz_check_digit(number) is None:
+    if not number.rstrip("<") or not _MRZ_CHARACTERS.issuperset(number):
         return False
     if len(number) == 10 and number[9] in _DIGITS:
         return mrz_check_digit(number[:9]) == int(number[9])
@@ -93,9 +99,7 @@ def birth_year(text: str) -> int | None:
 
     None when it can be no birth date: no such month or day, or a year before 1850.
     """
+    if (born := calendar_date(text)) is not None:
+        return born.year if born.year >= _EARLIEST_BIRTH else None
     year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
-    if year < 1850 or month > 12 or (month == 0 and day != 0):
-        return None
-    if month and day and calendar_date(text) is None:
-        return None
-    return year
+    return year if day == 0 and month <= 12 and year >= _EARLIEST_BIRTH else None

@@ -110,14 +110,17 @@ class CriteriaBook:
         undone = 0 if as_of_ms is None else len(self._changed_ms) - bisect_right(self._changed_ms, as_of_ms)
         if not self._criteria and not undone:
             return []
-        compiled = self._as_they_stood(item.stream, undone) if undone else self._compiled.get(item.stream)
+        stream = item.stream
+        compiled = self._as_they_stood(stream, undone) if undone else self._compiled.get(stream)
         if compiled is None:
-            compiled = self._compiled[item.stream] = self._compile(item.stream, 0)
+            compiled = self._compiled[stream] = self._compile(stream, 0)
         evaluator, held = compiled
-        if not held or (item.traveller if item.stream == "passengers" else item.cargo) is None:
+        if not held or (item.traveller if stream == "passengers" else item.cargo) is None:
             return []
-        fired = [held[index] for index in evaluator.evaluate(item, seen, anomaly)]
-        return [one.event for one in fired if one.from_ms <= at_ms < one.until_ms]
+        fired = evaluator.evaluate(item, seen, anomaly)
+        if not fired:
+            return []
+        return [one.event for one in [held[index] for index in fired] if one.from_ms <= at_ms < one.until_ms]
 
     def _as_they_stood(self, stream: Stream, undone: int) -> tuple[CompiledCriteria, list[Criterion]]:
         """Before the latest `undone` changes. One is kept for each stream: a day is folded in its order."""

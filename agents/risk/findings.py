@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from schemas.items import CargoFacts, PriorRecord, RiskHit, TravellerFacts
 
 
-class Findings(NamedTuple):
+class Findings(msgspec.Struct, frozen=True, gc=False):
     """The facts of one item, and what the record and the risk information know of its parties."""
 
     subject: str

@@ -1,9 +1,9 @@
 """The pairs of coarse facts that the anomaly score counts: what usually comes with what.
 
-Each pair is (context, cell): how often the cell comes of all the times that its context does. Which facts are worth
-counting was measured (docs/adr/0007-anomaly-score.md): amounts beside what is usual for the heading, and the place of
-departure; rare combinations of places, goods and carriers are mostly just rare. Nationality, sex and age of travellers
-are not among the facts.
+Each pair is a context and a cell: how often the cell comes of all the times that its context does. Which facts are
+worth counting was measured (docs/adr/0007-anomaly-score.md): amounts beside what is usual for the heading, and the
+place of departure; rare combinations of places, goods and carriers are mostly just rare. Nationality, sex and age of
+travellers are not among the facts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from math import frexp, log2
 from agents.risk.features import MOST
 from schemas.items import CargoFacts, ItemScreened, TravellerFacts
 
-Pairs = tuple[tuple[str, str], ...]
+Pairs = tuple[tuple[str, tuple[str, ...]], ...]
+"""Contexts, each with its cells."""
 
 
 def pairs_of(item: ItemScreened) -> Pairs:
@@ -27,25 +28,27 @@ def pairs_of(item: ItemScreened) -> Pairs:
 
 def _cargo(cargo: CargoFacts) -> Pairs:
     goods = cargo.goods
-    heading = goods.hs6[:4]
+    heading, packages = goods.hs6[:4], goods.packages
     mass = goods.net_mass_kg or goods.gross_mass_kg
     price = goods.value_usd / mass if mass > 0.0 else 0.0
-    return (
-        ("*", cargo.departure),
-        (heading, f"{heading}$/kg{quarter_octave(price)}"),
-        (heading, f"{heading}kg{quarter_octave(mass)}"),
-        (heading, f"{heading}#{min(goods.packages, 50)}"),
+    cells = (
+        f"{heading}$/kg{quarter_octave(price)}",
+        f"{heading}kg{quarter_octave(mass)}",
+        f"{heading}#{packages if packages < 50 else 50}",
     )
+    return (("*", (cargo.departure,)), (heading, cells))
 
 
 def _traveller(traveller: TravellerFacts) -> Pairs:
     ahead = traveller.booked_hours_ahead
-    return (
-        ("*", traveller.embarkation),
-        ("*", f"paid {traveller.payment} {'one way' if traveller.one_way else 'return'}"),
-        ("*", "booked" if ahead is None else f"booked {frexp(ahead)[1]}"),
-        ("*", f"bags {min(traveller.bags, 9)} of {min(traveller.party_size, 9)}"),
+    bags, party = traveller.bags, traveller.party_size
+    cells = (
+        traveller.embarkation,
+        f"paid {traveller.payment} {'one way' if traveller.one_way else 'return'}",
+        "booked" if ahead is None else f"booked {frexp(ahead)[1]}",
+        f"bags {bags if bags < 9 else 9} of {party if party < 9 else 9}",
     )
+    return (("*", cells),)
 
 
 def quarter_octave(amount: float) -> int:
@@ -53,4 +56,4 @@ def quarter_octave(amount: float) -> int:
 
     A price over a mass of next to nothing may be infinite, and counts as the largest amount there is.
     """
-    return int(4.0 * log2(min(amount, MOST))) if amount > 0.0 else -999
+    return int(4.0 * log2(amount if amount < MOST else MOST)) if amount > 0.0 else -999

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from agents import refusals
 from agents.identity import subject_key
-from agents.risk.normalise import fold_code, fold_name, oddly_written
+from agents.risk import risk_information
+from agents.risk.normalise import fold_code, oddly_written, spellings
 from agents.undecidable import Undecidable
 from schemas.lodgements import Party, TravelDocument
 
 _REMEMBERED = 100_000
 
 
-class KnownParty(msgspec.Struct, frozen=True, gc=False):
-    """A party with its pseudonym, and its name and identifier as they are compared."""
+class KnownParty(risk_information.Party, frozen=True, gc=False, kw_only=True):
+    """A party with its pseudonym, as it is looked up in the risk information."""
 
     subject: str
-    name: str
-    identifier: str | None
-    sent_name: str
     odd: bool
     """Its name holds what nobody sees, or mixes alphabets."""
 
@@ -46,16 +42,16 @@ class Parties:
         return known
 
     def _look_at(self, party: Party, field: str) -> KnownParty:
-        name = fold_name(party.name)
+        spelt = spellings(party.name, person=False)
         identifier = fold_code(party.identifier) if party.identifier is not None else ""
         if identifier:
             text = "identifier\x1f" + identifier
-        elif name:
-            text = f"name\x1f{name}\x1f{party.country or ''}"
+        elif spelt:
+            text = f"name\x1f{spelt[0]}\x1f{party.country or ''}"
         else:
             raise Undecidable(refusals.BLANK_NAME, field + ".name", "there is no letter or digit in it")
         subject = subject_key("c", text, self._key)
-        return KnownParty(subject, name, identifier or None, party.name, oddly_written(party.name))
+        return KnownParty(spelt, identifier or None, subject=subject, odd=oddly_written(party.name))
 
     def document(self, document: TravelDocument) -> tuple[str, str]:
         """The pseudonym of a travel document, and its number as it is compared.

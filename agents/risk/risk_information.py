@@ -12,12 +12,12 @@ sees only that one. That versions rise is checked when an entry is published.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
 from agents.epoch import epoch_ms
-from agents.risk.normalise import fold_code, fold_conveyance, fold_name, listed_spellings, spellings
+from agents.risk.normalise import fold_code, fold_conveyance, fold_name, listed_spellings
 from agents.risk.similar_names import NameIndex
 from schemas.items import RiskHit, Stream
 from schemas.knowledge import RiskInformationPublished
@@ -33,23 +33,24 @@ Target = Literal[
 
 
 class Party(msgspec.Struct, frozen=True, gc=False):
-    """A party to an item as it is looked up. `role` is told in the hit; `name` and `identifier` are folded.
+    """A party to an item as it is looked up, folded (`agents.risk.normalise`): by its name and by its identifier.
 
-    `sent_name` is the name as it was sent, which says where its spaces are; without one `name` alone is looked up.
+    The first of its `spellings` is the name that similar ones are compared with.
     """
 
-    role: str  # consignee, shipper, declarant, notify, traveller
-    name: str
+    spellings: tuple[str, ...]
     identifier: str | None = None
-    sent_name: str | None = None
 
 
 class Sighting(msgspec.Struct, frozen=True, gc=False):
-    """What an item shows to the risk information, folded (`agents.risk.normalise`), at its event time `at_ms`."""
+    """What an item shows to the risk information, folded (`agents.risk.normalise`), at its event time `at_ms`.
+
+    Each of the parties stands with its role, which is told in the hit.
+    """
 
     stream: Stream
     at_ms: int
-    parties: tuple[Party, ...]
+    parties: tuple[tuple[str, Party], ...]  # consignee, shipper, declarant, notify, traveller
     document: str | None = None
     containers: Sequence[str] = ()
     conveyances: Sequence[str] = ()
@@ -184,13 +185,11 @@ class RiskInformationBook:
     def __init__(self) -> None:
         self.version = 0
         self._entries: dict[str, Entry] = {}
-        self._index: dict[tuple[str, str], tuple[Entry, ...]] = {}
+        self._index: dict[Target, dict[str, tuple[Entry, ...]]] = {target: {} for target in get_args(Target)}
         self._heading_lengths: dict[int, int] = {}
-        self._kinds: dict[str, int] = {}
         self._similar: dict[Target, NameIndex] = {"name": NameIndex(), "person": NameIndex()}
         self._resembled: dict[tuple[Target, str], tuple[Entry, ...]] = {}
         self._similar_memo: dict[tuple[Target, str], list[tuple[str, float]]] = {}
-        self._spelt_memo: dict[tuple[Target, str], tuple[str, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -212,12 +211,11 @@ class RiskInformationBook:
 
     def _insert(self, entry: Entry) -> None:
         self._entries[entry.event.entry_id] = entry
-        for anchor in entry.anchors:
-            self._index[anchor] = (*self._index.get(anchor, ()), entry)
-            self._kinds[anchor[0]] = self._kinds.get(anchor[0], 0) + 1
-            if anchor[0] == "heading":
-                length = len(anchor[1])
-                self._heading_lengths[length] = self._heading_lengths.get(length, 0) + 1
+        for target, value in entry.anchors:
+            entries = self._index[target]
+            entries[value] = (*entries.get(value, ()), entry)
+            if target == "heading":
+                self._heading_lengths[len(value)] = self._heading_lengths.get(len(value), 0) + 1
         for name in entry.resembled:
             self._resembled[name] = (*self._resembled.get(name, ()), entry)
             self._list_name(name)
@@ -226,13 +224,15 @@ class RiskInformationBook:
         entry = self._entries.pop(entry_id, None)
         if entry is None:
             return
-        for anchor in entry.anchors:
-            self._index[anchor] = _without(entry, self._index[anchor])
-            if not self._index[anchor]:
-                del self._index[anchor]
-            self._kinds[anchor[0]] -= 1
-            if anchor[0] == "heading":
-                self._heading_lengths[len(anchor[1])] -= 1
+        for target, value in entry.anchors:
+            entries = self._index[target]
+            entries[value] = _without(entry, entries[value])
+            if not entries[value]:
+                del entries[value]
+            if target == "heading":
+                self._heading_lengths[len(value)] -= 1
+                if not self._heading_lengths[len(value)]:
+                    del self._heading_lengths[len(value)]
         for name in entry.resembled:
             self._resembled[name] = _without(entry, self._resembled[name])
             self._list_name(name)
@@ -250,77 +250,64 @@ class RiskInformationBook:
         """The entries that match an item, each once with its strongest match, gravest first."""
         if not self._entries:
             return NO_HITS
-        hits: dict[str, RiskHit] = {}
-        index, kinds = self._index, self._kinds
-
-        def look(target: str, value: str, matched: str) -> None:
-            found = index.get((target, value))
-            if found is not None:
-                for entry in found:
-                    if entry.event.entry_id not in hits and entry.speaks(sighting):
-                        hits[entry.event.entry_id] = entry.hit(matched)
-
+        index = self._index
         named: Target = "person" if sighting.stream == "passengers" else "name"
-        for party in sighting.parties:
-            if party.identifier is not None and kinds.get("identifier"):
-                look("identifier", party.identifier, party.role)
-            if kinds.get(named):
-                for spelling in self._spelt(named, party):
-                    look(named, spelling, party.role)
-        if sighting.document is not None and kinds.get("document"):
-            look("document", sighting.document, "document")
-        if kinds.get("container"):
-            for number in sighting.containers:
-                look("container", number, "container")
-        if kinds.get("conveyance"):
-            for name in sighting.conveyances:
-                look("conveyance", name, "conveyance")
-        if kinds.get("heading"):
+        identifiers, names = index["identifier"], index[named]
+        found: list[tuple[str, tuple[Entry, ...]]] = []
+        for role, party in sighting.parties:
+            if party.identifier in identifiers:
+                found.append((role, identifiers[party.identifier]))
+            for spelling in party.spellings:
+                if spelling in names:
+                    found.append((role, names[spelling]))  # noqa: PERF401 - hardly ever is there one to list
+        if (documents := index["document"]) and sighting.document in documents:
+            found.append(("document", documents[sighting.document]))
+        if containers := index["container"]:
+            found += [("container", containers[number]) for number in sighting.containers if number in containers]
+        if conveyances := index["conveyance"]:
+            found += [("conveyance", conveyances[name]) for name in sighting.conveyances if name in conveyances]
+        if headings := index["heading"]:
             for code in sighting.hs_codes:
-                for length, count in self._heading_lengths.items():
-                    if count:
-                        look("heading", code[:length], "heading")
-        for target, places in (
-            ("port", (sighting.port,)),
-            ("departure", (sighting.departure,)),
-            ("origin", sighting.origins),
-        ):
-            if kinds.get(target):
-                for place in places:
-                    if place is not None:
-                        look(target, place, "route")
-        if len(self._similar[named]):
+                for length in self._heading_lengths:
+                    if (heading := code[:length]) in headings:
+                        found.append(("heading", headings[heading]))
+        if (ports := index["port"]) and sighting.port in ports:
+            found.append(("route", ports[sighting.port]))
+        if (departures := index["departure"]) and sighting.departure in departures:
+            found.append(("route", departures[sighting.departure]))
+        if origins := index["origin"]:
+            found += [("route", origins[origin]) for origin in sighting.origins if origin in origins]
+        hits: dict[str, RiskHit] = {}
+        for matched, entries in found:
+            for entry in entries:
+                if entry.event.entry_id not in hits and entry.speaks(sighting):
+                    hits[entry.event.entry_id] = entry.hit(matched)
+        if self._resembled and len(self._similar[named]):
             self._match_similar(sighting, named, hits)
         if not hits:
             return NO_HITS
         return tuple(sorted(hits.values(), key=lambda hit: (-hit.severity, -hit.strength, hit.entry_id)))
 
-    def _spelt(self, named: Target, party: Party) -> tuple[str, ...]:
-        """What the party's name is looked up by."""
-        if party.sent_name is None:
-            return (party.name,)
-        keys = self._spelt_memo.get((named, party.sent_name))
-        if keys is None:
-            if len(self._spelt_memo) >= _REMEMBERED_NAMES:
-                self._spelt_memo.clear()
-            keys = spellings(party.sent_name, person=named == "person")
-            self._spelt_memo[named, party.sent_name] = keys
-        return keys
-
     def _match_similar(self, sighting: Sighting, named: Target, hits: dict[str, RiskHit]) -> None:
-        for party in sighting.parties:
-            similar = self._similar_memo.get((named, party.name))
+        for role, party in sighting.parties:
+            if not party.spellings:
+                continue
+            similar = self._similar_memo.get((named, party.spellings[0]))
             if similar is None:
-                if len(self._similar_memo) >= _REMEMBERED_NAMES:
-                    self._similar_memo.clear()
-                similar = self._similar_memo[named, party.name] = self._similar[named].similar(party.name)
+                similar = self._similar_to(named, party.spellings[0])
             for name, strength in similar:
                 for entry in self._resembled[named, name]:
                     if strength < entry.event.similarity:
                         continue
                     held = hits.get(entry.event.entry_id)
                     if (held is None or held.strength < strength) and entry.speaks(sighting):
-                        hits[entry.event.entry_id] = entry.hit(party.role, strength)
+                        hits[entry.event.entry_id] = entry.hit(role, strength)
+
+    def _similar_to(self, named: Target, name: str) -> list[tuple[str, float]]:
+        if len(self._similar_memo) >= _REMEMBERED_NAMES:
+            self._similar_memo.clear()
+        similar = self._similar_memo[named, name] = self._similar[named].similar(name)
+        return similar
 
 
 def _without(entry: Entry, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:

@@ -154,7 +154,9 @@ class Activity:
 def _counted(entries: list[Entry], seen_after: int) -> Monitored:
     """The same for a subject with few items, by looking at each: most subjects never need a tally."""
     now = entries[-1][0]
-    day, hour = max(now - DAY_MS, seen_after), max(now - HOUR_MS, seen_after)
+    day, hour = now - DAY_MS, now - HOUR_MS
+    if seen_after > day:
+        day, hour = seen_after, max(hour, seen_after)
     arrivals = lately = cents = splits = 0
     shippers: set[str] = set()
     places: set[str] = set()
@@ -247,7 +249,8 @@ class SubjectWindows:
         again later, and came late, counts where it was lodged later.
         """
         seen_after = self.watermark_ms - self.horizon_ms
-        cents = min(cents, _MOST_CENTS)
+        if cents > _MOST_CENTS:
+            cents = _MOST_CENTS
         earlier = self._lodge(item_id, (self.watermark_ms, revision, at_ms, subject), seen_after)
         if at_ms <= seen_after:
             return _alone(cents, shipper, below)

@@ -103,7 +103,7 @@ def test_a_change_of_a_watchlist_entry_leaves_nobody_out_who_waits(tmp_path: Pat
     book = RiskInformationBook()
     for offset, one in enumerate((first, second)):
         book.fold(offset, "W1", one)
-    lodged_before = Sighting("passengers", epoch_ms(NOON) - 600_000, (Party("traveller", "cholsu kim"),))
+    lodged_before = Sighting("passengers", epoch_ms(NOON) - 600_000, (("traveller", Party(("cholsu kim",))),))
     assert [hit.version for hit in book.match(lodged_before)] == [2]
 
 

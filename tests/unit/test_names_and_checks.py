@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents.risk.checks import air_waybill, birth_year, container_number, document_number, imo_number, mrz_check_digit
 from agents.risk.codelists import CHAPTERS, COUNTRIES, HEADINGS, USD_PER_UNIT
-from agents.risk.normalise import fold_code, fold_name, fold_person, fold_text, oddly_written
+from agents.risk.normalise import fold_code, fold_name, fold_text, oddly_written, spellings
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,14 @@ def test_a_number_is_found_whatever_unseen_stands_in_it() -> None:
     assert fold_code("M12\u200b34-567") == fold_code("\u3164m\u0000123 4567") == "M1234567"
 
 
+def _person(name: str) -> str:
+    """A traveller's name as similar ones are compared with it."""
+    return spellings(name, person=True)[0]
+
+
 def test_a_persons_name_has_no_legal_forms() -> None:
-    assert fold_person("KIN WAI IP") == fold_person("Ip, Kin Wai") == "ip kin wai"
-    assert fold_person("Jose Limited") != fold_person("Jose")
+    assert _person("KIN WAI IP") == _person("Ip, Kin Wai") == "ip kin wai"
+    assert _person("Jose Limited") != _person("Jose")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +83,16 @@ def test_hangul_survives() -> None:
     assert fold_text("서울특별시 중구") == "서울특별시 중구"
 
 
+@given(st.text("김민준각가\ud7a3 AZaz09"))
+def test_hangul_is_folded_as_any_other_script(text: str) -> None:
+    assert fold_text(text) == fold_text(text + "\u200b")
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from(["co", "ltd", "주식회사", "kim", "(주)", "sa"])).map(" ".join))
+def test_the_first_spelling_of_a_partys_name_is_the_name(name: str) -> None:
+    assert spellings(name, person=False)[:1] == ((fold_name(name),) if fold_name(name) else ())
+
+
 @given(st.text(max_size=60))
 def test_folding_twice_changes_nothing_more(name: str) -> None:
     once = fold_text(name)
@@ -89,7 +104,7 @@ def test_folding_twice_changes_nothing_more(name: str) -> None:
 def test_the_order_of_words_does_not_matter(words: list[str], random: object) -> None:
     shuffled = words[:]
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
-    assert fold_person(" ".join(words)) == fold_person(", ".join(shuffled).upper())
+    assert _person(" ".join(words)) == _person(", ".join(shuffled).upper())
     long = [word + "ville" for word in words]  # no legal form that may be a name: where it stands says what it is
     shuffled = [word + "ville" for word in shuffled]
     assert fold_name(" ".join(long)) == fold_name(", ".join(shuffled).upper())

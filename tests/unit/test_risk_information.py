@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agents.epoch import epoch_ms
 from agents.identity import unit_hash
-from agents.risk.normalise import fold_name, fold_person
+from agents.risk.normalise import fold_name, spellings
 from agents.risk.risk_information import EntryRefusedError, Party, RiskInformationBook, Sighting, check_entry
 from agents.risk.similar_names import NameIndex
 from load.bench.timing import microseconds
@@ -39,18 +39,21 @@ def book(*entries: RiskInformationPublished) -> RiskInformationBook:
 
 
 def traveller(name: str) -> Sighting:
-    return Sighting("passengers", AT_MS, (Party("traveller", fold_person(name), None, name),))
+    return Sighting("passengers", AT_MS, (("traveller", Party(spellings(name, person=True))),))
 
 
 def consigned(name: str, identifier: str | None = None) -> Sighting:
-    return Sighting("express-cargo", AT_MS, (Party("consignee", fold_name(name), identifier, name),))
+    return Sighting("express-cargo", AT_MS, (("consignee", Party(spellings(name, person=False), identifier)),))
 
 
 def sighting(**changes: Any) -> Sighting:
     plain: dict[str, Any] = {
         "stream": "express-cargo",
         "at_ms": AT_MS,
-        "parties": (Party("consignee", fold_name("Bonbogi Trading"), "2148600000"), Party("shipper", "lakers west")),
+        "parties": (
+            ("consignee", Party((fold_name("Bonbogi Trading"),), "2148600000")),
+            ("shipper", Party(("lakers west",))),
+        ),
         "containers": ("CSQU3054383",),
         "conveyances": ("9074729", "EVERGIVEN"),
         "port": "CNSHA",
@@ -313,8 +316,8 @@ def test_similar_names_match_with_their_strength_where_the_entry_allows() -> Non
 def test_of_several_parties_like_a_listed_name_the_likest_is_told() -> None:
     listed = book(entry(party_names=("Bonbogi Trading Korea",), similarity=0.85))
     closer, further = (
-        Party("shipper", fold_name("Bonbogi Trading Koreo")),
-        Party("consignee", fold_name("Bonbogy Tradin Korea")),
+        ("shipper", Party((fold_name("Bonbogi Trading Koreo"),))),
+        ("consignee", Party((fold_name("Bonbogy Tradin Korea"),))),
     )
     (alone,) = listed.match(sighting(parties=(further,)))
     for parties in ((further, closer), (closer, further)):
@@ -368,8 +371,8 @@ def test_a_long_list_costs_an_item_what_a_short_one_does() -> None:
         many.fold(n, None, one)
         if n < 10:
             few.fold(n, None, one)
-    fresh = [sighting(parties=(Party("consignee", _name(500_000 + n), f"A{n}"),)) for n in range(200)]
-    known = sighting(parties=(Party("consignee", _name(777_777), "A1"), Party("shipper", _name(888_888))))
+    fresh = [sighting(parties=(("consignee", Party((_name(500_000 + n),), f"A{n}")),)) for n in range(200)]
+    known = sighting(parties=(("consignee", Party((_name(777_777),), "A1")), ("shipper", Party((_name(888_888),)))))
     many.match(known)
     assert microseconds(lambda: many.match(known), rounds=3, at_least_ms=5) < 25
     first_time = microseconds(lambda: [many.match(one) for one in fresh], rounds=1, at_least_ms=1) / len(fresh)
