@@ -24,7 +24,7 @@ from streams.recordbatch import encoded
 from streams.wire import FetchedRecord, Outgoing, Record, header
 
 if TYPE_CHECKING:
-    from agents.step import Outcome, Refusal
+    from agents.step import Refusal
 
 SUFFIX = "-dlq"
 OURS: Final = "dlq-"
@@ -158,16 +158,16 @@ class DeadLetterLimit:
         self._in_order = set[str]()
         self._latest = defaultdict[str, _Latest](_Latest)
 
-    def note(self, topic: str, records: int, outcome: Outcome, first_topic: str) -> None:
-        """Count a decided batch of `records`; an item that is in order leads to one record on `first_topic`.
+    def note(self, topic: str, records: int, refusals: Sequence[Refusal], in_order: int) -> None:
+        """Count a decided batch of `records`: what was refused of it, and how many items were in order.
 
         Raises `TooManyDeadLettersError`. A share of 0 means that there is no limit.
         """
         if not self._share or topic in self._in_order:
             return
-        by_record = Counter(one.offset for one in outcome.refusals if one.reason not in _SAID_BEFORE)
+        by_record = Counter(one.offset for one in refusals if one.reason not in _SAID_BEFORE)
         refused = sum(min(count, self._of_one) for count in by_record.values())
-        items = max(records, refused + sum(1 for one in outcome.outputs if one.topic == first_topic))
+        items = max(records, refused + in_order)
         latest = self._latest[topic]
         latest.add(items, refused, self._window)
         may_be_refused = self._window - (latest.items - latest.refused)  # of its first window

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Protocol
 
-from agents.step import Arrival, Memory, Outcome, Output, Refusal, Step
+from agents.step import Arrival, Memory, Output, Refusal, Step
 from schemas.codec import Undecodable
 from streams import metrics
 from streams.counting import count_border
@@ -29,7 +29,6 @@ from streams.wire import (
     CeType,
     Decode,
     Encode,
-    HandedRecord,
     Placed,
     Produced,
     Record,
@@ -43,6 +42,8 @@ log = logging.getLogger("borderflow.hosting")
 
 ROUND_BYTES = 1_000_000
 """No batch joins a round that holds as much: what waits for the first of its items to be delivered stays short."""
+PART_BYTES = 64_000
+"""Of a batch so much is decided and encoded before the next part: what that touches fits a processor's own cache."""
 ENTRIES_EVERY_S = 1.0
 """How often the entries of all states are counted: that looks at every control point and stream."""
 
@@ -70,8 +71,9 @@ class _Decided:
     """A batch and what follows from it."""
 
     batch: RecordBatch
-    outcome: Outcome
-    by_topic: dict[str, list[Output]]
+    made: dict[str, list[Produced]]
+    refusals: list[Refusal] = field(default_factory=list)
+    redelivered: int = 0
 
 
 class StepHost:
@@ -118,8 +120,9 @@ class StepHost:
         Raises whatever went wrong; the caller must then stop the worker.
         """
         decided: list[_Decided | None] = []
+        stamps: dict[type, Stamp] = {}
         for batch in batches:
-            decided.append(await self._decide(batch) if self._ownership.may_decide(batch) else None)
+            decided.append(await self._decide(batch, stamps) if self._ownership.may_decide(batch) else None)
             if len(batches) > 1:
                 await asyncio.sleep(0)  # health checks are answered in between
         for place, one in enumerate(decided):
@@ -129,7 +132,7 @@ class StepHost:
         delivered = [one for one in decided if one is not None]
         if fenced := len(batches) - len(delivered):
             metrics.fenced.labels(self.step.name).inc(fenced)
-        await self._produce(delivered)
+        await self._produce(delivered, stamps)
         return [one is not None for one in decided]
 
     def let_go(self, message: Any) -> None:
@@ -203,43 +206,71 @@ class StepHost:
 
     # -- deciding
 
-    async def _decide(self, batch: RecordBatch) -> _Decided:
-        held = await self._state_before(batch)
-        began = time.monotonic()
-        try:
-            decode, arrivals, undecodable = self._decoders[batch.topic], list[Arrival[Any]](), list[Refusal]()
-            for record in batch.records:
-                try:
-                    arrivals.append(arrival(decode, record))
-                except Undecodable as error:
-                    undecodable.append(Refusal(record.offset, error.reason, error.field, error.detail))
-            outcome = self.step.decide(held.state, arrivals)
-        except Exception as error:
-            raise DefectError(f"{self.step.name} failed on {_records_of(batch.records)}", error) from None
-        if undecodable:
-            outcome.refusals[:0] = undecodable
+    async def _decide(self, batch: RecordBatch, stamps: dict[type, Stamp]) -> _Decided:
+        """Decide a batch a part at a time, and encode what follows from each while the processor has it at hand."""
+        held, step, records = await self._state_before(batch), self.step, batch.records
+        decided = _Decided(batch, {topic: [] for topic in step.produces})
+        undecodable: list[Refusal] = []
+        took = 0.0
+        at_once = max(1, len(records) * PART_BYTES // max(batch.bytes, 1))
+        for start in range(0, len(records), at_once):
+            part = records[start : start + at_once]
+            began = time.monotonic()
+            try:
+                outcome = step.decide(held.state, self._arrivals(part, undecodable))
+            except Exception as error:
+                raise DefectError(f"{step.name} failed on {_records_of(part)}", error) from None
+            took += time.monotonic() - began
+            self._encode_all(outcome.outputs, stamps, decided.made)
+            decided.refusals += outcome.refusals
+            decided.redelivered += outcome.redelivered
+        decided.refusals[:0] = undecodable
         held.next_offset = batch.next_offset
-        metrics.child(metrics.decide_seconds, self.step.name).observe(time.monotonic() - began)
+        metrics.child(metrics.decide_seconds, step.name).observe(took)
         if self._limit is not None:
-            self._limit.note(batch.topic, len(batch), outcome, self.step.produces[0])
-        return _Decided(batch, outcome, outcome.by_topic(self.step.produces))
+            self._limit.note(batch.topic, len(batch), decided.refusals, len(decided.made[step.produces[0]]))
+        return decided
+
+    def _arrivals(self, records: Sequence[Record], undecodable: list[Refusal]) -> list[Arrival[Any]]:
+        decode, arrivals = self._decoders[records[0].topic], list[Arrival[Any]]()
+        for record in records:
+            try:
+                arrivals.append(arrival(decode, record))
+            except Undecodable as error:
+                undecodable.append(Refusal(record.offset, error.reason, error.field, error.detail))
+        return arrivals
+
+    def _encode_all(
+        self, outputs: Sequence[Output], stamps: dict[type, Stamp], made: Mapping[str, list[Produced]]
+    ) -> None:
+        encode = self._encode
+        for output in outputs:
+            topic, event = output.topic, output.event
+            kind = type(event)
+            stamp = stamps.get(kind)
+            if stamp is None:
+                stamp = stamps[kind] = Stamp(self._ce_type(kind), self._source)
+            key, at_ms, partition = output.key.encode(), output.at_ms, output.partition
+            made[topic].append(Produced(topic, key, encode(event), at_ms, event, output.ce_id, stamp, partition))
 
     # -- producing
 
-    async def _produce(self, delivered: Sequence[_Decided]) -> None:
+    async def _produce(self, delivered: Sequence[_Decided], stamps: Mapping[type, Stamp]) -> None:
         """Deliver what follows from batches, topic by topic and dead letters last; then count it."""
         began, name = time.monotonic(), self.step.name
         sent_at = rfc3339(self._clock())
+        for stamp in stamps.values():
+            stamp.date(sent_at)
         for topic in self.step.produces:
-            outputs = [output for one in delivered for output in one.by_topic[topic]]
-            if outputs:
-                placed = await self._publisher.publish(topic, self._outgoing(outputs, sent_at))
+            made = [record for one in delivered for record in one.made[topic]]
+            if made:
+                placed = await self._publisher.publish(topic, made)
                 await self._ownership.hand_over(topic, placed)
-                metrics.child(metrics.outputs, name, topic).inc(len(outputs))
+                metrics.child(metrics.outputs, name, topic).inc(len(made))
         for one in delivered:
-            if one.outcome.refusals:
-                await self._bury(one.batch, one.outcome.refusals)
-        if any(one.outcome.outputs or one.outcome.refusals for one in delivered):
+            if one.refusals:
+                await self._bury(one.batch, one.refusals)
+        if any(one.refusals or any(one.made.values()) for one in delivered):
             metrics.child(metrics.produce_seconds, name).observe(time.monotonic() - began)
         for one in delivered:
             self._count(one)
@@ -248,35 +279,24 @@ class StepHost:
             entries = sum(self.step.entries(held.state) for held in self._states.values())
             metrics.state_entries.labels(name).set(entries)
 
-    def _outgoing(self, outputs: list[Output], sent_at: bytes) -> list[Produced]:
-        encode, stamps, made = self._encode, dict[type, Stamp](), list[Produced]()
-        for output in outputs:
-            event = output.event
-            stamp = stamps.get(type(event))
-            if stamp is None:
-                stamp = stamps[type(event)] = Stamp(self._ce_type(type(event)), self._source, sent_at)
-            key, ce_id = output.key.encode(), output.ce_id
-            made.append(Produced(key, encode(event), output.at_ms, stamp(ce_id), output.partition, event, ce_id, stamp))
-        return made
-
     async def _bury(self, batch: RecordBatch, refused: Sequence[Refusal]) -> None:
         sources = {record.offset: record for record in batch.records}
         now_ms = int(self._clock() * 1000)
         await bury(self._publisher, batch.topic, dead_letters(sources, refused, self.step.name, now_ms))
 
     def _count(self, decided: _Decided) -> None:
-        name, batch, outcome, by_topic = self.step.name, decided.batch, decided.outcome, decided.by_topic
+        name, batch, made = self.step.name, decided.batch, decided.made
         metrics.child(metrics.records_in, name, batch.topic).inc(len(batch))
         metrics.child(metrics.batch_records, name).observe(len(batch))
-        if outcome.redelivered:
-            metrics.redelivered.labels(name).inc(outcome.redelivered)
-        for refusal in outcome.refusals:
+        if decided.redelivered:
+            metrics.redelivered.labels(name).inc(decided.redelivered)
+        for refusal in decided.refusals:
             metrics.refusals.labels(name, refusal.reason).inc()
-        count_border(name, batch, outcome, by_topic)
+        count_border(name, batch, decided.refusals, made)
         for topic, (histogram, origin_of) in _LATENCIES.items():
-            if outputs := by_topic.get(topic):
+            if records := made.get(topic):
                 now_s = self._clock()
-                sent = [origin_of(output.event).sent_ms for output in outputs]
+                sent = [origin_of(record.event).sent_ms for record in records]
                 metrics.observe_all(histogram, [max(0.0, now_s - sent_ms / 1000) for sent_ms in sent])
 
 
@@ -334,10 +354,10 @@ async def _rounds(
 
 def arrival(decode: Decode, record: Record) -> Arrival[Any]:
     """A record as a step gets it. Raises `Undecodable`."""
-    if isinstance(record, HandedRecord):
-        made = record.made
-        at_ms, sent = made.timestamp_ms, made.stamp and made.stamp.sent_ms
-        return Arrival(made.event, record.topic, record.partition, record.offset, at_ms, sent or at_ms)
+    if isinstance(record, Produced):
+        at_ms = record.timestamp
+        sent_ms = record.stamp.sent_ms or at_ms
+        return Arrival(record.event, record.topic, record.partition, record.offset, at_ms, sent_ms)
     refuse_unreadable(record)
     ce_type = ce_time = None
     for name, value in record.headers:  # of a header that comes twice, the last type and the first time

@@ -15,10 +15,13 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOr
 
 from streams.partitioning import partition_of
 from streams.recordbatch import RecordBatchBuilder
-from streams.wire import Outgoing, Placed
+from streams.wire import Outgoing, Placed, Produced
 
 if TYPE_CHECKING:
     from streams.settings import Settings
+
+
+_Batch = tuple[RecordBatchBuilder, list[Outgoing | Produced]]
 
 
 class RecordTooLargeError(ValueError):
@@ -71,40 +74,37 @@ class Publisher:
         self._producer = producer
         self._most = batch_bytes
 
-    async def publish(self, topic: str, records: Iterable[Outgoing]) -> list[Placed]:
+    async def publish(self, topic: str, records: Iterable[Outgoing | Produced]) -> list[Placed]:
         """Deliver records to one topic, in order within each partition; returns where they are.
 
         Returns when every record is acknowledged by all in-sync replicas. Raises `RecordTooLargeError`,
         `UnknownTopicError` or `UndeliveredError` (a `KafkaError`); then some partitions may have got their part.
         """
         partitions = await self._partitions(topic)
-        batches: dict[int, list[tuple[RecordBatchBuilder, list[Outgoing]]]] = {}
+        batches: dict[int, list[_Batch]] = {}
+        filling: dict[int, _Batch] = {}
         for record in records:
             partition = record.partition
             if partition is None:
                 partition = partition_of(record.key, partitions)
             elif not 0 <= partition < partitions:
                 raise ValueError(f"topic {topic!r} has {partitions} partitions: no partition {partition}")
-            builders = batches.get(partition)
-            if builders is None:
-                builders = batches[partition] = []
-            if builders and _add(builders[-1][0], record):
-                builders[-1][1].append(record)
-            else:
-                builders.append((RecordBatchBuilder(self._most), [record]))
-                _add(builders[-1][0], record)  # a batch always takes its first record
+            batch = filling.get(partition)
+            if batch is None or not batch[0].add(record.timestamp, record.key, record.value, record.encoded_headers):
+                batch = filling[partition] = (RecordBatchBuilder(self._most), [])
+                batches.setdefault(partition, []).append(batch)
+                batch[0].add(record.timestamp, record.key, record.value, record.encoded_headers)  # the first fits
+            batch[1].append(record)
         if len(batches) == 1:
             return await self._deliver(topic, *batches.popitem())
         placed = await asyncio.gather(*(self._deliver(topic, *one) for one in batches.items()))
         return [one for several in placed for one in several]
 
-    async def _deliver(
-        self, topic: str, partition: int, builders: list[tuple[RecordBatchBuilder, list[Outgoing]]]
-    ) -> list[Placed]:
+    async def _deliver(self, topic: str, partition: int, batches: list[_Batch]) -> list[Placed]:
         placed = []
-        builders.reverse()
-        while builders:  # each lets its bytes go when it is delivered
-            builder, records = builders.pop()
+        batches.reverse()
+        while batches:  # each lets its bytes go when it is delivered
+            builder, records = batches.pop()
             builder.close()
             size = builder.size()
             try:
@@ -124,7 +124,3 @@ class Publisher:
         if not known:
             raise UnknownTopicError(topic)
         return len(known)
-
-
-def _add(builder: RecordBatchBuilder, record: Outgoing) -> bool:
-    return builder.add(record.timestamp_ms, record.key, record.value, record.encoded_headers)

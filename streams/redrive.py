@@ -102,7 +102,7 @@ class Redrive:
     def fits(self) -> bool:
         """Whether its topic takes it: what was lodged compressed may be larger than that."""
         batch, record = RecordBatchBuilder(1), self.record
-        batch.add(record.timestamp_ms, record.key, record.value, record.encoded_headers)
+        batch.add(record.timestamp, record.key, record.value, record.encoded_headers)
         return batch.size() <= declaration(self.topic).max_message_bytes
 
 

@@ -482,7 +482,7 @@ class BatchConsumer(driver.Consumer):
                     self._behind[tp] = end
                     behind.append(tp)
                 continue
-            records = one.handed(topic)
+            records = one.handed()
             for portion, size in portions(records):
                 if not self._flows or epoch != self.epoch:
                     return

@@ -87,7 +87,7 @@ class Outgoing(msgspec.Struct, gc=False):
 
     key: bytes | None
     value: bytes | None
-    timestamp_ms: int
+    timestamp: int
     headers: Given | bytes
     partition: int | None = None
 
@@ -97,41 +97,32 @@ class Outgoing(msgspec.Struct, gc=False):
         return self.headers if isinstance(self.headers, bytes) else encoded(self.headers)
 
 
-class Produced(Outgoing, gc=False):
-    """One record to produce, with the event that its value was encoded from and the stamp that made its headers."""
+class Produced(msgspec.Struct, gc=False):
+    """One record to produce, with the event that its value was encoded from and the stamp that makes its headers.
 
-    event: Any = None
-    ce_id: str = ""
-    stamp: Stamp | None = None
-
-
-class HandedRecord(msgspec.Struct, gc=False):
-    """A `Record` that this process has produced itself, as it would be fetched, with its event: not to be decoded."""
+    Once it is acknowledged and has an offset it is a `Record`, as it would be fetched.
+    """
 
     topic: str
-    partition: int
-    offset: int
-    made: Produced
+    key: bytes
+    value: bytes
+    timestamp: int
+    event: Any
+    ce_id: str
+    stamp: Stamp
+    partition: Any = None
+    """As in `Outgoing` until it is acknowledged, then its partition."""
+    offset: int = -1
 
     @property
-    def timestamp(self) -> int:
-        """Milliseconds since the epoch."""
-        return self.made.timestamp_ms
-
-    @property
-    def key(self) -> bytes | None:
-        """The key."""
-        return self.made.key
-
-    @property
-    def value(self) -> bytes | None:
-        """The value as it is in the log."""
-        return self.made.value
+    def encoded_headers(self) -> bytes:
+        """The headers as they stand in a record."""
+        return self.stamp(self.ce_id)
 
     @property
     def headers(self) -> Headers:
-        """The headers as they are in the log."""
-        return [] if self.made.stamp is None else self.made.stamp.headers(self.made.ce_id)
+        """The headers as they are read."""
+        return self.stamp.headers(self.ce_id)
 
 
 class Placed(msgspec.Struct, gc=False):
@@ -139,15 +130,14 @@ class Placed(msgspec.Struct, gc=False):
 
     partition: int
     offset: int
-    records: Sequence[Outgoing]
+    records: Sequence[Outgoing | Produced]
 
-    def handed(self, topic: str) -> list[Record]:
-        """Those of a topic that this process produced with their events, as it would fetch them."""
-        return [
-            HandedRecord(topic, self.partition, offset, made)
-            for offset, made in enumerate(self.records, self.offset)
-            if isinstance(made, Produced)
-        ]
+    def handed(self) -> list[Record]:
+        """Those that this process produced with their events, as it would fetch them."""
+        made = [one for one in self.records if isinstance(one, Produced)]
+        for offset, one in enumerate(made, self.offset):
+            one.partition, one.offset = self.partition, offset
+        return list[Record](made)
 
 
 class Decode(Protocol):
@@ -188,16 +178,27 @@ def _named(name: str, text: str) -> tuple[str, bytes]:
 
 
 class Stamp:
-    """The CloudEvents headers of many records, in bytes, that differ in nothing but `ce_id`: `cloud_event`, encoded."""
+    """The CloudEvents headers of many records, in bytes, that differ in nothing but `ce_id`: `cloud_event`, encoded.
 
-    __slots__ = ("_begun", "_shared", "_told", "sent_ms")
+    It may be dated when the records are sent that were made with it.
+    """
 
-    def __init__(self, ce_type: str, source: bytes, time: bytes) -> None:
-        self._told = ce_type, source, time
+    __slots__ = ("_begun", "_ce_type", "_shared", "_source", "_time", "sent_ms")
+
+    def __init__(self, ce_type: str, source: bytes, time: bytes | None = None) -> None:
+        self._ce_type, self._source = ce_type, source
+        if time is not None:
+            self.date(time)
+
+    def date(self, time: bytes) -> None:
+        """All records of this stamp are sent at this time."""
+        self._time = time
         self.sent_ms = milliseconds(time)
-        shared = [(name, value) for name, value in cloud_event("", ce_type, source, time) if name != "ce_id"]
-        self._shared = encoded([*shared, ("ce_id", b"")])[:-1]  # without the length of an empty id
+        self._shared = encoded([*self._in_common(), ("ce_id", b"")])[:-1]  # without the length of an empty id
         self._begun: dict[int, bytes] = {}  # with the length of an id, by that
+
+    def _in_common(self) -> Headers:
+        return [one for one in cloud_event("", self._ce_type, self._source, self._time) if one[0] != "ce_id"]
 
     def __call__(self, ce_id: str) -> bytes:
         """The headers of the record with this id."""
@@ -209,8 +210,7 @@ class Stamp:
 
     def headers(self, ce_id: str) -> Headers:
         """The same, as they are read: in the order in which they stand in the record."""
-        shared = [one for one in cloud_event("", *self._told) if one[0] != "ce_id"]
-        return [*shared, ("ce_id", ce_id.encode())]
+        return [*self._in_common(), ("ce_id", ce_id.encode())]
 
 
 def rfc3339(epoch_s: float) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from aiokafka.consumer.fetcher import PartitionRecords
@@ -16,7 +16,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import RecordMetadata, TopicPartition
 
 from streams.recordbatch import RecordBatchBuilder
-from streams.transport import RecordBatch
+from streams.transport import RecordBatch, portions
 from streams.wire import Placed, Record, fetched
 
 HANDED_OVER = ("screened", "filtered")
@@ -62,9 +62,7 @@ class MemoryLogs:
         for at in [at for at in self._waiting if at[0] in topics]:
             records = self._parse(at, self._waiting.pop(at))
             for start in range(0, len(records), most):
-                part = records[start : start + most]
-                batches.append(RecordBatch(*at, part, self._read.get(at), 0, 0))
-                self._read[at] = part[-1].offset + 1
+                batches += self._batches(at, records[start : start + most])
         return batches
 
     def drop(self, topics: tuple[str, ...]) -> int:
@@ -115,6 +113,9 @@ class MemoryLogs:
             for one in placed:
                 at = (topic, one.partition)
                 self._waiting.pop(at, None)  # of two batches of one partition the first took both
-                records = one.handed(topic)
-                self._handed.append(RecordBatch(*at, records, self._read.get(at), 0, 0))
-                self._read[at] = records[-1].offset + 1
+                self._handed += self._batches(at, one.handed())
+
+    def _batches(self, at: tuple[str, int], records: list[Record]) -> Iterator[RecordBatch]:
+        for part, size in portions(records):
+            yield RecordBatch(*at, part, self._read.get(at), 0, size)
+            self._read[at] = part[-1].offset + 1

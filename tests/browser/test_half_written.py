@@ -372,7 +372,7 @@ def test_what_can_no_longer_be_undone_here_says_how_it_is_corrected(held_centre:
     write(page, held_centre, mine)
     result = result_on(mine, "clear", inspected_at=mine.decision.lodged_at, officer="kim", result_id="r-1")
     arrived = record(result, DESK)
-    arrived.timestamp_ms -= 61_000
+    arrived.timestamp -= 61_000
     held_centre.aside(lambda: held_centre.border.lodge("inspection-results", [arrived]))
     page.wait_for_selector(".next.over")
     assert "corrected by the result's id: r-1" in page.inner_text(".unfiled")

@@ -218,7 +218,7 @@ def test_a_consumer_in_javascript_written_from_the_asyncapi_document_does_the_sa
 
 def test_an_alert_that_cannot_be_read_stops_the_client_and_names_its_place(at: Border) -> None:
     made = record(alert(40), DESK)
-    at.lodge("alerts", [Outgoing(made.key, b'{"event":"AlertRaised"}', made.timestamp_ms, made.headers)])
+    at.lodge("alerts", [Outgoing(made.key, b'{"event":"AlertRaised"}', made.timestamp, made.headers)])
     at.lodge("alerts", [record(alert(41), DESK)])
     with client(at, "unreadable") as centre:
         with pytest.raises(UnreadableAlertError, match=r"alerts\[\d\] offset \d+: alert_id: missing-field") as stopped:

@@ -35,7 +35,7 @@ async def _lodge(settings: Settings, codec: str, number: int) -> dict[bytes, byt
             one = parcel_record(parcel(n))
             assert one.key is not None
             assert one.value is not None
-            assert batch.append(key=one.key, value=one.value, timestamp=one.timestamp_ms, headers=list(one.headers))
+            assert batch.append(key=one.key, value=one.value, timestamp=one.timestamp, headers=list(one.headers))
             sent[one.key] = one.value
         assert sum(map(len, sent.values())) > 1_048_576
         await (await producer.send_batch(batch, "express-cargo", partition=0))

@@ -45,7 +45,7 @@ def outcome(**events: Any) -> Outcome:
 
 
 def count(step: str, taken: RecordBatch, made: Outcome) -> None:
-    count_border(step, taken, made, made.by_topic([output.topic for output in made.outputs]))
+    count_border(step, taken, made.refusals, made.by_topic([output.topic for output in made.outputs]))
 
 
 def test_a_lodgement_far_behind_the_latest_of_its_partition_is_late() -> None:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import pytest
 
-from agents.step import Outcome, Output, Refusal
+from agents.step import Refusal
 from schemas.page import topics_page
 from schemas.registry import DEAD_LETTER_MAX_BYTES
 from streams.deadletter import OMITTED, OURS, DeadLetterLimit, TooManyDeadLettersError, dead_letter, dead_letters
@@ -44,7 +43,7 @@ def test_every_header_of_a_dead_letter_is_on_the_page_for_its_readers() -> None:
 
 def test_a_dead_letter_keeps_key_value_and_headers_and_says_where_from_and_why() -> None:
     one = letter()
-    assert (one.key, one.value, one.timestamp_ms) == (b"M1", b"{raw}", 1_800_000_000_000)
+    assert (one.key, one.value, one.timestamp) == (b"M1", b"{raw}", 1_800_000_000_000)
     assert dict(one.headers) == {
         "ce_id": b"x",
         "dlq-topic": b"manifests",
@@ -91,7 +90,7 @@ def test_a_letter_too_large_even_without_its_value_goes_without_the_key_and_head
 def test_the_batch_of_a_letter_fits_its_topic(size: int) -> None:
     (one,) = dead_letters({17: Row(value=b"x" * size)}, [REFUSAL], "screening", 0)
     batch = RecordBatchBuilder(1)
-    batch.add(one.timestamp_ms, one.key, one.value, one.encoded_headers)
+    batch.add(one.timestamp, one.key, one.value, one.encoded_headers)
     assert batch.size() <= DEAD_LETTER_MAX_BYTES
 
 
@@ -139,67 +138,60 @@ def test_an_attempt_that_a_lodger_wrote_counts_as_none_when_it_is_no_sensible_nu
     assert dict(letter(Row(headers=(("dlq-attempt", lodged),))).headers)["dlq-attempt"] == b"1"
 
 
-def decided(refused: int, accepted: int, reason: str = "not-json") -> Outcome:
-    return Outcome(
-        outputs=[Output("screened", "k", Said(), f"s-{n}", 0) for n in range(accepted)],
-        refusals=[Refusal(n, reason, "", "") for n in range(refused)],
-    )
-
-
-class Said(msgspec.Struct):
-    """Any event."""
+def decided(refused: int, in_order: int, reason: str = "not-json") -> tuple[list[Refusal], int]:
+    return [Refusal(n, reason, "", "") for n in range(refused)], in_order
 
 
 def test_a_worker_that_refuses_nearly_everything_stops_before_it_buries_more() -> None:
     limit = DeadLetterLimit("screening", 0.9, 100)
     for _ in range(9):
-        limit.note("manifests", 10, decided(10, 0), "screened")
+        limit.note("manifests", 10, *decided(10, 0))
     with pytest.raises(TooManyDeadLettersError, match="refuses 100 of its last 100 items of manifests"):
-        limit.note("manifests", 10, decided(10, 0), "screened")
+        limit.note("manifests", 10, *decided(10, 0))
 
 
 def test_one_lodgement_stops_no_worker_however_many_items_of_it_are_refused() -> None:
     limit = DeadLetterLimit("screening", 0.9, 100)
     wrong = [Refusal(7, "wrong-type", "", "", index=n) for n in range(20_000)]
-    limit.note("manifests", 1, Outcome(refusals=wrong), "screened")
+    limit.note("manifests", 1, wrong, 0)
     for _ in range(18):
-        limit.note("manifests", 1, Outcome(refusals=wrong[:200]), "screened")
+        limit.note("manifests", 1, wrong[:200], 0)
     with pytest.raises(TooManyDeadLettersError, match="refuses 100 of its last 100 items of manifests"):
-        limit.note("manifests", 1, Outcome(refusals=wrong[:200]), "screened")
+        limit.note("manifests", 1, wrong[:200], 0)
 
 
 def test_some_refusals_among_many_items_stop_nothing() -> None:
     limit = DeadLetterLimit("screening", 0.9, 100)
     for _ in range(500):
-        limit.note("manifests", 1, decided(4, 6), "screened")
+        limit.note("manifests", 1, *decided(4, 6))
 
 
 def test_only_the_last_items_are_looked_back_on() -> None:
     limit = DeadLetterLimit("screening", 0.9, 100)
     for _ in range(1000):
-        limit.note("manifests", 10, decided(0, 10), "screened")
+        limit.note("manifests", 10, *decided(0, 10))
     for _ in range(8):
-        limit.note("manifests", 10, decided(10, 0), "screened")
+        limit.note("manifests", 10, *decided(10, 0))
     with pytest.raises(TooManyDeadLettersError):
-        limit.note("manifests", 10, decided(10, 0), "screened")
+        limit.note("manifests", 10, *decided(10, 0))
 
 
 def test_who_floods_a_topic_of_which_some_was_in_order_stops_no_worker() -> None:
     limit = DeadLetterLimit("screening", 0.9, 100, {"manifests", "passengers"})
-    limit.note("manifests", 11, decided(0, 11), "screened")
-    limit.note("passengers", 10, decided(0, 10), "screened")
+    limit.note("manifests", 11, *decided(0, 11))
+    limit.note("passengers", 10, *decided(0, 10))
     for _ in range(100):
-        limit.note("manifests", 10, decided(10, 0), "screened")
+        limit.note("manifests", 10, *decided(10, 0))
     for _ in range(8):
-        limit.note("passengers", 10, decided(10, 0), "screened")
+        limit.note("passengers", 10, *decided(10, 0))
     with pytest.raises(TooManyDeadLettersError, match="refuses 90 of its last 100 items of passengers"):
-        limit.note("passengers", 10, decided(10, 0), "screened")
+        limit.note("passengers", 10, *decided(10, 0))
 
 
 def test_what_was_said_before_is_not_held_against_anybody_and_0_means_no_limit() -> None:
     limit = DeadLetterLimit("filtering", 0.5, 10)
     for _ in range(100):
-        limit.note("screened", 10, decided(10, 0, "duplicate-lodgement"), "filtered")
+        limit.note("screened", 10, *decided(10, 0, "duplicate-lodgement"))
     off = DeadLetterLimit("filtering", 0.0, 10)
     for _ in range(100):
-        off.note("screened", 10, decided(10, 0), "filtered")
+        off.note("screened", 10, *decided(10, 0))

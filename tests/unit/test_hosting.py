@@ -14,7 +14,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
 from schemas.codec import Undecodable
-from streams.hosting import StepHost, run_agent
+from streams.hosting import PART_BYTES, StepHost, run_agent
 from streams.recordbatch import RecordBatchBuilder
 from streams.transport import RecordBatch
 from streams.wire import Headers, Outgoing, Placed
@@ -190,6 +190,31 @@ def test_outputs_are_produced_topic_by_topic_in_the_order_of_the_step_and_dead_l
     letters = publisher.published[2][1]
     assert [dict(one.headers)["dlq-offset"] for one in letters] == [b"6", b"7"]
     assert dict(letters[1].headers)["dlq-index"] == b"2"
+
+
+def test_a_large_batch_is_decided_in_parts_and_what_follows_is_what_followed_from_the_whole() -> None:
+    publisher = RecordingPublisher()
+    values = [b"a", b"broken", b"refused", b"b", b"refused", b"broken", b"c"]
+    rows = [Row(offset, value) for offset, value in enumerate(values)]
+    parts = []
+
+    class InParts(Journal):
+        def decide(self, state: list[str], arrivals: Sequence[Arrival[str]]) -> Outcome:
+            parts.append([one.offset for one in arrivals])
+            return super().decide(state, arrivals)
+
+    host = hosted(InParts(), publisher)
+    large = RecordBatch("screened", 3, rows, None, 0, 3 * PART_BYTES)  # type: ignore[arg-type]  # rows are records
+    assert asyncio.run(host.handle([large])) == [True]
+    assert parts == [[0], [2, 3], [4], [6]]
+    assert [[dict(one.headers)["ce_id"] for one in made] for _, made in publisher.published[:2]] == [
+        [b"second0", b"second3", b"second6"],
+        [b"first0", b"first3", b"first6"],
+    ]
+    topic, letters = publisher.published[2]
+    assert topic == "screened-dlq"
+    assert [dict(one.headers)["dlq-offset"] for one in letters] == [b"1", b"5", b"2", b"4"], "unreadable ones first"
+    assert host.states["screened", 3].next_offset == 7
 
 
 def test_a_batch_that_follows_the_last_one_needs_no_rebuild_even_over_a_gap_in_offsets() -> None:

@@ -60,7 +60,7 @@ class Log:
 
     def put(self, record: Outgoing) -> None:
         self.rows.append(
-            Row(self.topic, 0, len(self.rows), record.timestamp_ms, record.key, record.value, list(record.headers))
+            Row(self.topic, 0, len(self.rows), record.timestamp, record.key, record.value, list(record.headers))
         )
 
     async def read(self, topic: str, partition: int, start: int, upto: int | None = None) -> AsyncIterator[list[Row]]:

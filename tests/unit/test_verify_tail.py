@@ -131,7 +131,7 @@ def bury(root: Path, refused: list[Archived], reason: str, step: str) -> None:
     letters = [
         dead_letter(one, Refusal(one.offset, reason, "control_point", ""), step, sent_ms(one)) for one in refused
     ]
-    write(root, [Archived(f"{refused[0].topic}-dlq", 0, n, one.timestamp_ms, one.key, one.value, list(one.headers))
+    write(root, [Archived(f"{refused[0].topic}-dlq", 0, n, one.timestamp, one.key, one.value, list(one.headers))
                  for n, one in enumerate(letters)])  # fmt: skip
 
 
