@@ -63,7 +63,11 @@ batch_records = Histogram(
     registry=REGISTRY,
 )
 decide_seconds = Histogram(
-    "borderflow_decide_seconds", "Time to decide one batch.", ("step",), buckets=_WORK_S, registry=REGISTRY
+    "borderflow_decide_seconds",
+    "Time to read and decide one batch and to encode what follows.",
+    ("step",),
+    buckets=_WORK_S,
+    registry=REGISTRY,
 )
 produce_seconds = Histogram(
     "borderflow_produce_seconds", "Time until a batch's outputs were acknowledged.", ("step",), buckets=_LATENCY_S,

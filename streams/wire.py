@@ -134,10 +134,12 @@ class Placed(msgspec.Struct, gc=False):
 
     def handed(self) -> list[Record]:
         """Those that this process produced with their events, as it would fetch them."""
-        made = [one for one in self.records if isinstance(one, Produced)]
-        for offset, one in enumerate(made, self.offset):
-            one.partition, one.offset = self.partition, offset
-        return list[Record](made)
+        handed: list[Record] = []
+        for offset, one in enumerate(self.records, self.offset):
+            if isinstance(one, Produced):
+                one.partition, one.offset = self.partition, offset
+                handed.append(one)
+        return handed
 
 
 class Decode(Protocol):
