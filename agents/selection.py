@@ -58,7 +58,7 @@ class SelectionState:
 
     def control_point_at(self, name: str, at_ms: int) -> ControlPointState:
         """The same as an item of this event time finds it: what is too old by then is forgotten first."""
-        held = self.control_point(name)
+        held = self.control_points.get(name) or self.control_point(name)
         held.advance(at_ms)
         return held
 
@@ -67,7 +67,7 @@ class SelectionState:
         if not self.marks.advance(decision.upstream):
             return None
         self.marks.advance(decision.screened)
-        self.traffic.observe(decision)
+        self.traffic.observe(decision, at_ms)
         held = self.control_points.get(decision.control_point)
         if held is None:
             if decision.control_point not in self._policy.control_points:
@@ -108,6 +108,7 @@ class Selection:
     def decide(self, state: SelectionState, arrivals: Sequence[Arrival[ItemFiltered]]) -> Outcome:
         """Decide a batch of one partition of `filtered`, in order."""
         outcome = Outcome()
+        outputs, marks = outcome.outputs, state.marks
         for arrival in arrivals:
             filtered = arrival.event
             upstream = Upstream(topic=arrival.topic, partition=arrival.partition, offset=arrival.offset)
@@ -117,7 +118,7 @@ class Selection:
                     outcome.redelivered += 1
                     self._follow(outcome, again.decision, again.reports, filtered, arrival.partition)
                     continue
-            if state.marks.is_redelivery(filtered.upstream):
+            if marks.is_redelivery(filtered.upstream):
                 outcome.redelivered += 1
                 continue
             item = filtered.item
@@ -131,7 +132,7 @@ class Selection:
             at_ms = epoch_ms(item.lodged_at)
             held = state.control_point_at(item.control_point, at_ms)
             decision = self._selectivity.decide(held, state.traffic, filtered, appraisal, upstream)
-            outcome.outputs.append(
+            outputs.append(
                 Output("decisions", item.control_point, decision, decision.decision_id, at_ms, arrival.partition)
             )
             reports = state.fold(decision, at_ms)

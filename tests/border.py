@@ -109,8 +109,7 @@ class ToldAppraisal:
     """An appraisal as the test told it."""
 
     __slots__ = (
-        "features", "flows", "learnt", "log_odds", "model_version", "probability", "ranked", "score", "surge_finds",
-        "worth",
+        "features", "flows", "learnt", "log_odds", "model_version", "ranked", "score", "surge_finds", "worth",
     )  # fmt: skip
 
     def __init__(self, log_odds: float, ranked: float, flows: tuple[str, ...], learnt: int, version: int) -> None:
@@ -118,7 +117,6 @@ class ToldAppraisal:
         self.ranked = ranked
         self.worth = 1.0
         self.score = 0.0
-        self.probability = None
         self.surge_finds = 0.1
         self.features = {"told": log_odds}
         self.flows = flows
@@ -127,6 +125,9 @@ class ToldAppraisal:
 
     def among(self, traffic: dict[str, float]) -> ToldAppraisal:
         return self
+
+    def probability(self, score: float) -> float | None:
+        return None
 
     def rank(self, busy: float) -> float:
         return self.ranked

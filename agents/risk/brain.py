@@ -38,6 +38,7 @@ _IN_ORDER: tuple[str, ...] = (FORGETFUL, GROVE, CHAMPION)
 SURGE_LOOKS = 80.0
 """Latest looks at surges over which their share of finds is kept."""
 _FINDS_AT_FIRST = 0.05
+_NO_TRAFFIC: dict[str, float] = {}
 _TEACHES_NOTHING = frozenset(("not-inspected", "passed-on"))
 
 
@@ -53,55 +54,38 @@ class ProfileBook(Protocol):
         """Fold one record of the log."""
 
 
-class Appraisal:
+class Appraisal(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What the model says of one item.
 
-    `learnt` is how many labels the model that decides for the item's stream has learnt from; 0 is a cold start.
-    `surge_finds` is the share of finds in the latest looks at surges of the stream.
+    `opened` is whether something was found in the item's flow lately, and not outweighed since. `learnt` is how many
+    labels the model that decides for the item's stream has learnt from; 0 is a cold start. `surge_finds` is the share
+    of finds in the latest looks at surges of the stream. `described` is the item without `traffic`.
     """
 
-    __slots__ = (
-        "_described",
-        "_mind",
-        "_traffic",
-        "flows",
-        "learnt",
-        "log_odds",
-        "model_version",
-        "rates",
-        "surge_finds",
-    )
-
-    def __init__(
-        self,
-        mind: StreamMind,
-        described: Description,
-        rates: list[float],
-        log_odds: float,
-        model_version: int,
-        learnt: int,
-        surge_finds: float,
-        traffic: dict[str, float] | None = None,
-    ) -> None:
-        self._mind = mind
-        self._described = described
-        self._traffic = traffic
-        self.surge_finds = surge_finds
-        self.rates = rates
-        self.flows = described.flows
-        self.learnt = learnt
-        self.log_odds = log_odds
-        self.model_version = model_version
+    mind: StreamMind
+    model: Model
+    described: Description
+    flows: tuple[str, ...]
+    rates: list[float]
+    log_odds: float
+    opened: bool
+    model_version: int
+    learnt: int
+    surge_finds: float
+    traffic: dict[str, float]
 
     def among(self, traffic: dict[str, float]) -> Appraisal:
         """The appraisal of the same item with what its traffic says, which selection knows."""
         if not traffic:
             return self
         return Appraisal(
-            self._mind,
-            self._described,
+            self.mind,
+            self.model,
+            self.described,
+            self.flows,
             self.rates,
-            self.log_odds + self._mind.activation.model.adds(traffic),
+            self.log_odds + self.model.adds(traffic),
+            self.opened,
             self.model_version,
             self.learnt,
             self.surge_finds,
@@ -113,15 +97,9 @@ class Appraisal:
         """The log-odds as a number from 0 to 1."""
         return logistic(self.log_odds)
 
-    @property
-    def probability(self) -> float | None:
-        """What such scores have meant, None outside the band where they are calibrated."""
-        return self._mind.bands[self.opened].probability(self.score)
-
-    @property
-    def opened(self) -> bool:
-        """Whether something was found in the item's flow lately, and not outweighed since."""
-        return self.rates[-1] > 0.0
+    def probability(self, score: float) -> float | None:
+        """What such a score has meant in such flows, None outside the band where scores are calibrated."""
+        return self.mind.bands[self.opened].probability(score)
 
     def rank(self, busy: float) -> float:
         """The log-odds that the item competes as (`agents/risk/ranks.py`): its own where its flow is open.
@@ -129,26 +107,26 @@ class Appraisal:
         `busy`, 0 to 1: how much comes in its flow. For travellers always its own: what decides about them does not
         change by itself (EU C-817/19).
         """
-        if self.opened or self._mind.activation.standing is not None:
+        if self.opened or self.mind.activation.standing is not None:
             return self.log_odds
-        return self._mind.ranks.unopened_rank(self.log_odds, busy)
+        return self.mind.ranks.unopened_rank(self.log_odds, busy)
 
     def look(self, worth: float, unseen: float, daily: float) -> float:
         """The score that a look at a flow competes as at which nobody looked for long (`agents/risk/ranks.py`)."""
-        if self._mind.activation.standing is not None:
+        if self.mind.activation.standing is not None:
             return constant_look(worth, unseen)
-        return self._mind.ranks.look(worth, unseen, daily)
+        return self.mind.ranks.look(worth, unseen, daily)
 
     def below_bar(self, layer: Layer) -> float:
         """The score that a layer's items compete as which the model does not select; 1 for travellers: always."""
-        if self._mind.activation.standing is not None:
+        if self.mind.activation.standing is not None:
             return 1.0
-        return self._mind.ranks.below_bar(layer)
+        return self.mind.ranks.below_bar(layer)
 
     @property
     def description(self) -> Description:
         """What the model saw."""
-        return self._described.among(self._traffic) if self._traffic else self._described
+        return self.described.among(self.traffic) if self.traffic else self.described
 
     @property
     def features(self) -> dict[str, float]:
@@ -315,12 +293,15 @@ class Brain:
         description = describe(filtered)
         if not self._exact:
             description = description.without_whole_declarations()
-        log_odds, rates = activation.model.score(description)
         if activation.standing is None:
-            learnt, finds = mind.labels, mind.surge_finds
+            model, learnt, finds = activation.model, mind.labels, mind.surge_finds
         else:  # what decides for travellers does not change by itself
-            learnt, finds = activation.labels, _FINDS_AT_FIRST
-        return Appraisal(mind, description, rates, log_odds, self.version, learnt, finds)
+            model, learnt, finds = activation.standing, activation.labels, _FINDS_AT_FIRST
+        log_odds, rates = model.score(description)
+        opened, flows = rates[-1] > 0.0, description.flows
+        return Appraisal(
+            mind, model, description, flows, rates, log_odds, opened, self.version, learnt, finds, _NO_TRAFFIC
+        )
 
     def explain(self, filtered: ItemFiltered, appraisal: Appraisal, limit: int = 5) -> tuple[Reason, ...]:
         """Say why, at most `limit` reasons whose weights sum to the log-odds."""

@@ -81,12 +81,12 @@ class CapacityAccount:
 
     __slots__ = (
         "_horizon_ms",
-        "_latest_ms",
         "_limit",
         "_response",
         "_slack",
         "_unranked",
         "balance",
+        "latest_ms",
         "oldest_ms",
         "picks",
         "ranks",
@@ -106,7 +106,7 @@ class CapacityAccount:
         self.ranks = RankWindow()
         self.picks: dict[Layer, int] = {}
         self.taken = 0  # selections in the window that were not by rank
-        self._latest_ms = 0
+        self.latest_ms = 0
         self.oldest_ms = -self._horizon_ms  # what is older is forgotten, by the control point's own watermark
         self._unranked = 0  # oldest items of the window whose ranks were cut from the rank windows
 
@@ -139,7 +139,7 @@ class CapacityAccount:
     def within_quota(self, layer: Layer, share_of_capacity: float, at_least: float = 0.0) -> bool:
         """Whether `layer` has a slot left of its share of the window's capacity (rounded to the nearest)."""
         quota = share_of_capacity * self.share * len(self.seen) + 0.5
-        return self.picks.get(layer, 0) + 1 <= max(quota, at_least)
+        return self.picks.get(layer, 0) + 1 <= (quota if quota > at_least else at_least)
 
     def after(self, selected: bool) -> float:
         """The balance after the item in hand. Bounded by a window's capacity: no debt or surplus lasts longer."""
@@ -147,7 +147,7 @@ class CapacityAccount:
         if selected:
             balance -= 1.0
         bound = 2.0 + self.share * len(self.seen)
-        return bound if balance > bound else max(balance, -bound)
+        return bound if balance > bound else -bound if balance < -bound else balance
 
     def window_after(self, balance: float) -> int:
         """How many of the latest items, the one in hand among them, stay ranked when the account comes to `balance`.
@@ -169,9 +169,9 @@ class CapacityAccount:
         Before it is decided, not after: what was decided before an office closed for months is in no horizon, and an
         account that was rebuilt must stand as the one that lived.
         """
-        if at_ms <= self._latest_ms:
+        if at_ms <= self.latest_ms:
             return
-        self._latest_ms = at_ms
+        self.latest_ms = at_ms
         self.oldest_ms = oldest = at_ms - self._horizon_ms
         seen = self.seen
         while seen and seen[0][0] < oldest:
@@ -185,7 +185,8 @@ class CapacityAccount:
         layer = decision.layer
         rank = NO_RANK
         if not decision.auto_cleared and layer != "mandatory" and layer != "criteria":
-            rank = max(decision.competed_as, decision.surge)
+            competed, surge = decision.competed_as, decision.surge
+            rank = surge if surge > competed else competed
             insort(self.ranks.ascending, rank)
         seen = self.seen
         seen.append((at_ms, rank, layer))
@@ -195,7 +196,7 @@ class CapacityAccount:
                 self.taken += 1
         if len(seen) > self._limit:
             self._leave()
-        if decision.window:
+        if decision.window and len(seen) - decision.window > self._unranked:
             self._rank_latest(decision.window)
 
     def _leave(self) -> None:
@@ -215,8 +216,7 @@ class CapacityAccount:
     def _rank_latest(self, window: int) -> None:
         """Let go of the ranks of all but the latest `window` items."""
         unranked = len(self.seen) - window
-        if unranked > self._unranked:
-            for _, rank, _ in islice(self.seen, self._unranked, unranked):
-                if rank >= 0.0:
-                    self.ranks.drop(rank)
-            self._unranked = unranked
+        for _, rank, _ in islice(self.seen, self._unranked, unranked):
+            if rank >= 0.0:
+                self.ranks.drop(rank)
+        self._unranked = unranked

@@ -75,29 +75,32 @@ class Champion:
     def score(self, description: Description) -> tuple[float, list[float]]:
         """The log-odds of an item, and the rates at its levels as they stand now."""
         rates = self.rates.log_odds(description.levels)
-        total = self.learner.intercept
-        weights = self.learner.weights
+        learner, known = self.learner, self.scale.known
+        total, weight_of = learner.intercept, learner.weights.get
         for name in description.attributes:
-            if name in weights:
-                total += weights[name]
-        known = self.scale.known
+            weight = weight_of(name)
+            if weight is not None:
+                total += weight
         for name, value in description.quantities.items():
-            if name in weights:
+            weight = weight_of(name)
+            if weight is not None:
                 mean, per = known[name]
-                total += weights[name] * ((value - mean) * per)
-        for name, rate in zip(description.rate_names, rates, strict=True):
-            if rate != 0.0 and name in weights:
-                total += weights[name] * rate
+                total += weight * ((value - mean) * per)
+        weights = learner.of(description.rate_names)
+        for i, rate in enumerate(rates):
+            if rate != 0.0:
+                total += weights[i] * rate
         return total, rates
 
     def adds(self, quantities: dict[str, float]) -> float:
         """What quantities that come beside a description add to its log-odds."""
-        weights, known = self.learner.weights, self.scale.known
+        known, weight_of = self.scale.known, self.learner.weights.get
         total = 0.0
         for name, value in quantities.items():
-            if name in weights:
+            weight = weight_of(name)
+            if weight is not None:
                 mean, per = known[name]
-                total += weights[name] * ((value - mean) * per)
+                total += weight * ((value - mean) * per)
         return total
 
     def log_odds(self, features: dict[str, float]) -> float:

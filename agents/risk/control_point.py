@@ -95,9 +95,11 @@ class ControlPointState:
 
     def advance(self, at_ms: int) -> None:
         """Forget what is too old for an item of this event time, before it is decided."""
-        self.account.advance(at_ms)
-        if self.account.oldest_ms > self._front_ms:
-            self._forget()
+        account = self.account
+        if at_ms > account.latest_ms:
+            account.advance(at_ms)
+            if account.oldest_ms > self._front_ms:
+                self._forget()
 
     def fold(self, decision: SelectionDecided, at_ms: int) -> list[msgspec.Struct] | None:
         """Take in one decision; reports of the window that it closed, None when it closed none.

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import isfinite, log, log1p
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, TravellerFacts
 
@@ -40,6 +42,7 @@ FLOW_KINDS = (
     "agency*embarkation*control-point*carrier",
 )
 """Of manifests, of parcels, of travellers."""
+_MANIFEST_FLOW, _PARCEL_FLOW, _TRAVELLER_FLOW = (f"{FLOW}{kind}=" for kind in FLOW_KINDS)
 
 RECORD, SHIPPER_RECORD = "record", "shipper-record"
 """What the quantities of prior records begin with."""
@@ -75,7 +78,7 @@ _TRAVELLER_RATES = _rates(
 )  # fmt: skip
 
 
-class Description:
+class Description(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The features of one item, in a fixed order; `quantities` by name, all finite.
 
     `rate_names` are the features that the outcome rates of the `levels` go by, in their order.
@@ -83,21 +86,11 @@ class Description:
     its kind at this control point, last what takes the same way, which is the last of the levels too.
     """
 
-    __slots__ = ("attributes", "flows", "levels", "quantities", "rate_names")
-
-    def __init__(
-        self,
-        attributes: list[str],
-        levels: list[str],
-        rate_names: tuple[str, ...],
-        quantities: dict[str, float],
-        flows: tuple[str, ...],
-    ) -> None:
-        self.attributes = attributes
-        self.levels = levels
-        self.rate_names = rate_names
-        self.quantities = quantities
-        self.flows = flows
+    attributes: list[str]
+    levels: list[str]
+    rate_names: tuple[str, ...]
+    quantities: dict[str, float]
+    flows: tuple[str, ...]
 
     def among(self, traffic: dict[str, float]) -> Description:
         """The same item with what its traffic says."""
@@ -190,7 +183,7 @@ def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, 
         said.route_tariff_mass + band,
         said.hs6_route_tariff,
         said.hs6_route_tariff_mass + band,
-        EXACT + "=" + declared,
+        f"{EXACT}={declared}",
         f"{EXACT_VALUE}={declared}*{value:g}",
         f"hs6*origin*carrier={crossed}*{cargo.carrier}",
         here,
@@ -212,16 +205,15 @@ def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, 
     if goods.origin_marked is not None:
         attributes.append("origin-marked=" + goods.origin_marked)
     # Parcels are told apart by their courier; a carrier says little of the consignments that share its ship.
-    loaded = crossed + "*" + (loading or "none") + "*" + point
     if manifest:
-        flow = f"{FLOW}{FLOW_KINDS[0]}={loaded}*{cargo.payment_type or 'none'}"
+        flow = f"{_MANIFEST_FLOW}{crossed}*{loading or 'none'}*{point}*{cargo.payment_type or 'none'}"
     else:
-        flow = f"{FLOW}{FLOW_KINDS[1]}={loaded}*{cargo.carrier}"
+        flow = f"{_PARCEL_FLOW}{crossed}*{loading or 'none'}*{point}*{cargo.carrier}"
     levels.append(flow)
     return Description(attributes, levels, _CARGO_RATES[manifest, loading is not None], quantities, (here, flow))
 
 
-class _Declared(NamedTuple):
+class _Declared(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What features say of a tariff line on its route: ready, or up to where the mass band or a place follows."""
 
     crossed: str
@@ -291,8 +283,9 @@ def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, floa
         booked = "late" if hours < 48.0 else "early"
     if traveller.bag_mass_kg is not None and traveller.bag_mass_kg > 0.0:
         quantities["log-bag-mass"] = log(min(traveller.bag_mass_kg, MOST))
-    if traveller.document_days_left is not None and traveller.document_days_left >= 0:
-        quantities["log-document-days"] = log1p(min(traveller.document_days_left, 1e5))
+    days = traveller.document_days_left
+    if days is not None and days >= 0:
+        quantities["log-document-days"] = log1p(days if days < 1e5 else 1e5)
     pair = agency + "*" + embarkation
     attributes = [
         "embarkation=" + embarkation,
@@ -304,8 +297,8 @@ def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, floa
         "payment=" + payment,
         "booked=" + booked,
         "one-way=" + ("yes" if traveller.one_way else "no"),
-        "party=" + str(min(traveller.party_size, 5)),
-        "bags=" + str(min(traveller.bags, 5)),
+        f"party={traveller.party_size if traveller.party_size < 5 else 5}",
+        f"bags={traveller.bags if traveller.bags < 5 else 5}",
         "crew=" + ("yes" if traveller.crew else "no"),
         "agency*embarkation=" + pair,
     ]
@@ -322,7 +315,7 @@ def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, floa
         "agency*embarkation*control-point=" + pair + "*" + point,
         "journey-start*agency=" + start + "*" + agency,
     ]
-    flow = f"{FLOW}{FLOW_KINDS[2]}={pair}*{point}*{traveller.carrier}"
+    flow = f"{_TRAVELLER_FLOW}{pair}*{point}*{traveller.carrier}"
     levels.append(flow)
     flows = (f"agency*embarkation*control-point={pair}*{point}", flow)
     return Description(attributes, levels, _TRAVELLER_RATES, quantities, flows)
@@ -339,7 +332,8 @@ def _traffic(seen: Monitored, quantities: dict[str, float]) -> None:
     if seen.arrivals_24h > 1:
         quantities["log-arrivals"] = log(seen.arrivals_24h)
     if seen.first_seen_hours > 0.0:
-        quantities["log-first-seen-hours"] = log1p(min(seen.first_seen_hours, 1e6))
+        hours = seen.first_seen_hours
+        quantities["log-first-seen-hours"] = log1p(hours if hours < 1e6 else 1e6)
     if seen.shippers_24h > 1:
         quantities["log-shippers"] = log1p(seen.shippers_24h)
     if seen.below_threshold_24h:

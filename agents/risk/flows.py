@@ -22,7 +22,9 @@ from __future__ import annotations
 from collections import deque
 from datetime import datetime
 from math import exp, log
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from agents.risk.features import EVIDENCE, TIMES
 from schemas.decisions import SelectionDecided
@@ -45,12 +47,12 @@ BUSY: Final = 3.0
 """Items a day from which a flow counts as busy: what a scheme brings is bounded, so larger flows are not worth more."""
 _NEVER = -1e9
 _NOBODY: Final = (0.0, 0.0, 0.0, _NEVER)
-_DAY = 86400.0
+_DAY, _DAY_MS = 86400.0, 86_400_000
 
 _RECENT, _SPENT, _NORM, _LOOKED = 0, 1, 2, 3
 
 
-class Promise(NamedTuple):
+class Promise(msgspec.Struct, frozen=True, gc=False):
     """What speaks for a look at a flow: of the widest, `times` its norm; of the narrowest, its items a day (`daily`).
 
     `surging`, 0 to 1: the part of its recent traffic that is surely new, less what was spent on it. `unseen`, 0 to 1:
@@ -70,15 +72,17 @@ MOST_EVIDENCE: Final = 20.0
 """Of a surge, to the model: there is no more to be said by then."""
 
 
-class Windows(NamedTuple):
+class Windows(msgspec.Struct, frozen=True, gc=False):
     """A moment, in days since the epoch, and how many days of recent traffic and of the norm were seen by then.
 
-    `known`, 0 to 1, is how far there is a norm at all: 1 once it was watched for as many days before the recent ones.
+    `usual_days` are those of the norm before the recent ones, with those that stand beside them. `known`, 0 to 1, is
+    how far there is a norm at all: 1 once it was watched for as many days before the recent ones.
     """
 
     now: float
     recent_days: float
     norm_days: float
+    usual_days: float
     known: float
 
 
@@ -104,13 +108,19 @@ class FlowTraffic:
         """What was seen until an item comes; None before the first item."""
         if self._first is None:
             return None
-        now = at.timestamp() / _DAY
-        today, first = self._days[-1][0], self._first
-        seen = max(now - first, today - first, 0.0)
+        now = _days(at)
+        today = self._days[-1][0]
+        late = now - today if now > today else 0.0
+        seen = (now if now > today else today) - self._first
+        if seen < 0.0:
+            seen = 0.0
         # A day more than the counts hold: of what is a little above its norm, less surges (docs/models-tried.md).
-        recent_days = min(now - today + RECENT_DAYS if now > today else RECENT_DAYS, seen) + 0.25
-        norm_days = min(float(NORM_DAYS), seen) + 0.25
-        return Windows(now, recent_days, norm_days, min((norm_days - recent_days) / RECENT_DAYS, 1.0))
+        recent_days = (late + RECENT_DAYS if late + RECENT_DAYS < seen else seen) + 0.25
+        norm_days = (NORM_DAYS if seen > NORM_DAYS else seen) + 0.25
+        before = norm_days - recent_days
+        usual_days = (before if before > 0.0 else 0.0) + PRIOR_DAYS
+        known = before / RECENT_DAYS
+        return Windows(now, recent_days, norm_days, usual_days, known if known < 1.0 else 1.0)
 
     def promise(self, flows: tuple[str, ...], seen: Windows | None, patrol_days: float) -> Promise:
         """What speaks for a look at an item: the first of its flows, the widest, may surge; the last may be unseen.
@@ -119,20 +129,23 @@ class FlowTraffic:
         """
         if seen is None:
             return NOTHING
-        now, recent_days, norm_days, known = seen
+        recent_days, norm_days = seen.recent_days, seen.norm_days
         recent, spent, norm, _ = self._flows.get(flows[0], _NOBODY)
         surging = 0.0
-        arrived, usual = _counted(recent, norm, recent_days, norm_days)
+        arrived = recent + 1.0  # with the item in hand
+        usual = (norm - recent + PRIOR_ARRIVALS) / seen.usual_days * recent_days
+        times = arrived / usual
         if arrived > usual:
-            evidence = known * _evidence(arrived, usual)
+            # The log-likelihood ratio of a Poisson count against its norm.
+            evidence = seen.known * (arrived * log(times) - (arrived - usual))
             surging = (1.0 - usual / arrived) / (1.0 + exp(SURGE_ODDS - evidence)) / (1.0 + SPENT_WEIGHT * spent)
         recent, spent, norm, looked = self._flows.get(flows[-1], _NOBODY)
         daily, lately = norm / norm_days, recent / recent_days
-        unseen = min(daily, BUSY) / BUSY
+        unseen = daily / BUSY if daily < BUSY else 1.0
         if spent:
-            unseen *= 1.0 - (1.0 - MISSED**spent) * exp(-max(now - looked, 0.0) / patrol_days)
-        busy = min(max(daily, lately), BUSY) / BUSY
-        return Promise(surging, unseen, arrived / usual, daily, busy)
+            unseen *= 1.0 - (1.0 - MISSED**spent) * exp(-max(seen.now - looked, 0.0) / patrol_days)
+        most = daily if daily > lately else lately
+        return Promise(surging, unseen, times, daily, most / BUSY if most < BUSY else 1.0)
 
     def quantities(self, flows: tuple[str, ...], seen: Windows | None) -> dict[str, float]:
         """What an item's narrowest flow says to the model: its recent traffic over its norm, and how surely it surges.
@@ -141,42 +154,44 @@ class FlowTraffic:
         """
         if seen is None or not flows:
             return {}
-        _, recent_days, norm_days, _ = seen
         recent, _, norm, _ = self._flows.get(flows[-1], _NOBODY)
-        arrived, usual = _counted(recent, norm, recent_days, norm_days)
+        arrived = recent + 1.0
+        usual = (norm - recent + PRIOR_ARRIVALS) / seen.usual_days * seen.recent_days
         if arrived <= usual:
             return {TIMES: 0.0, EVIDENCE: 0.0}
-        return {TIMES: log(arrived / usual), EVIDENCE: min(_evidence(arrived, usual), MOST_EVIDENCE)}
+        times = log(arrived / usual)
+        evidence = arrived * times - (arrived - usual)  # as in `promise`
+        return {TIMES: times, EVIDENCE: evidence if evidence < MOST_EVIDENCE else MOST_EVIDENCE}
 
-    def observe(self, decision: SelectionDecided) -> None:
-        """Fold one decision: an arrival in each of its flows, and an inspection spent if it was selected."""
-        moment = decision.lodged_at.timestamp() / _DAY
-        day = int(moment)
+    def observe(self, decision: SelectionDecided, at_ms: int) -> None:
+        """Fold one decision: an arrival in each of its flows, and an inspection spent if it was selected.
+
+        `at_ms` is its `lodged_at`.
+        """
+        day = at_ms // _DAY_MS
         if not self._days or day > self._days[-1][0]:
             self._begin(day)
             oldest = day - NORM_DAYS + 1.0
-            self._first = moment if self._first is None else max(self._first, oldest)
-        spent = 1.0 if decision.selected else 0.0
+            self._first = _days(decision.lodged_at) if self._first is None else max(self._first, oldest)
         today = self._days[-1][1]
+        selected = decision.selected
         for flow in decision.flows:
             counted = today.get(flow)
             if counted is None:
                 if self._entries >= self._capacity and not self._made_room():
                     continue
-                today[flow] = [1.0, spent]
+                counted = today[flow] = [0.0, 0.0]
                 self._entries += 1
-            else:
-                counted[0] += 1.0
-                counted[1] += spent
             held = self._flows.get(flow)
             if held is None:
-                held = self._flows[flow] = [1.0, spent, 1.0, _NEVER]
-            else:
-                held[_RECENT] += 1.0
-                held[_SPENT] += spent
-                held[_NORM] += 1.0
-            if decision.selected and moment > held[_LOOKED]:
-                held[_LOOKED] = moment
+                held = self._flows[flow] = [0.0, 0.0, 0.0, _NEVER]
+            counted[0] += 1.0
+            held[_RECENT] += 1.0
+            held[_NORM] += 1.0
+            if selected:
+                counted[1] += 1.0
+                held[_SPENT] += 1.0
+                held[_LOOKED] = max(held[_LOOKED], _days(decision.lodged_at))
 
     def _begin(self, day: int) -> None:
         before = self._days[-1][0] if self._days else day
@@ -213,12 +228,6 @@ class FlowTraffic:
                 del self._flows[flow]
 
 
-def _counted(recent: float, norm: float, recent_days: float, norm_days: float) -> tuple[float, float]:
-    """Recent arrivals with the item in hand, and how many the norm explains."""
-    usual = (norm - recent + PRIOR_ARRIVALS) / (max(norm_days - recent_days, 0.0) + PRIOR_DAYS) * recent_days
-    return recent + 1.0, usual
-
-
-def _evidence(arrived: float, usual: float) -> float:
-    """Log-likelihood ratio of a Poisson count against its norm."""
-    return arrived * log(arrived / usual) - (arrived - usual)
+def _days(at: datetime) -> float:
+    """Days since the epoch."""
+    return at.timestamp() / _DAY

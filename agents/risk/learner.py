@@ -17,8 +17,8 @@ _EPS = 1e-8
 def logistic(log_odds: float) -> float:
     """1 / (1 + exp(-x)) without overflow."""
     if log_odds >= 0.0:
-        return 1.0 / (1.0 + exp(-min(log_odds, 700.0)))
-    e = exp(max(log_odds, -700.0))
+        return 1.0 / (1.0 + exp(-log_odds if log_odds < 700.0 else -700.0))
+    e = exp(-700.0 if log_odds < -700.0 else log_odds)
     return e / (1.0 + e)
 
 
@@ -32,6 +32,7 @@ class OnlineLogistic:
 
     __slots__ = (
         "_age",
+        "_asked",
         "_day",
         "_first_g2",
         "_g2",
@@ -70,6 +71,7 @@ class OnlineLogistic:
         self.weights: dict[str, float] = dict(self._start)
         self._g2: dict[str, float] = dict.fromkeys(self._start, first_g2)
         self._age: dict[str, float] = {}
+        self._asked: dict[tuple[str, ...], list[float]] = {}  # until the next lesson
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -77,6 +79,13 @@ class OnlineLogistic:
     def weight(self, name: str) -> float:
         """The weight of one feature; 0 for one never learnt."""
         return self.weights.get(name, 0.0)
+
+    def of(self, names: tuple[str, ...]) -> list[float]:
+        """The weights of features that every item has, 0 where never learnt."""
+        held = self._asked.get(names)
+        if held is None:
+            held = self._asked[names] = [self.weights.get(name, 0.0) for name in names]
+        return held
 
     def log_odds(self, x: dict[str, float]) -> float:
         """The score of a feature dictionary."""
@@ -100,6 +109,7 @@ class OnlineLogistic:
         """
         if day is not None and self._tau is not None:
             self._age_touched(x, day)
+        self._asked.clear()
         gradient = _loss_gradient(self.log_odds(x), label) * weight
         self.intercept -= self.intercept_rate * gradient
         weights, g2, rate, first = self.weights, self._g2, self.rate, self._first_g2
@@ -118,6 +128,7 @@ class OnlineLogistic:
         Otherwise the step back is made with the squared gradients of today, which are no smaller unless they were aged:
         a weight moves by no more than `rate`, and what others learnt since stays.
         """
+        self._asked.clear()
         self.intercept += self.intercept_rate * gradient
         weights, g2, rate = self.weights, self._g2, self.rate
         for name, value in x.items():

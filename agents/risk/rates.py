@@ -41,7 +41,7 @@ class OutcomeRates:
     When more come, the categories with the least decayed evidence go, a tenth at a time; ties go oldest first.
     """
 
-    __slots__ = ("_base", "_counts", "_day", "_evidence", "_growth", "_tau", "capacity", "most", "smoothing")
+    __slots__ = ("_base", "_begun", "_counts", "_day", "_evidence", "_growth", "_tau", "capacity", "most", "smoothing")
 
     def __init__(
         self, half_life_days: float, smoothing: float = 1.0, most: float = 50.0, capacity: int = 300_000
@@ -55,6 +55,7 @@ class OutcomeRates:
         self._base = [_PRIOR_POSITIVES, _PRIOR_NEGATIVES]
         self._day: float | None = None
         self._growth = 1.0
+        self._begun: tuple[float, float, float, float] | None = None  # what all rates share; None after a lesson
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -66,6 +67,7 @@ class OutcomeRates:
             return
         if day <= self._day:
             return
+        self._begun = None
         elapsed = min(day - self._day, 100.0 * self._tau)
         self._day = day
         growth = self._growth * exp(min(elapsed / self._tau, 600.0))
@@ -79,6 +81,7 @@ class OutcomeRates:
         amount = weight * self._growth
         side = 0 if label else 1
         self._base[side] += amount
+        self._begun = None
         counts = self._counts
         most = self.most * self._growth
         for category in categories:
@@ -111,6 +114,7 @@ class OutcomeRates:
         amount = weight * growth
         side = 0 if label else 1
         self._base[side] = max(0.0, self._base[side] - amount)
+        self._begun = None
         full, nothing = self.most * growth * (1.0 - 1e-9), 1e-9 * self._growth
         for category in categories:
             held = self._counts.get(category)
@@ -140,18 +144,23 @@ class OutcomeRates:
     def log_odds(self, categories: list[str]) -> list[float]:
         """The rates of `categories`, in order; exactly 0 for one that was never inspected."""
         counts = self._counts
-        shrink = 1.0 / self._growth
-        base = self.base()
-        a = self.smoothing * base
-        b = self.smoothing * (1.0 - base)
-        centre = log(a / b)
+        shrink, a, b, centre = self._begun or self._begin()
         found = []
         for category in categories:
-            held = counts.get(category)
-            found.append(0.0 if held is None else log((held[0] * shrink + a) / (held[1] * shrink + b)) - centre)
+            if category in counts:
+                positives, negatives = counts[category]
+                found.append(log((positives * shrink + a) / (negatives * shrink + b)) - centre)
+            else:
+                found.append(0.0)
         if categories and categories[-1].startswith(FLOW):
             found[-1] = self.evidence(categories[-1])
         return found
+
+    def _begin(self) -> tuple[float, float, float, float]:
+        shrink, base = 1.0 / self._growth, self.base()
+        a, b = self.smoothing * base, self.smoothing * (1.0 - base)
+        self._begun = shrink, a, b, log(a / b)
+        return self._begun
 
     def evidence(self, flow: str) -> float:
         """What speaks for a flow having turned, in log-odds; exactly 0 for one that was never inspected."""

@@ -32,14 +32,12 @@ _PATROLS = 0.75
 
 class Appraisal(Protocol):
     """What the brain says of one item (agents/risk/brain.py). `learnt`: labels behind the model of its stream,
-    `surge_finds`: share of finds in the latest looks at surges, `rank`: the log-odds that it competes as in a flow that
-    is so busy, `look`: the score that a look competes as at a flow at which few looked, `below_bar`: the one of a
-    layer's items."""
+    `surge_finds`: share of finds in the latest looks at surges, `probability`: what such a score has meant, `rank`: the
+    log-odds that it competes as in a flow that is so busy, `look`: the score that a look competes as at a flow at which
+    few looked, `below_bar`: the one of a layer's items."""
 
     @property
     def log_odds(self) -> float: ...
-    @property
-    def probability(self) -> float | None: ...
     @property
     def features(self) -> dict[str, float]: ...
     @property
@@ -51,6 +49,7 @@ class Appraisal(Protocol):
     @property
     def surge_finds(self) -> float: ...
     def among(self, traffic: dict[str, float]) -> Appraisal: ...
+    def probability(self, score: float) -> float | None: ...
     def rank(self, busy: float) -> float: ...
     def look(self, worth: float, unseen: float, daily: float) -> float: ...
     def below_bar(self, layer: Layer) -> float: ...
@@ -116,15 +115,15 @@ class Selectivity:
         watched = flows and self._surge_share > 0.0  # a policy without looks takes flows for nothing to watch
         promise = traffic.promise(flows, seen, self._surge.patrol_days) if watched else NOTHING
         log_odds, ranked, unboosted = appraisal.log_odds, appraisal.rank(promise.busy), None
-        probability = appraisal.probability
         if filtered.criteria and not filtered.auto_cleared:
             direct = layers.effective(filtered.criteria, "direct")
             boosts = layers.effective(filtered.criteria, "boost")
             if boosts:
                 boost = sum([hit.weight for hit in boosts])
                 log_odds, ranked = log_odds + boost, ranked + boost
-                probability, unboosted = None, logistic(appraisal.log_odds)  # the model did not see the boost
+                unboosted = logistic(appraisal.log_odds)
         score = logistic(log_odds)
+        probability = appraisal.probability(score) if unboosted is None else None  # the model did not see the boost
         rank = score if ranked == log_odds else logistic(ranked)
 
         spoken: list[Layer] = []

@@ -78,7 +78,8 @@ class Prequential:
 
 def twentieth(score: float) -> int:
     """Which twentieth of the range of scores, 0 to 19, a score falls in."""
-    return min(max(int(score * BINS), 0), BINS - 1)
+    i = int(score * BINS)
+    return 0 if i < 0 else i if i < BINS else BINS - 1
 
 
 class FadingTally:

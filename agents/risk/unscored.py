@@ -24,7 +24,6 @@ class Unscored:
 
     flows: tuple[str, ...] = ()
     log_odds = _LOWEST
-    probability: float | None = None
     surge_finds = 0.0
 
     def __init__(self, broken: Appraisal) -> None:
@@ -35,6 +34,10 @@ class Unscored:
     def among(self, traffic: dict[str, float]) -> Unscored:
         """The same: nothing is asked of its traffic."""
         return self
+
+    def probability(self, score: float) -> float | None:
+        """Unknown."""
+        return None
 
     def rank(self, busy: float) -> float:
         """The lowest: it makes no claim."""

@@ -436,9 +436,11 @@ def test_a_promoted_grove_decides_and_explains() -> None:
 
 def test_a_probability_is_published_only_where_scores_were_inspected() -> None:
     brain = taught(150)
-    shown = [brain.appraise(parcel(number, "851712")).probability for number in range(5)]
+    appraised = [brain.appraise(parcel(number, "851712")) for number in range(5)]
+    shown = [one.probability(one.score) for one in appraised]
     assert any(probability is not None and 0.0 <= probability <= 1.0 for probability in shown)
-    assert Brain(Profiles()).appraise(parcel(1)).probability is None
+    unlearnt = Brain(Profiles()).appraise(parcel(1))
+    assert unlearnt.probability(unlearnt.score) is None
 
 
 def test_a_burst_of_false_clear_results_moves_scores_by_a_bounded_amount() -> None:

@@ -8,6 +8,7 @@ from math import exp, log
 import msgspec
 import pytest
 
+from agents.epoch import epoch_ms
 from agents.risk.features import EVIDENCE, FLOW, TIMES
 from agents.risk.flows import MISSED, MOST_EVIDENCE, FlowTraffic
 from agents.risk.rates import FLOW_DAYS, OutcomeRates
@@ -28,7 +29,7 @@ def observed(arrivals: list[tuple[float, str, bool]]) -> FlowTraffic:
     traffic, decision = FlowTraffic(), a_decision()
     for day, flow, selected in sorted(arrivals):
         at = DAWN + timedelta(days=day)
-        traffic.observe(msgspec.structs.replace(decision, lodged_at=at, flows=(flow,), selected=selected))
+        traffic.observe(msgspec.structs.replace(decision, lodged_at=at, flows=(flow,), selected=selected), epoch_ms(at))
     return traffic
 
 
@@ -110,7 +111,9 @@ def test_steady_traffic_does_not_surge_when_its_flows_are_more_than_can_be_remem
     for hour in range(20 * 24):
         for flow in range(hour % 6, 300, 6):  # 300 flows, four items a day each
             at = DAWN + timedelta(hours=hour)
-            traffic.observe(msgspec.structs.replace(decision, lodged_at=at, flows=(f"flow-{flow}",), selected=False))
+            traffic.observe(
+                msgspec.structs.replace(decision, lodged_at=at, flows=(f"flow-{flow}",), selected=False), epoch_ms(at)
+            )
     seen = traffic.windows(DAWN + timedelta(days=20))
     assert seen is not None
     assert days - 1.0 < seen.norm_days < days + 2.0
@@ -121,7 +124,7 @@ def test_steady_traffic_does_not_surge_when_its_flows_are_more_than_can_be_remem
 def test_flows_of_one_day_take_no_more_memory_than_there_is_room() -> None:
     traffic, decision = FlowTraffic(capacity=100), a_decision()
     for flow in range(500):
-        traffic.observe(msgspec.structs.replace(decision, flows=(f"flow-{flow}",)))
+        traffic.observe(msgspec.structs.replace(decision, flows=(f"flow-{flow}",)), epoch_ms(decision.lodged_at))
     assert len(traffic) == 100
 
 
