@@ -23,6 +23,7 @@ import msgspec
 
 from agents.risk.policy import Policy, read_policy
 from agents.risk.ranks import constant_look
+from agents.risk.selectivity import Appraisal
 from agents.selection import Selection
 from agents.step import Arrival
 from load.bench.timing import microseconds
@@ -38,7 +39,7 @@ _START = datetime(2026, 1, 5, tzinfo=UTC)
 class Scored:
     """An appraisal made beforehand, so that only selection is on the clock."""
 
-    __slots__ = ("features", "flows", "learnt", "log_odds", "model_version", "probability", "surge_finds")
+    __slots__ = ("features", "flows", "learnt", "log_odds", "model_version", "surge_finds")
 
     def __init__(self, log_odds: float, flows: tuple[str, ...]) -> None:
         self.log_odds = log_odds
@@ -47,12 +48,14 @@ class Scored:
         self.learnt = 10_000
         self.surge_finds = 0.1
         self.model_version = 1
-        self.probability = None
 
-    @property
-    def rank(self) -> float:
-        """Its score."""
+    def rank(self, busy: float) -> float:
+        """As for travellers: its score."""
         return self.log_odds
+
+    def probability(self, score: float) -> float | None:
+        """As outside of the band where scores are calibrated."""
+        return None
 
     def among(self, traffic: dict[str, float]) -> Scored:
         """Told already."""
@@ -73,7 +76,7 @@ class Prepared:
     def __init__(self, scored: list[Scored]) -> None:
         self._scored = iter(scored)
 
-    def appraise(self, filtered: ItemFiltered) -> Scored:
+    def appraise(self, filtered: ItemFiltered) -> Appraisal:
         return next(self._scored)
 
     def explain(self, filtered: ItemFiltered, appraisal: Any, limit: int = 5) -> tuple[Reason, ...]:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 
+from load.bench import selection as selection_alone
 from load.bench.bars import draw_bars
 from load.bench.budget import STEPS, Line, feeds, measured
 from load.bench.flame import draw, sampled
@@ -33,6 +34,12 @@ def test_the_same_input_is_recorded_every_time(recorded: Recording, tmp_path: Pa
     assert again.sha256 == recorded.sha256
     assert recorded.items >= 1_500
     assert {record.topic for record in recorded.records} == {"manifests", "express-cargo", "passengers"}
+
+
+def test_selection_alone_keeps_to_its_capacity() -> None:
+    inputs = selection_alone.parcels(3_000)
+    _, selected = selection_alone.run(inputs, selection_alone.scores(3_000, 3))
+    assert 30 <= selected <= 90  # of 60 that 2% are
 
 
 def test_a_manifest_has_200_consignments(recorded: Recording) -> None:
