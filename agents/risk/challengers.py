@@ -12,6 +12,7 @@ from copy import deepcopy
 from math import log
 from typing import Any, Protocol
 
+from agents.adding import added
 from agents.identity import unit_hash
 from agents.risk.champion import Champion, Learning, as_scored, blank, weight_name
 from agents.risk.features import EVIDENCE, RATE, TIMES, Description
@@ -73,7 +74,7 @@ class Forgetful:
     def adds(self, quantities: dict[str, float]) -> float:
         """What quantities of traffic add."""
         weight, standard = self._learner.weight, self._champion.scale.standard
-        return sum([weight(name) * standard(name, value) for name, value in quantities.items()])
+        return added([weight(name) * standard(name, value) for name, value in quantities.items()])
 
     def log_odds(self, features: dict[str, float]) -> float:
         """The score of features."""

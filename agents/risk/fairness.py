@@ -13,6 +13,8 @@ from math import sqrt
 
 import msgspec
 
+from agents.adding import added
+
 OTHERS = "others"
 
 
@@ -59,7 +61,7 @@ def fairness(sample: Iterable[Audited], least: int = 30) -> tuple[GroupReport, .
 def _report(group: str, held: list[Audited]) -> GroupReport:
     n, finds = len(held), sum(one.found for one in held)
     low, high = wilson(finds, n)
-    mean_score = sum(one.score for one in held) / n
+    mean_score = added(one.score for one in held) / n
     return GroupReport(
         group=group,
         travellers=n,

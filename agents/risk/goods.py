@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from agents import quality, refusals
+from agents.adding import added
 from agents.risk.codelists import (
     CHAPTERS,
     HEADINGS,
@@ -37,10 +38,10 @@ def goods_facts(lines: Sequence[GoodsLine], rates: Mapping[str, float], odd: lis
     else:
         values = [_value(line, place, rates, odd) for place, line in enumerate(lines)]
         main = lines[values.index(max(values))]
-        total = sum(values)
-        gross = min(sum([line.gross_mass_kg for line in lines]), _MOST_KG)
+        total = added(values)
+        gross = min(added([line.gross_mass_kg for line in lines]), _MOST_KG)
         declared = [line.net_mass_kg for line in lines if line.net_mass_kg is not None]
-        net = min(sum(declared), _MOST_KG) if len(declared) == len(lines) else None
+        net = min(added(declared), _MOST_KG) if len(declared) == len(lines) else None
         packages = min(sum([line.packages for line in lines]), _MOST_PACKAGES)
     if main.origin == UNKNOWN_COUNTRY_CODE:
         odd.append(quality.UNKNOWN_ORIGIN)

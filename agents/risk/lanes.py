@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 
+from agents.adding import added
 from agents.risk.policy import LaneShares, Policy
 from schemas.decisions import Lane, Layer, SelectionDecided
 from schemas.items import Stream
@@ -49,7 +50,7 @@ class LaneBook:
         """The lane of an item that may go to any, so that each lane comes to its expected share."""
         after = len(self.latest) + 1
         wanted = [max(0.0, share + (share * after - self.counts[lane]) / _RESPONSE) for lane, share in self._expected()]
-        total = sum(wanted)
+        total = added(wanted)
         reached, last = 0.0, _ORDER[0]
         for lane, want in zip(_ORDER, wanted, strict=True):
             if want > 0.0:

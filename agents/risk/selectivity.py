@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from agents.adding import added
 from agents.identity import Draws, record_id
 from agents.risk import layers
 from agents.risk.alerts import STEP
@@ -119,7 +120,7 @@ class Selectivity:
             direct = layers.effective(filtered.criteria, "direct")
             boosts = layers.effective(filtered.criteria, "boost")
             if boosts:
-                boost = sum([hit.weight for hit in boosts])
+                boost = added([hit.weight for hit in boosts])
                 log_odds, ranked = log_odds + boost, ranked + boost
                 unboosted = logistic(appraisal.log_odds)
         score = logistic(log_odds)
