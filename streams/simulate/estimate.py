@@ -29,6 +29,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.adding import added
+
 CONFIDENCE: Final = 0.95
 _Z: Final = 1.959963984540054
 
@@ -185,9 +187,9 @@ def _counted(
 
 def _together(parts: list[Figure], most: float) -> Figure:
     values = [part.low if part.value is None else part.value for part in parts]  # of what is not known, the least
-    total = sum(values)
-    below = sqrt(sum((value - part.low) ** 2 for value, part in zip(values, parts, strict=True)))
-    above = sqrt(sum((part.high - value) ** 2 for value, part in zip(values, parts, strict=True)))
+    total = added(values)
+    below = sqrt(added((value - part.low) ** 2 for value, part in zip(values, parts, strict=True)))
+    above = sqrt(added((part.high - value) ** 2 for value, part in zip(values, parts, strict=True)))
     known = all(part.value is not None or part.low == part.high for part in parts)
     return Figure(total if known else None, max(0.0, total - below), min(most, total + above))
 
