@@ -73,13 +73,6 @@ class Outcome:
     refusals: list[Refusal] = field(default_factory=list)
     redelivered: int = 0
 
-    def by_topic(self, topics: Sequence[str]) -> dict[str, list[Output]]:
-        """The outputs of each of these topics, in their order. Raises `KeyError` for an output of another one."""
-        found: dict[str, list[Output]] = {topic: [] for topic in topics}
-        for output in self.outputs:
-            found[output.topic].append(output)
-        return found
-
 
 @dataclass(frozen=True, slots=True)
 class Memory:

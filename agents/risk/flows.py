@@ -133,11 +133,10 @@ class FlowTraffic:
         recent, spent, norm, _ = self._flows.get(flows[0], _NOBODY)
         surging = 0.0
         arrived = recent + 1.0  # with the item in hand
-        usual = (norm - recent + PRIOR_ARRIVALS) / seen.usual_days * recent_days
+        usual = _usual(recent, norm, seen)
         times = arrived / usual
         if arrived > usual:
-            # The log-likelihood ratio of a Poisson count against its norm.
-            evidence = seen.known * (arrived * log(times) - (arrived - usual))
+            evidence = seen.known * _evidence(arrived, usual, log(times))
             surging = (1.0 - usual / arrived) / (1.0 + exp(SURGE_ODDS - evidence)) / (1.0 + SPENT_WEIGHT * spent)
         recent, spent, norm, looked = self._flows.get(flows[-1], _NOBODY)
         daily, lately = norm / norm_days, recent / recent_days
@@ -156,11 +155,11 @@ class FlowTraffic:
             return {}
         recent, _, norm, _ = self._flows.get(flows[-1], _NOBODY)
         arrived = recent + 1.0
-        usual = (norm - recent + PRIOR_ARRIVALS) / seen.usual_days * seen.recent_days
+        usual = _usual(recent, norm, seen)
         if arrived <= usual:
             return {TIMES: 0.0, EVIDENCE: 0.0}
         times = log(arrived / usual)
-        evidence = arrived * times - (arrived - usual)  # as in `promise`
+        evidence = _evidence(arrived, usual, times)
         return {TIMES: times, EVIDENCE: evidence if evidence < MOST_EVIDENCE else MOST_EVIDENCE}
 
     def observe(self, decision: SelectionDecided, at_ms: int) -> None:
@@ -226,6 +225,16 @@ class FlowTraffic:
                 held[_SPENT] -= counted[1]
             if held[_NORM] <= 0.0:
                 del self._flows[flow]
+
+
+def _usual(recent: float, norm: float, seen: Windows) -> float:
+    """How many recent arrivals the norm explains."""
+    return (norm - recent + PRIOR_ARRIVALS) / seen.usual_days * seen.recent_days
+
+
+def _evidence(arrived: float, usual: float, log_times: float) -> float:
+    """Log-likelihood ratio of a Poisson count against its norm, of which it is so many times (in logarithms)."""
+    return arrived * log_times - (arrived - usual)
 
 
 def _days(at: datetime) -> float:
