@@ -33,6 +33,8 @@ FLOW_DAYS = 45.0
 FOUND, CLEAR = 3.0, -0.5
 """Evidence of one outcome: a flow that has turned is illicit about every second time, another hardly ever."""
 LEAST, MOST = -2.4, 4.5
+_Begun = tuple[float, float, float, float, dict[str, float]]
+"""What all rates between two lessons share, and those that were asked for: traffic repeats itself."""
 
 
 class OutcomeRates:
@@ -55,7 +57,7 @@ class OutcomeRates:
         self._base = [_PRIOR_POSITIVES, _PRIOR_NEGATIVES]
         self._day: float | None = None
         self._growth = 1.0
-        self._begun: tuple[float, float, float, float] | None = None  # what all rates share; None after a lesson
+        self._begun: _Begun | None = None  # None after a lesson
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -144,22 +146,25 @@ class OutcomeRates:
     def log_odds(self, categories: list[str]) -> list[float]:
         """The rates of `categories`, in order; exactly 0 for one that was never inspected."""
         counts = self._counts
-        shrink, a, b, centre = self._begun or self._begin()
+        shrink, a, b, centre, asked = self._begun or self._begin()
         found = []
         for category in categories:
             if category in counts:
-                positives, negatives = counts[category]
-                found.append(log((positives * shrink + a) / (negatives * shrink + b)) - centre)
+                rate = asked.get(category)
+                if rate is None:
+                    positives, negatives = counts[category]
+                    rate = asked[category] = log((positives * shrink + a) / (negatives * shrink + b)) - centre
+                found.append(rate)
             else:
                 found.append(0.0)
         if categories and categories[-1].startswith(FLOW):
             found[-1] = self.evidence(categories[-1])
         return found
 
-    def _begin(self) -> tuple[float, float, float, float]:
+    def _begin(self) -> _Begun:
         shrink, base = 1.0 / self._growth, self.base()
         a, b = self.smoothing * base, self.smoothing * (1.0 - base)
-        self._begun = shrink, a, b, log(a / b)
+        self._begun = shrink, a, b, log(a / b), {}
         return self._begun
 
     def evidence(self, flow: str) -> float:
