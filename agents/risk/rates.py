@@ -162,22 +162,20 @@ class OutcomeRates:
         if not categories:
             return total, []
         asked, counts = (self._begun or self._begin()).asked, self._counts
-        found = []
+        found = [0.0] * len(categories)
         for i, category in enumerate(categories[:-1]):
             if category in counts:
                 rate = asked.get(category)
                 if rate is None:
                     rate = self._rate(category)
                 total += weights[i] * rate
-                found.append(rate)
-            else:
-                found.append(0.0)
+                found[i] = rate
         last, rate = categories[-1], 0.0
         if last in self._evidence:
             rate = self.evidence(last)
         elif last in counts and not last.startswith(FLOW):
             rate = self._rate(last)
-        found.append(rate)
+        found[-1] = rate
         return total + weights[-1] * rate, found
 
     def _rate(self, category: str) -> float:

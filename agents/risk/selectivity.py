@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from msgspec.structs import replace
-
 from agents.adding import added
 from agents.epoch import EPOCH
 from agents.identity import Draws, record_id
@@ -222,9 +220,9 @@ class Selectivity:
                 features[look] = told
         balance = account.balance if everything else account.after(selected)
         origin = item.origin
-        # In parts: a call with more than 15 arguments by name takes CPython four times as long.
-        decision = replace(
-            self._undecided,
+        # Of a method's call with up to 28 arguments by name, of others' with up to 15, CPython makes no dictionary: it
+        # takes a fifth of the time.
+        decision = self._undecided.__replace__(
             decision_id=record_id("d", STEP, origin.topic, origin.partition, origin.offset, origin.index),
             item_id=item.item_id,
             revision=item.revision,
@@ -238,9 +236,6 @@ class Selectivity:
             origin=origin,
             upstream=upstream,
             screened=filtered.upstream,
-        )
-        decision = replace(
-            decision,
             score=score,
             rank=None if rank == score else rank,
             probability=probability,
@@ -258,8 +253,7 @@ class Selectivity:
         )
         if not selected and not boosts:
             return decision
-        return replace(
-            decision,
+        return decision.__replace__(
             lane=lane,
             selected=selected,
             layer=layer,
