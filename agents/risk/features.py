@@ -293,38 +293,39 @@ def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, floa
     if days is not None and days >= 0:
         quantities["log-document-days"] = log1p(days if days < 1e5 else 1e5)
     pair = agency + "*" + embarkation
+    embarked, booked_by, both = "embarkation=" + embarkation, "agency=" + agency, "agency*embarkation=" + pair
+    here = f"agency*embarkation*control-point={pair}*{point}"
     attributes = [
-        "embarkation=" + embarkation,
+        embarked,
         "journey-start=" + start,
         "carrier=" + traveller.carrier,
         "control-point=" + point,
         "document-kind=" + traveller.document_kind,
-        "agency=" + agency,
+        booked_by,
         "payment=" + payment,
         "booked=" + booked,
         "one-way=" + ("yes" if traveller.one_way else "no"),
         f"party={traveller.party_size if traveller.party_size < 5 else 5}",
         f"bags={traveller.bags if traveller.bags < 5 else 5}",
         "crew=" + ("yes" if traveller.crew else "no"),
-        "agency*embarkation=" + pair,
+        both,
     ]
     levels = [
-        "embarkation=" + embarkation,
-        "agency=" + agency,
-        "agency*embarkation=" + pair,
+        embarked,
+        booked_by,
+        both,
         "agency*payment=" + agency + "*" + payment,
         "agency*booked=" + agency + "*" + booked,
         "embarkation*payment=" + embarkation + "*" + payment,
         "agency*embarkation*payment=" + pair + "*" + payment,
         "agency*embarkation*booked=" + pair + "*" + booked,
         "agency*embarkation*carrier=" + pair + "*" + traveller.carrier,
-        "agency*embarkation*control-point=" + pair + "*" + point,
+        here,
         "journey-start*agency=" + start + "*" + agency,
     ]
     flow = f"{_TRAVELLER_FLOW}{pair}*{point}*{traveller.carrier}"
     levels.append(flow)
-    flows = (f"agency*embarkation*control-point={pair}*{point}", flow)
-    return Description(attributes, levels, _TRAVELLER_RATES, quantities, flows)
+    return Description(attributes, levels, _TRAVELLER_RATES, quantities, (here, flow))
 
 
 def note_record(prefix: str, prior: PriorRecord, quantities: dict[str, float]) -> None:
