@@ -15,26 +15,29 @@ class HighWater:
     __slots__ = ("_marks",)
 
     def __init__(self) -> None:
-        self._marks: dict[tuple[str, int], tuple[int, int]] = {}
+        self._marks: dict[tuple[str, int], list[int]] = {}  # moved on where they are: every item moves three
 
     def is_redelivery(self, upstream: Upstream) -> bool:
         """Whether this record, or a later one of its upstream partition, has been folded already."""
         mark = self._marks.get((upstream.topic, upstream.partition))
-        return mark is not None and (upstream.offset, upstream.index) <= mark
+        return mark is not None and upstream.offset <= mark[0] and [upstream.offset, upstream.index] <= mark
 
     def advance(self, upstream: Upstream) -> bool:
         """Note the record as folded. False, and nothing noted, when it is a redelivery."""
-        place = (upstream.topic, upstream.partition)
-        here = (upstream.offset, upstream.index)
+        place, offset, index = (upstream.topic, upstream.partition), upstream.offset, upstream.index
         mark = self._marks.get(place)
-        if mark is not None and here <= mark:
+        if mark is None:
+            self._marks[place] = [offset, index]
+            return True
+        if offset <= mark[0] and [offset, index] <= mark:
             return False
-        self._marks[place] = here
+        mark[0], mark[1] = offset, index
         return True
 
     def mark(self, topic: str, partition: int) -> tuple[int, int] | None:
         """The highest (offset, index) folded of that partition, None when nothing of it was."""
-        return self._marks.get((topic, partition))
+        mark = self._marks.get((topic, partition))
+        return None if mark is None else (mark[0], mark[1])
 
     def __len__(self) -> int:
         return len(self._marks)

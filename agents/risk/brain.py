@@ -294,7 +294,7 @@ class Brain:
         if not self._exact:
             description = description.without_whole_declarations()
         if activation.standing is None:
-            model, learnt, finds = activation.model, mind.labels, mind.surge_finds
+            model, learnt, finds = mind.models[activation.name], mind.labels, mind.surge_finds
         else:  # what decides for travellers does not change by itself
             model, learnt, finds = activation.standing, activation.labels, _FINDS_AT_FIRST
         log_odds, rates = model.score(description)

@@ -185,8 +185,9 @@ class CapacityAccount:
         layer = decision.layer
         rank = NO_RANK
         if not decision.auto_cleared and layer != "mandatory" and layer != "criteria":
-            competed, surge = decision.competed_as, decision.surge
-            rank = surge if surge > competed else competed
+            rank = decision.score if decision.rank is None else decision.rank
+            if decision.surge > rank:
+                rank = decision.surge
             insort(self.ranks.ascending, rank)
         seen = self.seen
         seen.append((at_ms, rank, layer))

@@ -74,7 +74,6 @@ class Champion:
 
     def score(self, description: Description) -> tuple[float, list[float]]:
         """The log-odds of an item, and the rates at its levels as they stand now."""
-        rates = self.rates.log_odds(description.levels)
         learner, known = self.learner, self.scale.known
         total, weight_of = learner.intercept, learner.weights.get
         for name in description.attributes:
@@ -86,11 +85,7 @@ class Champion:
             if weight is not None:
                 mean, per = known[name]
                 total += weight * ((value - mean) * per)
-        weights = learner.of(description.rate_names)
-        for i, rate in enumerate(rates):
-            if rate != 0.0:
-                total += weights[i] * rate
-        return total, rates
+        return self.rates.weighed(description.levels, learner.of(description.rate_names), total)
 
     def adds(self, quantities: dict[str, float]) -> float:
         """What quantities that come beside a description add to its log-odds."""

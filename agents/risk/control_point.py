@@ -106,9 +106,11 @@ class ControlPointState:
 
         While everything is inspected (`cold_start.everything_until`) the account stands still.
         """
-        self.advance(at_ms)
+        account = self.account
+        if at_ms > account.latest_ms:  # not so where it was decided: its item found this state advanced
+            self.advance(at_ms)
         if decision.exploration_rate < 1.0:
-            self.account.fold(decision, at_ms)
+            account.fold(decision, at_ms)
         if decision.selected:
             self.lanes_of(decision.stream).fold(decision, at_ms)
             if decision.layer == "surge":

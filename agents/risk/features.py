@@ -22,8 +22,9 @@ import msgspec
 
 from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, TravellerFacts
 
-FEATURE_SCHEMA = 8
-"""Raised when a name or a meaning below changes, or how models learn: snapshots of another schema are not read."""
+FEATURE_SCHEMA = 9
+"""Raised when a name or a meaning below changes, or how models learn or are kept: snapshots of another schema are not
+read."""
 
 EXACT = "hs6*route*tariff*kg"
 """The whole declaration to the gram: only a lodger who repeats himself meets his own past there."""
@@ -54,6 +55,7 @@ _LINES: Final = 8192
 """Tariff lines on their routes whose words are kept, some 2 kB each."""
 MOST = 1e15
 """Amounts above it count as it: more than any declared value, kilograms or price."""
+_BANDS: Final = tuple(map(str, range(int(log(MOST) * _HALF_OCTAVES) + 2)))
 
 
 def _rates(*kinds: str) -> tuple[str, ...]:
@@ -133,9 +135,11 @@ def mass_band(kilograms: float) -> str:
     """Half-octave of the mass: `0` up to 1 kg, then two bands for each doubling; `none` when unknown."""
     if not kilograms > 0.0:
         return "none"
-    if kilograms <= 1.0:
-        return "0"
-    return str(int(log(kilograms if kilograms < MOST else MOST) * _HALF_OCTAVES) + 1)
+    return _band(log(kilograms if kilograms < MOST else MOST))
+
+
+def _band(log_mass: float) -> str:
+    return _BANDS[int(log_mass * _HALF_OCTAVES) + 1] if log_mass > 0.0 else "0"
 
 
 def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, float]) -> Description:
@@ -148,21 +152,22 @@ def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, 
     else:
         rate = f"{duty:g}"
         quantities["duty-rate"] = (duty if duty < 1000.0 else 1000.0) * 0.1 if duty > 0.0 else 0.0
+    band = "none"
     if mass > 0.0:
         log_mass = quantities["log-mass"] = log(mass if mass < MOST else MOST)
+        band = _band(log_mass)
     if value > 0.0:
         log_value = quantities["log-value"] = log(value if value < MOST else MOST)
         if mass > 0.0:
             quantities["log-value-per-kg"] = log_value - log_mass
     if goods.packages > 1:
         quantities["log-packages"] = log(goods.packages)
-    band = mass_band(mass)
     said = _declared(goods.hs6[:6], goods.origin, cargo.departure, rate, goods.duty_regime or "none")
     crossed = said.crossed
-    declared = f"{said.full}*{mass:g}"
+    kilograms = f"{mass:g}"
     consignee, shipper = "consignee=" + cargo.consignee, "shipper=" + cargo.shipper
     hs6_mass = said.hs6_mass + band
-    here = f"hs6*origin*control-point={crossed}*{point}"
+    here = said.control_point + point
     attributes = [
         *said.attributes,
         "mass=" + band,
@@ -174,8 +179,7 @@ def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, 
         shipper,
     ]
     levels = [
-        said.hs4,
-        said.hs6,
+        *said.goods,
         said.hs2_mass + band,
         said.hs4_mass + band,
         hs6_mass,
@@ -183,8 +187,8 @@ def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, 
         said.route_tariff_mass + band,
         said.hs6_route_tariff,
         said.hs6_route_tariff_mass + band,
-        f"{EXACT}={declared}",
-        f"{EXACT_VALUE}={declared}*{value:g}",
+        said.exact + kilograms,
+        f"{said.exact_value}{kilograms}*{value:g}",
         f"hs6*origin*carrier={crossed}*{cargo.carrier}",
         here,
         consignee,
@@ -193,7 +197,7 @@ def _cargo(cargo: CargoFacts, point: str, manifest: bool, quantities: dict[str, 
     loading = cargo.port_of_loading
     if loading is not None:
         attributes.append("loading=" + loading)
-        levels.append(f"{said.hs6_loading}{loading}")
+        levels.append(said.hs6_loading + loading)
     if cargo.declarant is not None:
         attributes.append("declarant=" + cargo.declarant)
     if cargo.platform is not None:
@@ -217,10 +221,8 @@ class _Declared(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What features say of a tariff line on its route: ready, or up to where the mass band or a place follows."""
 
     crossed: str
-    full: str
     attributes: tuple[str, ...]
-    hs4: str
-    hs6: str
+    goods: tuple[str, str]
     hs6_origin: str
     places: tuple[str, ...]
     hs6_route_tariff: str
@@ -229,6 +231,9 @@ class _Declared(msgspec.Struct, frozen=True, eq=False, gc=False):
     hs6_mass: str
     route_tariff_mass: str
     hs6_route_tariff_mass: str
+    exact: str
+    exact_value: str
+    control_point: str
     hs6_loading: str
 
 
@@ -245,7 +250,6 @@ def _declared(hs6: str, origin: str, departure: str, rate: str, regime: str) -> 
     hs4_said, hs6_said, hs6_origin = f"hs4={hs4}", f"hs6={hs6}", f"hs6*origin={crossed}"
     return _Declared(
         crossed=crossed,
-        full=full,
         attributes=(
             f"hs2={hs2}",
             hs4_said,
@@ -257,8 +261,7 @@ def _declared(hs6: str, origin: str, departure: str, rate: str, regime: str) -> 
             f"route={route}",
             f"tariff={tariff}",
         ),
-        hs4=hs4_said,
-        hs6=hs6_said,
+        goods=(hs4_said, hs6_said),
         hs6_origin=hs6_origin,
         places=(f"hs4*origin={hs4}*{origin}", hs6_origin, f"hs6*route={way}", f"hs6*tariff={hs6}*{tariff}"),
         hs6_route_tariff=f"hs6*route*tariff={full}",
@@ -267,6 +270,9 @@ def _declared(hs6: str, origin: str, departure: str, rate: str, regime: str) -> 
         hs6_mass=f"hs6*mass={hs6}*",
         route_tariff_mass=f"route*tariff*mass={route}*{tariff}*",
         hs6_route_tariff_mass=f"hs6*route*tariff*mass={full}*",
+        exact=f"{EXACT}={full}*",
+        exact_value=f"{EXACT_VALUE}={full}*",
+        control_point=f"hs6*origin*control-point={crossed}*",
         hs6_loading=f"hs6*loading={hs6}*",
     )
 
@@ -287,38 +293,39 @@ def _traveller(traveller: TravellerFacts, point: str, quantities: dict[str, floa
     if days is not None and days >= 0:
         quantities["log-document-days"] = log1p(days if days < 1e5 else 1e5)
     pair = agency + "*" + embarkation
+    embarked, booked_by, both = "embarkation=" + embarkation, "agency=" + agency, "agency*embarkation=" + pair
+    here = f"agency*embarkation*control-point={pair}*{point}"
     attributes = [
-        "embarkation=" + embarkation,
+        embarked,
         "journey-start=" + start,
         "carrier=" + traveller.carrier,
         "control-point=" + point,
         "document-kind=" + traveller.document_kind,
-        "agency=" + agency,
+        booked_by,
         "payment=" + payment,
         "booked=" + booked,
         "one-way=" + ("yes" if traveller.one_way else "no"),
         f"party={traveller.party_size if traveller.party_size < 5 else 5}",
         f"bags={traveller.bags if traveller.bags < 5 else 5}",
         "crew=" + ("yes" if traveller.crew else "no"),
-        "agency*embarkation=" + pair,
+        both,
     ]
     levels = [
-        "embarkation=" + embarkation,
-        "agency=" + agency,
-        "agency*embarkation=" + pair,
+        embarked,
+        booked_by,
+        both,
         "agency*payment=" + agency + "*" + payment,
         "agency*booked=" + agency + "*" + booked,
         "embarkation*payment=" + embarkation + "*" + payment,
         "agency*embarkation*payment=" + pair + "*" + payment,
         "agency*embarkation*booked=" + pair + "*" + booked,
         "agency*embarkation*carrier=" + pair + "*" + traveller.carrier,
-        "agency*embarkation*control-point=" + pair + "*" + point,
+        here,
         "journey-start*agency=" + start + "*" + agency,
     ]
     flow = f"{_TRAVELLER_FLOW}{pair}*{point}*{traveller.carrier}"
     levels.append(flow)
-    flows = (f"agency*embarkation*control-point={pair}*{point}", flow)
-    return Description(attributes, levels, _TRAVELLER_RATES, quantities, flows)
+    return Description(attributes, levels, _TRAVELLER_RATES, quantities, (here, flow))
 
 
 def note_record(prefix: str, prior: PriorRecord, quantities: dict[str, float]) -> None:

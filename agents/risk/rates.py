@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from math import exp, log
 
+import msgspec
+
 from agents.risk.features import FLOW
 
 _LOG_2 = log(2.0)
@@ -33,6 +35,16 @@ FLOW_DAYS = 45.0
 FOUND, CLEAR = 3.0, -0.5
 """Evidence of one outcome: a flow that has turned is illicit about every second time, another hardly ever."""
 LEAST, MOST = -2.4, 4.5
+
+
+class _Begun(msgspec.Struct, gc=False):
+    """What all rates between two lessons share, and those that were asked for: traffic repeats itself."""
+
+    shrink: float
+    a: float
+    b: float
+    centre: float
+    asked: dict[str, float]
 
 
 class OutcomeRates:
@@ -55,7 +67,7 @@ class OutcomeRates:
         self._base = [_PRIOR_POSITIVES, _PRIOR_NEGATIVES]
         self._day: float | None = None
         self._growth = 1.0
-        self._begun: tuple[float, float, float, float] | None = None  # what all rates share; None after a lesson
+        self._begun: _Begun | None = None  # None after a lesson
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -143,23 +155,40 @@ class OutcomeRates:
 
     def log_odds(self, categories: list[str]) -> list[float]:
         """The rates of `categories`, in order; exactly 0 for one that was never inspected."""
-        counts = self._counts
-        shrink, a, b, centre = self._begun or self._begin()
-        found = []
-        for category in categories:
-            if category in counts:
-                positives, negatives = counts[category]
-                found.append(log((positives * shrink + a) / (negatives * shrink + b)) - centre)
-            else:
-                found.append(0.0)
-        if categories and categories[-1].startswith(FLOW):
-            found[-1] = self.evidence(categories[-1])
-        return found
+        return self.weighed(categories, [0.0] * len(categories), 0.0)[1]
 
-    def _begin(self) -> tuple[float, float, float, float]:
+    def weighed(self, categories: list[str], weights: list[float], total: float) -> tuple[float, list[float]]:
+        """`total` and what the rates of `categories` add to it, each by its weight; and the rates, in order."""
+        if not categories:
+            return total, []
+        asked, counts = (self._begun or self._begin()).asked, self._counts
+        found = [0.0] * len(categories)
+        for i, category in enumerate(categories[:-1]):
+            if category in counts:
+                rate = asked.get(category)
+                if rate is None:
+                    rate = self._rate(category)
+                total += weights[i] * rate
+                found[i] = rate
+        last, rate = categories[-1], 0.0
+        if last in self._evidence:
+            rate = self.evidence(last)
+        elif last in counts and not last.startswith(FLOW):
+            rate = self._rate(last)
+        found[-1] = rate
+        return total + weights[-1] * rate, found
+
+    def _rate(self, category: str) -> float:
+        begun = self._begun or self._begin()
+        positives, negatives = self._counts[category]
+        odds = (positives * begun.shrink + begun.a) / (negatives * begun.shrink + begun.b)
+        rate = begun.asked[category] = log(odds) - begun.centre
+        return rate
+
+    def _begin(self) -> _Begun:
         shrink, base = 1.0 / self._growth, self.base()
         a, b = self.smoothing * base, self.smoothing * (1.0 - base)
-        self._begun = shrink, a, b, log(a / b)
+        self._begun = _Begun(shrink, a, b, log(a / b), {})
         return self._begun
 
     def evidence(self, flow: str) -> float:

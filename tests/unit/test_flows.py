@@ -150,3 +150,23 @@ def test_evidence_of_a_flow_is_taken_back_with_its_lesson() -> None:
     rates.learn(FLOW_A, 1, 0.9)
     rates.unlearn(FLOW_A, 1, 0.9, 100.0)
     assert rates.evidence(FLOW_A[0]) == pytest.approx(before)
+
+
+def test_rates_that_were_asked_for_between_lessons_are_those_that_nobody_asked_for() -> None:
+    asked, unasked = OutcomeRates(30.0), OutcomeRates(30.0)
+    levels = ["hs4=8517", "hs6=851712", "hs6=851713", "consignee=c:1", *FLOW_A]
+    weights = [0.5, -0.25, 2.0, 1.0, 1.5]
+    for number in range(40):
+        day, label, held = float(number // 3), number % 4 == 0, levels[number % 2 :]
+        for rates in (asked, unasked):
+            rates.advance(day)
+            rates.learn(held, int(label))
+            if number % 7 == 6:
+                rates.unlearn(held, int(label), 1.0, day)
+        for _ in range(2):
+            total = -3.5
+            for weight, rate in zip(weights, asked.log_odds(levels), strict=True):
+                total += weight * rate
+            assert asked.weighed(levels, weights, -3.5) == (total, asked.log_odds(levels))
+    assert asked.log_odds(levels) == unasked.log_odds(levels)
+    assert asked.weighed([], [], -3.5) == (-3.5, [])

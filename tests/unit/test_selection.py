@@ -11,6 +11,7 @@ from agents.identity import unit_hash
 from agents.risk import layers
 from agents.risk.learner import logistic
 from agents.risk.reasons import TEXT_LENGTH
+from agents.risk.selectivity import undecided
 from agents.selection import Selection
 from schemas import codec
 from schemas.decisions import AlertRaised, Reason, SelectionDecided
@@ -30,6 +31,8 @@ from tests.border import (
 
 WATCHLIST = RiskHit(entry_id="wl-1", version=1, kind="watchlist", matched="consignee", severity=3, category="drugs")
 
+BOOST = CriterionHit(criterion_id="b", version=1, action="boost", weight=1.0)
+
 
 def waves(filtered: ItemFiltered) -> float:
     """Scores that go up and down in no order."""
@@ -46,6 +49,17 @@ def test_watchlist_hit_is_sent_to_the_red_lane_whatever_its_score() -> None:
     assert (decision.lane, decision.layer, decision.selected) == ("red", "mandatory", True)
     assert decision.propensity == 1.0
     assert decision.reasons[0].text == "watchlist entry wl-1 matches the consignee, drugs"
+
+
+def test_a_decision_keeps_nothing_of_the_blank_one_that_all_begin_as() -> None:
+    blank = undecided(policy_of().policy_version, None)
+    (decision,) = decide([parcel(1, hits=(WATCHLIST,), criteria=(BOOST,))])
+    unsaid = {"policy_version", "software"}
+    for field in msgspec.structs.fields(SelectionDecided):
+        if field.required and field.name not in unsaid:
+            assert getattr(decision, field.name) != getattr(blank, field.name), field.name
+    assert decision.policy_version == blank.policy_version
+    assert (decision.criteria, decision.unboosted, decision.features) == (("b",), logistic(-3.0), {"told": -3.0})
 
 
 def test_criterion_with_the_longest_title_makes_a_decision_and_an_alert_that_can_be_read() -> None:
