@@ -7,6 +7,7 @@ import faulthandler
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -40,6 +41,7 @@ from streams.logging import configure_logging
 from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.settings import Settings
+from streams.stopping import end_soon
 from streams.topics import TopicsUnfitError, admin, check_topics
 from streams.transport import SCHEME, BatchConsumer, BatchProducer, Reading
 from streams.web import WorkerWeb
@@ -109,6 +111,12 @@ class BorderWorker(faust.Worker):
     def setup_logging(self) -> None:
         """Logging is borderflow's own (`streams/logging.py`), set before."""
 
+    def _schedule_shutdown(self, number: signal.Signals) -> None:
+        """Of a worker that is not begun, end the process soon: it is in no group, and may wait for brokers."""
+        if not cast(BorderApp, self.app).begun:
+            end_soon(log)
+        super()._schedule_shutdown(number)
+
 
 class BorderApp(faust.App):
     """The Faust app of one worker process: one agent per step, followers first, a web server beside them."""
@@ -146,6 +154,7 @@ class BorderApp(faust.App):
         self._rebalance_began: float | None = None
         self._failing: asyncio.Future[None] | None = None
         self.borderflow_assigned = False
+        self.begun = False
         self.on_partitions_assigned.connect(self._note_assignment)  # type: ignore[arg-type]  # mode types one call style
         for step in topology.steps:
             self._declare(step)
@@ -185,6 +194,7 @@ class BorderApp(faust.App):
             if self.should_stop:
                 return
             self.hosts[step.name] = await self._host(step)
+        self.begun = True
         threading.Thread(target=_import_the_rest, name="imports", daemon=True).start()
         gc.collect()
         gc.freeze()  # code and what was learnt before: not to be looked through again
