@@ -35,6 +35,7 @@ from streams.broadcast import Follow, Followers
 from streams.certificates import tell_expiries
 from streams.collector import look_rarely
 from streams.deadletter import DeadLetterLimit
+from streams.doubting import DoubtingHost
 from streams.hosting import StepHost, run_agent
 from streams.knowledge_metrics import KnowledgeCollector
 from streams.logging import configure_logging
@@ -240,7 +241,7 @@ class BorderApp(faust.App):
         reader = await LogReader(self.borderflow_settings).start()
         self._readers.append(reader)
         settings, declared = self.borderflow_settings, declarations()
-        return StepHost(
+        return DoubtingHost(
             step,
             decoders=self.topology.decoders,
             encode=self.topology.encode,

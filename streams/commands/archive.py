@@ -101,7 +101,7 @@ def archive(
         bool, Parameter(negative=(), help="Go on where brokers deleted records before they were archived.")
     ] = False,
 ) -> int:
-    """Archive all topics until SIGTERM or Ctrl-C; what was taken until then is written, as far as that takes no wait.
+    """Archive all topics until SIGTERM or Ctrl-C; what is not in a file two seconds later is read again next time.
 
     Exit code 1 when it had to stop: no room, records deleted too early, a file of the archive lost, another cluster's
     brokers, brokers away. Nothing is lost by that while the brokers keep the records; start it again.
