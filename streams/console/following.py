@@ -60,7 +60,7 @@ class Following:
         """Return once everything that was there at the start is folded."""
         await self._caught_up.wait()
 
-    async def start(self, heard: Callable[[], None]) -> None:
+    async def start(self, heard: Callable[[], None] = lambda: None) -> None:
         """Connect and begin; `heard` is called after every answer of the brokers.
 
         Raises `UnknownTopicError` or the client's `KafkaError`.
