@@ -123,6 +123,10 @@ class Children:
         pages = int(Path(f"/proc/{self._running[name].pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a running child, and what it has started, a signal."""
+        os.killpg(self._running[name].pid, number)
+
     def stop(self, name: str, grace_s: float = 15.0) -> int | None:
         """Ask a child to end (SIGTERM), insist after `grace_s`; its exit code, None when it was not running."""
         process = self._running.pop(name, None)

@@ -41,6 +41,7 @@ from streams.knowledge_metrics import KnowledgeCollector
 from streams.logging import configure_logging
 from streams.producing import Publisher
 from streams.rebuild import LogReader
+from streams.reconnecting import latest_refusal
 from streams.settings import Settings
 from streams.stopping import end_soon
 from streams.topics import TopicsUnfitError, admin, check_topics
@@ -57,11 +58,16 @@ Less than the 30 s after which Kubernetes kills. An idempotent producer tries fo
 waiting for the batch in hand might never end; it is not committed, so the next owner of the partition gets it.
 """
 
+SILENT_S = 30.0
+"""A worker to which no broker has answered for so long is not ready; one that they refuse ends."""
+
 REFUSED = 2
 """Exit code of what would be refused again if it were started again."""
 
 IMPORTED_LATER = ("river.drift", "river.tree")
 """What agents import with their first label."""
+
+_LOOKS_EVERY_S = 5.0
 
 SWITCH_S = 0.02
 """How long the thread that decides may keep the interpreter when the consumer's thread wants it. It gives it up by
@@ -197,6 +203,7 @@ class BorderApp(faust.App):
             self.hosts[step.name] = await self._host(step)
         self.begun = True
         threading.Thread(target=_import_the_rest, name="imports", daemon=True).start()
+        self.add_future(self._mind_refusals())
         gc.collect()
         gc.freeze()  # code and what was learnt before: not to be looked through again
 
@@ -295,6 +302,24 @@ class BorderApp(faust.App):
             self._give_up_later()
             await self.crash(error)
 
+    async def _mind_refusals(self) -> None:
+        """End the process when brokers refuse its user or certificate and none has answered for `SILENT_S`.
+
+        Passwords and certificates are read at the start alone, so who starts it again gives it those of today. Nothing
+        can be committed or handed back to the group meanwhile: it ends as one that was killed.
+        """
+        while not self.should_stop:
+            await self.sleep(_LOOKS_EVERY_S)
+            refusal = latest_refusal()
+            if refusal is not None and time.monotonic() - refusal.at < SILENT_S < (self.silent_s() or 0.0):
+                log.critical(
+                    "this worker stops: no broker has answered for %.0f s, and they do not let it in any more (%s): "
+                    "correct the file of its password or certificate, and start it again",
+                    self.silent_s(), refusal.said,
+                )  # fmt: skip
+                logging.shutdown()
+                os._exit(1)
+
     async def _note_assignment(self, app: Any, assigned: set[TP], **kwargs: Any) -> None:
         self.borderflow_assigned = True
         # Another worker may have decided while this one was not a member, even from the offset where a state ends.
@@ -328,7 +353,15 @@ class BorderApp(faust.App):
             reasons.append("the broadcast logs are being caught up with")
         if not self.borderflow_assigned or self.rebalancing:
             reasons.append("partitions are being assigned")
+        silent_s = self.silent_s()
+        if silent_s is not None and silent_s > SILENT_S:
+            reasons.append(f"no broker has answered for {silent_s:.0f} s")
         return reasons
+
+    def silent_s(self) -> float | None:
+        """For how long no broker has answered a fetch of any partition; None before the first answer."""
+        silences = [reading.silent_s for _, _, reading, _ in self.partition_readings() if reading.silent_s is not None]
+        return min(silences, default=None)
 
     def partition_readings(self) -> Iterator[tuple[str, int, Reading, float | None]]:
         """Where the consumer stands in each partition that it holds, and for how long brokers are silent about the

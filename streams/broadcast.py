@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiokafka import AIOKafkaConsumer
@@ -20,6 +20,7 @@ from aiokafka.structs import TopicPartition
 from schemas.codec import UNDECODABLE_REASONS, Undecodable
 from streams import metrics
 from streams.defects import DefectError
+from streams.fetching import silent_s
 from streams.rebuild import LogReader, disconnect
 from streams.wire import Decode, Record, decoded, sent_ms
 
@@ -115,9 +116,9 @@ class Followers:
         if self._consumer is None or self._task is None:  # not following yet, or no more
             return
         for at in self._follows:
-            state = self._consumer._subscription.subscription.assignment.state_value(at)
-            if state.timestamp is not None:
-                yield at.topic, max(0.0, time() - state.timestamp / 1000)
+            silence = silent_s(self._consumer, at)
+            if silence is not None:
+                yield at.topic, silence
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         try:

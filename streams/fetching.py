@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from math import inf
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -164,3 +164,12 @@ def skip(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int) -> None:
     state = consumer._subscription.subscription.assignment.state_value(at)
     if state.has_valid_position and state.position < offset:
         consumer.seek(at, offset)
+
+
+def silent_s(consumer: AIOKafkaConsumer, at: TopicPartition) -> float | None:
+    """For how long no broker has answered a fetch of the partition; None before the first answer and while it rests."""
+    state = consumer._subscription.subscription.assignment.state_value(at)
+    if state is None or state.paused or state.timestamp is None:
+        return None
+    answered_ms: int = state.timestamp
+    return max(0.0, time() - answered_ms / 1000)

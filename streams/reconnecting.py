@@ -7,11 +7,15 @@ aiokafka tries after 100 ms for as long as an outage lasts, and so does each of 
 from __future__ import annotations
 
 from random import random
+from ssl import SSLError
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from aiokafka import client
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import create_conn
 from aiokafka.consumer import consumer
+from aiokafka.errors import AuthenticationFailedError, SaslAuthenticationFailed
 from aiokafka.producer import producer
 
 FIRST_S: Final = 0.1
@@ -22,6 +26,31 @@ _DOUBLED: Final = 4
 def pause_s(failures: int, chance: float) -> float:
     """How long to leave a broker alone after so many failures in a row. `chance` (0 to 1) takes off up to a half."""
     return min(MOST_S, FIRST_S * 2.0 ** min(failures - 1, _DOUBLED)) * (1 - chance / 2)
+
+
+class Refusal(NamedTuple):
+    """A broker did not let this process in: at which `monotonic` second, and what it said."""
+
+    at: float
+    said: str
+
+
+_latest: Refusal | None = None
+
+
+def latest_refusal() -> Refusal | None:
+    """The latest refusal of this process's user or certificate, None when there was none."""
+    return _latest
+
+
+async def _connect(*where: Any, **options: Any) -> Any:
+    """aiokafka's `create_conn`, which notes a refusal."""
+    global _latest
+    try:
+        return await create_conn(*where, **options)
+    except (SaslAuthenticationFailed, AuthenticationFailedError, SSLError) as refused:
+        _latest = Refusal(monotonic(), str(refused))
+        raise
 
 
 class PatientClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
@@ -45,5 +74,6 @@ class PatientClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no 
         return found
 
 
+client.create_conn = _connect
 consumer.AIOKafkaClient = PatientClient
 producer.AIOKafkaClient = PatientClient

@@ -15,7 +15,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import aiokafka
@@ -37,7 +37,7 @@ from mode.utils.futures import notify
 from streams import metrics
 from streams.assignment import FewMove
 from streams.deliveries import Deliveries
-from streams.fetching import InFlight, Rests, skip
+from streams.fetching import InFlight, Rests, silent_s, skip
 from streams.producing import new_producer
 from streams.wire import Placed, Record
 from streams.wire import fetched as fetched_record
@@ -279,11 +279,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def silent_s(self, tp: TP) -> float | None:
         """For how long no broker has answered a fetch of the partition (`Reading`)."""
-        state = self._ensure_consumer()._subscription.subscription.assignment.state_value(tp)
-        if state is None or state.paused or state.timestamp is None:
-            return None
-        answered_ms: int = state.timestamp
-        return max(0.0, time() - answered_ms / 1000)
+        return silent_s(self._ensure_consumer(), tp)
 
     async def commit(self, offsets: Mapping[TP, int]) -> bool:
         """Have the thread commit; False when it ended first.

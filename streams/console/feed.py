@@ -27,12 +27,24 @@ PART: Final = 50
 """Rows that travel together: some 20 kB, so that a page hears of them before it takes a slow line for lost."""
 
 
+class Health(msgspec.Struct, frozen=True):
+    """What a page is told of the console itself, so that an empty queue can be told from one that nothing reaches.
+
+    `silent` is for how many ms brokers have not answered, `decided` when (ms) the latest item of all was decided, 0 for
+    none that this console knows.
+    """
+
+    ready: bool = True
+    silent: int = 0
+    decided: int = 0
+
+
 class Feed:
     """Tells every connected page what changed."""
 
-    def __init__(self, cases: Cases, ready: Callable[[], bool]) -> None:
+    def __init__(self, cases: Cases, health: Callable[[], Health]) -> None:
         self._cases = cases
-        self._ready = ready
+        self._health = health
         self._changed = asyncio.Condition()
         self.epoch = secrets.token_hex(4)
         self.pages = 0
@@ -110,8 +122,8 @@ class Feed:
         return live_row(case, self._cases.claim(case, now_ms))
 
     def _beat(self) -> dict[str, Any]:
-        cases, now_ms = self._cases, int(time.time() * 1000)
-        return {"now": now_ms, "ready": self._ready(), "dropped": cases.dropped, "unread": cases.unread}
+        told = {"now": int(time.time() * 1000), "dropped": self._cases.dropped, "unread": self._cases.unread}
+        return told | msgspec.structs.asdict(self._health())
 
 
 async def _write(response: web.StreamResponse, event: str, data: dict[str, Any], position: str = "") -> None:

@@ -14,6 +14,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
+from streams.fetching import silent_s
 from streams.rebuild import LogReader, disconnect
 from streams.wire import Record
 
@@ -55,6 +56,14 @@ class Following:
     def caught_up(self) -> bool:
         """Whether everything that was there at the start is folded."""
         return self._caught_up.is_set()
+
+    @property
+    def silent_s(self) -> float:
+        """For how long no broker has answered for the partition of which that is longest so."""
+        consumer = self._consumer
+        if consumer is None or self._task is None:
+            return 0.0
+        return max((silent_s(consumer, at) or 0.0 for at in consumer.assignment()), default=0.0)
 
     async def wait_caught_up(self) -> None:
         """Return once everything that was there at the start is folded."""

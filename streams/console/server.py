@@ -25,7 +25,7 @@ from streams.console.accounts import Accounts, User
 from streams.console.cases import Cases
 from streams.console.day import DAY_MS, Learning
 from streams.console.detail import CriteriaShelf
-from streams.console.feed import Feed
+from streams.console.feed import Feed, Health
 from streams.console.filing import Desk
 from streams.console.following import Following
 from streams.console.reading import Shelf
@@ -66,7 +66,7 @@ class Console:
         self.learning = Learning()
         self.criteria = CriteriaShelf()
         self.traffic = Traffic(settings.console_decisions)
-        self.feed = Feed(self.cases, lambda: self.ready)
+        self.feed = Feed(self.cases, self.health)
         self.desk = Desk(settings, self.cases, self._position)
         self.shelf = Shelf(settings)
         self.failed = asyncio.Event()
@@ -85,6 +85,11 @@ class Console:
     def ready(self) -> bool:
         """Whether what was there at the start is folded, and following goes on."""
         return bool(self._followings) and all(one.caught_up for one in self._followings) and not self.failed.is_set()
+
+    def health(self) -> Health:
+        """What pages are told of this console."""
+        silent_s = self._work.silent_s if self._work is not None else 0.0
+        return Health(self.ready, int(silent_s * 1000), self.traffic.latest_ms)
 
     @property
     def trail_path(self) -> Path:

@@ -17,7 +17,7 @@ from agents.risk.codelists import COUNTRIES
 from agents.risk.normalise import fold_code, fold_name
 from schemas.marks import Origin
 from streams.console.accounts import User
-from streams.wire import Record
+from streams.wire import Record, sent_ms
 
 BUCKET_MS: Final = 600_000
 _FOUND: Final = 100
@@ -47,6 +47,8 @@ class Traffic:
     def __init__(self, kept: int) -> None:
         self._kept = kept
         self._since_trim = 0
+        self.latest_ms = 0
+        """When the latest of them was decided."""
         self.counts: dict[tuple[int, str], dict[str, int]] = {}
         self._db = sqlite3.connect(":memory:", isolation_level=None)
         self._db.executescript(
@@ -79,6 +81,7 @@ class Traffic:
         ).rowcount  # fmt: skip
         if not added:
             return
+        self.latest_ms = max(self.latest_ms, sent_ms(record))
         held = self.counts.setdefault((at // BUCKET_MS, seen.control_point), {})
         held["items"] = held.get("items", 0) + 1
         if seen.selected and seen.layer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -136,6 +137,15 @@ class Centre:
         self.urls.append(url)
         self.url = self.url or url
         return url
+
+    @contextlib.contextmanager
+    def mute_broker(self) -> Iterator[None]:
+        """A broker that answers nobody, for a while."""
+        self._children.signal("broker", signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._children.signal("broker", signal.SIGCONT)
 
     def publish(self, topic: str, events: Iterable[msgspec.Struct], key: str = DESK) -> float:
         """Produce events; the time (epoch, s) just before."""

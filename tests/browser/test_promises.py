@@ -72,6 +72,27 @@ def test_500_alerts_of_half_a_minute_without_a_connection_are_there_once(held_ce
         cable.close()
 
 
+def test_a_console_that_hears_nothing_of_the_brokers_says_so_and_since_when(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    page = sign_in("kim")
+    with held_centre.mute_broker():
+        page.wait_for_selector(".dot.stale")
+        assert re.search(r"Since \d\d:\d\d:\d\d.* heard nothing from the brokers", page.inner_text("#notice"))
+    page.wait_for_selector(".dot.live")
+    assert not page.inner_text("#notice")
+    raised = alert(11_000)
+    held_centre.raise_alerts([raised])
+    page.wait_for_function("(id) => window.borderflow.live.rows.has(id)", arg=raised.alert_id)
+
+
+def test_an_empty_queue_says_when_the_latest_item_was_decided(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    held_centre.publish("decisions", [alert(11_001).decision])
+    page.fill(".left input[type=search]", "no alert has this text")
+    page.wait_for_selector(".decided:text('The latest item of all was decided at')")
+
+
 # -- nothing slow
 
 

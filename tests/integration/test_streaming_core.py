@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,12 +13,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 import pytest
 from aiohttp import ClientSession
 
 from agents.step import Arrival, Outcome
 from streams.app import build_app
+from streams.embedded import EmbeddedBroker
 from streams.hosting import StepHost
 from streams.rebuild import LogReader
 from streams.recordbatch import encoded
@@ -39,6 +43,7 @@ from tests.integration.harbour import (
     worker,
 )
 from tests.integration.toy import CountCrossings, Crossed, NoticeBoard, Noticed, Tally, toy_app, toy_topology
+from tests.ports import own_port
 
 pytestmark = pytest.mark.broker
 
@@ -453,3 +458,38 @@ def test_what_goes_wrong_before_a_reader_has_read_is_what_is_raised(broker_setti
 
     with pytest.raises(LookupError, match="of the test"):
         asyncio.run(scenario())
+
+
+def test_a_worker_to_which_no_broker_answers_is_not_ready_until_one_does(tmp_path: Path) -> None:
+    port = own_port()
+    with EmbeddedBroker(start_timeout_s=60) as broker:
+        environment = {**broker.environment(), "BORDERFLOW_GROUP": "mute", "BORDERFLOW_WEB_PORT": str(port)}
+        settings = Settings.from_environment(environment)
+        with admin(settings) as client:
+            client.create_topics({f"mute-{name}": {"num_partitions": 1, "replication_factor": 1} for name in TOPICS})
+
+        def answered() -> tuple[int, str]:
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE_S) as page:
+                    return page.status, page.read().decode()
+            except HTTPError as refused:
+                return refused.code, refused.read().decode()
+            except URLError:
+                return 0, ""
+
+        def until_answered(code: int) -> str:
+            deadline = time.monotonic() + PATIENCE_S
+            while (found := answered())[0] != code:
+                assert time.monotonic() < deadline, found
+                time.sleep(0.1)
+            return found[1]
+
+        with worker(environment, tmp_path / "log", TOY_SILENT_S="2"):
+            until_answered(200)
+            os.kill(broker.pid, signal.SIGSTOP)
+            try:
+                said = until_answered(503)
+            finally:
+                os.kill(broker.pid, signal.SIGCONT)
+            assert re.fullmatch(r"no broker has answered for \d+ s\n", said)
+            until_answered(200)

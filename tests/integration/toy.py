@@ -14,6 +14,7 @@ from agents.marks import HighWater
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
 from schemas.codec import Undecodable
 from schemas.marks import Upstream
+from streams import app
 from streams.app import BorderApp, Topology, build_app, run
 from streams.broadcast import Follow
 from streams.settings import Settings
@@ -159,4 +160,5 @@ def toy_app(settings: Settings, explode_on: str = "", book: NoticeBoard | None =
 
 
 if __name__ == "__main__":
+    app.SILENT_S = float(os.environ.get("TOY_SILENT_S", app.SILENT_S))
     run(toy_app(Settings.from_environment(), os.environ.get("TOY_EXPLODES_ON", "")))

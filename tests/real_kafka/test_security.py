@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 from kafka import KafkaAdminClient
+from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 from kafka.errors import KafkaError
 
 from load.children import Children
@@ -162,6 +163,39 @@ def test_who_cannot_prove_an_identity_is_not_let_in(guarded_kafka: Cluster, tmp_
     with pytest.raises((KafkaError, ssl.SSLError, Exception)) as refused:
         asyncio.run(asyncio.wait_for(log_in(), PATIENCE_S))
     assert not isinstance(refused.value, TimeoutError)
+
+
+def test_a_worker_whose_password_was_changed_ends_and_goes_on_with_the_new_one(
+    guarded_kafka: Cluster, tmp_path: Path
+) -> None:
+    assert guarded_kafka.security is not None
+    group = f"s{uuid.uuid4().hex[:8]}"
+    environment = {**login(guarded_kafka, "SCRAM", TOY), "BORDERFLOW_GROUP": group}
+    with guarded_kafka.admin() as admin:
+        apply(admin, Component(what="the toy", groups=(f"{group}*",), read=(f"{group}*",), write=(f"{group}*",)),
+              f"User:{TOY}")  # fmt: skip
+        admin.create_topics(
+            {f"{group}-{name}": {"num_partitions": 1, "replication_factor": 1}
+             for name in ("crossings", "tallies", "crossings-dlq")}
+        )  # fmt: skip
+    settings = Settings.from_environment({**guarded_kafka.environment(), "BORDERFLOW_GROUP": group})
+    asyncio.run(lodge(settings, 20, 1))
+    with worker(environment, tmp_path / "log", TOY_SILENT_S="4") as running:
+        asyncio.run(read_all(settings, f"{group}-tallies", 1, 20))
+        with guarded_kafka.admin() as admin:
+            change = UserScramCredentialUpsertion(TOY, ScramMechanism.SCRAM_SHA_512, "another one")
+            assert admin.alter_user_scram_credentials([change]) == {TOY: None}
+        guarded_kafka.nodes[1].stop()
+        guarded_kafka.nodes[1].start()
+        assert running.wait(PATIENCE_S) == 1, (tmp_path / "log").read_text()
+    last = (tmp_path / "log").read_text().splitlines()[-1]
+    assert "they do not let it in any more" in last
+    assert "invalid credentials" in last
+    guarded_kafka.wait_until_whole()
+    guarded_kafka.security.password_file(TOY).write_text("another one\n")
+    asyncio.run(lodge(settings, 20, 1))
+    with worker(environment, tmp_path / "log"):
+        assert len(asyncio.run(read_all(settings, f"{group}-tallies", 1, 40))) == 40
 
 
 @pytest.mark.parametrize("protocol", ["PLAINTEXT", "SASL_PLAINTEXT"])

@@ -14,7 +14,7 @@ from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted
 from streams.console.accounts import User
 from streams.console.cases import Cases
-from streams.console.feed import PART, Feed
+from streams.console.feed import PART, Feed, Health
 from tests.border import DESK, policy_of, result_on, withdrawal_of
 from tests.browser.centre import alert
 
@@ -70,7 +70,7 @@ def filed(raised: AlertRaised, result_id: str, outcome: str = "clear", **fields:
 
 def test_page_that_is_cut_off_while_it_catches_up_misses_nothing() -> None:
     cases = Cases(policy_of())
-    feed = Feed(cases, lambda: True)
+    feed = Feed(cases, Health)
     raised = [alert(number) for number in range(2 * PART + 2)]
     page = Page(lambda part: cases.fold(filed(raised[2 * PART], "r-1"), now_ms()) if part == 2 else None)
     cases.raise_alert(raised[0], b"{}")
@@ -89,7 +89,7 @@ def test_page_that_is_cut_off_while_it_catches_up_misses_nothing() -> None:
 
 def test_row_of_an_alert_that_was_passed_on_stays_with_who_got_it_until_that_is_undone() -> None:
     cases = Cases(policy_of())
-    feed = Feed(cases, lambda: True)
+    feed = Feed(cases, Health)
     raised, page = alert(1), Page()
     cases.raise_alert(raised, b"{}")
     first, again = (filed(raised, one, "passed-on", method="none", passed_to="KRPUS-SEA") for one in ("r-1", "r-2"))
@@ -109,6 +109,6 @@ def test_no_part_keeps_a_page_on_a_slow_line_waiting_until_it_takes_the_line_for
     for number in range(2_000):
         cases.raise_alert(alert(number), b"{}")
     page.connect(parts=2_000 // PART)
-    look(Feed(cases, lambda: True), page, HERE)
+    look(Feed(cases, Health), page, HERE)
     assert len(page.rows) == 2_000
     assert page.longest / 12 < 2_500  # bytes a second, in the time that live.js waits

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, client
+from aiokafka.errors import SaslAuthenticationFailed
 from aiokafka.structs import BrokerMetadata
 
 from streams import reconnecting
-from streams.reconnecting import FIRST_S, MOST_S, PatientClient, pause_s
+from streams.reconnecting import FIRST_S, MOST_S, PatientClient, latest_refusal, pause_s
 
 
 class Clock:
@@ -73,3 +74,28 @@ def test_every_client_of_this_process_is_one_that_pauses() -> None:
         return [type(AIOKafkaConsumer()._client), type(AIOKafkaProducer().client)]
 
     assert asyncio.run(scenario()) == [PatientClient, PatientClient]
+
+
+def test_who_is_refused_is_noted_and_who_is_away_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Exception] = [ConnectionRefusedError("nobody"), SaslAuthenticationFailed("invalid credentials")]
+
+    async def connect(*where: Any, **options: Any) -> Open:
+        raise answers.pop(0)
+
+    monkeypatch.setattr(reconnecting, "create_conn", connect)
+    monkeypatch.setattr(reconnecting, "_latest", None)
+    monkeypatch.setattr(reconnecting, "pause_s", lambda failures, chance: 0.0)
+
+    async def scenario() -> list[str | None]:
+        asking = PatientClient(bootstrap_servers="broker:9092")
+        asking.cluster._brokers = {7: BrokerMetadata(7, "broker", 9092, None)}
+        noted: list[str | None] = []
+        while answers:
+            assert not await asking.ready(7)
+            noted.append(refusal.said if (refusal := latest_refusal()) else None)
+        return noted
+
+    away, refused = asyncio.run(scenario())
+    assert away is None
+    assert refused is not None
+    assert "invalid credentials" in refused

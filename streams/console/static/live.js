@@ -3,13 +3,16 @@
 import { ended } from "./api.js";
 
 const SILENT_MS = 12000;
+const STALE_MS = 10000; // as long as another broker may take to lead where one has failed
 const RETRY_MS = [300, 600, 1200, 2500, 5000];
 
 export class Live extends EventTarget {
   rows = new Map();
-  state = "connecting"; // connecting, live, catching-up, lost
+  state = "connecting"; // connecting, live, catching-up, stale (the console hears nothing of the brokers), lost
   skew = 0; // the console's clock minus this one's
   lostAt = 0;
+  heardAt = 0; // when the brokers last answered the console
+  decidedAt = 0; // when the latest item of all was decided
   dropped = 0; // alerts that the console no longer holds
   unread = 0; // alerts that it could not read
   #position = "";
@@ -83,7 +86,9 @@ export class Live extends EventTarget {
     [this.dropped, this.unread] = [told.dropped, told.unread];
     this.#tries = 0;
     this.#heard();
-    this.#become(told.ready && !told.more ? "live" : "catching-up");
+    this.heardAt = told.now - told.silent;
+    this.decidedAt = told.decided;
+    this.#become(told.silent > STALE_MS ? "stale" : told.ready && !told.more ? "live" : "catching-up");
     if (less) this.dispatchEvent(new Event("state"));
   }
 

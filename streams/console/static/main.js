@@ -185,6 +185,7 @@ class Shell {
     const notice = document.getElementById("notice");
     notice.className = state;
     if (state === "lost") put(notice, t("lost", { time: clock(this.live.lostAt) }));
+    else if (state === "stale") put(notice, t("stale", { time: clock(this.live.heardAt) }));
     else put(notice, ["dropped", "unread"].filter((what) => this.live[what] > 0).map((what) => h("p", {}, t(what, { count: this.live[what] }))));
   }
 

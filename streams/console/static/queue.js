@@ -2,7 +2,7 @@
 import { ask, me } from "./api.js";
 import { Detail } from "./detail.js";
 import { h, plain, put } from "./dom.js";
-import { amount, has, left, number, t, told, word } from "./i18n.js";
+import { amount, exactly, has, left, number, t, told, word } from "./i18n.js";
 
 const SPARE = 6;
 const LANES = ["red", "yellow", "blue"];
@@ -63,8 +63,9 @@ export class QueuePage {
     this.sheet = h("div", { class: "sheet" });
     this.list.append(this.sheet);
     this.empty = h("p", { class: "empty" });
+    this.decided = h("p", { class: "empty decided" });
     this.element = h("div", { class: "queue" },
-      h("section", { class: "left", "aria-label": t("place.queue") }, h("h1", { class: "unseen" }, t("place.queue")), h("div", { class: "head" }, this.tabs, h("div", { class: "line" }, this.find, this.filters)), this.list, this.empty),
+      h("section", { class: "left", "aria-label": t("place.queue") }, h("h1", { class: "unseen" }, t("place.queue")), h("div", { class: "head" }, this.tabs, h("div", { class: "line" }, this.find, this.filters)), this.list, this.empty, this.decided),
       this.detail.element);
     new ResizeObserver(() => this.#later()).observe(this.list);
     this.#soon();
@@ -270,6 +271,9 @@ export class QueuePage {
     // An alert whose time ran out moves to its own tab.
     if (this.#rows.some((row) => (this.#filter.tab === "open" ? stateOf(row, now) !== "open" : false))) this.#sort();
     else this.#paint();
+    // An empty queue is told from one that nothing reaches any more.
+    const { decidedAt } = this.live;
+    this.decided.textContent = decidedAt && !this.#rows.length && this.#filter.tab === "open" ? t("empty.decided", { time: exactly(decidedAt) }) : "";
     this.detail.tick();
   }
 
