@@ -7,6 +7,7 @@ import faulthandler
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -34,6 +35,7 @@ from streams.broadcast import Follow, Followers
 from streams.certificates import tell_expiries
 from streams.collector import look_rarely
 from streams.deadletter import DeadLetterLimit
+from streams.doubting import DoubtingHost
 from streams.hosting import StepHost, run_agent
 from streams.knowledge_metrics import KnowledgeCollector
 from streams.logging import configure_logging
@@ -41,6 +43,7 @@ from streams.producing import Publisher
 from streams.rebuild import LogReader
 from streams.reconnecting import latest_refusal
 from streams.settings import Settings
+from streams.stopping import end_soon
 from streams.topics import TopicsUnfitError, admin, check_topics
 from streams.transport import SCHEME, BatchConsumer, BatchProducer, Reading
 from streams.web import WorkerWeb
@@ -115,6 +118,12 @@ class BorderWorker(faust.Worker):
     def setup_logging(self) -> None:
         """Logging is borderflow's own (`streams/logging.py`), set before."""
 
+    def _schedule_shutdown(self, number: signal.Signals) -> None:
+        """Of a worker that is not begun, end the process soon: it is in no group, and may wait for brokers."""
+        if not cast(BorderApp, self.app).begun:
+            end_soon(log)
+        super()._schedule_shutdown(number)
+
 
 class BorderApp(faust.App):
     """The Faust app of one worker process: one agent per step, followers first, a web server beside them."""
@@ -152,6 +161,7 @@ class BorderApp(faust.App):
         self._rebalance_began: float | None = None
         self._failing: asyncio.Future[None] | None = None
         self.borderflow_assigned = False
+        self.begun = False
         self.on_partitions_assigned.connect(self._note_assignment)  # type: ignore[arg-type]  # mode types one call style
         for step in topology.steps:
             self._declare(step)
@@ -191,6 +201,7 @@ class BorderApp(faust.App):
             if self.should_stop:
                 return
             self.hosts[step.name] = await self._host(step)
+        self.begun = True
         threading.Thread(target=_import_the_rest, name="imports", daemon=True).start()
         self.add_future(self._mind_refusals())
         gc.collect()
@@ -237,7 +248,7 @@ class BorderApp(faust.App):
         reader = await LogReader(self.borderflow_settings).start()
         self._readers.append(reader)
         settings, declared = self.borderflow_settings, declarations()
-        return StepHost(
+        return DoubtingHost(
             step,
             decoders=self.topology.decoders,
             encode=self.topology.encode,

@@ -133,7 +133,11 @@ async def bury(publisher: Publisher, topic: str, letters: list[Outgoing]) -> Non
 
 
 class TooManyDeadLettersError(RuntimeError):
-    """Nearly everything is refused: more likely this worker is wrong than everybody who lodges."""
+    """Nearly everything of a topic is refused: more likely this worker is wrong than everybody who lodges."""
+
+    def __init__(self, topic: str, said: str) -> None:
+        super().__init__(said)
+        self.topic = topic
 
 
 class DeadLetterLimit:
@@ -142,7 +146,8 @@ class DeadLetterLimit:
     A wrong schema, policy or key would otherwise drain whole topics into their dead-letter topics within minutes. Those
     a worker has from its start: a topic of `outside`, which others write, is watched until so many of its items were in
     order that its first window cannot reach the share. What is refused after that is the others' doing, and one of them
-    who floods garbage stops no border. The topics between the steps are watched for good: who writes them may be
+    who floods garbage stops no border. One that starts during a flood may be told by what was lodged before it
+    (`trusts`, `streams.doubting`). The topics between the steps are watched for good: who writes them may be
     upgraded, and a model may come to give no scores (docs/adr/0024-garbage-stops-no-border.md).
 
     What was merely said before (a lodger who sends a day again) is not held against anybody, and one lodgement counts
@@ -175,10 +180,20 @@ class DeadLetterLimit:
             self._in_order.add(topic)
         elif latest.items >= self._window and latest.refused >= self._share * latest.items:
             raise TooManyDeadLettersError(
+                topic,
                 f"{self._step} refuses {latest.refused} of its last {latest.items} items of {topic}, and "
                 f"BORDERFLOW_DEAD_LETTER_LIMIT is {self._share:g}: nothing more is buried "
-                "(docs/operations.md, 'A worker stops because nearly everything is refused')"
+                "(docs/operations.md, 'A worker stops because nearly everything is refused')",
             )
+
+    def trusts(self, topic: str, in_order: int) -> bool:
+        """Whether so many items of the topic that this worker takes are enough; it is not watched any more then.
+
+        For a topic of `outside` only: what is refused of others' records may be the doing of who wrote them since.
+        """
+        if topic in self._outside and self._window - in_order < self._share * self._window:
+            self._in_order.add(topic)
+        return topic in self._in_order
 
 
 class _Latest:

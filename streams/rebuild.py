@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Self
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import TopicPartition
 
 import streams.fetching  # noqa: F401 - with it a record that cannot be parsed is one that cannot be read
@@ -74,12 +74,14 @@ class LogReader:
         await self.stop()
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has. Raises `UnknownTopicError`."""
+        """How many partitions a topic has. Raises `UnknownTopicError`, or `KafkaConnectionError` when nobody says."""
         client = self._connected()._client
         found = client.cluster.partitions_for_topic(topic)
         if not found:
-            await client.set_topics({*client.cluster.topics(), topic})
+            told = await client.set_topics({*client.cluster.topics(), topic})
             found = client.cluster.partitions_for_topic(topic)
+            if not found and not told:
+                raise KafkaConnectionError(f"no broker says which partitions {topic} has")
         if not found:
             raise UnknownTopicError(topic)
         return len(found)

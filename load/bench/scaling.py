@@ -31,6 +31,8 @@ from streams.policies import load_policy
 
 HOT = "KRICN-EXP"
 STREAMS = ["manifests", "express-cargo", "passengers"]
+LEAST_BYTES = 200
+"""No subject takes less: its two names alone are as long."""
 
 
 def hot(number: int) -> str:
@@ -80,8 +82,11 @@ def with_criteria(line: Line, count: int) -> None:
         line.deciders.criteria.fold(number, event.criterion_id, event)
 
 
-def bytes_per_subject(subjects: int) -> float:
-    """Resident bytes that each subject with one item in the horizon takes in the windows of filtering."""
+def bytes_per_subject(subjects: int) -> float | None:
+    """Resident bytes that each subject with one item in the horizon takes in the windows of filtering.
+
+    None where they fit into memory that this process had taken before, so that what is resident says nothing.
+    """
     windows = SubjectWindows(86_400_000)
     gc.collect()
     before = _resident()
@@ -91,7 +96,7 @@ def bytes_per_subject(subjects: int) -> float:
         windows.observe(subject, item, 0, number, 12_000, f"c:{number % 5000:032x}", HOT, False)
     taken = _resident() - before
     assert len(windows) >= subjects  # noqa: S101 - and they are alive until here
-    return taken / subjects
+    return taken / subjects if taken > subjects * LEAST_BYTES else None
 
 
 def _resident() -> int:
@@ -150,7 +155,11 @@ def main() -> None:
     each = bytes_per_subject(asked.subjects)
     console = Console()
     console.print(table)
-    console.print(f"{each:.0f} bytes a subject: 10 million subjects in the horizon take {each / 100:,.1f} GB")
+    if each is None:
+        console.print(f"bytes a subject: not measured, {asked.subjects:,} are too few to see in resident memory; "
+                      "take more --subjects (1,000,000 unless given)")  # fmt: skip
+    else:
+        console.print(f"{each:.0f} bytes a subject: 10 million subjects in the horizon take {each / 100:,.1f} GB")
     if asked.json:
         said: dict[str, Any] = {"us_per_item": figures, "bytes_per_subject": each, "items": recorded.items}
         asked.json.write_text(json.dumps(said, indent=2) + "\n")

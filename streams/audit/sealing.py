@@ -71,15 +71,28 @@ class Sealer:
         self.caught_up = False
 
     async def run(self, stop: asyncio.Event, *, once: bool = False) -> int:
-        """Seal until `stop` is set, with `once` what is there now; how many records.
+        """Seal until `stop` is set, at any moment, with `once` what is there now; how many records.
 
         Raises `AuditError` when a topic is not the one that its chain was made of, and the client's `KafkaError`.
         """
+        sealing, stopped = asyncio.ensure_future(self._seal(once=once)), asyncio.ensure_future(stop.wait())
         try:
-            async with self._reader(self._settings) as reader:
+            await asyncio.wait({sealing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            sealing.cancel()
+            await asyncio.wait({sealing})
+        if not sealing.cancelled():
+            sealing.result()
+        return self.sealed
+
+    async def _seal(self, *, once: bool) -> None:
+        """Seal until cancelled. What is appended together is so before anything is waited for again."""
+        async with self._reader(self._settings) as reader:
+            try:
                 await self._take_up_all(reader)
                 headed = looked = time.monotonic()
-                while not stop.is_set():
+                while True:
                     if time.monotonic() - looked >= self._pace.partitions_s:
                         looked = time.monotonic()
                         await reader.look_again()
@@ -92,16 +105,12 @@ class Sealer:
                     self.caught_up = True
                     metrics.sealed_at.set(self._now().timestamp())
                     if once:
-                        break
-                    try:
-                        await asyncio.wait_for(stop.wait(), self._pace.look_s)
-                    except TimeoutError:
-                        continue
-        finally:
-            self._seal_heads(every=True)
-            for writer in self._writers.values():
-                writer.close()
-        return self.sealed
+                        return
+                    await asyncio.sleep(self._pace.look_s)
+            finally:  # before the reader disconnects, which may wait for brokers
+                self._seal_heads(every=True)
+                for writer in self._writers.values():
+                    writer.close()
 
     async def _take_up_all(self, reader: LogReader) -> None:
         """Take up every partition that is not yet: at the start, and those that are added later."""

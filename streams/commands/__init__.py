@@ -96,11 +96,19 @@ def broker_errors() -> tuple[type[Exception], ...]:
 
 
 @contextmanager
-def loud_stop(log: Any, said: str, *errors: type[Exception]) -> Iterator[None]:
-    """Around what runs until it is told to stop: log one of `errors`, or that brokers are away, and exit with 1."""
+def loud_stop(
+    log: Any, said: str, *errors: type[Exception], told: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Around what runs until it is told to stop: log one of `errors`, or that brokers are away, and exit with 1.
+
+    What brokers did not answer to something that was `told` to stop is no failure: nothing waits for them any more.
+    """
     try:
         yield
     except Exception as error:
+        if told() and isinstance(error, broker_errors()):
+            log.warning("told to stop, and brokers do not answer", error=str(error) or type(error).__name__)
+            sys.exit(0)
         if not isinstance(error, (*errors, *broker_errors())):
             raise
         log.critical(said, error=str(error) or type(error).__name__)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +27,7 @@ from streams.commands.times import moment_of
 from streams.logging import configure_logging
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.settings import Settings
+from streams.stopping import told_to_stop
 
 app = App(name="archive", help="Write every record to Parquet files, once; keep them in order.")
 
@@ -102,7 +101,7 @@ def archive(
         bool, Parameter(negative=(), help="Go on where brokers deleted records before they were archived.")
     ] = False,
 ) -> int:
-    """Archive all topics until SIGTERM or Ctrl-C; everything taken until then is written.
+    """Archive all topics until SIGTERM or Ctrl-C; what is not in a file two seconds later is read again next time.
 
     Exit code 1 when it had to stop: no room, records deleted too early, a file of the archive lost, another cluster's
     brokers, brokers away. Nothing is lost by that while the brokers keep the records; start it again.
@@ -115,9 +114,7 @@ def archive(
     root, key = folder_of(settings, folder), archive_key(settings)
     if key is None:
         log.warning("records about persons are archived UNPROTECTED: BORDERFLOW_ARCHIVE_KEY_FILE is not set")
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    stopped = told_to_stop(log)
     days = keep_days(archived_topics(), keep_for, keep_personal)
     tidied = time.monotonic()
 
@@ -128,7 +125,7 @@ def archive(
             tidied = time.monotonic()
 
     try:
-        with loud_stop(log, _STOPS, ArchiveError, OSError), only_writer(root):
+        with loud_stop(log, _STOPS, ArchiveError, OSError, told=stopped.is_set), only_writer(root):
             shelf = PolicyShelf(root)
             for policy in (*map(built_in_policy, BUILT_IN), load_policy(settings.policy_file)):
                 shelf.keep(policy)

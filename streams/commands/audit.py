@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import re
-import signal
 import sys
 import time
 from collections import defaultdict
@@ -41,6 +40,7 @@ from streams.logging import configure_logging
 from streams.producing import UnknownTopicError
 from streams.rebuild import LogReader
 from streams.settings import Settings
+from streams.stopping import told_to_stop_loop
 from streams.web import WorkerWeb
 
 app = App(name="audit", help="Seal records in hash chains; check that none was changed since.")
@@ -86,9 +86,7 @@ def seal(
 
 
 async def _until_told(sealer: Sealer, settings: Settings, once: bool) -> int:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = told_to_stop_loop(structlog.get_logger("borderflow.audit"))
     if once:
         return await sealer.run(stop, once=True)
 

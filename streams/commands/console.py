@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import getpass
 import secrets
-import signal
 import sys
 import webbrowser
 from pathlib import Path
@@ -17,6 +16,7 @@ from cyclopts import App, Parameter
 
 from streams.commands import CommandRefusedError, loud_stop
 from streams.settings import Settings
+from streams.stopping import told_to_stop_loop
 
 if TYPE_CHECKING:
     from streams.console.accounts import Role, User
@@ -84,15 +84,13 @@ def console(
         if open_browser and _display():
             await asyncio.to_thread(webbrowser.open, address)
 
+    log = structlog.get_logger("borderflow.console")
+
     async def run() -> int:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        return await serve(settings, stop, told, made_up)
+        return await serve(settings, told_to_stop_loop(log), told, made_up)
 
     try:
-        with loud_stop(structlog.get_logger("borderflow.console"), "the console stops"):
+        with loud_stop(log, "the console stops"):
             return asyncio.run(run())
     except (AccountsError, AuditError) as error:
         raise CommandRefusedError(str(error)) from None

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +24,7 @@ from streams.policies import load_policy
 from streams.settings import Settings
 from streams.shadow.folder import CANDIDATE, ShadowFolder, shadows
 from streams.simulate.candidates import Candidate
+from streams.stopping import told_to_stop
 
 app = App(name="shadow", help="Try a candidate policy on live traffic, without any effect on decisions.")
 
@@ -79,11 +78,9 @@ def start(
     from streams.shadow.following import Follower
 
     configure_logging(settings.log_level)
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
     log = structlog.get_logger("borderflow.shadow")
-    with loud_stop(log, "the shadow stops; what it chose stays", OSError), held.held():
+    stopped = told_to_stop(log)
+    with loud_stop(log, "the shadow stops; what it chose stays", OSError, told=stopped.is_set), held.held():
         status = Follower(settings, held, cpu=cpu, warm_items=warm_items).run(stopped.is_set)
     output().print(f"shadow {name} stopped after {status.items:,} items, {status.cpu_us_per_item:,.0f} us of CPU each")
     return 0

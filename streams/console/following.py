@@ -69,10 +69,14 @@ class Following:
         """Return once everything that was there at the start is folded."""
         await self._caught_up.wait()
 
-    async def start(self) -> None:
-        """Connect and begin. Raises `UnknownTopicError` or the client's `KafkaError`."""
+    async def start(self, heard: Callable[[], None] = lambda: None) -> None:
+        """Connect and begin; `heard` is called after every answer of the brokers.
+
+        Raises `UnknownTopicError` or the client's `KafkaError`.
+        """
         begin: dict[TopicPartition, int] = {}
         async with LogReader(self._settings) as reader:
+            heard()
             for topic in self._takes:
                 for partition in range(await reader.partitions(topic)):
                     end = await reader.end(topic, partition)
@@ -80,6 +84,7 @@ class Following:
                     since = await reader.since(topic, partition, self._from_ms) if self._from_ms else 0
                     begin[at] = end if since is None else since
                     self._goals[at] = end
+                    heard()
         self._consumer = AIOKafkaConsumer(
             **self._settings.consumer_options(),
             client_id=f"{self._settings.group}-console",
@@ -91,6 +96,7 @@ class Following:
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
         )
         await self._consumer.start()
+        heard()
         self._consumer.assign(list(begin))
         for at, offset in begin.items():
             if offset:  # else it reads from the beginning by itself

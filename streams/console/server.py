@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
+from aiokafka.errors import KafkaTimeoutError
 
 from agents.risk.policy import Policy
 from schemas.codec import Undecodable, codec_for
@@ -44,6 +45,9 @@ _SILENT_S: Final = 20.0
 """A connection that makes no whole request for so long is closed."""
 _PROXY_S: Final = 3600.0
 """The same for one from a proxy: it must be the proxy that closes it."""
+_ANSWER_S: Final = 20.0
+"""Brokers that say nothing for so long while the console starts are away: it ends. Each request alone may take longer,
+and one that fails is followed by others."""
 _FILES: Final = 70_000
 """An address has some 64,000 ports to connect from."""
 
@@ -93,7 +97,19 @@ class Console:
         return self._trail.path
 
     async def start(self) -> None:
-        """Connect and begin to fold; returns before everything is folded. Raises the client's errors."""
+        """Connect and begin to fold; returns before everything is folded.
+
+        Raises the client's errors, and `KafkaTimeoutError` when brokers are silent for `_ANSWER_S`.
+        """
+        try:
+            async with asyncio.timeout(_ANSWER_S) as limit:
+                await self._start(lambda: limit.reschedule(asyncio.get_running_loop().time() + _ANSWER_S))
+        except TimeoutError:
+            raise KafkaTimeoutError(
+                f"{PREFIX}BROKERS: {self.settings.brokers} did not answer for {_ANSWER_S:.0f} s as the console started"
+            ) from None
+
+    async def _start(self, heard: Callable[[], None]) -> None:
         settings, now_ms = self.settings, int(time.time() * 1000)
         simulated = settings.console_simulated_time  # records carry the calendar's time: all that is there is read
         from_ms = 0 if simulated else now_ms - int(settings.console_days * DAY_MS)
@@ -108,8 +124,9 @@ class Console:
             Following(settings, {"decisions": self.traffic.take}, day_ms, failed=self._broke),
         ]
         await self.desk.start()
+        heard()
         for one in self._followings:
-            await one.start()
+            await one.start(heard)
         self._tasks = [asyncio.create_task(self._tell()), asyncio.create_task(self._sweep())]
 
     async def stop(self) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from pathlib import Path
 
 import structlog
@@ -14,18 +12,17 @@ from streams.logging import configure_logging
 from streams.settings import Settings
 from streams.shadow.folder import ShadowFolder
 from streams.shadow.following import Follower
+from streams.stopping import told_to_stop
 
 
 def main(root: str, name: str, cpu: str, warm_items: str) -> None:
     """Follow until told to stop."""
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
     held = ShadowFolder(Path(root), name)
     log = structlog.get_logger("borderflow.shadow")
-    with loud_stop(log, "the shadow stops; what it chose stays", OSError), held.held():
+    stopped = told_to_stop(log)
+    with loud_stop(log, "the shadow stops; what it chose stays", OSError, told=stopped.is_set), held.held():
         Follower(settings, held, cpu=float(cpu), warm_items=int(warm_items)).run(stopped.is_set)
 
 

@@ -61,21 +61,21 @@ class Follower:
         self._files = ChoiceFiles(self._folder.choices)
         self._folder.results.mkdir(parents=True, exist_ok=True)
         self._folder.write_status(self._status)
-        consumer = KafkaConsumer(
-            **self._settings.consumer_options(),
-            client_id=f"{self._settings.group}-shadow-{self._folder.name}",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_poll_records=1000,
-            fetch_max_wait_ms=self._settings.fetch_wait_ms,
-        )
         try:
+            consumer = KafkaConsumer(
+                **self._settings.consumer_options(),
+                client_id=f"{self._settings.group}-shadow-{self._folder.name}",
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                max_poll_records=1000,
+                fetch_max_wait_ms=self._settings.fetch_wait_ms,
+            )
             self._catch_up(consumer)
             self._follow(consumer, stop)
         finally:
-            consumer.close(autocommit=False)
             self._write()
             self._say("stopped")
+        consumer.close(autocommit=False)  # else the process ends: to close it may wait for brokers that are away
         return self._status
 
     def _catch_up(self, consumer: Any) -> None:

@@ -23,6 +23,7 @@ from schemas.codec import codec_for
 from schemas.knowledge import CriterionPublished, RiskInformationPublished
 from schemas.lodgements import Booking
 from streams.embedded import EmbeddedBroker
+from streams.policies import built_in_policy
 from tests.integration.border import (
     NOON,
     PARTITIONS,
@@ -348,6 +349,36 @@ def test_who_floods_garbage_stops_no_worker_that_has_taken_in_others_items(tmp_p
         letters(at, "express-cargo", lambda said: said["reason"] == "not-json", 3000)
         at.running()
         assert at.stop("worker-a") == 0
+
+
+def test_a_worker_that_starts_during_a_flood_goes_on_and_a_wrong_one_still_stops(tmp_path: Path) -> None:
+    """Both refuse all of their first thousand items; what was lodged before tells them apart."""
+    with border(tmp_path / "logs") as at:
+        at.open("worker-a")
+        at.lodge("express-cargo", [parcel_record(parcel(n), n % PARTITIONS) for n in range(100)])
+        at.decisions(100)
+        assert at.stop("worker-a") == 0
+        flood = [raw_record(b"garbage", f"garbage {n}") for n in range(3000)]
+        for part in range(3):
+            at.lodge("express-cargo", flood[part * 1000 : part * 1000 + 1000])
+        at.lodge("express-cargo", [parcel_record(parcel(n), n % PARTITIONS) for n in range(100, 104)])
+        at.start("worker-b")
+        assert len(item_ids(at.decisions(104))) == 104
+        letters(at, "express-cargo", lambda said: said["reason"] == "not-json", 3000)
+        at.running()
+        assert "takes what was lodged there before" in at.log("worker-b")
+        assert at.stop("worker-b") == 0
+
+        at.lodge("express-cargo", [parcel_record(parcel(n), n % PARTITIONS) for n in range(1000, 2500)])
+        held = built_in_policy()
+        elsewhere = {name: one for name, one in held.control_points.items() if not name.endswith("-EXP")}
+        policy = tmp_path / "elsewhere.yaml"
+        policy.write_bytes(msgspec.yaml.encode(msgspec.structs.replace(held, control_points=elsewhere)))
+        wrong = at._children.start("wrong", "worker", BORDERFLOW_WEB_PORT="0", BORDERFLOW_POLICY_FILE=str(policy))
+        assert wrong.wait(PATIENCE_S) == 1
+        assert "TooManyDeadLettersError" in at.log("wrong")
+        buried = at.read("express-cargo-dlq", 3000)
+        assert sum(letter_of(one)["reason"] == "unknown-control-point" for one in buried) < 1000
 
 
 def test_the_faust_command_hosts_the_same_worker_and_opens_no_port_of_faust_s_own(tmp_path: Path) -> None:

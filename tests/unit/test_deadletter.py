@@ -188,6 +188,18 @@ def test_who_floods_a_topic_of_which_some_was_in_order_stops_no_worker() -> None
         limit.note("passengers", 10, *decided(10, 0))
 
 
+def test_what_was_lodged_before_a_flood_speaks_for_a_worker_and_of_the_topics_between_steps_nothing_does() -> None:
+    limit = DeadLetterLimit("screening", 0.9, 100, {"manifests"})
+    limit.note("manifests", 90, *decided(90, 0))
+    with pytest.raises(TooManyDeadLettersError) as doubt:
+        limit.note("manifests", 10, *decided(10, 0))
+    assert doubt.value.topic == "manifests"
+    assert not limit.trusts("manifests", 10)
+    assert limit.trusts("manifests", 11)
+    limit.note("manifests", 500, *decided(500, 0))
+    assert not limit.trusts("screened", 1_000_000)
+
+
 def test_what_was_said_before_is_not_held_against_anybody_and_0_means_no_limit() -> None:
     limit = DeadLetterLimit("filtering", 0.5, 10)
     for _ in range(100):
