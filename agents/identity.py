@@ -40,7 +40,8 @@ def record_id(kind: str, step: str, topic: str, partition: int, offset: int, ind
     `m` monitoring); `more` tells apart several records of one kind that follow from one item.
     """
     digest = _begun(step, topic, partition).copy()
-    digest.update(b"%d\x1f%d" % (offset, index))
+    # Most lodgements are one item, and to write one number takes half as long as two.
+    digest.update(b"%d\x1f%d" % (offset, index) if index else b"%d\x1f0" % offset)
     if more:
         digest.update(("\x1f" + "\x1f".join(more)).encode())
     return f"{kind}-{digest.hexdigest()}"
@@ -72,15 +73,27 @@ class Draws:
         return (int.from_bytes(digest.digest(), "big") >> 11) * _UNIT
 
 
+class SubjectKeys:
+    """Pseudonyms under one key: `SubjectKeys(key)(kind, text)` is `subject_key(kind, text, key)`, in less time."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, key: bytes) -> None:
+        """`key` may have any length (blake2b takes 64 bytes; a longer one is hashed to 64 first)."""
+        self._begun = blake2b(digest_size=16, key=blake2b(key).digest() if len(key) > 64 else key)
+
+    def __call__(self, kind: str, text: str) -> str:
+        digest = self._begun.copy()
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        return f"{kind}:{digest.hexdigest()}"
+
+
 def subject_key(kind: str, text: str, key: bytes) -> str:
     """A pseudonym `<kind>:<32 hex digits>`: a keyed hash, so nobody without `key` can try names against it.
 
     `kind` is `c` for a party to cargo and `t` for a traveller's document. `text` must be normalised already.
-    `key` may have any length (blake2b takes 64 bytes; a longer one is hashed to 64 first).
     """
-    if len(key) > 64:
-        key = blake2b(key).digest()
-    return f"{kind}:{blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16, key=key).hexdigest()}"
+    return SubjectKeys(key)(kind, text)
 
 
 def _escaped(part: str) -> str:

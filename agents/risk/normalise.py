@@ -66,13 +66,12 @@ _TURNED: Final = 5
 """A listed name of more words is found in their order alone when spaces differ."""
 
 
-def _folded_ascii(char: str) -> str | None:
-    if char in _JOINED or (category(char) == "Cc" and char not in _BREAKS):
-        return None
-    return char.lower() if char.isalnum() else " "
-
-
-_ASCII: Final = {code: _folded_ascii(chr(code)) for code in range(128)}
+_ASCII: Final = bytes([ord(chr(code).lower() if chr(code).isalnum() else " ") for code in range(128)] + [0] * 128)
+"""What each ASCII character is folded to; bytes are translated in a third of the time that a text takes."""
+_ASCII_DROPPED: Final = bytes(
+    code for code in range(128) if chr(code) in _JOINED or (category(chr(code)) == "Cc" and chr(code) not in _BREAKS)
+)
+_NO_CODE: Final = bytes(code for code in range(128) if not chr(code).isalnum())
 
 
 def fold_text(text: str) -> str:
@@ -85,7 +84,7 @@ def fold_text(text: str) -> str:
 
 def _words(text: str) -> list[str]:
     if text.isascii():
-        return text.translate(_ASCII).split()
+        return text.encode().translate(_ASCII, _ASCII_DROPPED).decode().split()
     if _HANGUL.fullmatch(text):  # the same as below, in a fifteenth of the time
         return text.lower().split()
     letters: list[str] = []
@@ -124,11 +123,12 @@ def spellings(name: str, *, person: bool) -> tuple[str, ...]:
     The first of a party to cargo is `fold_name`. A person's name has no legal forms: every word is a part of it. Both
     also stand there with the words that may be a name or a legal form. There are none of a name without a letter.
     """
-    readings = _readings(name, person=person)
-    if len(readings) == 1:  # nearly every name
-        (words,) = readings
-        return (_in_order(words), "".join(words)) if len(words) > 1 else (*words,)
-    return tuple(dict.fromkeys(key for words in readings for key in (_in_order(words), "".join(words))))
+    words = kept = _words(name)
+    if not person:
+        kept, is_sure = _without_forms(name, words)
+        if not is_sure and len(kept) < len(words):
+            return tuple(dict.fromkeys((_in_order(kept), "".join(kept), _in_order(words), "".join(words))))
+    return (_in_order(kept), "".join(kept)) if len(kept) > 1 else (*kept,)
 
 
 def listed_spellings(name: str, *, person: bool) -> tuple[str, ...]:
@@ -169,6 +169,8 @@ def _without_forms(name: str, words: list[str]) -> tuple[list[str], bool]:
         if not _ABBREVIATED.isdisjoint(words):
             words = _words(_BRACKETED.sub(" 주식회사 ", normalize("NFKC", name)))
         words = [_detached(word) if len(word) > _WITH_FORM else word for word in words]
+    if _ANY_FORMS.isdisjoint(words):  # nearly every name
+        return words, False
     if not _LEGAL_FORMS.isdisjoint(words):
         kept = [word for word in words if word not in _ANY_FORMS]
         return kept or [word for word in words if word not in _LEGAL_FORMS] or words, True
@@ -194,7 +196,7 @@ def _detached(word: str) -> str:
 def fold_code(code: str) -> str:
     """An identifier, document or container number for comparison: upper case, letters and digits only."""
     if code.isascii():
-        return (code if code.isalnum() else "".join(filter(str.isalnum, code))).upper()
+        return (code if code.isalnum() else code.encode().translate(None, _NO_CODE).decode()).upper()
     return "".join(char for char in normalize("NFKC", code).upper() if char.isalnum() and char not in _UNSEEN)
 
 

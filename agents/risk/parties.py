@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents import refusals
-from agents.identity import subject_key
+from agents.identity import SubjectKeys
 from agents.risk import risk_information
 from agents.risk.normalise import fold_code, oddly_written, spellings
 from agents.undecidable import Undecidable
@@ -24,7 +24,7 @@ class Parties:
     """Turns parties into subjects. Heavy-tailed traffic repeats itself, so the latest ones are remembered."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._subject = SubjectKeys(key)
         self._known: dict[tuple[str, str | None, str | None], KnownParty] = {}
 
     def known(self, party: Party, field: str) -> KnownParty:
@@ -50,8 +50,7 @@ class Parties:
             text = f"name\x1f{spelt[0]}\x1f{party.country or ''}"
         else:
             raise Undecidable(refusals.BLANK_NAME, field + ".name", "there is no letter or digit in it")
-        subject = subject_key("c", text, self._key)
-        return KnownParty(spelt, identifier or None, subject=subject, odd=oddly_written(party.name))
+        return KnownParty(spelt, identifier or None, subject=self._subject("c", text), odd=oddly_written(party.name))
 
     def document(self, document: TravelDocument) -> tuple[str, str]:
         """The pseudonym of a travel document, and its number as it is compared.
@@ -61,4 +60,4 @@ class Parties:
         number = fold_code(document.number)
         if not number:
             raise Undecidable(refusals.BLANK_NAME, "document.number", "there is no letter or digit in it")
-        return subject_key("t", f"{document.issuer}\x1f{number}", self._key), number
+        return self._subject("t", f"{document.issuer}\x1f{number}"), number

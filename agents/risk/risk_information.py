@@ -259,24 +259,31 @@ class RiskInformationBook:
                 found.append((role, identifiers[party.identifier]))
             for spelling in party.spellings:
                 if spelling in names:
-                    found.append((role, names[spelling]))  # noqa: PERF401 - hardly ever is there one to list
+                    found.append((role, names[spelling]))  # noqa: PERF401
         if (documents := index["document"]) and sighting.document in documents:
             found.append(("document", documents[sighting.document]))
+        # Loops in place of comprehensions: each of those is a call, and hardly ever is there anything to list.
         if containers := index["container"]:
-            found += [("container", containers[number]) for number in sighting.containers if number in containers]
+            for number in sighting.containers:
+                if number in containers:
+                    found.append(("container", containers[number]))  # noqa: PERF401
         if conveyances := index["conveyance"]:
-            found += [("conveyance", conveyances[name]) for name in sighting.conveyances if name in conveyances]
+            for name in sighting.conveyances:
+                if name in conveyances:
+                    found.append(("conveyance", conveyances[name]))  # noqa: PERF401
         if headings := index["heading"]:
             for code in sighting.hs_codes:
                 for length in self._heading_lengths:
                     if (heading := code[:length]) in headings:
-                        found.append(("heading", headings[heading]))
+                        found.append(("heading", headings[heading]))  # noqa: PERF401
         if (ports := index["port"]) and sighting.port in ports:
             found.append(("route", ports[sighting.port]))
         if (departures := index["departure"]) and sighting.departure in departures:
             found.append(("route", departures[sighting.departure]))
         if origins := index["origin"]:
-            found += [("route", origins[origin]) for origin in sighting.origins if origin in origins]
+            for origin in sighting.origins:
+                if origin in origins:
+                    found.append(("route", origins[origin]))  # noqa: PERF401
         hits: dict[str, RiskHit] = {}
         for matched, entries in found:
             for entry in entries:
