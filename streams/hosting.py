@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from agents.step import Arrival, Memory, Output, Refusal, Step
 from schemas.codec import Undecodable
@@ -229,7 +229,9 @@ class StepHost:
             self._limit.note(batch.topic, len(batch), decided.refusals, len(decided.made[step.produces[0]]))
         return decided
 
-    def _arrivals(self, records: Sequence[Record], undecodable: list[Refusal]) -> list[Arrival[Any]]:
+    def _arrivals(self, records: Sequence[Record], undecodable: list[Refusal]) -> Sequence[Arrival[Any]]:
+        if isinstance(records[0], Produced):  # handed over, and so are all of its batch
+            return cast(Sequence[Produced], records)
         decode, arrivals = self._decoders[records[0].topic], list[Arrival[Any]]()
         for record in records:
             try:
@@ -248,8 +250,9 @@ class StepHost:
             stamp = stamps.get(kind)
             if stamp is None:
                 stamp = stamps[kind] = Stamp(self._ce_type(kind), self._source)
-            key, at_ms, partition = output.key.encode(), output.at_ms, output.partition
-            made[topic].append(Produced(topic, key, encode(event), at_ms, event, output.ce_id, stamp, partition))
+            partition: Any = output.partition
+            key, at_ms, value = output.key.encode(), output.at_ms, encode(event)
+            made[topic].append(Produced(event, topic, partition, -1, at_ms, at_ms, key, value, output.ce_id, stamp))
 
     # -- producing
 
@@ -352,10 +355,6 @@ async def _rounds(
 
 def arrival(decode: Decode, record: Record) -> Arrival[Any]:
     """A record as a step gets it. Raises `Undecodable`."""
-    if isinstance(record, Produced):
-        at_ms = record.timestamp
-        sent_ms = record.stamp.sent_ms or at_ms
-        return Arrival(record.event, record.topic, record.partition, record.offset, at_ms, sent_ms)
     refuse_unreadable(record)
     ce_type = ce_time = None
     for name, value in record.headers:  # of a header that comes twice, the last type and the first time
