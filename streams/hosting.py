@@ -245,14 +245,17 @@ class StepHost:
     ) -> None:
         encode = self._encode
         for output in outputs:
-            topic, event = output.topic, output.event
+            topic, event, at_ms = output.topic, output.event, output.at_ms
             kind = type(event)
             stamp = stamps.get(kind)
             if stamp is None:
                 stamp = stamps[kind] = Stamp(self._ce_type(kind), self._source)
             partition: Any = output.partition
-            key, at_ms, value = output.key.encode(), output.at_ms, encode(event)
-            made[topic].append(Produced(event, topic, partition, -1, at_ms, at_ms, key, value, output.ce_id, stamp))
+            made[topic].append(
+                Produced(
+                    event, topic, partition, -1, at_ms, at_ms, output.key.encode(), encode(event), output.ce_id, stamp
+                )
+            )
 
     # -- producing
 
@@ -356,16 +359,16 @@ async def _rounds(
 def arrival(decode: Decode, record: Record) -> Arrival[Any]:
     """A record as a step gets it. Raises `Undecodable`."""
     refuse_unreadable(record)
-    ce_type = ce_time = None
-    for name, value in record.headers:  # of a header that comes twice, the last type and the first time
-        if name == "ce_type":
-            ce_type = value
-        elif name == "ce_time" and ce_time is None:
-            ce_time = value
-    event = decode(record.value, ce_type)
-    sent = None if ce_time is None else milliseconds(ce_time)
+    headers = record.headers
+    said = dict(headers)
+    if len(said) == len(headers):
+        ce_time = said.get("ce_time")
+    else:  # of a header that comes twice, the last type and the first time
+        ce_time = next((value for name, value in headers if name == "ce_time" and value is not None), None)
+    event = decode(record.value, said.get("ce_type"))
+    sent_ms = None if ce_time is None else milliseconds(ce_time)
     at_ms = record.timestamp
-    return Arrival(event, record.topic, record.partition, record.offset, at_ms, sent or at_ms)
+    return Arrival(event, record.topic, record.partition, record.offset, at_ms, sent_ms or at_ms)
 
 
 def _records_of(records: Sequence[Record]) -> str:

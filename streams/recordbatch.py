@@ -27,6 +27,8 @@ class _Varints(dict[int, bytes]):
 
     def __missing__(self, number: int) -> bytes:
         rest = (number << 1) ^ (number >> 63)
+        if 0x4000 <= rest < 0x20_0000:  # as most times are: seconds and minutes after a batch's first record
+            return bytes((rest & 0x7F | 0x80, rest >> 7 & 0x7F | 0x80, rest >> 14))
         made = bytearray()
         while rest > 0x7F:
             made.append(rest & 0x7F | 0x80)
@@ -85,34 +87,33 @@ class RecordBatchBuilder:
         """Append records from place `start` on while there is room; the place of the first that was left out."""
         if self._closed or start >= len(records):
             return start
-        told_as, parts, size, count = varint, self._parts, self._size, self._count
+        told_as, parts, most, size, count = varint, self._parts, self._most, self._size, self._count
         if not count:
             self._first_ms = self._latest_ms = records[start].timestamp
         first_ms, latest_ms, before = self._first_ms, self._latest_ms, count
         for record in islice(records, start, None):
             timestamp_ms, key, value, headers = record.timestamp, record.key, record.value, record.encoded_headers
-            begun = b"".join(
-                (
-                    b"\x00",
-                    told_as(timestamp_ms - first_ms),
-                    told_as(count),
-                    _NOTHING if key is None else told_as(len(key)),
-                    key or b"",
-                    _NOTHING if value is None else told_as(len(value)),
-                )
-            )
-            value = value or b""
+            key_size = value_size = _NOTHING
+            if key is None:
+                key = b""
+            else:
+                key_size = told_as(len(key))
+            if value is None:
+                value = b""
+            else:
+                value_size = told_as(len(value))
+            begun = b"".join((b"\x00", told_as(timestamp_ms - first_ms), told_as(count), key_size, key, value_size))
             length = len(begun) + len(value) + len(headers)
             told = told_as(length)
-            size += len(told) + length
-            if size > self._most and count:
+            full = size + len(told) + length
+            if full > most and count:
                 break
             parts += (told, begun, value, headers)
+            size = full
             count += 1
-            self._size = size
             if timestamp_ms > latest_ms:
                 latest_ms = timestamp_ms
-        self._count, self._latest_ms = count, latest_ms
+        self._size, self._count, self._latest_ms = size, count, latest_ms
         return start + count - before
 
     # -- what aiokafka's producer asks of a batch
