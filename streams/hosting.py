@@ -33,6 +33,7 @@ from streams.wire import (
     Produced,
     Record,
     Stamp,
+    first_header,
     milliseconds,
     refuse_unreadable,
     rfc3339,
@@ -359,15 +360,11 @@ async def _rounds(
 def arrival(decode: Decode, record: Record) -> Arrival[Any]:
     """A record as a step gets it. Raises `Undecodable`."""
     refuse_unreadable(record)
-    headers = record.headers
+    headers, at_ms = record.headers, record.timestamp
     said = dict(headers)
-    if len(said) == len(headers):
-        ce_time = said.get("ce_time")
-    else:  # of a header that comes twice, the last type and the first time
-        ce_time = next((value for name, value in headers if name == "ce_time" and value is not None), None)
     event = decode(record.value, said.get("ce_type"))
-    sent_ms = None if ce_time is None else milliseconds(ce_time)
-    at_ms = record.timestamp
+    sent_at = said.get("ce_time") if len(said) == len(headers) else first_header(headers, "ce_time")
+    sent_ms = None if sent_at is None else milliseconds(sent_at)
     return Arrival(event, record.topic, record.partition, record.offset, at_ms, sent_ms or at_ms)
 
 

@@ -245,10 +245,8 @@ def milliseconds(time: bytes) -> int | None:
 
 def said_ms(record: Record) -> int | None:
     """When a record was sent by its first `ce_time`, in milliseconds; None when it has none that can be read."""
-    for name, value in record.headers:
-        if name == "ce_time" and value is not None:
-            return milliseconds(value)
-    return None
+    said = first_header(record.headers, "ce_time")
+    return None if said is None else milliseconds(said)
 
 
 def sent_ms(record: Record) -> int:
@@ -270,8 +268,12 @@ def decoded(decode: Decode, record: Record) -> Any:
 
 def header(headers: Given, name: str) -> bytes | None:
     """The last value of a header, None when there is none or it is null."""
-    found = None
-    for key, value in headers:
-        if key == name:
-            found = value
-    return found
+    return dict(headers).get(name)
+
+
+def first_header(headers: Given, name: str) -> bytes | None:
+    """The first value of a header that is not null, None when there is none."""
+    said = dict(headers)
+    if len(said) == len(headers):  # nothing comes twice
+        return said.get(name)
+    return next((value for one, value in headers if one == name and value is not None), None)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
+from struct import Struct
 from typing import Any, Final
+
+import msgspec
 
 from schemas.codec import Undecodable, codec_for
 from schemas.registry import DEAD_LETTER_SUFFIX, declaration, declarations
@@ -15,8 +19,7 @@ from streams.wire import Given, Record, header
 DIGEST_BYTES: Final = 8
 
 
-@dataclass(slots=True)
-class Archived:
+class Archived(msgspec.Struct, gc=False):
     """A record as it was: it satisfies `streams.wire.Record`. `altered`: its bytes are not those that were archived.
 
     `columns` are those that stand beside it in a file without a MAC, where they are asked for.
@@ -31,7 +34,7 @@ class Archived:
     headers: Given
     first: bool = True
     altered: bool = False
-    columns: dict[str, Any] | None = field(default=None, compare=False, repr=False)
+    columns: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -80,9 +83,18 @@ def digest(timestamp: int, key: bytes | None, headers: Given, value: bytes | Non
     """8 bytes that tell whether a record is as it was archived; with a secret nobody else can make them."""
     parts = [timestamp.to_bytes(8, "big", signed=True)]
     for text in (key, value):
-        parts += (b"\x00",) if text is None else (b"\x01", len(text).to_bytes(8, "big"), text)
+        parts += (b"\x00",) if text is None else (_LONG_SIZE(1, len(text)), text)
     for name, said in headers:
-        named = name.encode()
-        parts += (len(named).to_bytes(4, "big"), named)
-        parts += (b"\x00",) if said is None else (b"\x01", len(said).to_bytes(4, "big"), said)
+        parts += (_named(name), b"\x00") if said is None else (_named(name), _SIZE(1, len(said)), said)
     return blake2b(b"".join(parts), digest_size=DIGEST_BYTES, key=secret).digest()
+
+
+_SIZE: Final = Struct(">BI").pack
+_LONG_SIZE: Final = Struct(">BQ").pack
+"""The size of what is not null."""
+
+
+@lru_cache(maxsize=256)
+def _named(name: str) -> bytes:
+    named = name.encode()
+    return len(named).to_bytes(4, "big") + named
