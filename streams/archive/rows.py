@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
 from typing import Any, Final
-
-import msgspec
 
 from schemas.codec import Undecodable, codec_for
 from schemas.registry import DEAD_LETTER_SUFFIX, declaration, declarations
@@ -19,7 +17,8 @@ from streams.wire import Given, Record, header
 DIGEST_BYTES: Final = 8
 
 
-class Archived(msgspec.Struct, gc=False):
+@dataclass(slots=True)
+class Archived:
     """A record as it was: it satisfies `streams.wire.Record`. `altered`: its bytes are not those that were archived.
 
     `columns` are those that stand beside it in a file without a MAC, where they are asked for.
@@ -34,7 +33,7 @@ class Archived(msgspec.Struct, gc=False):
     headers: Given
     first: bool = True
     altered: bool = False
-    columns: dict[str, Any] | None = None
+    columns: dict[str, Any] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)

@@ -58,7 +58,7 @@ _HEAD: Final = msgspec.json.Encoder()
 
 def written(outputs: Sequence[Output]) -> Written:
     """Outputs as they are written."""
-    lines, head_of, decided = [], _HEAD.encode, 0
+    lines, head_of, decided = list[bytes](), _HEAD.encode, 0
     for one in outputs:
         topic = one.topic
         head = head_of(_Head(topic, one.key, one.ce_id, one.at_ms))
@@ -156,7 +156,7 @@ class Front:
         self, outcome: Outcome, topic: str, following: defaultdict[int, list[Arrival[Any]]], others: list[Output]
     ) -> None:
         count(outcome, self.refused)
-        mine, ends = [], self._ends
+        mine, ends = list[Output](), self._ends
         for output in outcome.outputs:
             (mine if output.topic == topic else others).append(output)
         partitions = partitions_of([output.key.encode() for output in mine], self._partitions)
