@@ -170,9 +170,9 @@ def encode(event: msgspec.Struct) -> bytes:
     Raises `Unencodable` when a number is NaN or infinite: JSON has neither, and msgspec would write null for it.
     """
     value = _ENCODER.encode(event)
-    # An absent optional field is left out, so this is a word in a text, or a lost number. From the end, because CPython
-    # searches five times as fast in that direction.
-    if value.rfind(b"null") >= 0:
+    # Numbers stand behind a name, and an absent optional field is left out: so this is a word in a text, or a lost
+    # number. Counted, because CPython counts faster than it finds.
+    if value.count(b":null"):
         _refuse_lost_number(event, value)
     return value
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from agents.step import Arrival, Memory, Output, Refusal, Step
 from schemas.codec import Undecodable
@@ -33,6 +33,7 @@ from streams.wire import (
     Produced,
     Record,
     Stamp,
+    first_header,
     milliseconds,
     refuse_unreadable,
     rfc3339,
@@ -229,7 +230,9 @@ class StepHost:
             self._limit.note(batch.topic, len(batch), decided.refusals, len(decided.made[step.produces[0]]))
         return decided
 
-    def _arrivals(self, records: Sequence[Record], undecodable: list[Refusal]) -> list[Arrival[Any]]:
+    def _arrivals(self, records: Sequence[Record], undecodable: list[Refusal]) -> Sequence[Arrival[Any]]:
+        if isinstance(records[0], Produced):  # handed over, and so are all of its batch
+            return cast(Sequence[Produced], records)
         decode, arrivals = self._decoders[records[0].topic], list[Arrival[Any]]()
         for record in records:
             try:
@@ -243,13 +246,17 @@ class StepHost:
     ) -> None:
         encode = self._encode
         for output in outputs:
-            topic, event = output.topic, output.event
+            topic, event, at_ms = output.topic, output.event, output.at_ms
             kind = type(event)
             stamp = stamps.get(kind)
             if stamp is None:
                 stamp = stamps[kind] = Stamp(self._ce_type(kind), self._source)
-            key, at_ms, partition = output.key.encode(), output.at_ms, output.partition
-            made[topic].append(Produced(topic, key, encode(event), at_ms, event, output.ce_id, stamp, partition))
+            partition: Any = output.partition
+            made[topic].append(
+                Produced(
+                    event, topic, partition, -1, at_ms, at_ms, output.key.encode(), encode(event), output.ce_id, stamp
+                )
+            )
 
     # -- producing
 
@@ -352,21 +359,13 @@ async def _rounds(
 
 def arrival(decode: Decode, record: Record) -> Arrival[Any]:
     """A record as a step gets it. Raises `Undecodable`."""
-    if isinstance(record, Produced):
-        at_ms = record.timestamp
-        sent_ms = record.stamp.sent_ms or at_ms
-        return Arrival(record.event, record.topic, record.partition, record.offset, at_ms, sent_ms)
     refuse_unreadable(record)
-    ce_type = ce_time = None
-    for name, value in record.headers:  # of a header that comes twice, the last type and the first time
-        if name == "ce_type":
-            ce_type = value
-        elif name == "ce_time" and ce_time is None:
-            ce_time = value
-    event = decode(record.value, ce_type)
-    sent = None if ce_time is None else milliseconds(ce_time)
-    at_ms = record.timestamp
-    return Arrival(event, record.topic, record.partition, record.offset, at_ms, sent or at_ms)
+    headers, at_ms = record.headers, record.timestamp
+    said = dict(headers)
+    event = decode(record.value, said.get("ce_type"))
+    sent_at = said.get("ce_time") if len(said) == len(headers) else first_header(headers, "ce_time")
+    sent_ms = None if sent_at is None else milliseconds(sent_at)
+    return Arrival(event, record.topic, record.partition, record.offset, at_ms, sent_ms or at_ms)
 
 
 def _records_of(records: Sequence[Record]) -> str:

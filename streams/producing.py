@@ -7,13 +7,14 @@ whole or not at all in each partition. What does not fit is split in order, each
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
-from streams.partitioning import partition_of
+from streams.partitioning import partitions_of
 from streams.recordbatch import RecordBatchBuilder
 from streams.wire import Outgoing, Placed, Produced
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 
-_Batch = tuple[RecordBatchBuilder, list[Outgoing | Produced]]
+_Batch = tuple[RecordBatchBuilder, Sequence[Outgoing | Produced]]
 
 
 class RecordTooLargeError(ValueError):
@@ -80,25 +81,24 @@ class Publisher:
         Returns when every record is acknowledged by all in-sync replicas. Raises `RecordTooLargeError`,
         `UnknownTopicError` or `UndeliveredError` (a `KafkaError`); then some partitions may have got their part.
         """
-        partitions = await self._partitions(topic)
-        batches: dict[int, list[_Batch]] = {}
-        filling: dict[int, _Batch] = {}
-        for record in records:
-            partition = record.partition
-            if partition is None:
-                partition = partition_of(record.key, partitions)
-            elif not 0 <= partition < partitions:
-                raise ValueError(f"topic {topic!r} has {partitions} partitions: no partition {partition}")
-            batch = filling.get(partition)
-            if batch is None or not batch[0].add(record.timestamp, record.key, record.value, record.encoded_headers):
-                batch = filling[partition] = (RecordBatchBuilder(self._most), [])
-                batches.setdefault(partition, []).append(batch)
-                batch[0].add(record.timestamp, record.key, record.value, record.encoded_headers)  # the first fits
-            batch[1].append(record)
+        batches = {
+            partition: self._batches(mine)
+            for partition, mine in _by_partition(topic, list(records), await self._partitions(topic)).items()
+        }
         if len(batches) == 1:
             return await self._deliver(topic, *batches.popitem())
         placed = await asyncio.gather(*(self._deliver(topic, *one) for one in batches.items()))
         return [one for several in placed for one in several]
+
+    def _batches(self, records: Sequence[Outgoing | Produced]) -> list[_Batch]:
+        """The records of one partition in as few batches as take them; the first record of a batch always fits."""
+        batches, begun = list[_Batch](), 0
+        while begun < len(records):
+            builder = RecordBatchBuilder(self._most)
+            end = builder.fill(records, begun)
+            batches.append((builder, records[begun:end]))
+            begun = end
+        return batches
 
     async def _deliver(self, topic: str, partition: int, batches: list[_Batch]) -> list[Placed]:
         placed = []
@@ -124,3 +124,18 @@ class Publisher:
         if not known:
             raise UnknownTopicError(topic)
         return len(known)
+
+
+def _by_partition(
+    topic: str, records: Sequence[Outgoing | Produced], partitions: int
+) -> Mapping[int, list[Outgoing | Produced]]:
+    """Records by the partition that they say or their key does, in order."""
+    by_key = iter(partitions_of([record.key for record in records if record.partition is None], partitions))
+    sorted_out = defaultdict[int, list[Outgoing | Produced]](list)
+    for record in records:
+        partition = record.partition
+        sorted_out[next(by_key) if partition is None else partition].append(record)
+    for partition in sorted_out:
+        if not 0 <= partition < partitions:
+            raise ValueError(f"topic {topic!r} has {partitions} partitions: no partition {partition}")
+    return sorted_out

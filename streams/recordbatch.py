@@ -8,9 +8,10 @@ https://kafka.apache.org/documentation/#recordbatch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from itertools import islice
 from struct import Struct
+from typing import Final, Protocol
 
 import google_crc32c
 
@@ -21,16 +22,25 @@ _NOTHING = b"\x01"
 """The length -1: a null key or value."""
 
 
-@lru_cache(maxsize=65_536)
-def varint(number: int) -> bytes:
-    """A signed integer as the format has it: zigzag, seven bits to a byte, the lowest first."""
-    rest = (number << 1) ^ (number >> 63)
-    made = bytearray()
-    while rest > 0x7F:
-        made.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    made.append(rest)
-    return bytes(made)
+class _Varints(dict[int, bytes]):
+    """Signed integers as the format has them: zigzag, seven bits to a byte, the lowest first. Those of two are kept."""
+
+    def __missing__(self, number: int) -> bytes:
+        rest = (number << 1) ^ (number >> 63)
+        if 0x4000 <= rest < 0x20_0000:  # as most times are: seconds and minutes after a batch's first record
+            return bytes((rest & 0x7F | 0x80, rest >> 7 & 0x7F | 0x80, rest >> 14))
+        made = bytearray()
+        while rest > 0x7F:
+            made.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        made.append(rest)
+        told = bytes(made)
+        if len(told) <= 2:
+            self[number] = told
+        return told
+
+
+varint: Final[Callable[[int], bytes]] = _Varints().__getitem__
 
 
 def _header(name: str, value: bytes | None) -> bytes:
@@ -43,6 +53,19 @@ def _header(name: str, value: bytes | None) -> bytes:
 def encoded(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
     """All headers of a record as they stand in it: their number, then each."""
     return varint(len(headers)) + b"".join([_header(name, value) for name, value in headers])
+
+
+class Sent(Protocol):
+    """A record to produce, as it is asked here: its headers as `encoded` has them."""
+
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def encoded_headers(self) -> bytes: ...
 
 
 class RecordBatchBuilder:
@@ -60,32 +83,38 @@ class RecordBatchBuilder:
         self._producer = (-1, -1, -1)
         self._buffer: bytearray | None = None
 
-    def add(self, timestamp_ms: int, key: bytes | None, value: bytes | None, encoded_headers: bytes) -> bool:
-        """Append a record; False, and nothing appended, when the batch is full."""
-        count = self._count
+    def fill(self, records: Sequence[Sent], start: int = 0) -> int:
+        """Append records from place `start` on while there is room; the place of the first that was left out."""
+        if self._closed or start >= len(records):
+            return start
+        told_as, parts, most, size, count = varint, self._parts, self._most, self._size, self._count
         if not count:
-            self._first_ms = self._latest_ms = timestamp_ms
-        begun = b"".join(
-            (
-                b"\x00",
-                varint(timestamp_ms - self._first_ms),
-                varint(count),
-                _NOTHING if key is None else varint(len(key)),
-                key or b"",
-                _NOTHING if value is None else varint(len(value)),
-            )
-        )
-        length = len(begun) + len(value or b"") + len(encoded_headers)
-        told = varint(length)
-        size = self._size + len(told) + length
-        if self._closed or (count and size > self._most):
-            return False
-        self._parts += (told, begun, value or b"", encoded_headers)
-        self._size = size
-        self._count = count + 1
-        if timestamp_ms > self._latest_ms:
-            self._latest_ms = timestamp_ms
-        return True
+            self._first_ms = self._latest_ms = records[start].timestamp
+        first_ms, latest_ms, before = self._first_ms, self._latest_ms, count
+        for record in islice(records, start, None):
+            timestamp_ms, key, value, headers = record.timestamp, record.key, record.value, record.encoded_headers
+            key_size = value_size = _NOTHING
+            if key is None:
+                key = b""
+            else:
+                key_size = told_as(len(key))
+            if value is None:
+                value = b""
+            else:
+                value_size = told_as(len(value))
+            begun = b"".join((b"\x00", told_as(timestamp_ms - first_ms), told_as(count), key_size, key, value_size))
+            length = len(begun) + len(value) + len(headers)
+            told = told_as(length)
+            full = size + len(told) + length
+            if full > most and count:
+                break
+            parts += (told, begun, value, headers)
+            size = full
+            count += 1
+            if timestamp_ms > latest_ms:
+                latest_ms = timestamp_ms
+        self._size, self._count, self._latest_ms = size, count, latest_ms
+        return start + count - before
 
     # -- what aiokafka's producer asks of a batch
 

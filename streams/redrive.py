@@ -101,8 +101,8 @@ class Redrive:
     @property
     def fits(self) -> bool:
         """Whether its topic takes it: what was lodged compressed may be larger than that."""
-        batch, record = RecordBatchBuilder(1), self.record
-        batch.add(record.timestamp, record.key, record.value, record.encoded_headers)
+        batch = RecordBatchBuilder(1)
+        batch.fill([self.record])
         return batch.size() <= declaration(self.topic).max_message_bytes
 
 

@@ -13,8 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
@@ -100,14 +102,12 @@ class RecordBatch:
 
 def portions(records: list[Record]) -> Iterator[tuple[list[Record], int]]:
     """The records of a fetch in order, in lists that end as soon as they take `BATCH_BYTES`; with their bytes."""
-    start = size = 0
-    for place, record in enumerate(records, 1):
-        size += len(record.value or b"") + RECORD_BYTES
-        if size >= BATCH_BYTES:
-            yield records[start:place], size
-            start, size = place, 0
-    if start < len(records):
-        yield records[start:], size
+    upto = list(accumulate([len(record.value or b"") + RECORD_BYTES for record in records]))
+    start = before = 0
+    while start < len(records):
+        end = min(bisect_left(upto, before + BATCH_BYTES, start) + 1, len(records))
+        yield records[start:end], upto[end - 1] - before
+        start, before = end, upto[end - 1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+from msgspec.structs import force_setattr
 
+from agents.step import Arrival
 from schemas.codec import Undecodable
 from streams.recordbatch import encoded, varint
 
@@ -97,22 +99,20 @@ class Outgoing(msgspec.Struct, gc=False):
         return self.headers if isinstance(self.headers, bytes) else encoded(self.headers)
 
 
-class Produced(msgspec.Struct, gc=False):
+class Produced(Arrival[Any], frozen=True, gc=False):
     """One record to produce, with the event that its value was encoded from and the stamp that makes its headers.
 
-    Once it is acknowledged and has an offset it is a `Record`, as it would be fetched.
+    Once it is acknowledged it is a `Record` as it would be fetched, and what the next step of this worker is given.
+    Until then `partition` is as in `Outgoing`, and neither the offset nor when it was sent is known (`Placed.handed`).
     """
 
-    topic: str
     key: bytes
     value: bytes
-    timestamp: int
-    event: Any
     ce_id: str
     stamp: Stamp
-    partition: Any = None
-    """As in `Outgoing` until it is acknowledged, then its partition."""
-    offset: int = -1
+
+    timestamp = Arrival.timestamp_ms
+    """What a `Record` calls it."""
 
     @property
     def encoded_headers(self) -> bytes:
@@ -134,10 +134,12 @@ class Placed(msgspec.Struct, gc=False):
 
     def handed(self) -> list[Record]:
         """Those that this process produced with their events, as it would fetch them."""
-        handed: list[Record] = []
+        partition, say, handed = self.partition, force_setattr, list[Record]()
         for offset, one in enumerate(self.records, self.offset):
             if isinstance(one, Produced):
-                one.partition, one.offset = self.partition, offset
+                say(one, "partition", partition)
+                say(one, "offset", offset)
+                say(one, "sent_ms", one.stamp.sent_ms or one.timestamp_ms)
                 handed.append(one)
         return handed
 
@@ -179,13 +181,25 @@ def _named(name: str, text: str) -> tuple[str, bytes]:
     return name, text.encode()
 
 
+class _Begun(dict[int, bytes]):
+    """The headers of a stamp up to the text of an id, by the size of that."""
+
+    def __init__(self, shared: bytes) -> None:
+        super().__init__()
+        self._shared = shared
+
+    def __missing__(self, size: int) -> bytes:
+        made = self[size] = self._shared + varint(size)
+        return made
+
+
 class Stamp:
     """The CloudEvents headers of many records, in bytes, that differ in nothing but `ce_id`: `cloud_event`, encoded.
 
     It may be dated when the records are sent that were made with it.
     """
 
-    __slots__ = ("_begun", "_ce_type", "_shared", "_source", "_time", "sent_ms")
+    __slots__ = ("_begun", "_ce_type", "_source", "_time", "sent_ms")
 
     def __init__(self, ce_type: str, source: bytes, time: bytes | None = None) -> None:
         self._ce_type, self._source = ce_type, source
@@ -196,8 +210,7 @@ class Stamp:
         """All records of this stamp are sent at this time."""
         self._time = time
         self.sent_ms = milliseconds(time)
-        self._shared = encoded([*self._in_common(), ("ce_id", b"")])[:-1]  # without the length of an empty id
-        self._begun: dict[int, bytes] = {}  # with the length of an id, by that
+        self._begun = _Begun(encoded([*self._in_common(), ("ce_id", b"")])[:-1])  # without the length of an empty id
 
     def _in_common(self) -> Headers:
         return [one for one in cloud_event("", self._ce_type, self._source, self._time) if one[0] != "ce_id"]
@@ -205,10 +218,7 @@ class Stamp:
     def __call__(self, ce_id: str) -> bytes:
         """The headers of the record with this id."""
         text = ce_id.encode()
-        begun = self._begun.get(len(text))
-        if begun is None:
-            begun = self._begun[len(text)] = self._shared + varint(len(text))
-        return begun + text
+        return self._begun[len(text)] + text
 
     def headers(self, ce_id: str) -> Headers:
         """The same, as they are read: in the order in which they stand in the record."""
@@ -235,10 +245,8 @@ def milliseconds(time: bytes) -> int | None:
 
 def said_ms(record: Record) -> int | None:
     """When a record was sent by its first `ce_time`, in milliseconds; None when it has none that can be read."""
-    for name, value in record.headers:
-        if name == "ce_time" and value is not None:
-            return milliseconds(value)
-    return None
+    said = first_header(record.headers, "ce_time")
+    return None if said is None else milliseconds(said)
 
 
 def sent_ms(record: Record) -> int:
@@ -260,8 +268,12 @@ def decoded(decode: Decode, record: Record) -> Any:
 
 def header(headers: Given, name: str) -> bytes | None:
     """The last value of a header, None when there is none or it is null."""
-    found = None
-    for key, value in headers:
-        if key == name:
-            found = value
-    return found
+    return dict(headers).get(name)
+
+
+def first_header(headers: Given, name: str) -> bytes | None:
+    """The first value of a header that is not null, None when there is none."""
+    said = dict(headers)
+    if len(said) == len(headers):  # nothing comes twice
+        return said.get(name)
+    return next((value for one, value in headers if one == name and value is not None), None)

@@ -120,7 +120,7 @@ class ArchiveReader:
     def _of_chunk(self, chunk: Chunk, columns: bool) -> Iterator[Archived]:
         """The records of a chunk by offset. A chunk lies in as many files as it has dates, each in order of offsets."""
         streams = [self._of_part(part, columns and not self.authentic(part)) for part in chunk.parts]
-        yield from heapq.merge(*streams, key=attrgetter("offset"))
+        yield from streams[0] if len(streams) == 1 else heapq.merge(*streams, key=attrgetter("offset"))
 
     def _of_part(self, part: Part, columns: bool) -> Iterator[Archived]:
         path = self.catalogue.root / part.path

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
+from struct import Struct
 from typing import Any, Final
 
 from schemas.codec import Undecodable, codec_for
@@ -80,9 +82,18 @@ def digest(timestamp: int, key: bytes | None, headers: Given, value: bytes | Non
     """8 bytes that tell whether a record is as it was archived; with a secret nobody else can make them."""
     parts = [timestamp.to_bytes(8, "big", signed=True)]
     for text in (key, value):
-        parts += (b"\x00",) if text is None else (b"\x01", len(text).to_bytes(8, "big"), text)
+        parts += (b"\x00",) if text is None else (_LONG_SIZE(1, len(text)), text)
     for name, said in headers:
-        named = name.encode()
-        parts += (len(named).to_bytes(4, "big"), named)
-        parts += (b"\x00",) if said is None else (b"\x01", len(said).to_bytes(4, "big"), said)
+        parts += (_named(name), b"\x00") if said is None else (_named(name), _SIZE(1, len(said)), said)
     return blake2b(b"".join(parts), digest_size=DIGEST_BYTES, key=secret).digest()
+
+
+_SIZE: Final = Struct(">BI").pack
+_LONG_SIZE: Final = Struct(">BQ").pack
+"""The size of what is not null."""
+
+
+@lru_cache(maxsize=256)
+def _named(name: str) -> bytes:
+    named = name.encode()
+    return len(named).to_bytes(4, "big") + named

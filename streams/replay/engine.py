@@ -10,7 +10,7 @@ in a process of its own.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -26,7 +26,7 @@ from agents.screening import Screening
 from agents.selection import Selection
 from agents.step import Arrival, Outcome, Output
 from schemas.codec import encode
-from streams.partitioning import partition_of
+from streams.partitioning import partitions_of
 
 LODGEMENTS: Final = ("manifests", "express-cargo", "passengers")
 KNOWLEDGE: Final = ("criteria", "risk-information", "labelled-examples")
@@ -44,13 +44,27 @@ class Written(NamedTuple):
     outputs: Sequence[Output] = ()
 
 
+class _Head(msgspec.Struct, gc=False):
+    """What a line says before its event."""
+
+    topic: str
+    key: str
+    ce_id: str
+    at_ms: int
+
+
+_HEAD: Final = msgspec.json.Encoder()
+
+
 def written(outputs: Sequence[Output]) -> Written:
     """Outputs as they are written."""
-    lines = []
+    lines, head_of, decided = list[bytes](), _HEAD.encode, 0
     for one in outputs:
-        head = msgspec.json.encode({"topic": one.topic, "key": one.key, "ce_id": one.ce_id, "at_ms": one.at_ms})
-        lines.append(head[:-1] + b',"value":' + encode(one.event) + b"}\n")
-    return Written(b"".join(lines), len(lines), sum(one.topic == "decisions" for one in outputs), outputs)
+        topic = one.topic
+        head = head_of(_Head(topic, one.key, one.ce_id, one.at_ms))
+        lines += (head[:-1], b',"value":', encode(one.event), b"}\n")
+        decided += topic == "decisions"
+    return Written(b"".join(lines), len(outputs), decided, outputs)
 
 
 class Decider(Protocol):
@@ -110,14 +124,14 @@ class Front:
 
     def decide(self, arrivals: Sequence[Arrival[Any]]) -> tuple[list[list[Arrival[Any]]], list[Output]]:
         """Filtered items, a list for each partition in order, and reports as a worker would send them."""
-        lodged: dict[tuple[str, int], list[Arrival[Any]]] = {}
+        lodged = defaultdict[tuple[str, int], list[Arrival[Any]]](list)
         for arrival in arrivals:
-            lodged.setdefault((arrival.topic, arrival.partition), []).append(arrival)
-        screened: dict[int, list[Arrival[Any]]] = {}
+            lodged[arrival.topic, arrival.partition].append(arrival)
+        screened = defaultdict[int, list[Arrival[Any]]](list)
         for place in sorted(lodged):
             self._hand_on(self._screening.decide(None, lodged[place]), "screened", screened, [])
         others: list[Output] = []
-        filtered: dict[int, list[Arrival[Any]]] = {}
+        filtered = defaultdict[int, list[Arrival[Any]]](list)
         for partition in sorted(screened):
             state = self._states.get(partition)
             if state is None:
@@ -139,18 +153,18 @@ class Front:
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
     def _hand_on(
-        self, outcome: Outcome, topic: str, following: dict[int, list[Arrival[Any]]], others: list[Output]
+        self, outcome: Outcome, topic: str, following: defaultdict[int, list[Arrival[Any]]], others: list[Output]
     ) -> None:
         count(outcome, self.refused)
+        mine, ends = list[Output](), self._ends
         for output in outcome.outputs:
-            if output.topic != topic:
-                others.append(output)
-                continue
-            partition = partition_of(output.key, self._partitions)
-            offset = self._ends.get((topic, partition), 0)
-            self._ends[topic, partition] = offset + 1
-            arrival = Arrival(output.event, topic, partition, offset, output.at_ms, output.at_ms)
-            following.setdefault(partition, []).append(arrival)
+            (mine if output.topic == topic else others).append(output)
+        partitions = partitions_of([output.key.encode() for output in mine], self._partitions)
+        for output, partition in zip(mine, partitions, strict=True):
+            place, at_ms = (topic, partition), output.at_ms
+            offset = ends.get(place, 0)
+            ends[place] = offset + 1
+            following[partition].append(Arrival(output.event, topic, partition, offset, at_ms, at_ms))
 
 
 class Choosing:

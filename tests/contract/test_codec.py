@@ -268,9 +268,31 @@ def test_a_number_that_json_cannot_hold_is_not_sent_as_null(lost: float) -> None
         encode(drift)
 
 
-def test_the_word_null_in_a_text_is_only_a_word() -> None:
-    event = decode("express-cargo", parcel(waybill="null"))
+@pytest.mark.parametrize("word", ["null", "9:null"])
+def test_the_word_null_in_a_text_is_only_a_word(word: str) -> None:
+    event = decode("express-cargo", parcel(waybill=word))
     assert decode("express-cargo", encode(event)) == event
+
+
+def test_every_number_of_an_event_stands_behind_a_name() -> None:
+    """`encode` looks for a lost one there alone."""
+    for event in event_types().values():
+        for name, schema in msgspec.json.schema(event)["$defs"].items():
+            assert not numbers_without_a_name(schema), name
+
+
+def numbers_without_a_name(schema: Any, *, listed: bool = False) -> bool:
+    """Whether a JSON Schema has a number among the items of an array."""
+    if isinstance(schema, list):
+        return any(numbers_without_a_name(one, listed=listed) for one in schema)
+    if not isinstance(schema, dict):
+        return False
+    if listed and schema.get("type") == "number":
+        return True
+    return any(
+        numbers_without_a_name(one, listed=name in ("items", "prefixItems") or (listed and name == "anyOf"))
+        for name, one in schema.items()
+    )
 
 
 def test_the_codec_of_a_topic_is_made_once() -> None:

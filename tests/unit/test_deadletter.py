@@ -90,7 +90,7 @@ def test_a_letter_too_large_even_without_its_value_goes_without_the_key_and_head
 def test_the_batch_of_a_letter_fits_its_topic(size: int) -> None:
     (one,) = dead_letters({17: Row(value=b"x" * size)}, [REFUSAL], "screening", 0)
     batch = RecordBatchBuilder(1)
-    batch.add(one.timestamp, one.key, one.value, one.encoded_headers)
+    batch.fill([one])
     assert batch.size() <= DEAD_LETTER_MAX_BYTES
 
 

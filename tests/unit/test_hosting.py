@@ -102,7 +102,7 @@ class RecordingPublisher:
 def as_read(headers: bytes) -> Headers:
     """Headers as a consumer gets them."""
     builder = RecordBatchBuilder(len(headers))
-    builder.add(0, None, None, headers)
+    builder.fill([Outgoing(None, None, 0, headers)])
     (read,) = DefaultRecordBatch(bytes(builder._build()))
     return list(read.headers)
 

@@ -12,9 +12,9 @@ from aiokafka.structs import RecordMetadata, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.partitioning import partition_of
+from streams.partitioning import partition_of, partitions_of
 from streams.producing import Publisher, RecordTooLargeError, UnknownTopicError
-from streams.recordbatch import RecordBatchBuilder, encoded
+from streams.recordbatch import RecordBatchBuilder
 from streams.wire import Headers, Outgoing, Placed, Stamp, cloud_event
 
 
@@ -65,6 +65,23 @@ def test_a_key_goes_where_other_clients_put_it(key: bytes, partitions: int) -> N
 def test_a_key_goes_where_the_java_client_puts_it(key: bytes, murmur2: int) -> None:
     """Values of Apache Kafka's own test of `Utils.murmur2`."""
     assert partition_of(key, 97) == partition_of(key.decode(), 97) == (murmur2 & 0x7FFFFFFF) % 97
+
+
+@given(
+    st.lists(st.binary(min_size=34, max_size=34), max_size=40),
+    st.lists(st.none() | st.binary(max_size=60)),
+    st.integers(1, 50),
+)
+def test_many_keys_go_where_each_of_them_goes(
+    pseudonyms: list[bytes], others: list[bytes | None], partitions: int
+) -> None:
+    for keys in (pseudonyms, others, [*pseudonyms, *others]):
+        assert partitions_of(keys, partitions) == [partition_of(key, partitions) for key in keys]
+
+
+@given(st.integers(0, 60).flatmap(lambda size: st.lists(st.binary(min_size=size, max_size=size), min_size=10)))
+def test_keys_of_any_one_size_go_where_each_of_them_goes(keys: list[bytes]) -> None:
+    assert partitions_of(keys, 1 << 31) == [partition_of(key, 1 << 31) for key in keys]
 
 
 def test_a_record_without_a_key_keeps_its_order_in_partition_0() -> None:
@@ -124,8 +141,8 @@ SENT: st.SearchStrategy[Sent] = st.tuples(
 @given(st.lists(SENT, min_size=1, max_size=20), st.integers(-1, 1 << 40), st.integers(-1, 100))
 def test_other_clients_read_a_batch_as_it_was_built(sent: list[Sent], producer_id: int, sequence: int) -> None:
     builder = RecordBatchBuilder(1_000_000)
-    for at_ms, key, value, headers in sent:
-        assert builder.add(at_ms, key, value, encoded(headers))
+    records = [Outgoing(key, value, at_ms, headers) for at_ms, key, value, headers in sent]
+    assert builder.fill(records) == len(sent)
     builder._set_producer_state(producer_id, 3, sequence)
     built = bytes(builder._build())
     assert len(built) == builder.size()
@@ -141,7 +158,7 @@ def test_other_clients_read_a_batch_as_it_was_built(sent: list[Sent], producer_i
 def test_a_stamp_is_the_headers_of_a_cloud_event() -> None:
     builder = RecordBatchBuilder(1000)
     stamp = Stamp("borderflow.ItemScreened.v1", b"/worker/screening", b"2026-01-01T00:00:00.000Z")
-    builder.add(1, None, b"{}", stamp("s-1"))
+    builder.fill([Outgoing(None, b"{}", 1, stamp("s-1"))])
     (read,) = DefaultRecordBatch(bytes(builder._build()))
     assert list(read.headers) == stamp.headers("s-1")
     expected = cloud_event("s-1", "borderflow.ItemScreened.v1", b"/worker/screening", b"2026-01-01T00:00:00.000Z")
