@@ -209,7 +209,8 @@ def test_a_topic_that_is_made_anew_while_sealer_and_archiver_run_stops_both(tmp_
         broker.stop()
         with EmbeddedBroker(broker.port):
             children.run("topics", "topics", "create", content_with=(0, 1))  # the others' questions made them, too
-            at.lodge("decisions", [decided(n * PARTITIONS) for n in range(100, 130)])
+            for batch in (range(100, 120), range(120, 130)):  # of an end it says where the last batch began
+                at.lodge("decisions", [decided(n * PARTITIONS) for n in batch])
             assert (sealer.wait(PATIENCE_S), archiver.wait(PATIENCE_S)) == (1, 1)
             assert "made anew" in at.log("seal")
             assert "made anew" in at.log("archive")
