@@ -310,12 +310,12 @@ class BorderApp(faust.App):
         """
         while not self.should_stop:
             await self.sleep(_LOOKS_EVERY_S)
-            refusal = latest_refusal()
-            if refusal is not None and time.monotonic() - refusal.at < SILENT_S < (self.silent_s() or 0.0):
+            refusal, silent_s = latest_refusal(), self.silent_s() or 0.0
+            if refusal is not None and time.monotonic() - refusal.at < SILENT_S < silent_s:
                 log.critical(
                     "this worker stops: no broker has answered for %.0f s, and they do not let it in any more (%s): "
                     "correct the file of its password or certificate, and start it again",
-                    self.silent_s(), refusal.said,
+                    silent_s, refusal.said,
                 )  # fmt: skip
                 logging.shutdown()
                 os._exit(1)

@@ -226,17 +226,8 @@ class SubjectWindows:
             if at_ms - self._swept_ms > self.horizon_ms >> 2:
                 self._swept_ms = at_ms
                 seen_after = at_ms - self.horizon_ms
-                # `_latest_ms` and `_came_ms` written out, without a call for each of them.
-                self._subjects = {
-                    k: v
-                    for k, v in self._subjects.items()
-                    if (v[0] if isinstance(v, tuple) else v.entries[-1][0]) > seen_after
-                }
-                self._lodged = {
-                    k: v
-                    for k, v in self._lodged.items()
-                    if (v[0] if isinstance(v, tuple) else v.kept[-1][0]) > seen_after
-                }
+                self._subjects = {k: v for k, v in self._subjects.items() if _latest_ms(v) > seen_after}
+                self._lodged = {k: v for k, v in self._lodged.items() if _came_ms(v) > seen_after}
 
     def highest_revision(self, item_id: str) -> int | None:
         """The highest revision of an item among its lodgements that came within the horizon; None without one."""

@@ -89,6 +89,20 @@ def ended(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> tup
     return process.wait(PATIENCE_S), time.monotonic() - began
 
 
+def stops_at_once(
+    border: Frozen, process: subprocess.Popen[bytes], name: str, moment: float, number: int = signal.SIGTERM
+) -> None:
+    """Told to stop while its broker has frozen, `moment` seconds after it began to hear, it ends in time and order."""
+    until_it_hears(process)
+    time.sleep(moment)
+    border.freeze()
+    time.sleep(0.2)
+    code, took = ended(process, number)
+    border.thaw()
+    assert code == 0, border.at.log(name)
+    assert took < WITHIN_S, (moment, border.at.log(name))
+
+
 # From before its clients are made to long after its start: metadata, offsets, files that are taken up, records in hand.
 MOMENTS = (0.0, 0.05, 0.2, 0.6, 1.6)
 
@@ -100,14 +114,7 @@ def test_an_archive_that_is_told_to_stop_waits_for_no_broker_and_archives_each_r
     for moment in MOMENTS:
         border.lodge(40)
         process = border.at.archive(root, "--every", "0.3")
-        until_it_hears(process)
-        time.sleep(moment)
-        border.freeze()
-        time.sleep(0.2)
-        code, took = ended(process)
-        border.thaw()
-        assert code == 0, border.at.log("archive")
-        assert took < WITHIN_S, (moment, border.at.log("archive"))
+        stops_at_once(border, process, "archive", moment)
     border.at.run("archive", "--dir", str(root), "--once")
     assert archived(root, "decisions") == plain(border.at.read("decisions", border.number))
     assert sum(Catalogue.of(root).end("decisions", n) or 0 for n in range(PARTITIONS)) == border.number
@@ -120,14 +127,7 @@ def test_a_sealer_that_is_told_to_stop_waits_for_no_broker_and_seals_each_record
     for moment in MOMENTS:
         border.lodge(40)
         process = border.at.seal(folder, "--every", "0.3")
-        until_it_hears(process)
-        time.sleep(moment)
-        border.freeze()
-        time.sleep(0.2)
-        code, took = ended(process, signal.SIGINT if moment == 0.2 else signal.SIGTERM)
-        border.thaw()
-        assert code == 0, border.at.log("seal")
-        assert took < WITHIN_S, (moment, border.at.log("seal"))
+        stops_at_once(border, process, "seal", moment, signal.SIGINT if moment == 0.2 else signal.SIGTERM)
     border.at.run("audit", "seal", "--dir", str(folder), "--once")
     chains = [Chain(folder, "decisions", partition) for partition in range(PARTITIONS)]
     assert sum(map(len, chains)) == border.number
@@ -140,14 +140,7 @@ def test_others_that_are_told_to_stop_wait_for_no_broker(command: str, border: F
     for moment in MOMENTS[::2]:
         process = border.at._children.start("other", *command.split(), BORDERFLOW_SHADOW_DIR=str(tmp_path / "shadows"),
             BORDERFLOW_CONSOLE_TRAIL_FILE=str(tmp_path / "trail.jsonl"))  # fmt: skip
-        until_it_hears(process)
-        time.sleep(moment)
-        border.freeze()
-        time.sleep(0.2)
-        code, took = ended(process)
-        border.thaw()
-        assert code == 0, border.at.log("other")
-        assert took < WITHIN_S, (moment, border.at.log("other"))
+        stops_at_once(border, process, "other", moment)
 
 
 def test_a_console_whose_brokers_fall_silent_as_it_starts_says_so_and_ends(tmp_path: Path) -> None:
