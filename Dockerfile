@@ -1,4 +1,4 @@
-# The borderflow command: worker, topics, load, analyst's tools. Two stages: the second has no compiler, pip or sources.
+# The borderflow command: worker, topics, load, analyst's tools. Two stages: the second has no compiler and no sources.
 FROM python:3.12.12-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src

@@ -188,7 +188,7 @@ def test_the_image_holds_what_is_copied_and_no_tests(dockerfile: str) -> None:
 
 
 def test_the_image_has_what_reports_are_drawn_with(dockerfile: str) -> None:
-    """It has no pip: who is told to install the extra there cannot."""
+    """Its environment has no pip: who is told to install the extra there cannot."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     program = re.search(r'RUN python -c "(.*?)" > runtime.txt', dockerfile)
     assert program
