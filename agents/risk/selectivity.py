@@ -174,8 +174,11 @@ class Selectivity:
                 layer = layer or "model"
             if self._is_repeat_offender(filtered):
                 offender = True
-                if appraisal.below_bar("profile") >= bar and (
-                    account.within_quota("profile", self._profile_share, 1.0) and account.affords(1.0)
+                if (
+                    self._profile_share > 0.0
+                    and appraisal.below_bar("profile") >= bar
+                    and account.within_quota("profile", self._profile_share, 1.0)
+                    and account.affords(1.0)
                 ):
                     spoken.append("profile")
                     layer = layer or "profile"
