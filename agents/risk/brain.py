@@ -298,7 +298,7 @@ class Brain:
         else:  # what decides for travellers does not change by itself
             model, learnt, finds = activation.standing, activation.labels, _FINDS_AT_FIRST
         log_odds, rates = model.score(description)
-        opened, flows = rates[-1] > 0.0, description.flows
+        opened, flows = bool(rates) and rates[-1] > 0.0, description.flows
         return Appraisal(
             mind, model, description, flows, rates, log_odds, opened, self.version, learnt, finds, _NO_TRAFFIC
         )
