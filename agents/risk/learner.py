@@ -7,7 +7,6 @@ third of the time, the weights can be aged by event time, and memory is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import exp, log
 
 _LOG_2 = log(2.0)
@@ -96,11 +95,6 @@ class OnlineLogistic:
             if weight is not None:
                 total += weight * value
         return total + self.intercept
-
-    def contributions(self, x: Iterable[tuple[str, float]]) -> list[float]:
-        """What each feature adds to the log-odds, in order."""
-        weights = self.weights
-        return [weights.get(name, 0.0) * value for name, value in x]
 
     def learn(self, x: dict[str, float], label: int, weight: float = 1.0, day: float | None = None) -> float:
         """One step on the logistic loss. `day` (days since the epoch) ages what the step touches.
