@@ -26,7 +26,7 @@ class OnlineLogistic:
 
     `half_life_days` ages the weights and their accumulated squared gradients alike (None: never), so a world that
     drifts is learnt anew at the pace of the first days. When more than `capacity` weights come, those with the least
-    accumulated gradient, the least learnt ones, go.
+    accumulated gradient, the least learnt ones, go; never those that it begins with.
     """
 
     __slots__ = (
@@ -151,7 +151,8 @@ class OnlineLogistic:
 
     def _shed(self) -> None:
         g2 = self._g2
-        order = sorted(g2, key=g2.__getitem__)  # stable: among equals the oldest goes first
+        learnt = [name for name in g2 if name not in self._start]
+        order = sorted(learnt, key=g2.__getitem__)  # stable: among equals the oldest goes first
         for name in order[: len(g2) - int(self.capacity * 0.9)]:
             del g2[name]
             del self.weights[name]
