@@ -206,7 +206,7 @@ class Selectivity:
         features = _NO_FEATURES
         selected = layer is not None
         if layer is not None:
-            lane = self._lane(held, layer, offender, direct, rank, filtered)
+            lane = self._lane(held, layer, spoken, offender, direct, rank, filtered)
             times = told if look == SURGE_LOOK else 0.0
             said = self._reasons(spoken, filtered, ordered, direct, times, rate)
             if offender and "profile" not in spoken:
@@ -291,6 +291,7 @@ class Selectivity:
         self,
         held: ControlPointState,
         layer: Layer,
+        spoken: list[Layer],
         offender: bool,
         direct: list[CriterionHit],
         rank: float,
@@ -300,7 +301,7 @@ class Selectivity:
             return "red"
         if layer == "criteria":
             return layers.direct_lane(direct)
-        if layer == "exploration":
+        if "exploration" in spoken:  # also where another layer selected it: what is drawn must be looked at alike
             return self._exploration_lane
         book = held.lanes_of(filtered.item.stream)
         return book.assign(book.position(layer, rank))
