@@ -79,7 +79,7 @@ def test_a_plan_that_cannot_be_read_is_refused_without_showing_what_stands_there
 def test_a_plan_whose_dead_letters_have_no_folder_is_refused_before_there_is_one(tmp_path: Path) -> None:
     path = plan_file(tmp_path, WEBHOOK)
     path.write_text(path.read_text() + "\ndead_letters: elsewhere/dead.jsonl\n")
-    with pytest.raises(CommandRefusedError, match="dead_letters: there is no folder .*elsewhere"):
+    with pytest.raises(CommandRefusedError, match=r"dead_letters: there is no folder .*elsewhere"):
         read_plan(path)
     (tmp_path / "elsewhere").mkdir()
     assert read_plan(path).dead_letters == str(tmp_path / "elsewhere" / "dead.jsonl")
