@@ -41,6 +41,10 @@ class MailServer:
     def __init__(self, codes: dict[str, list[str]] | None = None) -> None:
         self.codes = codes or {}
         self.taken: list[tuple[list[str], Any]] = []
+        self.goodbye = "221 bye"
+
+    async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        return self.goodbye
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802 - aiosmtpd's name
         if self.codes.get(address):
@@ -182,6 +186,16 @@ def test_a_mailbox_that_asks_for_another_try_gets_it_and_the_others_no_second_ma
     server.codes = {"grey@example.org": ["451 4.7.1 greylisted"]}
     alone = mailboxes(port, "grey@example.org")
     assert deliver(alone, came(alert(1)), plan_of(alone), lambda _: False) == Sent(2)
+
+
+def test_a_mail_that_was_taken_is_not_sent_again_because_of_how_its_server_says_goodbye(
+    mail: tuple[MailServer, int],
+) -> None:
+    server, port = mail
+    server.goodbye = "421 4.3.2 shutting down"
+    receiver = mailboxes(port, "duty@example.org")
+    assert deliver(receiver, came(alert(1)), plan_of(receiver), lambda _: False) == Sent(1)
+    assert len(server.taken) == 1
 
 
 def test_a_mail_that_one_of_two_mailboxes_refuses_is_not_sent(mail: tuple[MailServer, int]) -> None:
