@@ -173,3 +173,24 @@ def silent_s(consumer: AIOKafkaConsumer, at: TopicPartition) -> float | None:
         return None
     answered_ms: int = state.timestamp
     return max(0.0, time() - answered_ms / 1000)
+
+
+class Silence:
+    """For how long no broker has answered, also where none has since partitions were assigned.
+
+    Whoever takes a partition over whose broker is away gets no first answer. Counted from when it is first asked about.
+    """
+
+    def __init__(self) -> None:
+        self._assignment: object = None
+        self._since = 0.0
+
+    def of(self, consumer: AIOKafkaConsumer, at: TopicPartition) -> float | None:
+        """Seconds; None while the partition is left out of fetches."""
+        assignment = consumer._subscription.subscription.assignment
+        if assignment is not self._assignment:
+            self._assignment, self._since = assignment, monotonic()
+        state = assignment.state_value(at)
+        if state is not None and not state.paused and state.timestamp is None:
+            return monotonic() - self._since
+        return silent_s(consumer, at)

@@ -39,7 +39,7 @@ from mode.utils.futures import notify
 from streams import metrics
 from streams.assignment import FewMove
 from streams.deliveries import Deliveries
-from streams.fetching import InFlight, Rests, silent_s, skip
+from streams.fetching import InFlight, Rests, Silence, skip
 from streams.producing import new_producer
 from streams.wire import Placed, Record
 from streams.wire import fetched as fetched_record
@@ -114,8 +114,8 @@ def portions(records: list[Record]) -> Iterator[tuple[list[Record], int]]:
 class Reading:
     """Where a consumer stands in one partition: `read` and `committed` are next offsets, `end` the high watermark.
 
-    `silent_s` is for how long no broker has answered a fetch of the partition; None where it is left out of fetches, or
-    none was answered yet.
+    `silent_s` is for how long no broker has answered a fetch of the partition, in this assignment; None where it is
+    left out of fetches.
     """
 
     read: int | None
@@ -142,6 +142,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         super().__init__(*args, **kwargs)
         self._rests = Rests()
         self._rests_epoch = -1
+        self._silence = Silence()
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         settings = self.consumer.settings
@@ -279,7 +280,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def silent_s(self, tp: TP) -> float | None:
         """For how long no broker has answered a fetch of the partition (`Reading`)."""
-        return silent_s(self._ensure_consumer(), tp)
+        return self._silence.of(self._ensure_consumer(), tp)
 
     async def commit(self, offsets: Mapping[TP, int]) -> bool:
         """Have the thread commit; False when it ended first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.structs import TopicPartition
 
-from streams.fetching import InFlight
+from streams.fetching import InFlight, Silence
 from streams.transport import BATCH_BYTES, RECORD_BYTES, portions
 
 HARBOUR = TopicPartition("manifests", 0)
@@ -53,6 +54,35 @@ async def asks_again(*, told: bool) -> bool:
     finally:
         await fetcher.close()
     return True
+
+
+def test_brokers_that_are_away_when_a_partition_is_taken_over_are_silent_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They never give a first answer: a partition without a leader would be told of by nobody after a rebalance."""
+
+    async def silences() -> list[float | None]:
+        clock = [100.0]
+        monkeypatch.setattr("streams.fetching.monotonic", lambda: clock[0])
+        consumer: Any = SimpleNamespace(_subscription=SubscriptionState())
+        silence, found = Silence(), list[float | None]()
+        for move in ("take on", "wait", "take on", "rest", "answer"):
+            if move == "take on":
+                consumer._subscription = SubscriptionState()
+                consumer._subscription.assign_from_user([HARBOUR])
+            state = consumer._subscription.subscription.assignment.state_value(HARBOUR)
+            if move == "rest":
+                consumer._subscription.pause(HARBOUR)
+            if move == "answer":
+                consumer._subscription.resume(HARBOUR)
+                state.timestamp = int(time() * 1000)
+            found.append(silence.of(consumer, HARBOUR))
+            clock[0] += 75
+        return found
+
+    taken_on, waited, taken_over, rested, answered = asyncio.run(silences())
+    assert (taken_on, waited, taken_over, rested) == (0.0, 75.0, 0.0, None)
+    assert answered == pytest.approx(0.0, abs=5)
 
 
 @pytest.mark.parametrize("told", [False, True], ids=["aiokafka 0.14 alone", "told when a fetch is back"])
