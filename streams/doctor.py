@@ -244,14 +244,14 @@ def _codecs() -> Finding:
 
 
 def _disk(settings: Settings) -> Finding:
-    """Room for temporary files, and for the archive where there is one."""
-    folders = [Path(tempfile.gettempdir()), Path(settings.archive_dir)]
+    """Room for temporary files, and for the archive and the audit trail where there are any."""
+    folders = [Path(tempfile.gettempdir()), Path(settings.archive_dir), Path(settings.audit_dir)]
     free = {folder: shutil.disk_usage(folder).free for folder in folders if folder.is_dir()}
     short = {folder: left for folder, left in free.items() if left < LEAST_FREE_BYTES}
     shown = ", ".join(f"{left / 1e9:.1f} GB free in {folder}" for folder, left in (short or free).items())
     if short:
         return Finding(
-            "disk", "warning", shown, "free some space; the archive stops, without a loss, when there is none left"
+            "disk", "warning", shown, "free some space; archive and sealer stop, without a loss, when there is none"
         )
     return Finding("disk", "ok", shown)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import sysconfig
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import kafka.codec
 import pytest
@@ -43,6 +45,19 @@ def test_a_python_that_takes_longer_for_everything_is_told(
     monkeypatch.setattr(sysconfig, "get_config_var", {"CONFIG_ARGS": configured}.get)
     versions = found("versions")
     assert (versions.state, "--enable-optimizations" in versions.found) == ("ok", slower)
+
+
+def test_a_disk_that_fills_up_is_told_wherever_something_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    full = tmp_path / "chains"
+    full.mkdir()
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda folder: SimpleNamespace(free=5_000_000 if folder == full else 9_000_000_000)
+    )
+    assert found("disk").state == "ok"
+    short = found("disk", BORDERFLOW_AUDIT_DIR=str(full))
+    assert (short.state, short.found) == ("warning", f"0.0 GB free in {full}")
 
 
 def test_a_pseudonym_key_that_production_refuses_is_what_is_wrong_with_the_settings() -> None:
