@@ -108,6 +108,7 @@ class StepHost:
         self._entries_due = 0.0
         for topic in step.inputs:
             metrics.child(metrics.skipped, topic)  # counted from 0, so that the first loss is an increase
+            metrics.child(metrics.records_in, step.name, topic)  # the same: NoLodgements asks whether any came
 
     @property
     def states(self) -> Mapping[tuple[str, int], PartitionState]:

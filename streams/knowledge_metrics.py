@@ -64,13 +64,20 @@ class KnowledgeCollector(Collector):
             "borderflow_model_orders_ignored",
             "Promotions and rollbacks that named nothing there is, since the log began.",
         )
+        still = GaugeMetricFamily(
+            "borderflow_model_stands_still",
+            "1 while what decides for a stream that follows the log stands still (frozen, or rolled back), else 0.",
+            labels=("stream",),
+        )
         for brain in brains:
             version.add_metric((), brain.version)
             for stream in STREAMS:
+                activation = brain.activation(stream)
+                still.add_metric((stream,), activation.mode == "continuous" and activation.following is None)
                 applied.add_metric((stream,), brain.lessons(stream))
             held.add_metric((), brain.quarantined)
             ignored.add_metric((), brain.ignored)
-        yield from (version, applied, held, ignored)
+        yield from (version, applied, held, ignored, still)
 
     def _models(self, brains: list[Brain]) -> Iterator[GaugeMetricFamily]:
         labels = ("stream", "model")

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import Counter as Counted
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from time import monotonic
+from time import monotonic, time
 from typing import Final, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -161,6 +161,11 @@ build_info = Gauge(
     "borderflow_build_info", "Always 1; the labels say what runs.", ("version", "python", "policy"), registry=REGISTRY
 )
 ready = Gauge("borderflow_ready", "1 while the worker decides items, as /readyz says; else 0.", registry=REGISTRY)
+clock = Gauge(
+    "borderflow_clock_timestamp_seconds", "The worker's clock; `timestamp()` of it is that of Prometheus.",
+    registry=REGISTRY,
+)  # fmt: skip
+clock.set_function(time)
 certificate_expiry = Gauge(
     "borderflow_certificate_expiry_timestamp_seconds",
     "When a file of certificates expires that this process has read at its start, by the setting that names the file.",
@@ -226,7 +231,8 @@ class LagCollector(Collector):
         )
         silent = GaugeMetricFamily(
             "borderflow_seconds_since_fetch",
-            "Seconds since a broker last answered a fetch of the partition, where it is fetched at present.",
+            "Seconds since a broker last answered a fetch of the partition, or since this worker took it on; none "
+            "while it is left out of fetches.",
             labels=labels,
         )
         watermark = GaugeMetricFamily(

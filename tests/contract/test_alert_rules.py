@@ -51,6 +51,12 @@ def test_the_table_of_alerts_has_every_alert_with_its_urgency() -> None:
     assert sorted(rows) == sorted(ours)
 
 
+def test_every_alert_has_a_test_in_which_it_fires() -> None:
+    tests = yaml.safe_load((PROMETHEUS / "rules.test.yml").read_text())["tests"]
+    fires = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case["exp_alerts"]}
+    assert fires == {rule["alert"] for rule in rules()}
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
 def test_the_rules_fire_when_they_should_and_not_otherwise() -> None:
     done = subprocess.run(

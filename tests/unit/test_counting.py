@@ -15,7 +15,7 @@ from agents.risk.profiles import Profiles
 from agents.step import Outcome, Output
 from schemas.codec import codec_for
 from schemas.documents import examples
-from schemas.inspections import OutcomeLearned
+from schemas.inspections import ModelFrozen, OutcomeLearned
 from schemas.monitoring import CoverageReported, DriftDetected
 from streams import metrics
 from streams.broadcast import Follow
@@ -122,6 +122,30 @@ def test_models_are_told_of_once_their_log_is_caught_up_with_and_never_where_the
         assert not nothing_yet["borderflow_model_version"]
         assert not nothing_yet["borderflow_labels_quarantined"]
         assert len(nothing_yet["borderflow_knowledge_entries"]) > 0
+
+
+def test_a_model_that_is_frozen_stands_still_until_it_is_promoted_and_that_of_travellers_never_follows() -> None:
+    brain = Brain(Profiles())
+
+    def still() -> dict[str, float]:
+        follow = Follow("labelled-examples", _never, brain)
+        (told,) = [
+            one
+            for one in KnowledgeCollector([follow], lambda: True).collect()
+            if one.name == "borderflow_model_stands_still"
+        ]
+        return {sample.labels["stream"]: sample.value for sample in told.samples}
+
+    assert still() == {"express-cargo": 0, "manifests": 0, "passengers": 0}
+    frozen: ModelFrozen = example("labelled-examples", "model-frozen")
+    brain.fold(1, "k", frozen)
+    assert still() == {"express-cargo": 0, "manifests": 0, "passengers": 0} | {frozen.stream: 1}
+    brain.fold(
+        2,
+        "k",
+        msgspec.structs.replace(example("labelled-examples", "model-promoted"), stream=frozen.stream, model="linear"),
+    )
+    assert not any(still().values())
 
 
 def _again(learned: OutcomeLearned, number: int) -> OutcomeLearned:
