@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, get_args
 
+from agents.risk.brain import STREAMS
+from agents.risk.drift import LABEL_DELAY, PREDICTION_ERROR
 from agents.step import Refusal
 from schemas.inspections import OutcomeLearned
-from schemas.monitoring import CoverageReported, DriftDetected
+from schemas.monitoring import CoverageReported, DriftDetected, Monitoring
 from streams import metrics
 from streams.transport import RecordBatch
 from streams.wire import Produced
@@ -47,6 +50,17 @@ def count_border(
             _count_outcome(step, record.event)
     for record in made.get("monitoring", ()):
         _count_notice(record.event)
+
+
+def begin_at_zero(produces: Iterable[str]) -> None:
+    """Begin the series of what a step that produces these topics may notice: it is rare, and the first must count."""
+    if "monitoring" not in produces:
+        return
+    for event in get_args(Monitoring):
+        metrics.child(metrics.notices, event.__name__)
+    if "labelled-examples" in produces:
+        for stream, what in product(STREAMS, (PREDICTION_ERROR, LABEL_DELAY)):
+            metrics.child(metrics.drifts, stream, what)
 
 
 def _count_times(batch: RecordBatch) -> None:

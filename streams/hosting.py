@@ -19,7 +19,7 @@ from typing import Any, Protocol, cast
 from agents.step import Arrival, Memory, Output, Refusal, Step
 from schemas.codec import Undecodable
 from streams import metrics
-from streams.counting import count_border
+from streams.counting import begin_at_zero, count_border
 from streams.deadletter import DeadLetterLimit, bury, dead_letters
 from streams.defects import DefectError
 from streams.producing import Publisher
@@ -109,6 +109,7 @@ class StepHost:
         for topic in step.inputs:
             metrics.child(metrics.skipped, topic)  # counted from 0, so that the first loss is an increase
             metrics.child(metrics.records_in, step.name, topic)  # the same: NoLodgements asks whether any came
+        begin_at_zero(step.produces)
 
     @property
     def states(self) -> Mapping[tuple[str, int], PartitionState]:

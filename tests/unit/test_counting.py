@@ -19,7 +19,7 @@ from schemas.inspections import ModelFrozen, OutcomeLearned
 from schemas.monitoring import CoverageReported, DriftDetected
 from streams import metrics
 from streams.broadcast import Follow
-from streams.counting import count_border
+from streams.counting import begin_at_zero, count_border
 from streams.knowledge_metrics import KnowledgeCollector
 from streams.transport import RecordBatch
 from tests.archive_files import parcels
@@ -85,6 +85,17 @@ def test_what_is_noticed_is_counted_and_capacity_is_told() -> None:
     count("selection", batch("filtered", [1]), outcome(monitoring=report))
     assert value("borderflow_drifts_total", stream="manifests", what="label-delay") == before + 1
     assert value("borderflow_capacity_ratio", control_point="KRPUS-SEA") == 0.02
+
+
+def test_the_first_drift_is_an_increase() -> None:
+    begin_at_zero(("labelled-examples", "monitoring"))
+    for stream in ("manifests", "express-cargo", "passengers"):
+        for what in ("prediction-error", "label-delay"):
+            assert (
+                metrics.REGISTRY.get_sample_value("borderflow_drifts_total", {"stream": stream, "what": what})
+                is not None
+            )
+    assert metrics.REGISTRY.get_sample_value("borderflow_notices_total", {"kind": "CapacityExceeded"}) is not None
 
 
 def test_lessons_that_are_held_back_and_those_that_are_learnt_are_told() -> None:
