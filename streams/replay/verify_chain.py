@@ -8,7 +8,6 @@ is told too.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import dropwhile
 from typing import Any, Final
@@ -26,6 +25,7 @@ from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.replay.expected import Expected, Index, value_digest
 from streams.replay.findings import Difference, Findings
+from streams.replay.inputs import Inputs
 from streams.replay.on_their_way import Traces
 from streams.replay.shelf import Shelf
 from streams.replay.verify_selection import PolicyOf, in_order
@@ -63,9 +63,7 @@ class _InputCheck:
         self._was_taken = was_taken
         self._expected, self._decide, self._findings, self._noticed = expected, decide, findings, noticed
         self._versions = blank
-        self._chunks = reader.catalogue.chunks(topic, partition)
-        self._firsts = [chunk.first for chunk in self._chunks]
-        self._holes: dict[int, tuple[tuple[int, int], ...] | None] = {}
+        self._inputs = Inputs(reader, topic, partition)
         self._policy = policy
 
     def run(self) -> Iterator[tuple[int, ...]]:
@@ -106,21 +104,10 @@ class _InputCheck:
 
     def _note_orphan(self, one: Expected) -> None:
         """Note an output of which the input is not there: nothing leads to it, or the archive does not have that."""
-        if self._should_be_there(one.source_offset):
+        if self._inputs.had(one.source_offset):
             self._note("unexpected", one)
         else:
             self._findings.unchecked += 1
-
-    def _should_be_there(self, offset: int) -> bool:
-        """Whether an input was archived, if there was one: of its chunk retention took nothing, nor had the brokers."""
-        place = bisect_right(self._firsts, offset) - 1
-        if place < 0 or offset > self._chunks[place].last:
-            return False
-        if place not in self._holes:
-            facts = [self._reader.facts(part) for part in self._chunks[place].parts]
-            self._holes[place] = None if any(said.taken_out for said in facts) else facts[0].missing
-        holes = self._holes[place]
-        return holes is not None and not any(first <= offset <= last for first, last in holes)
 
     def _compare(self, recorded: list[Expected], outcome: Outcome, *, on_its_way: bool, refused: bool) -> None:
         made = {output.ce_id: output for output in outcome.outputs if output.topic == self._output}

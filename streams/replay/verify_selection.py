@@ -29,6 +29,7 @@ from streams.archive.layout import ArchiveError, NotReachedError
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.replay.findings import Difference, Findings, differing_fields
+from streams.replay.inputs import Inputs
 from streams.replay.on_their_way import Traces
 from streams.replay.shelf import Shelf
 from streams.replay.snapshots import Snapshots
@@ -86,6 +87,8 @@ class PartitionCheck:
         self._decode_filtered = codec_for("filtered").decode
         self._decisions = self._recorded()
         self._ahead: deque[Recorded] = deque()
+        self._inputs = Inputs(reader, "filtered", partition)
+        self._begun = False
         self._policy: Policy | None = None
         self._state: SelectionState | None = None
         self._version = 0
@@ -98,6 +101,8 @@ class PartitionCheck:
                 filtered: ItemFiltered = self._decode_filtered(record.value, header(record.headers, "ce_type"))
             except Undecodable as why:
                 raise ArchiveError(f"filtered[{self._partition}] offset {record.offset} is {why.reason}") from None
+            while self._is_of_no_input(record.offset):
+                self._pass_over(self._ahead.popleft())
             refused = self._traces.is_refused(record)
             recorded = self._match(filtered, refused=refused)
             self._noticed(1)
@@ -107,6 +112,7 @@ class PartitionCheck:
             if recorded is None:
                 self._note_undecided(record, filtered)
                 continue
+            self._begun = True
             event = recorded.event
             at_ms = epoch_ms(filtered.item.lodged_at)
             if self._is_others(recorded):
@@ -122,14 +128,50 @@ class PartitionCheck:
             version = self._version if event is None else event.model_version
             yield version
             self._check(record, filtered, recorded, version)
-        while left := self._peek(0):
-            self._ahead.popleft()
-            self._findings.note(self._difference("unexpected", left))
+        while self._peek(0) is not None:
+            no_input = self._is_of_no_input()
+            left = self._ahead.popleft()
+            if no_input:
+                self._pass_over(left)
+            else:
+                self._findings.note(self._difference("unexpected", left))
+
+    def _is_of_no_input(self, before: int | None = None) -> bool:
+        """Whether the next decision follows from an item, at an offset before this one, that the archive does not have.
+
+        One that cannot be read stands before the next that can.
+        """
+        for place in range(_AHEAD):
+            found = self._peek(place)
+            if found is None:
+                return False
+            if found.event is not None:
+                mark = found.event.upstream
+                here = (mark.topic, mark.partition) == ("filtered", self._partition)
+                return here and (before is None or mark.offset < before) and not self._inputs.had(mark.offset)
+        return False
+
+    def _pass_over(self, recorded: Recorded) -> None:
+        """Fold a decision of which the item is not archived as it stands; without a state of its policy it is among
+        what the next state is built from."""
+        self._begun, event = True, recorded.event
+        if event is None:
+            self._findings.note(self._difference("unreadable", recorded))
+            return
+        if recorded.record.altered:
+            self._findings.note(self._difference("altered", recorded))
+        at_ms = epoch_ms(event.lodged_at)
+        self._findings.unchecked += self._since_ms <= at_ms < self._until_ms
+        if self._state is not None and self._policy is not None and event.policy_version == self._policy.policy_version:
+            self._state.fold(event, at_ms)
+        else:
+            self._policy = self._state = None
 
     def _note_undecided(self, record: Archived, filtered: ItemFiltered) -> None:
         """Note an item without a decision: one that is on its way at the archive's end, or a decision that is missing.
 
-        Nothing is to be said of what selection drops or refuses, nor of what came before the archive's decisions do.
+        Nothing is to be said of what selection drops or refuses. What came before the archive's decisions do is not
+        checked, unless they begin with the first that there was.
         """
         if not record.first or (self._state is not None and not self._is_due(filtered)):
             return
@@ -138,11 +180,20 @@ class PartitionCheck:
             if not self._traces.is_decided(ce_id, sent_ms(record)):
                 self._findings.in_flight += 1
                 return
-        elif self._state is None:
+        elif self._state is None and not self._is_before_the_first(filtered):
+            self._findings.unchecked += 1
             return
         self._findings.note(
             Difference(kind="missing", topic="decisions", partition=self._partition, offset=-1, ce_id=ce_id)
         )
+
+    def _is_before_the_first(self, filtered: ItemFiltered) -> bool:
+        """Whether the policy of the very first decision takes an item that came before that one's."""
+        first = self._peek(0)
+        if self._begun or self._known_from_ms or first is None or first.event is None:
+            return False
+        policy = self._policy_of(first.event.policy_version)
+        return policy is not None and policy.admits(filtered.item.control_point, filtered.item.stream)
 
     def _is_others(self, recorded: Recorded) -> bool:
         """Whether it was decided by a policy that only another version of borderflow decides by."""

@@ -284,3 +284,37 @@ def test_what_another_version_of_borderflow_decided_is_counted_and_all_else_is_c
         assert (step.differing, step.checked + step.others) == (0, before[name].checked), name
         assert step.others > 100, name
     assert steps["selection"].others == sum(theirs in (one.value or b"") for one in records(cut, "decisions"))
+
+
+def test_decisions_on_items_that_the_archive_does_not_have_are_counted_and_the_rest_is_checked(
+    history: Path, tmp_path: Path
+) -> None:
+    """Items are kept for days and decisions for months: by brokers, and by retention in the archive."""
+
+    def cut(topic: str, partition: int, made: list[Archived]) -> list[Archived]:
+        return made[10:-7] if topic == "filtered" else made
+
+    whole, selection = found(history)["selection"], found(changed(history, tmp_path, cut))["selection"]
+    partitions = len({one.partition for one in records(history, "filtered")})
+    assert (selection.differing, selection.unchecked) == (0, 17 * partitions)
+    assert selection.checked == whole.checked - 17 * partitions
+
+
+def test_an_item_before_the_first_decision_that_there_was_is_missing_its_own(history: Path, tmp_path: Path) -> None:
+    decisions = [one for one in records(history, "decisions") if one.partition == 1]
+    gone = {codec_for("decisions").decode(one.value).decision_id for one in decisions[:3]}
+    late = changed(history, tmp_path / "late", lambda topic, place, made: made[3:] if of(topic, place) else made)
+    selection = found(late)["selection"]
+    assert (selection.differing, selection.unchecked) == (0, len(decisions)), "of an archive that was begun late"
+
+    def taken_out(topic: str, place: int, made: list[Archived]) -> list[Archived]:
+        if not of(topic, place):
+            return made
+        return [replace(one, offset=n) for n, one in enumerate(made[3:])]
+
+    selection = found(changed(history, tmp_path / "first", taken_out))["selection"]
+    assert gone <= {one.ce_id for one in selection.differences if one.kind == "missing"}
+
+
+def of(topic: str, partition: int) -> bool:
+    return (topic, partition) == ("decisions", 1)

@@ -1,0 +1,28 @@
+"""Which records that a step took in are archived: what follows from others is not checked."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from streams.archive.reading import ArchiveReader
+
+
+class Inputs:
+    """The records of one partition that a step reads, as far as they are archived."""
+
+    def __init__(self, reader: ArchiveReader, topic: str, partition: int) -> None:
+        self._reader = reader
+        self._chunks = reader.catalogue.chunks(topic, partition)
+        self._firsts = [chunk.first for chunk in self._chunks]
+        self._holes: dict[int, tuple[tuple[int, int], ...] | None] = {}
+
+    def had(self, offset: int) -> bool:
+        """Whether an input was archived, if there was one: of its chunk retention took nothing, nor had the brokers."""
+        place = bisect_right(self._firsts, offset) - 1
+        if place < 0 or offset > self._chunks[place].last:
+            return False
+        if place not in self._holes:
+            facts = [self._reader.facts(part) for part in self._chunks[place].parts]
+            self._holes[place] = None if any(said.taken_out for said in facts) else facts[0].missing
+        holes = self._holes[place]
+        return holes is not None and not any(first <= offset <= last for first, last in holes)
