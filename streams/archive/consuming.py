@@ -43,7 +43,7 @@ log = structlog.get_logger("borderflow.archive")
 Place = tuple[str, int]
 
 MEMORY_BYTES: Final = 128 * 1024 * 1024
-"""The most bytes of values that wait to be written, over all partitions."""
+"""The most bytes of records that wait to be written, over all partitions."""
 _LOOK_FOR_PARTITIONS_S: Final = 60.0
 _WITNESS_MS: Final = 10_000
 _POLICY: Final = next(place for place, one in enumerate(columns_of("decisions")) if one.name == "policy_version")
@@ -74,6 +74,12 @@ class Waiting:
     rows: list[Row] = field(default_factory=list)
     bytes: int = 0
     since: float = 0.0
+
+
+def _size(record: Any) -> int:
+    """About what a record that waits holds in memory: a lodger may put as much into headers as into the value."""
+    said = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.value or b"") + len(record.key or b"") + said + 200
 
 
 def archived_topics() -> tuple[str, ...]:
@@ -237,7 +243,7 @@ class Archiver:
             for record in records:
                 row = waiting.reader.read(record)
                 waiting.rows.append(row)
-                waiting.bytes += len(record.value or b"") + 200
+                waiting.bytes += _size(record)
                 if at.topic == "decisions":
                     self._note_policy(row)
             count += len(records)

@@ -281,6 +281,7 @@ def summary(catalogue: Catalogue, without: Container[Part] = ()) -> list[dict[st
             "partitions": len(catalogue.partitions(topic)),
             "records": sum(one.records for one in facts),
             "expired": sum(one.taken_out for one in facts),
+            "missing": sum(last - first + 1 for one in facts if one.part == 1 for first, last in one.missing),
             "files": len(parts),
             "bytes": sum((root / part.path).stat().st_size for part in parts),
             "from": min((part.date for part in parts), default=""),
