@@ -90,6 +90,8 @@ def test_a_port_that_there_cannot_be_is_refused_by_its_option(
     [
         (["criteria", "publish", "file", "--days", "99999999"], "--days"),
         (["archive", "snapshot", "--model=-1"], "--model"),
+        (["dlq", "redrive", "--every", "--rate", "nan"], "--rate"),
+        (["dlq", "redrive", "--every", "--rate", "0"], "--rate"),
     ],
 )
 def test_a_number_that_there_cannot_be_is_refused_by_its_option(
