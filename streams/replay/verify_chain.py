@@ -8,6 +8,7 @@ is told too.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from itertools import dropwhile
 from typing import Any, Final
@@ -279,8 +280,9 @@ class _FilteredPartition:
         before = self._reader.records("screened", self._partition, 0, upto.offset)
         # From the first that is young enough all of them, late ones too, as a worker does.
         for earlier in dropwhile(lambda one: one.timestamp < oldest, before):
-            said = header(earlier.headers, "ce_type")
-            step.remember(state, [_arrival(earlier, decode(earlier.value, said))])
+            with contextlib.suppress(Undecodable):  # dead-lettered when it came
+                event = decode(earlier.value, header(earlier.headers, "ce_type"))
+                step.remember(state, [_arrival(earlier, event)])
         return state
 
 

@@ -97,12 +97,16 @@ class PartitionCheck:
     def run(self) -> Iterator[int]:
         """Check the partition; yields the model version that it needs next, before it uses it."""
         for record in self._reader.records("filtered", self._partition):
-            try:
-                filtered: ItemFiltered = self._decode_filtered(record.value, header(record.headers, "ce_type"))
-            except Undecodable as why:
-                raise ArchiveError(f"filtered[{self._partition}] offset {record.offset} is {why.reason}") from None
             while self._is_of_no_input(record.offset):
                 self._pass_over(self._ahead.popleft())
+            try:
+                filtered: ItemFiltered = self._decode_filtered(record.value, header(record.headers, "ce_type"))
+            except Undecodable:  # dead-lettered when it came: nothing follows from it
+                self._noticed(1)
+                while (head := self._peek(0)) is not None and self._is_of(head, record.offset):
+                    self._findings.note(self._difference("unexpected", self._ahead.popleft()))
+                    self._fold_as_it_stands(head)
+                continue
             refused = self._traces.is_refused(record)
             recorded = self._match(filtered, refused=refused)
             self._noticed(1)
@@ -146,24 +150,35 @@ class PartitionCheck:
             if found is None:
                 return False
             if found.event is not None:
-                mark = found.event.upstream
-                here = (mark.topic, mark.partition) == ("filtered", self._partition)
-                return here and (before is None or mark.offset < before) and not self._inputs.had(mark.offset)
+                offset = found.event.upstream.offset
+                return (
+                    (before is None or offset < before) and self._is_of(found, offset) and not self._inputs.had(offset)
+                )
         return False
 
+    def _is_of(self, recorded: Recorded, offset: int) -> bool:
+        """Whether a decision says that it follows from the item at an offset of this partition."""
+        wanted = Upstream(topic="filtered", partition=self._partition, offset=offset)
+        return recorded.event is not None and recorded.event.upstream == wanted
+
     def _pass_over(self, recorded: Recorded) -> None:
-        """Fold a decision of which the item is not archived as it stands; without a state of its policy it is among
-        what the next state is built from."""
+        """Note a decision of which the item is not archived."""
+        if recorded.event is None:
+            self._findings.note(self._difference("unreadable", recorded))
+        elif recorded.record.altered:
+            self._findings.note(self._difference("altered", recorded))
+        else:
+            self._findings.unchecked += self._since_ms <= epoch_ms(recorded.event.lodged_at) < self._until_ms
+        self._fold_as_it_stands(recorded)
+
+    def _fold_as_it_stands(self, recorded: Recorded) -> None:
+        """Fold a decision that is not recomputed. Without a state of its policy it is among what the next one is built
+        from."""
         self._begun, event = True, recorded.event
         if event is None:
-            self._findings.note(self._difference("unreadable", recorded))
             return
-        if recorded.record.altered:
-            self._findings.note(self._difference("altered", recorded))
-        at_ms = epoch_ms(event.lodged_at)
-        self._findings.unchecked += self._since_ms <= at_ms < self._until_ms
         if self._state is not None and self._policy is not None and event.policy_version == self._policy.policy_version:
-            self._state.fold(event, at_ms)
+            self._state.fold(event, epoch_ms(event.lodged_at))
         else:
             self._policy = self._state = None
 

@@ -316,5 +316,21 @@ def test_an_item_before_the_first_decision_that_there_was_is_missing_its_own(his
     assert gone <= {one.ce_id for one in selection.differences if one.kind == "missing"}
 
 
+@pytest.mark.parametrize("place", [0, 20])
+def test_an_item_that_cannot_be_read_holds_up_no_other(place: int, history: Path, tmp_path: Path) -> None:
+    """It was buried when it came: nothing follows from it. A later version may have written it, or somebody else."""
+
+    def torn(topic: str, partition: int, made: list[Archived]) -> list[Archived]:
+        if (topic, partition) == ("filtered", 1):
+            made[place] = replace(made[place], value=b"{")
+            made.append(replace(made[-1], offset=made[-1].offset + 1, value=b"{"))
+        return made
+
+    whole, selection = found(history)["selection"], found(changed(history, tmp_path, torn))["selection"]
+    (one,) = selection.differences
+    assert (one.kind, one.topic, one.partition) == ("unexpected", "decisions", 1)
+    assert (selection.checked, selection.unchecked) == (whole.checked - 1, 0)
+
+
 def of(topic: str, partition: int) -> bool:
     return (topic, partition) == ("decisions", 1)
