@@ -569,6 +569,19 @@ def test_a_file_that_was_compacted_while_all_were_read_is_not_damaged(tmp_path: 
     assert damaged(ArchiveReader(before)) == {}
 
 
+def test_columns_of_a_later_version_are_put_together_by_that_version_alone(tmp_path: Path) -> None:
+    """After a version was rolled back: what the later one would say of these records has to stay."""
+    write(tmp_path, parcels(60), size=5)
+    for file in list(tmp_path.rglob("*.parquet"))[:6]:
+        table = pq.read_table(file, partitioning=None)
+        pq.write_table(table.append_column("weighed_at", pa.array(["scales"] * len(table))), file)
+    compact(tmp_path, None)
+    remove_superseded(tmp_path)
+    held = [pq.read_table(file, partitioning=None) for file in tmp_path.rglob("*.parquet")]
+    assert sum("weighed_at" in table.column_names for table in held) == 6
+    assert read(tmp_path, "express-cargo") == parcels(60)
+
+
 def test_a_compaction_that_was_killed_leaves_the_small_files_in_force(tmp_path: Path) -> None:
     records = parcels(60, spread_ms=DAY_MS // 20)
     write(tmp_path, records, size=5)
