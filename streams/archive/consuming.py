@@ -46,6 +46,8 @@ MEMORY_BYTES: Final = 128 * 1024 * 1024
 """The most bytes of records that wait to be written, over all partitions."""
 _LOOK_FOR_PARTITIONS_S: Final = 60.0
 _WITNESS_MS: Final = 10_000
+_QUIET_S: Final = 1.0
+_FETCHED_S: Final = 5.0
 _POLICY: Final = next(place for place, one in enumerate(columns_of("decisions")) if one.name == "policy_version")
 
 
@@ -156,15 +158,19 @@ class Archiver:
                 log.warning("removed what a crash left", file=str(path))
             ends = consumer.end_offsets([TopicPartition(*place) for place in self._waiting]) if once else {}
             quiet_since = looked = self._clock()
+            reached: float | None = None
             while not stop():
                 got = self._take(consumer)
                 now = self._clock()
                 if got:
                     quiet_since = now
                 self._write_due(consumer, now)
-                # The embedded broker's end is that of its last batch's beginning: silence tells the rest.
-                if once and now - quiet_since > 1.0 and all(consumer.position(at) >= ends[at] for at in ends):
-                    break
+                # The embedded broker's end is that of its last batch's beginning: silence tells the rest, and where it
+                # never is quiet so much time that the rest was fetched.
+                if once and all(consumer.position(at) >= ends[at] for at in ends):
+                    reached = now if reached is None else reached
+                    if now - quiet_since > _QUIET_S or now - reached > _FETCHED_S:
+                        break
                 if now - looked > _LOOK_FOR_PARTITIONS_S:
                     looked = now
                     self._assign(consumer)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -23,6 +25,7 @@ from schemas.documents import examples
 from schemas.marks import Upstream
 from schemas.personal import personal_fields
 from schemas.registry import declarations
+from streams.archive import consuming
 from streams.archive.columns import columns_of
 from streams.archive.consuming import Archiver, Pace, Waiting, archived_topics
 from streams.archive.envelope import EARLIEST_MS, LATEST_MS
@@ -30,7 +33,7 @@ from streams.archive.layout import ArchiveError, Catalogue, Part, remove_remains
 from streams.archive.policies import OtherSoftwareError, PolicyShelf
 from streams.archive.reading import ArchiveReader, chunk_facts, last_digest
 from streams.archive.redeliveries import LETTERS, Marks
-from streams.archive.rows import RowReader
+from streams.archive.rows import Archived, RowReader
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, damaged, keep_days, remove_superseded, retire
 from streams.archive.views import connect
@@ -633,6 +636,34 @@ def test_offsets_that_brokers_had_no_record_at_are_counted(tmp_path: Path, capsy
         said = json.loads(capsys.readouterr().out)
         assert (ended.value.code, said["gaps"], said["topics"][0]["missing"]) == (0, [], 7)
         compact(tmp_path, None, fewest=2)
+
+
+class Border:
+    """Stands for kafka-python's consumer of a border that never is quiet: each poll brings a parcel of now."""
+
+    def __init__(self, **options: Any) -> None:
+        self._at, self._next = TopicPartition("express-cargo", 0), 0
+
+    def __getattr__(self, name: str) -> Any:
+        answers = {"topics": ["express-cargo"], "partitions_for_topic": {0}, "end_offsets": {self._at: 40},
+                   "beginning_offsets": {self._at: 0}, "position": self._next}  # fmt: skip
+        return lambda *_, **__: answers.get(name)
+
+    def poll(self, timeout_ms: int) -> dict[TopicPartition, list[Archived]]:
+        time.sleep(0.002)
+        self._next += 1
+        return {self._at: parcels(1, first=self._next - 1)}
+
+
+def test_what_is_there_now_is_archived_and_no_more_though_a_border_never_is_quiet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "KafkaConsumer", Border)
+    archiver = Archiver(Settings(), tmp_path, None, commits=False)
+    began = time.monotonic()
+    count = archiver.run(lambda: time.monotonic() - began > 15, once=True)
+    assert time.monotonic() - began < 10
+    assert 40 <= count == len(read(tmp_path, "express-cargo"))
 
 
 def test_what_waits_is_counted_with_its_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -316,6 +316,31 @@ def test_an_item_before_the_first_decision_that_there_was_is_missing_its_own(his
     assert gone <= {one.ce_id for one in selection.differences if one.kind == "missing"}
 
 
+@pytest.mark.parametrize("key", [None, KEY], ids=["decisions", "all steps"])
+def test_what_was_made_with_lessons_that_are_not_archived_yet_is_counted(
+    key: bytes | None, history: Path, tmp_path: Path
+) -> None:
+    """Each topic is archived at its own pace, a minute apart or so."""
+    lessons = records(history, "labelled-examples")
+    cut = copied(history, tmp_path, lambda one: one.topic != "labelled-examples" or one.offset < len(lessons) - 3)
+    whole, steps = found(history, key), found(cut, key)
+    for name, step in steps.items():
+        assert step.differing == 0, name
+        assert step.checked + step.unchecked == whole[name].checked, name
+    assert steps["selection"].unchecked > 10
+
+
+def test_a_decision_that_names_lessons_from_after_it_was_sent_is_told(history: Path, tmp_path: Path) -> None:
+    def ahead(topic: str, partition: int, made: list[Archived]) -> list[Archived]:
+        if of(topic, partition):
+            event = codec_for(topic).decode(made[20].value)
+            made[20] = replace(made[20], value=encode(msgspec.structs.replace(event, model_version=1000)))
+        return made
+
+    selection = found(changed(history, tmp_path, ahead))["selection"]
+    assert [(one.kind, one.fields) for one in selection.differences] == [("differs", ("model_version",))]
+
+
 @pytest.mark.parametrize("place", [0, 20])
 def test_an_item_that_cannot_be_read_holds_up_no_other(place: int, history: Path, tmp_path: Path) -> None:
     """It was buried when it came: nothing follows from it. A later version may have written it, or somebody else."""
