@@ -1,10 +1,11 @@
-"""Which records that a step took in are archived: what follows from others is not checked."""
+"""What of the records that a step took in, and of the knowledge that it had, is archived: the rest is not checked."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 
 from streams.archive.reading import ArchiveReader
+from streams.wire import sent_ms
 
 
 class Inputs:
@@ -26,3 +27,16 @@ class Inputs:
             self._holes[place] = None if any(said.taken_out for said in facts) else facts[0].missing
         holes = self._holes[place]
         return holes is not None and not any(first <= offset <= last for first, last in holes)
+
+
+class Reach:
+    """How far a log of knowledge is archived."""
+
+    def __init__(self, reader: ArchiveReader, topic: str) -> None:
+        self._end = reader.catalogue.end(topic, 0) or 0
+        lasts = reader.records(topic, 0, max(0, self._end - 1), self._end)
+        self._last_ms = max(map(sent_ms, lasts), default=None)
+
+    def is_to_come(self, version: int, at_ms: int) -> bool:
+        """Whether records that a version stands for may not be archived yet: it was named after the last that is."""
+        return version > self._end and self._last_ms is not None and at_ms >= self._last_ms

@@ -9,7 +9,7 @@ is told too.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.replay.expected import Expected, Index, value_digest
 from streams.replay.findings import Difference, Findings
-from streams.replay.inputs import Inputs
+from streams.replay.inputs import Inputs, Reach
 from streams.replay.on_their_way import Traces
 from streams.replay.shelf import Shelf
 from streams.replay.verify_selection import PolicyOf, in_order
@@ -39,7 +39,8 @@ _IDLE: Final = 2000
 class _InputCheck:
     """One partition of a step's input. `decide` is (record, event, policy, versions) -> what the step says.
 
-    It says None where only another version of borderflow decides by the policy.
+    It says None where only another version of borderflow decides by the policy. `knowledge` is what the versions are
+    of, in their order; `passed` is told of an input that was not decided because some of that is not archived yet.
     `was_taken` tells of an input after the last with a recorded output whether the step has passed it all the same,
     `is_refused` of one without any whether the step refused it.
     """
@@ -52,18 +53,20 @@ class _InputCheck:
         output: str,
         expected: Iterator[Expected],
         decide: Callable[[Archived, Any, str | None, tuple[int, ...]], Outcome | None],
-        blank: tuple[int, ...],
+        knowledge: Sequence[Reach],
         policy: str | None,
         findings: Findings,
         noticed: Callable[[int], None],
         was_taken: Callable[[Archived], bool],
         is_refused: Callable[[Archived], bool] = lambda record: False,
+        passed: Callable[[], None] = lambda: None,
     ) -> None:
         self._is_refused = is_refused
         self._reader, self._topic, self._partition, self._output = reader, topic, partition, output
         self._was_taken = was_taken
         self._expected, self._decide, self._findings, self._noticed = expected, decide, findings, noticed
-        self._versions = blank
+        self._knowledge, self._passed = knowledge, passed
+        self._versions, self._to_come = (0,) * len(knowledge), False
         self._inputs = Inputs(reader, topic, partition)
         self._policy = policy
 
@@ -87,8 +90,14 @@ class _InputCheck:
                     self._note("unexpected", one)
                 continue
             if recorded:
-                self._versions = recorded[0].versions
+                one, self._versions = recorded[0], recorded[0].versions
+                named = zip(self._knowledge, self._versions, strict=True)
+                self._to_come = any(known.is_to_come(version, one.sent_ms) for known, version in named)
                 self._policy = next((one.policy for one in recorded if one.policy is not None), self._policy)
+            if self._to_come:
+                self._findings.unchecked += len(recorded) or 1
+                self._passed()
+                continue
             yield self._versions
             outcome = self._decide(record, event, self._policy, self._versions)
             if outcome is None:
@@ -174,6 +183,7 @@ def check_screening(
     brains = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()))
     entries = Shelf(reader, "risk-information", RiskInformationBook)
     steps = _ScreeningSteps(pseudonym_key)
+    knowledge = (Reach(reader, "labelled-examples"), Reach(reader, "risk-information"))
 
     def decide(record: Archived, event: Any, version: str | None, versions: tuple[int, ...]) -> Outcome | None:
         if version is None:
@@ -200,7 +210,7 @@ def check_screening(
                 "screened",
                 expected,
                 decide,
-                (0, 0),
+                knowledge,
                 index.first_policy,
                 findings,
                 noticed,
@@ -217,10 +227,10 @@ def check_filtering(
 ) -> Findings:
     """Recompute recorded filtered items from recorded screened ones. Raises `ArchiveError`."""
     findings = Findings("filtering", unchecked=index.sent_again("filtered"))
-    shelf = Shelf(reader, "criteria", CriteriaBook)
+    shelf, knowledge = Shelf(reader, "criteria", CriteriaBook), (Reach(reader, "criteria"),)
     checks = []
     for partition in sorted({*reader.catalogue.partitions("screened"), *index.sources_of_filtered()}):
-        decide = _FilteredPartition(reader, partition, shelf, policy_of).decide
+        filtered = _FilteredPartition(reader, partition, shelf, policy_of)
         expected = index.of_filtered(partition)
         checks.append(
             _InputCheck(
@@ -229,12 +239,13 @@ def check_filtering(
                 partition,
                 "filtered",
                 expected,
-                decide,
-                (0,),
+                filtered.decide,
+                knowledge,
                 index.first_policy,
                 findings,
                 noticed,
                 lambda one: traces.is_filtered(sent_ms(one)),
+                passed=filtered.forget,
             ).run()
         )
     in_order(checks)
@@ -272,6 +283,10 @@ class _FilteredPartition:
         if version not in self._states:
             self._states[version] = self._rebuilt(step, record)
         return step.decide(self._states[version], [arrival])
+
+    def forget(self) -> None:
+        """Let all states go: something came that they do not know of."""
+        self._states.clear()
 
     def _rebuilt(self, step: Filtering, upto: Archived) -> Any:
         state = step.begin(self._partition, upto.offset)

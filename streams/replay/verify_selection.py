@@ -29,7 +29,7 @@ from streams.archive.layout import ArchiveError, NotReachedError
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.replay.findings import Difference, Findings, differing_fields
-from streams.replay.inputs import Inputs
+from streams.replay.inputs import Inputs, Reach
 from streams.replay.on_their_way import Traces
 from streams.replay.shelf import Shelf
 from streams.replay.snapshots import Snapshots
@@ -67,6 +67,7 @@ class PartitionCheck:
         reader: ArchiveReader,
         partition: int,
         shelf: Shelf[Brain],
+        lessons: Reach,
         policy_of: PolicyOf,
         findings: Findings,
         traces: Traces,
@@ -78,6 +79,7 @@ class PartitionCheck:
         self._reader = reader
         self._partition = partition
         self._shelf = shelf
+        self._lessons = lessons
         self._policy_of = policy_of
         self._findings = findings
         self._since_ms = since_ms
@@ -130,6 +132,10 @@ class PartitionCheck:
                 self._state_for(recorded).fold(event, at_ms)
                 continue
             version = self._version if event is None else event.model_version
+            if event is not None and self._lessons.is_to_come(version, sent_ms(recorded.record)):
+                self._findings.unchecked += 1
+                self._fold_as_it_stands(recorded)
+                continue
             yield version
             self._check(record, filtered, recorded, version)
         while self._peek(0) is not None:
@@ -420,9 +426,12 @@ def check_selection(
         return None if brain is None else (brain.version, brain)
 
     shelf = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()), snapshot)
+    lessons = Reach(reader, "labelled-examples")
     partitions = sorted({*reader.catalogue.partitions("filtered"), *reader.catalogue.partitions("decisions")})
     checks = [
-        PartitionCheck(reader, partition, shelf, policy_of, findings, traces, since_ms, until_ms, noticed).run()
+        PartitionCheck(
+            reader, partition, shelf, lessons, policy_of, findings, traces, since_ms, until_ms, noticed
+        ).run()
         for partition in partitions
     ]
     in_order(checks)
