@@ -37,6 +37,10 @@ class Reach:
         lasts = reader.records(topic, 0, max(0, self._end - 1), self._end)
         self._last_ms = max(map(sent_ms, lasts), default=None)
 
+    def is_absent(self, version: int) -> bool:
+        """Whether nothing is archived of what a version stands for."""
+        return version > self._end == 0
+
     def is_to_come(self, version: int, at_ms: int) -> bool:
         """Whether records that a version stands for may not be archived yet: it was named after the last that is."""
         return version > self._end and self._last_ms is not None and at_ms >= self._last_ms

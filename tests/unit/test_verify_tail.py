@@ -349,6 +349,19 @@ def test_a_decision_that_names_lessons_from_after_it_was_sent_is_told(history: P
     assert [(one.kind, one.fields) for one in selection.differences] == [("differs", ("model_version",))]
 
 
+def test_a_version_that_knowledge_never_had_is_told_of_its_record_alone(taught: Path, tmp_path: Path) -> None:
+    def ahead(topic: str, partition: int, made: list[Archived]) -> list[Archived]:
+        if (topic, partition) == ("screened", 1):
+            event = codec_for(topic).decode(made[20].value)
+            made[20] = replace(made[20], value=encode(msgspec.structs.replace(event, profile_version=1000)))
+        return made
+
+    steps = found(changed(taught, tmp_path, ahead), KEY)
+    (one,) = steps["screening"].differences
+    assert (one.kind, one.topic, one.partition) == ("differs", "screened", 1)
+    assert steps["screening"].checked == found(taught, KEY)["screening"].checked - 1
+
+
 @pytest.mark.parametrize("place", [0, 20])
 def test_an_item_that_cannot_be_read_holds_up_no_other(place: int, history: Path, tmp_path: Path) -> None:
     """It was buried when it came: nothing follows from it. A later version may have written it, or somebody else."""
