@@ -101,16 +101,21 @@ def broker_errors() -> tuple[type[Exception], ...]:
 
 
 def said_of(error: Exception) -> str:
-    """What to say of an error: of one of the brokers' clients first that they refuse this process, if they just did.
+    """What to say of an error: of one of the brokers' clients first that they refuse this process, if they just did."""
+    said, refused = str(error) or type(error).__name__, refused_by_brokers(error)
+    return said if refused is None else f"{refused} ({said})"
+
+
+def refused_by_brokers(error: BaseException) -> str | None:
+    """That brokers refuse this process, if this is an error of one of their clients and they just did.
 
     The clients say no more than that nobody answered.
     """
-    said = str(error) or type(error).__name__
     reconnecting = sys.modules.get("streams.reconnecting")
     refusal = reconnecting.latest_refusal() if reconnecting is not None else None
     if refusal is None or not isinstance(error, broker_errors()) or time.monotonic() - refusal.at > _JUST_S:
-        return said
-    return f"the brokers do not let it in ({refusal.said}): correct the file of its password or certificate ({said})"
+        return None
+    return f"the brokers do not let it in ({refusal.said}): correct the file of its password or certificate"
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from structlog import get_logger
 from structlog.testing import capture_logs
 
 from streams import reconnecting
+from streams.cli import refusal_line
 from streams.commands import loud_stop
 from streams.reconnecting import FIRST_S, MOST_S, PatientClient, latest_refusal, latest_unsaid, pause_s
 from tests.tls import broker_with_certificate
@@ -218,5 +219,6 @@ def test_who_is_refused_ends_with_what_was_refused(
         raise error
     (line,) = lines
     said = "the brokers do not let it in (invalid credentials)"
+    assert (said in (refusal_line(error) or "")) == told
     assert (ended.value.code, line["event"], said in line["error"]) == (1, "it stops", told)
     assert str(error) in line["error"]
