@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 
 from load.datasets.cdd import DatasetError
 from load.demo import DemoPlan, run_demo
-from streams.commands import CommandRefusedError, refuse_unwritable
+from streams.commands import CommandRefusedError, refuse_at_a_border, refuse_unwritable
 from streams.settings import Settings
 from streams.topics import RetentionTooShortError, check_history
 from streams.topology import read_policy
@@ -58,8 +58,10 @@ def demo(
 ) -> int:
     """Start a broker (unless BORDERFLOW_BROKERS is set), topics, workers, lodgers and officers, and show what happens.
 
+    Refused where BORDERFLOW_ENVIRONMENT is production: its goods are simulated.
     Ctrl-C stops it in order. Exit code 0 when every item lodged has exactly one decision or dead letter, else 1.
     """
+    refuse_at_a_border(os.environ)
     environment: dict[str, str] = {}
     given = Settings.from_environment()
     policy = given.policy_file or dataset or "demo"
