@@ -46,19 +46,19 @@ DAY = 86400.0
 
 @dataclass(slots=True)
 class Weeks:
-    """What one strategy found: (precision, recall, best possible precision, coverage) by week.
+    """What one strategy found: (precision, recall, best possible precision) by week.
 
     `scores` are (probability by the model, fraud or not) of what was picked, where the strategy has probabilities.
     """
 
-    found: list[tuple[float, float, float, float]] = field(default_factory=list)
+    found: list[tuple[float, float, float]] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
     scores: list[tuple[float, bool]] = field(default_factory=list)
 
-    def add(self, hits: int, places: int, positives: int, items: int) -> None:
+    def add(self, hits: int, places: int, positives: int) -> None:
         """One week."""
         best = min(positives, places) / places
-        self.found.append((hits / places, hits / positives if positives else 0.0, best, places / items))
+        self.found.append((hits / places, hits / positives if positives else 0.0, best))
 
 
 class Shelf:
@@ -197,7 +197,7 @@ def run_borderflow(shelf: Shelf, rate: float, exact: bool, tell: Callable[[], No
             brain.explain(items[i], appraisals[i])
         weeks.cost.add("score", 0, began)  # what is selected says why, so its reasons are part of what a score costs
         labels = [shelf.label(filtered.item.item_id) for filtered in items]
-        weeks.add(sum(labels[i] for i in picked), places, sum(labels), len(items))
+        weeks.add(sum(labels[i] for i in picked), places, sum(labels))
         weeks.scores += [(appraisals[i].score, labels[i] == 1) for i in picked]
         began = process_time()
         for i in picked:
@@ -220,7 +220,7 @@ def run_baseline(strategy: Strategy, shelf: Shelf, rate: float, exact: bool, tel
         places = max(1, round(rate * len(examples)))
         picked = pick(examples, scores, places, strategy)
         labels = [shelf.label(example.item_id) for example in examples]
-        weeks.add(sum(labels[i] for i in picked), places, sum(labels), len(examples))
+        weeks.add(sum(labels[i] for i in picked), places, sum(labels))
         began = process_time()
         strategy.learn([examples[i] for i in picked], [labels[i] for i in picked])
         weeks.cost.add("learn", places, began)
@@ -229,17 +229,21 @@ def run_baseline(strategy: Strategy, shelf: Shelf, rate: float, exact: bool, tel
 
 
 def row(view: str, strategy: str, rate: float, draws: list[Weeks]) -> dict[str, Any]:
-    """One row of the report, pooled over draws."""
+    """One row of the report, means over draws.
+
+    The standard error is over weeks: draws are of the same weeks and share most rows, so they are no more evidence.
+    """
     every = [week for weeks in draws for week in weeks.found]
     last = [week for weeks in draws for week in weeks.found[-LAST:]]
     norms = [week[0] / week[2] if week[2] else 0.0 for week in last]
+    by_week = [mean(week[0] for week in same) for same in zip(*(weeks.found[-LAST:] for weeks in draws), strict=False)]
     return {
         "view": view,
         "strategy": strategy,
         "rate": rate,
         "precision_all": mean(week[0] for week in every),
         "precision_last13": mean(week[0] for week in last),
-        "se_last13": stdev([week[0] for week in last]) / len(last) ** 0.5 if len(last) > 1 else 0.0,
+        "se_last13": stdev(by_week) / len(by_week) ** 0.5 if len(by_week) > 1 else 0.0,
         "recall_last13": mean(week[1] for week in last),
         "norm_precision_last13": mean(norms),
         "score_us": mean(weeks.cost.of("score") for weeks in draws),
@@ -250,7 +254,7 @@ def row(view: str, strategy: str, rate: float, draws: list[Weeks]) -> dict[str, 
 def series(view: str, strategy: str, rate: float, draws: list[Weeks]) -> dict[str, Any]:
     """What goes with a row into the plots: means over draws by week, and the scores of what was picked."""
     by_week = [[weeks.found[n] for weeks in draws] for n in range(min(len(weeks.found) for weeks in draws))]
-    named = {"precision": 0, "recall": 1, "coverage": 3}
+    named = {"precision": 0, "recall": 1}
     return {
         "view": view,
         "strategy": strategy,

@@ -17,7 +17,7 @@ pytest.importorskip("matplotlib", reason="needs the extra `bench`")
 pytest.importorskip("lightgbm", reason="needs the extra `bench`")
 
 from agents.risk.features import Description
-from load.bench import targeting, targeting_world
+from load.bench import targeting, targeting_cdd, targeting_world
 from load.bench.targeting_strategies import Example
 from load.truth import Fate, Truth
 
@@ -104,13 +104,28 @@ def test_a_few_declarations_give_rows_by_view_strategy_and_rate(tmp_path: Path) 
     }
     assert all(row.keys() == CDD_KEYS for row in made)
     full = {row["strategy"]: row["precision_all"] for row in made if row["view"] == "full"}
-    assert page.read_text().count("<svg") == 6  # precision and recall by view, coverage, reliability, cost
+    assert page.read_text().count("<svg") == 5  # precision and recall by view, reliability, cost
     again = [*arguments, "--strategies", *names, "River LR", "--json", str(found), "--resume"]
     assert targeting.main(again) == 0  # what is finished is not run again
     after = json.loads(found.read_text())["rows"]
     assert after[: len(made)] == made
     assert len(after) == len(made) + 3
     assert full["borderflow"] > 0.9  # every second heading is a fraud, always
+
+
+def test_more_draws_of_the_same_weeks_make_no_figure_surer() -> None:
+    weeks = targeting_cdd.Weeks()
+    for hits in (1, 4, 2, 5, 3, 1):
+        weeks.add(hits, 10, 8)
+    one, five = (targeting_cdd.row("unseen-tuple", "random", 0.1, [weeks] * draws) for draws in (1, 5))
+    assert five == one
+
+
+def test_a_strategy_that_there_is_not_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        targeting.main(["--world", "0", "--strategies", "borderflow", "XGBoost"])
+    assert ended.value.code == 2
+    assert "--strategies: no strategy 'XGBoost'; there are borderflow, random" in capsys.readouterr().err
 
 
 def declaration(number: int) -> dict[str, object]:
