@@ -16,7 +16,7 @@ from rich.console import Console
 
 from load.driver import LATE_MS, Driver, Sent, cloud_event
 from load.ledger import Ledger
-from load.measure import complaints, report
+from load.measure import complaints, doubts, report
 from load.reading import Reader, ce_id_of, sent_ms_of
 from load.seen import DeadLetterSeen, DecisionSeen
 from load.world import World
@@ -144,6 +144,11 @@ def test_the_report_names_every_figure_and_every_complaint() -> None:
         assert words in captured.get()
     assert complaints(summary()) == []
     assert len(complaints(summary(missing=2, doubled=1, send_failures=3))) == 3
+
+
+def test_latencies_of_a_run_that_lost_items_or_whose_driver_was_late_are_not_figures_of_it() -> None:
+    assert doubts(summary(driver_fell_behind=False)) == []
+    assert len(doubts(summary(driver_fell_behind=True, missing=2, alerts_missing=1))) == 3
 
 
 def test_a_load_whose_brokers_go_away_says_so_once_and_not_at_every_try(
