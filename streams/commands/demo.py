@@ -69,10 +69,10 @@ def demo(
     environment["BORDERFLOW_POLICY_FILE"] = policy
     source: Path | None = None
     if dataset == "cdd":
-        where = path or (Path(os.environ["BORDERFLOW_CDD"]) if os.environ.get("BORDERFLOW_CDD") else None)
-        if where is None:
+        named = os.environ.get("BORDERFLOW_CDD")
+        source = path or (Path(named) if named else None)
+        if source is None:
             raise CommandRefusedError("--path: where is the Customs Declaration Dataset? (or set BORDERFLOW_CDD)")
-        source = where
     elif path is not None:
         raise CommandRefusedError("--path: goes with --dataset")
     refuse_unwritable("--json", json_file)
@@ -100,7 +100,7 @@ def demo(
     try:
         return run_demo(plan)
     except DatasetError as error:
-        raise CommandRefusedError(str(error)) from None
+        raise CommandRefusedError(f"{'--path' if path else 'BORDERFLOW_CDD'}: {error}") from None
 
 
 def _check_history(topics: tuple[str, ...], environment: Mapping[str, str], first: datetime) -> None:

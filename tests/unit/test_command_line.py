@@ -106,6 +106,15 @@ def test_simulated_goods_are_lodged_at_no_border_in_production(
     assert refused(argv, capsys) == "borderflow: BORDERFLOW_ENVIRONMENT: production takes no simulated goods\n"
 
 
+@pytest.mark.parametrize(("argv", "said"), [(["--path", "nowhere"], "--path: nowhere"), ([], "BORDERFLOW_CDD: away")])
+def test_a_data_set_that_is_not_there_is_refused_by_what_named_it(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BORDERFLOW_CDD", "away")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process is not to be told to stop otherwise
+    assert said in refused(["demo", "--dataset", "cdd", *argv], capsys)
+
+
 @pytest.mark.parametrize("argv", [["simulate"], ["replay"], ["replay", "--from", "kafka"], ["shadow", "report", "one"]])
 def test_a_report_that_cannot_be_drawn_is_refused_before_the_work_for_it(
     argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
