@@ -23,7 +23,7 @@ GROUPS = {
     "risk-info": "Publish, withdraw and list risk information.",
     "models": "Show, promote, freeze and roll back the models.",
     "acls": "Show what each component may do on the brokers, and grant it to a principal.",
-    "doctor": "Check settings, brokers, topics, rights, workers, clock and disk; say what to do.",
+    "doctor": "Check settings, certificates, brokers, topics, rights, workers, seals, clock and disk; say what to do.",
     "dlq": "List, show and send again what the steps refused.",
     "archive": "Write every record to Parquet files, once; keep them in order.",
     "audit": "Seal records in hash chains; check that none was changed since.",

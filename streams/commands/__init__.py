@@ -94,6 +94,12 @@ def refuse_unwritable(option: str, file: Path | None) -> None:
         raise CommandRefusedError(f"{option}: there is no folder {file.resolve().parent}")
 
 
+def refuse_at_a_border(environ: Mapping[str, str]) -> None:
+    """Raise `CommandRefusedError` in production: what is simulated would be decided, and alerted, like what is real."""
+    if environ.get("BORDERFLOW_ENVIRONMENT") == "production":
+        raise CommandRefusedError("BORDERFLOW_ENVIRONMENT: production takes no simulated goods")
+
+
 def broker_errors() -> tuple[type[Exception], ...]:
     """What the Kafka clients that are in use raise when brokers are away or refuse."""
     clients = (sys.modules.get(name) for name in ("kafka.errors", "aiokafka.errors"))

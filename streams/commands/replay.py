@@ -37,6 +37,7 @@ from streams.replay.findings import Findings
 from streams.replay.run import Plan, Replay, key_id, only_replay
 from streams.replay.topics import TopicSink
 from streams.replay.verify import verify
+from streams.reports import plots
 from streams.settings import Settings
 
 app = App(name="replay", help="Decide history again, or check every recorded decision.")
@@ -140,6 +141,8 @@ def replay(
     follow, byte for byte, from what is recorded; 1 when some do not, and each is named. A replay that decided nothing
     exits with 1.
     """
+    if not check:
+        plots.refuse_missing()
     settings = Settings.from_environment()
     since_ms, until_ms = span_of(since, until)
     factor = _factor(speed)
