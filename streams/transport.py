@@ -34,6 +34,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
+from mode import Service
 from mode.utils.futures import notify
 
 from streams import metrics
@@ -57,6 +58,8 @@ RECORD_BYTES = 100
 
 _NO_GENERATION = -1
 
+_ATTENDS_EVERY_S = 0.5
+
 log = logging.getLogger("borderflow.transport")
 
 
@@ -75,7 +78,7 @@ class RecordBatch:
     """All records of one partition from one fetch, in order; the value of one Faust message.
 
     `follows` is the offset after the batch that was delivered before this one, None for the first one since the
-    partition was assigned. `epoch` counts the assignments of this consumer: see `BatchConsumer.owns`.
+    partition was assigned. `epoch` counts the assignments of this consumer: see `BatchConsumer.may_decide`.
     """
 
     topic: str
@@ -183,10 +186,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 if isinstance(waiting, FetchResult):
                     waiting._partition_records._consumer_record = fetched_record
             try:
-                with fetcher._subscriptions.fetch_context():
-                    fetched = await fetcher.fetched_records(
-                        active, timeout=0, max_records=self.consumer.settings.batch_records
-                    )
+                fetched = await fetcher.fetched_records(
+                    active, timeout=0, max_records=self.consumer.settings.batch_records
+                )
             except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
                 await self._find_place(consumer, error)
                 continue
@@ -250,6 +252,15 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             self._rests_epoch = self.consumer.epoch
             self._rests.forget(consumer)
         return self._rests.end_due(consumer)
+
+    def attend(self) -> None:
+        """Tell aiokafka that this worker is at work; called from the main thread."""
+        self._soon(self._attend)
+
+    def _attend(self) -> None:
+        if self._consumer is not None:
+            with self._consumer._subscription.fetch_context():
+                pass
 
     def wake(self) -> None:
         """End a running poll at once; called from the main thread."""
@@ -355,6 +366,19 @@ class BatchConsumer(driver.Consumer):
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     # -- ownership
+
+    @Service.task
+    async def _attend(self) -> None:
+        """Have the group take this worker for one that is at work for as long as its event loop is.
+
+        aiokafka takes a consumer for stuck that has polled nothing for `rebalance_timeout_s`: it leaves the group, and
+        does not join again before a poll. But nothing is polled while no partition is held or has room, nor before a
+        rebalance is over: a worker that had waited for brokers, or for work, for so long stayed outside for good. (A
+        poll that raised, as the first one of a new partition does, was taken for one that never ends.)
+        """
+        while not self.should_stop:
+            self._thread.attend()
+            await self.sleep(_ATTENDS_EVERY_S)
 
     def may_decide(self, batch: RecordBatch) -> bool:
         """Whether a batch taken from a queue was delivered in the present assignment."""

@@ -222,3 +222,60 @@ def test_a_batch_of_an_earlier_assignment_moves_no_offset(broker_settings: Setti
         assert consumer._new_offset(TP(topic, 0)) is None
 
     running(app, scenario)
+
+
+def test_a_worker_that_has_nothing_to_poll_stays_in_the_group_and_takes_over(
+    broker_settings: Settings, create_topics: Create, worker_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """aiokafka leaves the group for a consumer that polls nothing for a while, and joins again only after a poll."""
+    create_topics({"crossings": 1, "tallies": 1, "crossings-dlq": 1})
+    group = broker_settings.group
+    impatient = {**worker_environment, "BORDERFLOW_REBALANCE_TIMEOUT_S": "2"}
+
+    def upto() -> int | None:
+        return committed(broker_settings, f"{group}-crossings").get(0)
+
+    asyncio.run(lodge(broker_settings, 10, 1))
+    with worker(impatient, tmp_path / "a") as first:
+        wait_for(lambda: upto() == 10)
+        with worker(impatient, tmp_path / "b") as second:
+            time.sleep(3 * broker_settings.session_timeout_s)  # joins, and is given none of one partition
+            asyncio.run(lodge(broker_settings, 10, 1, start=10))
+            wait_for(lambda: upto() == 20)
+            first.send_signal(signal.SIGTERM)
+            assert first.wait(PATIENCE_S) == 0
+            asyncio.run(lodge(broker_settings, 10, 1, start=20))
+            wait_for(lambda: upto() == 30, within_s=60)
+            assert second.poll() is None
+
+
+def test_a_worker_whose_brokers_were_slow_in_a_rebalance_joins_again(
+    broker_settings: Settings, create_topics: Create, worker_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The group waits for the batch in hand. What takes longer than `rebalance_timeout_s` must end no membership."""
+    create_topics(TOPICS)
+    asyncio.run(lodge(broker_settings, 10, 4))
+    with worker(worker_environment, tmp_path / "a"):  # it has a place in every partition
+        wait_for(lambda: sum(committed(broker_settings, f"{broker_settings.group}-crossings").values()) == 40)
+    settings = dataclasses.replace(broker_settings, rebalance_timeout_s=2.0)
+    app = toy_app(settings)
+
+    async def scenario() -> None:
+        await until(lambda: app.borderflow_assigned and not app.rebalancing)
+        publisher: Any = app.hosts["count"]._publisher
+        publish, answered = publisher.publish, asyncio.Event()
+
+        async def slowly(*records: Any) -> Any:
+            await answered.wait()
+            return await publish(*records)
+
+        publisher.publish = slowly
+        await lodge(settings, 10, 4, start=10)
+        with worker(worker_environment, tmp_path / "b"):
+            await until(lambda: app.rebalancing)
+            await asyncio.sleep(2 * settings.rebalance_timeout_s)
+            answered.set()
+            await until(lambda: not app.rebalancing, within_s=60)
+            assert app.consumer.assignment()
+
+    running(app, scenario)
