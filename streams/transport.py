@@ -42,7 +42,7 @@ from streams.assignment import FewMove
 from streams.deliveries import Deliveries
 from streams.fetching import InFlight, Rests, silent_s, skip
 from streams.producing import new_producer
-from streams.wire import Placed, Record
+from streams.wire import Placed, Produced, Record
 from streams.wire import fetched as fetched_record
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ BATCH_BYTES = 262_144
 """A batch ends with the record that makes it so large: deciding it holds up the event loop for some 50 ms."""
 
 RECORD_BYTES = 100
-"""What a record counts for beside its value: it has a key and headers, and a flood of empty ones takes memory too."""
+"""What a record counts for beside its bytes: a flood of empty ones takes memory too."""
 
 _NO_GENERATION = -1
 
@@ -87,7 +87,7 @@ class RecordBatch:
     follows: int | None
     epoch: int
     bytes: int
-    """Of its values, and `RECORD_BYTES` for each record."""
+    """What its records count for (`portions`)."""
 
     @property
     def first_offset(self) -> int:
@@ -105,12 +105,25 @@ class RecordBatch:
 
 def portions(records: list[Record]) -> Iterator[tuple[list[Record], int]]:
     """The records of a fetch in order, in lists that end as soon as they take `BATCH_BYTES`; with their bytes."""
-    upto = list(accumulate([len(record.value or b"") + RECORD_BYTES for record in records]))
+    upto = list(accumulate(_weights(records)))
     start = before = 0
     while start < len(records):
         end = min(bisect_left(upto, before + BATCH_BYTES, start) + 1, len(records))
         yield records[start:end], upto[end - 1] - before
         start, before = end, upto[end - 1]
+
+
+def _weights(records: Sequence[Record]) -> list[int]:
+    """Bytes that records take: whoever lodges may put a megabyte into a key or a header, behind an empty value."""
+    if records and isinstance(records[0], Produced):  # all of them; keys and headers of our own are small
+        return [len(record.value or b"") + RECORD_BYTES for record in records]
+    return [
+        len(record.value or b"")
+        + len(record.key or b"")
+        + sum([len(name) + len(said or b"") for name, said in record.headers])
+        + RECORD_BYTES
+        for record in records
+    ]
 
 
 @dataclass(frozen=True, slots=True)
