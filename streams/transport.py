@@ -221,7 +221,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
         Those are counted and told of. Raises `LogEndsEarlierError` where the log ends before what was read of it.
         """
-        (said,) = error.args
+        (said,), epoch = error.args, self.consumer.epoch
         at, offset = next(iter(said.items())) if isinstance(said, Mapping) else (said, None)
         if at not in consumer.assignment():
             return
@@ -238,7 +238,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                           "decided (docs/operations.md, 'RecordsLost')",
                           at.topic, at.partition, offset, first - 1)  # fmt: skip
         if at in consumer.assignment():
-            consumer.seek(at, first if offset is None else max(first, offset))
+            place = first if offset is None else max(first, offset)
+            consumer.seek(at, place)
+            self.consumer.loop.call_soon_threadsafe(self.consumer.skip, TP(at.topic, at.partition), place, epoch)
 
     def skip(self, ahead: Mapping[TP, int], behind: Sequence[TP], epoch: int) -> None:
         """Read on from the offsets of `ahead`, and fetch what is `behind` at once; called from the main thread.
@@ -473,6 +475,17 @@ class BatchConsumer(driver.Consumer):
                 finally:
                     self._on_its_way = None
 
+    def skip(self, tp: TP, place: int, epoch: int) -> None:
+        """Note that brokers have nothing of a partition between what was read of it and `place`.
+
+        It is committed: else it counts as waiting until the next record comes, and is told of after every restart.
+        """
+        if epoch == self.epoch and place > (self._read_up_to(tp) or 0):
+            self._deliveries.skip(tp, place)
+            if self._behind.get(tp, place + 1) <= place:
+                del self._behind[tp]
+                self._open()
+
     def _has_room_for(self, topic: str) -> bool:
         """Whether neither this topic's step nor one after it in this worker has enough to do."""
         most, in_hand, later = self.settings.buffered_bytes, self._deliveries.in_hand, self.leads_to.get(topic, ())
@@ -600,11 +613,12 @@ class BatchConsumer(driver.Consumer):
         """Where this consumer stands in every partition that it has been assigned."""
         result: dict[TP, Reading] = {}
         for tp in self.assignment():
-            read = self._read_up_to(tp)
+            read, committed = self._read_up_to(tp), self._committed_offset.get(tp)
             end = self.highwater(tp)  # as the last fetch said: what was handed over since was in none
             if read is not None:
+                read = max(read, committed or 0)  # nothing was there to be read (`skip`)
                 end = max(read, end or 0)
-            result[tp] = Reading(read, self._committed_offset.get(tp), end, self._thread.silent_s(tp))
+            result[tp] = Reading(read, committed, end, self._thread.silent_s(tp))
         return result
 
 

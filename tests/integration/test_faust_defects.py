@@ -205,6 +205,33 @@ def test_faust_serves_no_web_pages_of_its_own(broker_settings: Settings) -> None
     assert app.conf.topic_disable_leader
 
 
+def test_a_partition_of_which_brokers_deleted_the_rest_has_nothing_that_waits(
+    broker_settings: Settings, create_topics: Create
+) -> None:
+    """CommitsStalled would page, and a restart tell of the same records again, until the next one is lodged."""
+    create_topics(TOPICS)
+    topic = f"{broker_settings.group}-crossings"
+    app = toy_app(broker_settings)
+    asyncio.run(lodge(broker_settings, 10, 4))
+
+    async def scenario() -> None:
+        consumer = app.consumer
+        assert isinstance(consumer, BatchConsumer)
+        at, quiet = TP(topic, 0), TP(topic, 1)
+        await until(lambda: len(consumer.last_commit) == 4 and consumer.readings()[at].committed == 10)
+        consumer._behind[at] = 400
+        for place, epoch in ((500, consumer.epoch - 1), (9, consumer.epoch)):
+            consumer.skip(quiet, place, epoch)
+        consumer.skip(at, 500, consumer.epoch)
+        assert not consumer._behind, "nothing is left to be fetched before lodgements are"
+        await until(lambda: consumer.readings()[at].committed == 500)
+        assert consumer.readings()[at].read == 500
+        assert consumer.readings()[quiet].committed == 10
+
+    running(app, scenario)
+    assert committed(broker_settings, topic) == {0: 500, 1: 10, 2: 10, 3: 10}
+
+
 def test_a_batch_of_an_earlier_assignment_moves_no_offset(broker_settings: Settings, create_topics: Create) -> None:
     create_topics(TOPICS)
     topic = f"{broker_settings.group}-crossings"
