@@ -14,6 +14,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
 from schemas.codec import Undecodable
+from streams import metrics
 from streams.hosting import PART_BYTES, StepHost, run_agent
 from streams.recordbatch import RecordBatchBuilder
 from streams.transport import RecordBatch
@@ -260,6 +261,36 @@ def test_a_record_stamped_in_the_future_does_not_shorten_the_past() -> None:
     assert shelf.asked_since == [int((NOW_S - 86_400) * 1000)]
 
 
+def test_a_record_of_which_nothing_can_be_read_does_not_lengthen_the_past_to_all_that_there_is() -> None:
+    for rows in ([Row(4, None, timestamp=-1), Row(5, b"c")], [Row(4, None, timestamp=-1)]):
+        shelf = Shelf()
+        asyncio.run(hosted(shelf=shelf).handle([batch(rows)]))
+        assert shelf.asked_since == [int((NOW_S - 86_400) * 1000)]
+
+
+def test_what_comes_while_a_log_is_asked_for_its_past_is_folded() -> None:
+    class Quiet(Shelf):
+        async def since(self, topic: str, partition: int, from_ms: int) -> int | None:
+            found = await super().since(topic, partition, from_ms)
+            self.logs["alerts"] = [Row(0, b"the first alert")]
+            return found
+
+    host = hosted(Journal(memory=(Memory("alerts", timedelta(days=30), "end", following=True),)), shelf=Quiet())
+    asyncio.run(host.handle([batch([Row(0, b"a")])]))
+    assert host.states["screened", 3].state == ["the first alert", "a"]
+
+
+def test_states_are_counted_as_they_stand_when_that_is_asked() -> None:
+    def entries() -> float | None:
+        return metrics.REGISTRY.get_sample_value("borderflow_state_entries", {"step": "journal"})
+
+    host = hosted()
+    asyncio.run(host.handle([batch([Row(0, b"a"), Row(1, b"b")])]))
+    assert entries() == 2
+    host.forget(lambda *_: False)
+    assert entries() == 0, "a worker from which all was taken holds nothing"
+
+
 def test_a_followed_log_is_read_on_to_its_end_before_every_batch() -> None:
     following = Memory("alerts", timedelta(days=30), "end", following=True)
     shelf = Shelf({"alerts": [Row(0, b"alert 0"), Row(1, b"alert 1")]})
@@ -341,6 +372,20 @@ def test_on_a_failure_nothing_more_is_acked_and_the_worker_is_stopped(
     asyncio.run(for_a_moment(run_agent(stream, hosted(step, publisher), failed)))
     assert len(failures) == 1
     assert stream.acked == []
+
+
+def test_what_goes_wrong_with_an_ack_stops_the_worker_which_would_else_wait_for_good() -> None:
+    class Broken(FakeStream):
+        async def ack(self, event: Any) -> bool:
+            raise RuntimeError("the ack failed")
+
+    failures: list[BaseException] = []
+
+    async def failed(error: BaseException) -> None:
+        failures.append(error)
+
+    asyncio.run(for_a_moment(run_agent(Broken([batch([Row(0, b"a")])]), hosted(), failed)))
+    assert [str(error) for error in failures] == ["the ack failed"]
 
 
 def test_a_batch_that_was_taken_away_is_neither_acked_nor_waited_for() -> None:
