@@ -40,7 +40,7 @@ from mode.utils.futures import notify
 from streams import metrics
 from streams.assignment import FewMove
 from streams.deliveries import Deliveries
-from streams.fetching import InFlight, Rests, silent_s, skip
+from streams.fetching import InFlight, Rests, silent_s, skip, state_of
 from streams.producing import new_producer
 from streams.wire import Placed, Produced, Record
 from streams.wire import fetched as fetched_record
@@ -302,6 +302,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def member(self) -> str:
         """What the group calls this member; another one after it was thrown out."""
         return "" if self._consumer is None else str(self._consumer._coordinator.member_id)
+
+    def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # the driver's raises where there is none
+        """The end of a partition as its last fetch said; None before that, and when it was taken away meanwhile."""
+        state = state_of(self._ensure_consumer(), tp)
+        return None if state is None else state.highwater
 
     def silent_s(self, tp: TP) -> float | None:
         """For how long no broker has answered a fetch of the partition (`Reading`)."""

@@ -11,7 +11,7 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.structs import TopicPartition
 
-from streams.fetching import InFlight
+from streams.fetching import InFlight, state_of
 from streams.transport import BATCH_BYTES, RECORD_BYTES, portions
 from streams.wire import _milliseconds, milliseconds
 
@@ -93,3 +93,22 @@ def test_what_was_read_of_times_is_kept_and_what_is_too_long_for_one_is_not() ->
         assert milliseconds(b"%06d" % number + b"x" * 1_000_000) is None
     assert _milliseconds.cache_info().currsize == before, "fifty megabytes of headers are kept"
     assert milliseconds(b"2026-03-02T11:59:00.000+09:00") == 1772420340000
+
+
+def test_a_partition_that_is_taken_away_while_it_is_asked_about_is_one_of_which_nothing_is_known() -> None:
+    """`/readyz` and `/metrics` are answered in another thread than that in which partitions are assigned."""
+
+    async def asked(subscriptions: SubscriptionState) -> Any:
+        return state_of(SimpleNamespace(_subscription=subscriptions), HARBOUR)
+
+    async def scenario() -> None:
+        subscriptions = SubscriptionState()
+        assert await asked(subscriptions) is None
+        subscriptions.subscribe({"manifests"})
+        assert await asked(subscriptions) is None
+        subscriptions.assign_from_subscribed({HARBOUR})
+        assert (await asked(subscriptions)).highwater is None
+        subscriptions.assign_from_subscribed(set())
+        assert await asked(subscriptions) is None
+
+    asyncio.run(scenario())
