@@ -539,11 +539,13 @@ class BatchConsumer(driver.Consumer):
                     return
                 message = self._as_message(tp, portion, size)
                 ahead[tp] = records[-1].offset + 1
-                await self.callback(message)
+                await self.callback(message)  # waits where a queue of Faust's is full
+                if epoch != self.epoch:
+                    return  # all of it comes again
                 self._read_offset[tp] = message.offset
                 metrics.child(metrics.handed_over, topic).inc(len(portion))
         if ahead or behind:
-            self._thread.skip(ahead, behind, self.epoch)
+            self._thread.skip(ahead, behind, epoch)
 
     def _as_message(self, tp: TP, records: list[Record], size: int) -> ConsumerMessage:
         follows = self._deliveries.deliver(tp, records[-1].offset + 1, size)
