@@ -265,10 +265,12 @@ class StepHost:
         sent_at = rfc3339(self._clock())
         for stamp in stamps.values():
             stamp.date(sent_at)
+        acknowledged_s = dict[str, float]()
         for topic in self.step.produces:
             made = [record for one in delivered for record in one.made[topic]]
             if made:
                 placed = await self._publisher.publish(topic, made)
+                acknowledged_s[topic] = self._clock()
                 await self._ownership.hand_over(topic, placed)
                 metrics.child(metrics.outputs, name, topic).inc(len(made))
         for one in delivered:
@@ -277,7 +279,7 @@ class StepHost:
         if any(one.refusals or any(one.made.values()) for one in delivered):
             metrics.child(metrics.produce_seconds, name).observe(time.monotonic() - began)
         for one in delivered:
-            self._count(one)
+            self._count(one, acknowledged_s)
 
     def _entries(self) -> int:
         return sum(self.step.entries(held.state) for held in self._states.values())
@@ -287,7 +289,7 @@ class StepHost:
         now_ms = int(self._clock() * 1000)
         await bury(self._publisher, batch.topic, dead_letters(sources, refused, self.step.name, now_ms))
 
-    def _count(self, decided: _Decided) -> None:
+    def _count(self, decided: _Decided, acknowledged_s: Mapping[str, float]) -> None:
         name, batch, made = self.step.name, decided.batch, decided.made
         metrics.child(metrics.records_in, name, batch.topic).inc(len(batch))
         metrics.child(metrics.batch_records, name).observe(len(batch))
@@ -298,9 +300,9 @@ class StepHost:
         count_border(name, batch, decided.refusals, made)
         for topic, (histogram, origin_of) in _LATENCIES.items():
             if records := made.get(topic):
-                now_s = self._clock()
+                at_s = acknowledged_s[topic]
                 sent = [origin_of(record.event).sent_ms for record in records]
-                metrics.observe_all(histogram, [max(0.0, now_s - sent_ms / 1000) for sent_ms in sent])
+                metrics.observe_all(histogram, [max(0.0, at_s - sent_ms / 1000) for sent_ms in sent])
 
 
 _LATENCIES = {

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
 from schemas.codec import Undecodable
-from streams import metrics
+from streams import hosting, metrics
 from streams.hosting import PART_BYTES, StepHost, run_agent
 from streams.recordbatch import RecordBatchBuilder
 from streams.transport import RecordBatch
@@ -413,6 +414,26 @@ def test_what_comes_while_a_round_is_delivered_is_delivered_in_one_round_after_i
     said = [(topic, [record.value for record in records]) for topic, records in publisher.published]
     everything = [b'{"text":"%s"}' % row.value for row in rows if row.value]
     assert [values for topic, values in said if topic == "first"] in ([everything], [everything[:1], everything[1:]])
+
+
+def test_what_took_how_long_is_told_of_when_it_was_acknowledged_and_not_of_what_came_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, took = [NOW_S], dict[str, list[float]]()
+
+    class Slow(RecordingPublisher):
+        async def publish(self, topic: str, records: Iterable[Outgoing]) -> list[Placed]:
+            now[0] += 1.0
+            return await super().publish(topic, records)
+
+    origin = SimpleNamespace(sent_ms=int(NOW_S * 1000))
+    told = {topic: (topic, lambda event: origin) for topic in ("second", "first")}  # of decisions, and of alerts
+    monkeypatch.setattr(hosting, "_LATENCIES", told)
+    monkeypatch.setattr(metrics, "observe_all", lambda topic, values: took.update({topic: values}))
+    host = hosted(publisher=Slow())
+    host._clock = lambda: now[0]
+    asyncio.run(host.handle([batch([Row(0, b"a"), Row(1, b"broken")])]))
+    assert took == {"second": [1.0], "first": [2.0]}
 
 
 def test_a_round_holds_back_no_partition_for_one_that_was_taken_away() -> None:
