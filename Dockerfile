@@ -1,11 +1,12 @@
-# The borderflow command: worker, topics, load, analyst's tools. Two stages: the second has no compiler, pip or sources.
+# The borderflow command: worker, topics, load, analyst's tools. Two stages: the second has no compiler and no sources.
 FROM python:3.12.12-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN python -m venv /opt/borderflow
 # The locked versions of the run-time dependencies: a layer that only a change of versions rebuilds.
 COPY pyproject.toml requirements.lock ./
-RUN python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" > runtime.txt \
+# With the extra `reports`: without it replay, simulate and shadow could not write their reports.
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print('\n'.join(p['dependencies'] + p['optional-dependencies']['reports']))" > runtime.txt \
  && /opt/borderflow/bin/pip install --constraint requirements.lock --requirement runtime.txt
 COPY README.md LICENSE ./
 COPY schemas schemas
@@ -21,7 +22,7 @@ RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shel
 COPY --from=build /opt/borderflow /opt/borderflow
 # Where the archive, the audit trail and the console keep their files; mount a volume here.
 WORKDIR /var/lib/borderflow
-ENV PATH=/opt/borderflow/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/opt/borderflow/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=/tmp/matplotlib
 USER 10001:10001
 EXPOSE 6066
 STOPSIGNAL SIGTERM

@@ -10,6 +10,9 @@ from schemas.registry import DEAD_LETTER_MAX_BYTES, TopicDeclaration, dead_lette
 
 PATH = Path("docs/topics-and-schemas.md")
 
+REFUSED_FROM = ("manifests", "express-cargo", "passengers", "screened", "filtered", "inspection-results")
+"""The topics that a step takes in: only of these there are dead letters."""
+
 _HEAD = """\
 # Topics and schemas
 
@@ -23,16 +26,17 @@ headers (binary mode): `ce_specversion`, `ce_id`, `ce_type`, `ce_source`, `ce_ti
 
 - `ce_type` is `borderflow.<Event>.v<N>`. A lodgement without it is read as the topic's current version. A type or a
   version that the topic does not carry is dead-lettered as `unknown-schema-version`.
-- `ce_id` is a hash of the step and of the record that this one follows from. It is the same after any redelivery:
-  delivery is at least once, so a consumer drops what it has seen.
-- `ce_time` is when the record was sent. The Kafka timestamp is event time: for lodgements, and for what follows
-  from them, when the lodgement says it was lodged; for results and lessons, when the result was reported (not when the
-  inspection was: what-ifs know a result from then on).
+- `ce_id` of what a step writes is a hash of the step and of the record that this one follows from: the same after any
+  redelivery. Delivery is at least once, so a consumer drops what it has seen.
+- `ce_time` is when the record was sent. The Kafka timestamp is event time. For lodgements, and for what follows from
+  them, that is when the lodgement says it was lodged. For results and lessons it is when the result was reported, not
+  when the inspection was: replays and simulations know a result from then on.
 - Producers may compress with gzip, snappy, lz4 or zstd, or not at all: every reader of borderflow reads all of them.
-  A batch may unpack to 16 MiB (Java's producers measure it packed: `batch.size` of 500,000 at most), and a record may
-  have 1,000 headers. What is in a larger one, or cannot be parsed, is dead-lettered as `unreadable-record`.
+  A batch may unpack to 16 MiB, and a record may have 1,000 headers. Records of a larger batch, or of one that cannot be
+  parsed, are dead-lettered as `unreadable-record`. Java's producers measure a batch when it is packed: give them a
+  `batch.size` of 500,000 at most.
 - Fields that have their default are left out. Fields that a reader does not know are passed over.
-- A value from outside may have 1,000,000 bytes. What workers write holds it and more: `screened`, `filtered`,
+- A value from outside may have 1,000,000 bytes. What workers write holds such a value and more: `screened`, `filtered`,
   `decisions` and `alerts` take records of 1.5 MiB.
 - Times are RFC 3339 with a zone. NaN and Infinity are not JSON and are refused.
 
@@ -46,8 +50,8 @@ _DEAD_LETTERS = """\
 What a step refuses goes to the dead-letter topic of the topic that it came from: `<topic>-dlq`, one partition, kept
 {kept:g} days, records of at most {bytes:,} bytes, with the personal data of its source. Key, value and headers are
 the source's, so whatever reads the source reads the letter. `borderflow dlq show` does; `dead-letter-desk` and
-`archive` in `ops/acls.yaml` may. Of several letters of one record the first has its value, and key and headers where
-these are more than a kilobyte. These headers are added, each a text:
+`archive` in `ops/acls.yaml` may. Of several letters of one record only the first has its value, and key and headers
+where these are more than a kilobyte. These headers are added, each a text:
 
 | header | what it says |
 |---|---|
@@ -59,6 +63,11 @@ these are more than a kilobyte. These headers are added, each a text:
 | `dlq-index`, `dlq-item-id` | the refused item's place in its lodgement, and its id; empty for a whole record |
 | `dlq-attempt` | how often it has been refused: 1, and more after it was sent again |
 | `dlq-omitted-bytes` | only where the value was left out: another letter of its source has it, or it is too large |
+
+Letters come from `manifests`, `express-cargo`, `passengers`, `screened`, `filtered` and `inspection-results`, the
+topics that a step takes in. Nothing is refused from the other topics, and their dead-letter topics stay empty. A
+record of `criteria`, `risk-information` or `labelled-examples` that cannot be read is passed over, and the alert
+[FollowerSkipped](operations.md#followerskipped) tells of it.
 
 A letter is written again when its source is read again: topic, partition, offset and index together say which. A record
 with the header `dlq-redriven-offset` is no letter: it marks one that was sent again (`borderflow dlq redrive`).
@@ -82,8 +91,8 @@ raise `version` in the topic's declaration; the schemas of earlier versions stay
 
 ## Fields about persons
 
-The marks are `x-personal` in the schemas (`borderflow schemas personal`). docs/security-and-privacy.md says what
-follows from them.
+The marks are `x-personal` in the schemas (`borderflow schemas personal`). [Security and
+privacy](security-and-privacy.md#personal-data) says what follows from them.
 
 """
 
@@ -111,9 +120,10 @@ def _row(one: TopicDeclaration) -> str:
 
 def _section(one: TopicDeclaration) -> list[str]:
     schema = f"schemas/{schema_path(one.topic, one.version)}"
+    refused = f"; what cannot be read or decided goes to `{one.dead_letter_topic}`" if one.topic in REFUSED_FROM else ""
     facts = [
         f"- from {', '.join(one.producers)}; read by {', '.join(one.consumers)}; owner: {one.owner}",
-        f"- schema: [{schema}](../{schema}); what cannot be read or decided goes to `{one.dead_letter_topic}`",
+        f"- schema: [{schema}](../{schema}){refused}",
     ]
     if one.timestamp_after_max_ms is not None:
         facts.append(f"- brokers refuse records stamped more than {one.timestamp_after_max_ms // 60_000} minutes ahead")

@@ -16,14 +16,14 @@ _LANGUAGE = """\
 
 A targeting criterion is a named, versioned condition over an item, with an action:
 
-- `direct` selects the item at once, to the criterion's `lane`;
-- `boost` adds `weight` to the log-odds that rank the item (a negative weight takes away);
-- `whitelist` clears the item unless a mandatory hit or a `direct` criterion speaks: whatever its score and its boosts,
-  and also with a failed check or a find on record, which the condition can ask about. A cleared item can still be drawn
-  for the audit sample.
+- `direct` selects the item at once, to the criterion's `lane`.
+- `boost` adds `weight` to the log-odds that rank the item (a negative weight takes away).
+- `whitelist` clears the item, whatever its score and its boosts, unless a mandatory hit or another criterion that is
+  `direct` selects it. It clears an item with a failed check or a find on record as well; the condition can ask about
+  these. A cleared item can still be drawn for the audit sample.
 
-What a hit over its [cap](#caps) says is without effect: it neither selects nor clears, and does not keep the item from
-being cleared as plainly low risk. A `direct` or `boost` that acts does.
+A hit over its [cap](#caps) has no effect: it neither selects nor clears, and does not keep the item from being cleared
+as plainly low risk. A `direct` or `boost` hit within its cap does keep it from that.
 
 ```yaml
 criterion_id: CR-2041
@@ -40,19 +40,28 @@ valid_from: 2026-03-01T00:00:00Z
 valid_until: 2026-12-31T15:00:00Z
 ```
 
-`borderflow criteria check FILE` reads a file without any broker and warns of what never occurs (`origin == "cn"`),
-`publish FILE` makes it known to every worker within a second, `withdraw ID` ends it, `list` shows what is published.
+| command | what it does |
+|---|---|
+| `borderflow criteria check FILE` | reads a file without any broker; warns of what never occurs (`origin == "cn"`) |
+| `borderflow criteria publish FILE` | makes it known to every worker within a second; tries it on the archive first |
+| `borderflow criteria withdraw ID` | ends a criterion |
+| `borderflow criteria list` | shows what is published |
+| `borderflow criteria fields` | shows the [fields](#fields) that a condition may ask about |
+
+Where there is an archive (`BORDERFLOW_ARCHIVE_DIR`), `publish` first tries each criterion on its latest 7 days
+(`--days`), and refuses one that would fire above its cap at a control point unless `--accept-load` is given.
+
 Dates are event time: a replay of March applies the criteria that were valid in March. A version ends the one before
 it as soon as it is published, whatever its dates:
 
-- without `valid_from` it keeps the date of the version that it replaces, so leave it out of a change; a criterion that
-  is new begins a day before it is published, for what was lodged and is not decided yet;
-- one that begins later while another is in force is refused, because nothing would be in force until then: publish
-  it when it begins or under an id of its own, or say `--leave-gap`;
-- a `valid_until` without a time is that whole day (UTC).
+- Leave `valid_from` out of a change: the new version then keeps the date of the one that it replaces. A new criterion
+  without it begins a day before it is published, for what was lodged and is not decided yet.
+- A version that begins later, while another is in force, is refused, because nothing would be in force until then.
+  Publish it when it begins, or under an id of its own, or say `--leave-gap`.
+- A `valid_until` without a time is that whole day (UTC).
 
-Every text but the condition is one line: officers read the title in a headline, and
-`title: |` would put line breaks into it (`>-` folds them away).
+Every text but the condition is one line: officers read the title in a headline. `title: |` would put line breaks into
+it; `>-` folds them away.
 
 ## The language
 
@@ -68,32 +77,34 @@ Every text but the condition is one line: officers read the title in a headline,
 | known or not | `net_mass_kg is missing`, `platform is not missing` |
 | together | `and`, `or`, `not`, parentheses; `not` binds first, then `and`, then `or` |
 
-Numbers are plain (`0.05`, `1e6`), texts stand in double or single quotes, dates are texts: `"2026-03-01"`,
+Numbers are plain (`0.05`, `1e6`), texts stand in double or single quotes, and dates are texts: `"2026-03-01"`,
 `"2026-03-01T08:00:00Z"`. A date without a time is the whole day, UTC: `<= "2026-03-08"` goes to its end, `>` begins
 after it, `==` is any time of it; `"2026-03-08T00:00:00Z"` is midnight. Line breaks and spaces do not matter.
 
-What a `description` is compared with, and the description, are brought into one form first: lower case, composed
-characters of plain width, single blanks, nothing that is not seen.
+A `description`, and the text that it is compared with, are brought into one form first: lower case, composed characters
+of plain width, single blanks, no invisible characters.
 
 **A comparison with an absent value is false**, whatever it asks. So `net_mass_kg < 1` is false for an item that
-declares no net mass, and `not (net_mass_kg < 1)` is true for it; ask `net_mass_kg is missing` where that matters.
+declares no net mass, and `not (net_mass_kg < 1)` is true for it. Ask `net_mass_kg is missing` where that matters.
 
 A field that does not exist (in one of the criterion's streams), a value of the wrong type, or anything else that cannot
-be read is refused when the criterion is checked or published, with its line and column. No condition can raise or stop
+be read is refused when the criterion is checked or published, with its line and column. No condition can fail or stop
 a worker while it runs. [ADR 6](adr/0006-criteria-expressions.md) has the reasons and the measurements.
 
 ## Caps
 
 A criterion, a `whitelist` too, may act on at most `cap` of a control point's items in a day (UTC, event time), and on
-no more than the policy's `criterion_cap`; a new version goes on with what the day's earlier ones left. Lodgements
+no more than the policy's `criterion_cap`. A new version goes on with what the day's earlier ones left. Lodgements
 that are refused as duplicates count for nothing. Hits over the cap stay on the item, marked `capped`, without effect.
-Which hits act is decided as they come: a hit acts while the share has room and it is among the strongest so far, as
-many as the share allows. Strong is what is unusual, what has a seizure on record, and what the watchlist or
-intelligence names; for a `whitelist` and a boost of negative weight it is the other way round.
 
-A control point's items are counted in each partition of `screened` apart. What a partition's part of the share leaves
-of a whole hit is given to it or not by a draw, so together they let act what the cap is of the day's items on
-average, a few hits more or less. A cap of less than one item a day acts on some days only.
+**Which hits act** is decided as they come: a hit acts if the share has room and if it is among the strongest so far (as
+many as the share allows). A strong hit is on an item that is unusual, that has a seizure on record, or that the
+watchlist or intelligence names. For a `whitelist`, and for a boost of negative weight, it is the other way round.
+
+**How many that makes.** A control point's items are counted in each partition of `screened` apart. When a partition's
+part of the share is not a whole number of hits, a draw decides about the last one. So over a day the partitions
+together let `cap` of the items act on average, a few hits more or less. A cap of less than one item a day acts on some
+days only.
 
 At the first, tenth, hundredth... capped hit of a day, `CriterionSuppressed` is published on `monitoring`. A worker
 that starts counts the day's earlier items by the criteria as they stood when each was sent.

@@ -77,7 +77,10 @@ class Settings:
     ] = 100
     fetch_min_bytes: Annotated[
         int,
-        Meta(ge=1, description="Bytes that a fetch waits for, that long at most: more makes fuller, later batches."),
+        Meta(
+            ge=1,
+            description="Bytes a fetch waits for, `BORDERFLOW_FETCH_WAIT_MS` at most; more: fuller, later batches.",
+        ),
     ] = 1
     fetch_bytes: Annotated[
         int, Meta(ge=1024, description="The most bytes of one partition in one fetch; at least the largest record.")
@@ -94,16 +97,16 @@ class Settings:
 
     dead_letter_limit: Annotated[
         float, Meta(ge=0, le=1, description="Refused share of the last items of a topic that stops a worker; 0: never. "
-                    "A worker that has taken in some lodgements or results is not stopped by others.")
+                    "Once a worker has accepted some lodgements or results, no others stop it.")
     ] = 0.95  # fmt: skip
     dead_letter_window: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="How many of the last items of a topic a step looks back on for it.")
+        int, Meta(ge=1, le=1_000_000, description="How many of the last items of a topic a step counts for that limit.")
     ] = 1000
 
     web_host: Annotated[
         str, Meta(description="Address of /healthz, /readyz and /metrics; `off` switches them off.")
     ] = "127.0.0.1"
-    web_port: Annotated[int, Meta(ge=0, le=65_535, description="Port of the same; 0 takes any free one.")] = 6066
+    web_port: Annotated[int, Meta(ge=0, le=65_535, description="Port of these pages; 0 takes any free one.")] = 6066
 
     security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], Meta(description="How to talk to the brokers.")

@@ -32,9 +32,9 @@ The least that a policy says is its name and its offices:
 
 An item for any other office is refused (`unknown-control-point`), so write yours before the first worker starts:
 `borderflow doctor` reads the file that `BORDERFLOW_POLICY_FILE` names, and says what is wrong with it. What a policy
-leaves out is as the tables say. The built-in `default` differs from these: it draws less by chance and looks more at
-flows, and [models](models.md) measures that. Begin with its text, [below](#built-in-policies), and put your own
-offices in.
+leaves out has the default of the tables below. The built-in policy named `default` differs from these: it draws less by
+chance and looks more at flows, and [models](models.md) measures that. Begin with its text, [below](#built-in-policies),
+and put your own offices in.
 
 On this page: [settings](#settings), [built-in policies](#built-in-policies), and what they do:
 [how capacity is kept](#how-capacity-is-kept), [lanes](#lanes),

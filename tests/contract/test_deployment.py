@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,17 @@ def test_the_image_holds_what_is_copied_and_no_tests(dockerfile: str) -> None:
         assert f"!{path}" in ignored
     assert "*" in ignored
     assert not {"tests", "docs", "."} & set(copied)
+
+
+def test_the_image_has_what_reports_are_drawn_with(dockerfile: str) -> None:
+    """Its environment has no pip: who is told to install the extra there cannot."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    program = re.search(r'RUN python -c "(.*?)" > runtime.txt', dockerfile)
+    assert program
+    done = subprocess.run(
+        [sys.executable, "-c", program[1]], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines() == [*project["dependencies"], *project["optional-dependencies"]["reports"]]
 
 
 def test_compose_config_is_content() -> None:
