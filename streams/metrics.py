@@ -230,7 +230,7 @@ class LagCollector(Collector):
         )
         silent = GaugeMetricFamily(
             "borderflow_seconds_since_fetch",
-            "Seconds since a broker last answered a fetch of the partition, where it is fetched at present.",
+            "Seconds since a broker answered a fetch of the partition, or it was taken on, where it is fetched now.",
             labels=labels,
         )
         watermark = GaugeMetricFamily(

@@ -130,8 +130,8 @@ def _weights(records: Sequence[Record]) -> list[int]:
 class Reading:
     """Where a consumer stands in one partition: `read` and `committed` are next offsets, `end` the high watermark.
 
-    `silent_s` is for how long no broker has answered a fetch of the partition; None where it is left out of fetches, or
-    none was answered yet.
+    `silent_s` is for how long no broker has answered a fetch of the partition, or, where none was answered yet, since
+    it was taken on; None where it is left out of fetches.
     """
 
     read: int | None
@@ -311,6 +311,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def silent_s(self, tp: TP) -> float | None:
         """For how long no broker has answered a fetch of the partition (`Reading`)."""
         return silent_s(self._ensure_consumer(), tp)
+
+    def waits_for_first_answer(self, tp: TP) -> bool:
+        """Whether a partition is fetched, and no broker has ever answered."""
+        state = state_of(self._ensure_consumer(), tp)
+        return state is not None and not state.paused and state.timestamp is None
 
     async def commit(self, offsets: Mapping[TP, int]) -> bool:
         """Have the thread commit; False when it ended first.
@@ -625,7 +630,10 @@ class BatchConsumer(driver.Consumer):
             if read is not None:
                 read = max(read, committed or 0)  # nothing was there to be read (`skip`)
                 end = max(read, end or 0)
-            result[tp] = Reading(read, committed, end, self._thread.silent_s(tp))
+            silent = self._thread.silent_s(tp)
+            if silent is None and tp in self.last_commit and self._thread.waits_for_first_answer(tp):
+                silent = monotonic() - self.last_commit[tp]  # since it was taken on: as silent as one that fell silent
+            result[tp] = Reading(read, committed, end, silent)
         return result
 
 

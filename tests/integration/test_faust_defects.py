@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.errors import CommitFailedError
 from faust.types import TP
 
@@ -230,6 +231,29 @@ def test_a_partition_of_which_brokers_deleted_the_rest_has_nothing_that_waits(
 
     running(app, scenario)
     assert committed(broker_settings, topic) == {0: 500, 1: 10, 2: 10, 3: 10}
+
+
+def test_brokers_that_never_answered_since_the_assignment_are_silent_too(
+    broker_settings: Settings, create_topics: Create
+) -> None:
+    """Else a worker whose brokers fall silent just then is ready, and nobody is told, for as long as they are."""
+    create_topics(TOPICS)
+    app = toy_app(broker_settings)
+
+    async def scenario() -> None:
+        consumer = app.consumer
+        assert isinstance(consumer, BatchConsumer)
+        await until(lambda: app.borderflow_assigned and not app.rebalancing and len(consumer.last_commit) == 4)
+        assignment = consumer._thread._ensure_consumer()._subscription.subscription.assignment
+        for at in assignment.tps:
+            assignment._tp_state[at] = TopicPartitionState(assignment)  # as it is before the first answer
+            consumer.last_commit[TP(*at)] = time.monotonic() - 40
+        silence = app.silent_s()
+        assert silence is not None
+        assert silence >= 40
+        assert any("no broker has answered" in reason for reason in app.unready())
+
+    running(app, scenario)
 
 
 def test_a_batch_of_an_earlier_assignment_moves_no_offset(broker_settings: Settings, create_topics: Create) -> None:
