@@ -159,38 +159,27 @@ def _holds_all(consumer: AIOKafkaConsumer) -> bool:
     return True
 
 
+def state_of(consumer: AIOKafkaConsumer, at: TopicPartition) -> Any:
+    """What aiokafka knows of a partition; None when the consumer does not hold it, or not any more.
+
+    It may be asked from another thread than that which is assigned partitions.
+    """
+    subscription = consumer._subscription.subscription
+    assignment = None if subscription is None else subscription.assignment
+    return None if assignment is None else assignment.state_value(at)
+
+
 def skip(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int) -> None:
     """Read on from this offset, unless the consumer is past it."""
-    state = consumer._subscription.subscription.assignment.state_value(at)
+    state = state_of(consumer, at)
     if state.has_valid_position and state.position < offset:
         consumer.seek(at, offset)
 
 
 def silent_s(consumer: AIOKafkaConsumer, at: TopicPartition) -> float | None:
     """For how long no broker has answered a fetch of the partition; None before the first answer and while it rests."""
-    state = consumer._subscription.subscription.assignment.state_value(at)
+    state = state_of(consumer, at)
     if state is None or state.paused or state.timestamp is None:
         return None
     answered_ms: int = state.timestamp
     return max(0.0, time() - answered_ms / 1000)
-
-
-class Silence:
-    """For how long no broker has answered, also where none has since partitions were assigned.
-
-    Whoever takes a partition over whose broker is away gets no first answer. Counted from when it is first asked about.
-    """
-
-    def __init__(self) -> None:
-        self._assignment: object = None
-        self._since = 0.0
-
-    def of(self, consumer: AIOKafkaConsumer, at: TopicPartition) -> float | None:
-        """Seconds; None while the partition is left out of fetches."""
-        assignment = consumer._subscription.subscription.assignment
-        if assignment is not self._assignment:
-            self._assignment, self._since = assignment, monotonic()
-        state = assignment.state_value(at)
-        if state is not None and not state.paused and state.timestamp is None:
-            return monotonic() - self._since
-        return silent_s(consumer, at)

@@ -78,7 +78,7 @@ def metrics_page() -> str:
             "seconds, bytes, records and items; labels are steps, topics, control points, models and the like, never",
             "an item or a person. Written from the code (`python -m streams.metrics_page`); a test compares the two.",
             "",
-            'Most metrics with labels have no series until there is something to count; boards show "No data" so long.',
+            'Most metrics with labels have no series until there is something to count: boards show "No data" then.',
             "What is rare begins at 0, so that the first is an increase: records deleted or unreadable, drift, notices.",
             "",
             *_table(declared()),
