@@ -79,7 +79,7 @@ def metrics_page() -> str:
             "an item or a person. Written from the code (`python -m streams.metrics_page`); a test compares the two.",
             "",
             'Most metrics with labels have no series until there is something to count: boards show "No data" then.',
-            "What is rare begins at 0, so that the first is an increase: records deleted or unreadable, drift, notices.",
+            "What is rare begins at 0, so that the first is an increase: unread or unreadable records, drift, notices.",
             "",
             *_table(declared()),
             "",
