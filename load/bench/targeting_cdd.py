@@ -46,19 +46,19 @@ DAY = 86400.0
 
 @dataclass(slots=True)
 class Weeks:
-    """What one strategy found: (precision, recall, best possible precision) by week.
+    """What one strategy found: (precision, recall, best possible precision, coverage) by week.
 
     `scores` are (probability by the model, fraud or not) of what was picked, where the strategy has probabilities.
     """
 
-    found: list[tuple[float, float, float]] = field(default_factory=list)
+    found: list[tuple[float, float, float, float]] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
     scores: list[tuple[float, bool]] = field(default_factory=list)
 
-    def add(self, hits: int, places: int, positives: int) -> None:
+    def add(self, hits: int, places: int, positives: int, items: int) -> None:
         """One week."""
         best = min(positives, places) / places
-        self.found.append((hits / places, hits / positives if positives else 0.0, best))
+        self.found.append((hits / places, hits / positives if positives else 0.0, best, places / items))
 
 
 class Shelf:
@@ -197,7 +197,7 @@ def run_borderflow(shelf: Shelf, rate: float, exact: bool, tell: Callable[[], No
             brain.explain(items[i], appraisals[i])
         weeks.cost.add("score", 0, began)  # what is selected says why, so its reasons are part of what a score costs
         labels = [shelf.label(filtered.item.item_id) for filtered in items]
-        weeks.add(sum(labels[i] for i in picked), places, sum(labels))
+        weeks.add(sum(labels[i] for i in picked), places, sum(labels), len(items))
         weeks.scores += [(appraisals[i].score, labels[i] == 1) for i in picked]
         began = process_time()
         for i in picked:
@@ -220,7 +220,7 @@ def run_baseline(strategy: Strategy, shelf: Shelf, rate: float, exact: bool, tel
         places = max(1, round(rate * len(examples)))
         picked = pick(examples, scores, places, strategy)
         labels = [shelf.label(example.item_id) for example in examples]
-        weeks.add(sum(labels[i] for i in picked), places, sum(labels))
+        weeks.add(sum(labels[i] for i in picked), places, sum(labels), len(examples))
         began = process_time()
         strategy.learn([examples[i] for i in picked], [labels[i] for i in picked])
         weeks.cost.add("learn", places, began)
@@ -254,7 +254,7 @@ def row(view: str, strategy: str, rate: float, draws: list[Weeks]) -> dict[str, 
 def series(view: str, strategy: str, rate: float, draws: list[Weeks]) -> dict[str, Any]:
     """What goes with a row into the plots: means over draws by week, and the scores of what was picked."""
     by_week = [[weeks.found[n] for weeks in draws] for n in range(min(len(weeks.found) for weeks in draws))]
-    named = {"precision": 0, "recall": 1}
+    named = {"precision": 0, "recall": 1, "coverage": 3}
     return {
         "view": view,
         "strategy": strategy,

@@ -63,6 +63,7 @@ def html(
         draws = {(one["view"], one["strategy"]): one["draws"] for one in series}
         for view in dict.fromkeys(one["view"] for one in series):
             parts += [_weeks_plot(series, view)]
+        parts += [_coverage_plot(series)]
         own = [one for one in series if one["strategy"] == "borderflow" and one["bands"]]
         if own:
             best = max(own, key=lambda one: (one["view"] == "full", one["rate"]))
@@ -92,6 +93,16 @@ def _weeks_plot(series: list[dict[str, Any]], view: str) -> str:
     for place, what in enumerate(("precision", "recall")):
         axes[place].set(title=f"{view}: {what} at {rate:.0%} by week (mean of 4)", xlabel="week", ylim=(0, None))
     axes[0].legend(fontsize=7, ncol=2)
+    return _svg(figure)
+
+
+def _coverage_plot(series: list[dict[str, Any]]) -> str:
+    figure, axes = _figure(1)
+    for one in series:
+        if one["strategy"] == "borderflow":
+            axes[0].plot([100.0 * c for c in one["coverage"]], label=f"{one['view']} {one['rate']:.0%}", linewidth=1.0)
+    axes[0].set(title="inspection coverage of borderflow by week, %", xlabel="week", ylim=(0, None))
+    axes[0].legend(fontsize=7, ncol=3)
     return _svg(figure)
 
 

@@ -78,11 +78,28 @@ def test_a_value_of_the_wrong_type_is_refused_by_the_name_of_its_option(capsys: 
     assert "--port" in refused(["broker", "--port", "nine"], capsys)
 
 
-@pytest.mark.parametrize("argv", [["worker", "--web-port", "99999"], ["broker", "--port", "-1"]])
+@pytest.mark.parametrize(
+    "argv", [["worker", "--web-port", "99999"], ["broker", "--port", "-1"], ["console", "--port", "99999"]]
+)
 def test_a_port_that_there_cannot_be_is_refused_by_its_option(
     argv: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert argv[1] in refused(argv, capsys)
+
+
+@pytest.mark.parametrize(
+    ("argv", "option"),
+    [
+        (["criteria", "publish", "file", "--days", "99999999"], "--days"),
+        (["archive", "snapshot", "--model=-1"], "--model"),
+        (["dlq", "redrive", "--every", "--rate", "nan"], "--rate"),
+        (["dlq", "redrive", "--every", "--rate", "0"], "--rate"),
+    ],
+)
+def test_a_number_that_there_cannot_be_is_refused_by_its_option(
+    argv: list[str], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert option in refused(argv, capsys)
 
 
 @pytest.mark.parametrize("group", GROUPS)

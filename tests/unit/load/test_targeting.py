@@ -135,7 +135,7 @@ def test_a_few_declarations_give_rows_by_view_strategy_and_rate(tmp_path: Path) 
     }
     assert all(row.keys() == CDD_KEYS for row in made)
     full = {row["strategy"]: row["precision_all"] for row in made if row["view"] == "full"}
-    assert page.read_text().count("<svg") == 5  # precision and recall by view, reliability, cost
+    assert page.read_text().count("<svg") == 6  # precision and recall by view, coverage, reliability, cost
     again = [*arguments, "--strategies", *names, "River LR", "--json", str(found), "--resume"]
     assert targeting.main(again) == 0  # what is finished is not run again
     after = json.loads(found.read_text())["rows"]
@@ -147,7 +147,7 @@ def test_a_few_declarations_give_rows_by_view_strategy_and_rate(tmp_path: Path) 
 def test_more_draws_of_the_same_weeks_make_no_figure_surer() -> None:
     weeks = targeting_cdd.Weeks()
     for hits in (1, 4, 2, 5, 3, 1):
-        weeks.add(hits, 10, 8)
+        weeks.add(hits, 10, 8, 100)
     one, five = (targeting_cdd.row("unseen-tuple", "random", 0.1, [weeks] * draws) for draws in (1, 5))
     assert five == one
 
