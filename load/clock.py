@@ -17,6 +17,12 @@ MARGIN = timedelta(hours=2)
 """How far from the wall clock a bounded run ends: rates vary over the day, and inspections look ahead."""
 
 
+LONGEST_S = 31_536_000.0
+"""The longest bounded run: a year."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""No record has an earlier timestamp."""
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatedTime:
     """When a simulation starts (UTC) and how many items make one of its days."""
@@ -33,7 +39,7 @@ def simulated_time(
     With `items_per_day` the run is as long as that makes it, however far back it must begin (for brokers that keep
     everything). Otherwise it fits into `kept`. A run without end goes at the pace of the wall clock. Raises
     `ValueError` for a rate or duration that is not positive, or when an endless run asks for `items_per_day` that
-    would make simulated time faster than the wall clock.
+    would make simulated time faster than the wall clock, or a bounded one for so few that it would begin before 1970.
     """
     if now.tzinfo is None:
         raise ValueError("the wall time needs a time zone")
@@ -52,8 +58,10 @@ def simulated_time(
     if items_per_day is None:
         room = kept - MARGIN - timedelta(days=1)  # up to a day goes back to the midnight before
         items_per_day = max(2_000, math.ceil(quiet_days / (room / timedelta(days=1))))
-    span = timedelta(days=quiet_days / items_per_day)
-    return SimulatedTime(_midnight(now - span - MARGIN), items_per_day)
+    days = quiet_days / items_per_day
+    if days > (now - EPOCH - MARGIN) / timedelta(days=1) - 1:
+        raise ValueError(f"at {items_per_day} items a day the run would begin before 1970")
+    return SimulatedTime(_midnight(now - timedelta(days=days) - MARGIN), items_per_day)
 
 
 def first_number(now: datetime) -> int:

@@ -232,7 +232,6 @@ class Driver:
             key = result.control_point.encode()
             letter = _Letter(key, self._encode(result), _ms(result.inspected_at), headers, 0)
             self._queue(producer, "inspection-results", letter)
-            self.sent.results += 1
             if self._on_result is not None:
                 self._on_result(result)
 
@@ -274,6 +273,8 @@ class Driver:
                 for place, letter in enumerate(letters):
                     if letter.items:
                         self.ledger.lodged(topic, partition, told.offset + place, letter.items)
+                    else:
+                        self.sent.results += 1
 
     async def _drain(self, stop: asyncio.Event, reading: asyncio.Task[None]) -> None:
         until = time.time() + self._drain_s

@@ -105,6 +105,8 @@ class Ledger:
         self.doubled = 0
         self.contradicted = 0
         self.doubled_alerts = 0
+        self.unreadable = 0
+        """Records that the account could not read, so that it cannot say of what they are."""
         self.model_version = -1
         self.reasons: Counter[str] = Counter()
         self.results_refused: Counter[str] = Counter()
@@ -298,6 +300,7 @@ class Ledger:
             "doubled_raw": self.repeated_decisions,
             "redelivered": self.redelivered,
             "strays": strays,
+            "unreadable": self.unreadable,
             "alerts": self.alerts,
             "alerts_missing": unalerted,
             "alerts_doubled": self.doubled_alerts,
@@ -334,7 +337,7 @@ class Ledger:
 
 
 def selection_faults(summary: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the selections and alerts of an account, in sentences."""
+    """What is wrong with the records of an account that should say one thing each, in sentences."""
     said = []
     if summary["contradicted"]:
         said.append(f"{summary['contradicted']:,} decisions came again under their id and said something else")
@@ -344,6 +347,8 @@ def selection_faults(summary: Mapping[str, Any]) -> list[str]:
         said.append(f"{summary['alerts_doubled']:,} alerts are a second one on their decision")
     if summary["alerts_unfounded"]:
         said.append(f"{summary['alerts_unfounded']:,} alerts are on items that no decision selected")
+    if summary["unreadable"]:
+        said.append(f"{summary['unreadable']:,} decisions, alerts, results or dead letters could not be read")
     return said
 
 

@@ -104,7 +104,6 @@ class Reader:
 
     def __init__(self, ledger: Ledger, on_alert: OnAlert | None = None) -> None:
         self.ledger = ledger
-        self.unreadable = 0
         self.since_ms = 0
         self.ready = asyncio.Event()
         """Set when `follow` knows where it begins in every partition."""
@@ -132,11 +131,11 @@ class Reader:
             elif _is_marker(record.headers) or ((sent_ms_of(record.headers) or self.since_ms) < self.since_ms):
                 return
             elif (letter := dead_letter_of(record.headers, value)) is None:
-                self.unreadable += 1
+                self.ledger.unreadable += 1
             else:
                 self.ledger.saw_dead_letter(letter)
         except msgspec.DecodeError:
-            self.unreadable += 1
+            self.ledger.unreadable += 1
 
     async def follow(
         self,

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from load.clock import LONGEST_S
 from load.datasets.cdd import DatasetError
 from load.demo import DemoPlan, run_demo
 from streams.commands import CommandRefusedError, refuse_at_a_border, refuse_unwritable
@@ -32,7 +33,8 @@ TIMED_BY_EVENTS = (
 def demo(
     *,
     duration: Annotated[
-        float | None, Parameter(help="Seconds to lodge for; until Ctrl-C unless given.", validator=Number(gt=0))
+        float | None,
+        Parameter(help="Seconds to lodge for; until Ctrl-C unless given.", validator=Number(gt=0, lte=LONGEST_S)),
     ] = None,
     rate: Annotated[float, Parameter(help="Items lodged per second.", validator=Number(gt=0, lte=20_000))] = 600.0,
     hours_per_second: Annotated[

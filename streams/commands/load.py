@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 
-from load.clock import simulated_time
+from load.clock import LONGEST_S, simulated_time
 from load.measure import LoadPlan, complaints, report, run_load
 from streams.commands import CommandRefusedError, refuse_at_a_border, refuse_unwritable
 from streams.logging import configure_logging
@@ -28,7 +28,7 @@ def load(
     *,
     rate: Annotated[float, Parameter(help="Items lodged per second.", validator=Number(gt=0, lte=100_000))] = 2000.0,
     duration: Annotated[
-        float, Parameter(help="Seconds to lodge for; 0 for until Ctrl-C.", validator=Number(gte=0))
+        float, Parameter(help="Seconds to lodge for; 0 for until Ctrl-C.", validator=Number(gte=0, lte=LONGEST_S))
     ] = 60.0,
     brokers: Annotated[str | None, Parameter(help="Bootstrap servers; BORDERFLOW_BROKERS unless given.")] = None,
     seed: Annotated[int, Parameter(help="Another seed is another border.", validator=Number(gte=0))] = 1,

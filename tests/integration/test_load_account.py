@@ -58,5 +58,5 @@ async def _account(options: dict[str, Any], items: int) -> dict[str, Any]:
     await asyncio.sleep(1)
     stop.set()
     await reading
-    assert reader.unreadable == 0
+    assert reader.ledger.unreadable == 0
     return reader.ledger.summary()

@@ -63,6 +63,14 @@ def test_a_run_that_cannot_be_is_refused(rate: float, duration_s: float) -> None
         simulated_time(rate, duration_s, NOW)
 
 
+@pytest.mark.parametrize(("items_per_day", "duration_s"), [(1, 60.0), (1, 3.0e7)])
+def test_a_run_of_so_few_items_a_day_that_it_would_begin_before_1970_is_refused(
+    items_per_day: int, duration_s: float
+) -> None:
+    with pytest.raises(ValueError, match="before 1970"):
+        simulated_time(2000.0, duration_s, NOW, items_per_day=items_per_day)
+
+
 def test_a_second_run_on_the_same_brokers_lodges_nothing_a_second_time() -> None:
     def ids(now: datetime) -> set[str]:
         world = World(3, items_per_day=500, first_number=first_number(now))

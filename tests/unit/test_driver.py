@@ -175,7 +175,12 @@ def test_a_load_whose_brokers_go_away_says_so_once_and_not_at_every_try(
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--rate", "0"], "rate"), (["--duration", "-1"], "duration"), (["--json", "/nowhere/at/all.json"], "--json")],
+    [
+        (["--rate", "0"], "rate"),
+        (["--duration", "-1"], "duration"),
+        (["--duration", "inf"], "--duration"),
+        (["--json", "/nowhere/at/all.json"], "--json"),
+    ],
 )
 def test_a_load_that_cannot_be_is_refused_in_one_line(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]

@@ -103,4 +103,4 @@ def test_the_account_of_a_run_reads_on_after_null_headers() -> None:
     assert dead_letter_of([("dlq-topic", None), ("dlq-offset", None)], b"{}") is None
     reader = Reader(Ledger(), lambda *_: None)
     reader.feed(letter(("ce_time", None), ("dlq-topic", None)), NOON_MS)
-    assert reader.unreadable == 1
+    assert reader.ledger.unreadable == 1

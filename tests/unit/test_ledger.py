@@ -317,7 +317,8 @@ def test_the_account_can_be_taken_from_the_topics_alone() -> None:
     summary = ledger.summary()
     assert (summary["lodged"], summary["decided"]) == (3, 2)
     assert (summary["missing"], summary["strays"]) == (1, 1)  # the refusal above is of partition 2
-    assert reader.unreadable == 1
+    assert reader.ledger.unreadable == 1
+    assert any("could not be read" in sentence for sentence in selection_faults(reader.ledger.summary()))
 
 
 def test_what_cannot_be_read_counts_as_one_item() -> None:

@@ -105,7 +105,7 @@ def summary(**changes: Any) -> dict[str, Any]:
     return {
         "lodged": 36_000, "decided": 35_640, "dead_lettered": 360, "missing": 0, "doubled": 0, "doubled_raw": 0,
         "contradicted": 0, "strays": 0, "alerts_missing": 0, "alerts_doubled": 0, "alerts_unfounded": 0,
-        "send_failures": 0, "items_per_second": 399.6, "latency_ms": {"p50": 41.0, "p99": 130.0},
+        "send_failures": 0, "unreadable": 0, "items_per_second": 399.6, "latency_ms": {"p50": 41.0, "p99": 130.0},
         "worker_us_per_item": 700.0, "model_version": 500, "alerts": 720, "coverage": 0.02, "capacity_share": 0.02,
         "seizure_rate": layers, "seizure_rate_after_warm_up": layers, "selected_by_layer": dict.fromkeys(layers, 100),
         "inspected_by_layer": {"model": 90, "exploration": 900},
@@ -128,7 +128,7 @@ def test_a_run_that_accounts_for_every_item_is_told_in_one_sentence() -> None:
 @pytest.mark.parametrize(
     "wrong",
     ["missing", "doubled", "contradicted", "send_failures", "strays", "alerts_missing", "alerts_doubled",
-     "alerts_unfounded"],
+     "alerts_unfounded", "unreadable"],
 )  # fmt: skip
 def test_a_run_that_does_not_add_up_says_what_is_wrong(wrong: str) -> None:
     assert len(failures(summary(**{wrong: 3}))) == 1
