@@ -63,13 +63,18 @@ def compare(folder: ShadowFolder, command: str) -> Simulated:
     if not chosen or not live:
         raise CommandRefusedError(f"shadow {folder.name} has written nothing yet: it writes every 30 seconds")
     results = [str(file) for file in sorted(folder.results.glob("results-*.parquet"))]
-    db = duckdb.connect(":memory:")
-    db.execute("SET TimeZone = 'UTC'")
     # A file of an earlier version does not say what a result corrects: its columns are empty then.
     reported = ds.dataset(results, schema=RESULTS, format="parquet").to_table() if results else RESULTS.empty_table()
-    db.register("said", standing(reported))
-    db.execute(_VIEWS.format(live=f"read_parquet({listed(live)})"))
-    with tempfile.TemporaryDirectory(prefix="borderflow-shadow-") as held:
+    with (
+        tempfile.TemporaryDirectory(prefix="borderflow-shadow-") as held,
+        # Workers may run on this machine: it takes no more of it than a simulation does.
+        duckdb.connect(
+            ":memory:", config={"memory_limit": "1GB", "threads": 2, "temp_directory": f"{held}/spill"}
+        ) as db,
+    ):
+        db.execute("SET TimeZone = 'UTC'")
+        db.register("said", standing(reported))
+        db.execute(_VIEWS.format(live=f"read_parquet({listed(live)})"))
         both = Path(held)
         for name, files, others in ((CANDIDATE, chosen, live), (LIVE, live, chosen)):
             target = str(both / f"{name}-00000.parquet")
@@ -82,9 +87,7 @@ def compare(folder: ShadowFolder, command: str) -> Simulated:
                 ) TO '{target}' (FORMAT parquet)
                 """  # noqa: S608 - our own paths
             )
-        found = _compared(db, folder, candidate, both, command)
-    db.close()
-    return found
+        return _compared(db, folder, candidate, both, command)
 
 
 def _compared(
