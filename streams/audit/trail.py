@@ -100,11 +100,6 @@ class Trail:
             os.ftruncate(self._file.fileno(), place)
             raise OSError(f"{self.path}: only {written} of {len(data)} bytes of a line could be written")
 
-    def verify(self, held: TrailHead | None = None) -> TrailBroken | None:
-        """The first place where the trail is broken, None when it is whole; see `check_trail`."""
-        found = check_trail(self.path, held)
-        return found if isinstance(found, TrailBroken) else None
-
     def close(self) -> None:
         """Close the file and let others write it."""
         self._file.close()

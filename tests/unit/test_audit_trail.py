@@ -112,7 +112,7 @@ def test_one_process_writes_a_trail_and_its_threads_share_it(tmp_path: Path) -> 
         one.start()
     for one in threads:
         one.join()
-    assert trail.verify() is None
+    assert check_trail(trail.path) == trail.head
     assert trail.head.lines == 80
     trail.close()
 
@@ -121,6 +121,13 @@ def test_a_trail_is_closed_to_others(tmp_path: Path) -> None:
     trail_of(tmp_path / "trails" / "console.jsonl", 1)
     for path in (tmp_path / "trails", tmp_path / "trails" / "console.jsonl"):
         assert path.stat().st_mode & 0o007 == 0
+
+
+def test_a_held_head_that_is_empty_is_not_none_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trail_of(tmp_path / "trail", 1)
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", "trail", str(tmp_path / "trail"), "--head", ""])
+    assert (ended.value.code, "write LINES:HASH" in capsys.readouterr().err.replace("\n", " ")) == (2, True)
 
 
 @pytest.mark.parametrize("lines", ["²", "٣", "-1", ""])

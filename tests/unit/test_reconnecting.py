@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,10 +13,14 @@ from typing import Any
 import pytest
 import trustme
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, client
-from aiokafka.errors import SaslAuthenticationFailed
+from aiokafka.errors import KafkaTimeoutError, SaslAuthenticationFailed
 from aiokafka.structs import BrokerMetadata
+from structlog import get_logger
+from structlog.testing import capture_logs
 
 from streams import reconnecting
+from streams.cli import refusal_line
+from streams.commands import loud_stop
 from streams.reconnecting import FIRST_S, MOST_S, PatientClient, latest_refusal, latest_unsaid, pause_s
 from tests.tls import broker_with_certificate
 
@@ -193,3 +198,27 @@ def test_a_broker_that_stops_in_the_midst_of_the_handshake_refuses_nobody(farewe
 
     assert not asyncio.run(scenario())
     assert (latest_refusal(), latest_unsaid()) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "ago_s", "told"),
+    [
+        (KafkaTimeoutError("Failed to get offsets"), 1.0, True),
+        (KafkaTimeoutError("Failed to get offsets"), 120.0, False),
+        (OSError("no room"), 1.0, False),
+    ],
+    ids=["refused", "let in since", "of a disk"],
+)
+def test_who_is_refused_ends_with_what_was_refused(
+    error: Exception, ago_s: float, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clients say that nobody answered, and no more."""
+    refusal = reconnecting.Refusal(time.monotonic() - ago_s, "invalid credentials")
+    monkeypatch.setattr(reconnecting, "_latest", refusal)
+    with capture_logs() as lines, pytest.raises(SystemExit) as ended, loud_stop(get_logger(), "it stops", OSError):
+        raise error
+    (line,) = lines
+    said = "the brokers do not let it in (invalid credentials)"
+    assert (said in (refusal_line(error) or "")) == told
+    assert (ended.value.code, line["event"], said in line["error"]) == (1, "it stops", told)
+    assert str(error) in line["error"]
