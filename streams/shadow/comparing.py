@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from agents.standing import Said, Standing
-from streams.archive.views import listed
+from streams.archive.views import INSPECTED, listed
 from streams.commands import CommandRefusedError
 from streams.shadow.folder import CANDIDATE, LIVE, ShadowFolder
 from streams.shadow.following import RESULTS
@@ -25,7 +25,7 @@ _VIEWS = """
 CREATE VIEW outcomes AS
 SELECT c.decision_id, c.control_point, c.stream, c.lodged_at, c.policy_version, c.selected, c.layer,
        c.chance AS exploration_rate, CASE WHEN c.audited THEN ['exploration'] ELSE [] END AS layers,
-       said.outcome IN ('clear', 'irregularity', 'seizure') AND said.method <> 'none' AS inspected,
+       {inspected} AS inspected,
        said.outcome = 'seizure' AS seized
 FROM (SELECT * FROM {live} QUALIFY row_number() OVER (PARTITION BY decision_id) = 1) c
 LEFT JOIN said USING (decision_id)
@@ -74,7 +74,7 @@ def compare(folder: ShadowFolder, command: str) -> Simulated:
     ):
         db.execute("SET TimeZone = 'UTC'")
         db.register("said", standing(reported))
-        db.execute(_VIEWS.format(live=f"read_parquet({listed(live)})"))
+        db.execute(_VIEWS.format(live=f"read_parquet({listed(live)})", inspected=INSPECTED.format("said")))
         both = Path(held)
         for name, files, others in ((CANDIDATE, chosen, live), (LIVE, live, chosen)):
             target = str(both / f"{name}-00000.parquet")

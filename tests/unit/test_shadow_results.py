@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import get_args
+
+import duckdb
 import pyarrow as pa
 import pytest
 
+from agents.risk.lessons import teaches
+from schemas.inspections import InspectionCompleted, InspectionOutcome, Method
+from streams.archive.views import INSPECTED
 from streams.shadow.comparing import standing
 from streams.shadow.following import RESULTS
 
@@ -42,3 +49,18 @@ def test_the_result_that_stands_is_that_of_re_evaluation(reported: list[Said], s
     arrays = [pa.array(column, field.type) for column, field in zip(columns, RESULTS, strict=True)]
     found = standing(pa.Table.from_arrays(arrays, schema=RESULTS)).to_pylist()
     assert found == ([] if stands is None else [{"decision_id": "d1", "outcome": stands, "method": "x-ray"}])
+
+
+def test_what_counts_as_inspected_is_what_teaches() -> None:
+    db = duckdb.connect(":memory:")
+    for outcome in get_args(InspectionOutcome):
+        for method in get_args(Method):
+            result = InspectionCompleted(
+                result_id="r1", decision_id="d1", control_point="KRICN-EXP", method=method, outcome=outcome,
+                inspected_at=datetime(2026, 3, 2, tzinfo=UTC),
+            )  # fmt: skip
+            (said,) = db.execute(
+                f"SELECT {INSPECTED.format('r')} FROM (SELECT ? AS outcome, ? AS method) r",  # noqa: S608 - our own
+                [outcome, method],
+            ).fetchall()
+            assert said == (teaches(result),), (outcome, method)
