@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import duckdb
@@ -12,8 +14,13 @@ import pytest
 from agents.risk.lessons import teaches
 from schemas.inspections import InspectionCompleted, InspectionOutcome, Method
 from streams.archive.views import INSPECTED
+from streams.policies import built_in_policy
+from streams.settings import Settings
+from streams.shadow import following
 from streams.shadow.comparing import standing
-from streams.shadow.following import RESULTS
+from streams.shadow.folder import CANDIDATE, ShadowFolder
+from streams.shadow.following import RESULTS, Follower
+from streams.simulate.candidates import Candidate
 
 Said = tuple[str | None, str | None, str | None]
 """Outcome (None: withdrawn), result id, the result that it corrects."""
@@ -64,3 +71,21 @@ def test_what_counts_as_inspected_is_what_teaches() -> None:
                 [outcome, method],
             ).fetchall()
             assert said == (teaches(result),), (outcome, method)
+
+
+def test_a_shadow_that_was_idle_keeps_to_its_limit_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ShadowFolder(tmp_path, "tighter")
+    folder.begin(Candidate(CANDIDATE, built_in_policy()))
+    passed, spent, slept = [0.0], [0.0], list[float]()
+    clock = SimpleNamespace(monotonic=lambda: passed[0], process_time=lambda: spent[0], sleep=slept.append)
+    monkeypatch.setattr(following, "time", clock)
+    follower = Follower(Settings(), folder, cpu=0.5, warm_items=0)
+    passed[0] = 3600.0
+    follower._hold_back()
+    for _ in range(60):  # a minute of work without a pause
+        passed[0] += 1.0
+        spent[0] += 1.0
+        follower._hold_back()
+    assert len(slept) > 45, "what an idle hour left over does not let it take a whole core"
