@@ -412,6 +412,7 @@ def read_policy(settings: Any) -> Policy:
     try:
         for name, point in points.items() if isinstance(points, dict) else ():
             where = f"control_points: {name!r}: "  # msgspec's path does not say which of them
+            msgspec.convert(name, ControlPoint)
             msgspec.convert(point, ControlPointPolicy)
         where = ""
         return msgspec.convert(settings, Policy)

@@ -54,7 +54,7 @@ def drawn_policy(base: Policy, dice: Random, number: int) -> Policy:
         "profile": round(dice.uniform(0, 0.2), 3), "anomaly": round(dice.uniform(0, 0.05), 3),
     }  # fmt: skip
     settings["surge"]["worth"] = round(dice.uniform(0.0, 8.0), 2)
-    settings["surge"]["patrol"] = round(dice.uniform(0.0, 0.3), 2)
+    settings["surge"]["patrol_worth"] = round(dice.uniform(0.0, 8.0), 2)
     settings["profile"]["hit_rate"] = round(dice.uniform(0.05, 0.8), 2)
     settings["anomaly"]["at_least"] = round(dice.uniform(0.9, 0.999), 3)
     settings["controller"]["window_items"] = dice.choice((500, 2000, 8000))

@@ -26,12 +26,14 @@ from streams.archive.times import EARLIEST
 
 DAY: Final = timedelta(days=1)
 """A clock may be ahead of the broker's, though never by so much."""
-OUTCOMES: Final = """
+INSPECTED: Final = "({0}.outcome IN ('irregularity', 'seizure') OR {0}.outcome = 'clear' AND {0}.method <> 'none')"
+"""Whether somebody looked, of a result `{0}`: as the lessons and the rates of `monitoring` count it (`teaches`)."""
+OUTCOMES: Final = f"""
 SELECT d.*, r.result_id, r.inspected_at, r.method, r.outcome, r.severity, r.categories,
-       r.outcome IN ('clear', 'irregularity', 'seizure') AND r.method <> 'none' AS inspected,
+       {INSPECTED.format("r")} AS inspected,
        r.outcome = 'seizure' AS seized
 FROM decisions d LEFT JOIN latest_results r USING (decision_id)
-"""
+"""  # noqa: S608 - names of our own
 _SHOWN: Final = [one.name for one in columns_of("inspection-results")] + [
     name for name, _, _ in ENVELOPE if name not in RAW_ONLY
 ]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from agents.standing import Said, Standing
-from streams.archive.views import listed
+from streams.archive.views import INSPECTED, listed
 from streams.commands import CommandRefusedError
 from streams.shadow.folder import CANDIDATE, LIVE, ShadowFolder
 from streams.shadow.following import RESULTS
@@ -25,7 +25,7 @@ _VIEWS = """
 CREATE VIEW outcomes AS
 SELECT c.decision_id, c.control_point, c.stream, c.lodged_at, c.policy_version, c.selected, c.layer,
        c.chance AS exploration_rate, CASE WHEN c.audited THEN ['exploration'] ELSE [] END AS layers,
-       said.outcome IN ('clear', 'irregularity', 'seizure') AND said.method <> 'none' AS inspected,
+       {inspected} AS inspected,
        said.outcome = 'seizure' AS seized
 FROM (SELECT * FROM {live} QUALIFY row_number() OVER (PARTITION BY decision_id) = 1) c
 LEFT JOIN said USING (decision_id)
@@ -63,13 +63,18 @@ def compare(folder: ShadowFolder, command: str) -> Simulated:
     if not chosen or not live:
         raise CommandRefusedError(f"shadow {folder.name} has written nothing yet: it writes every 30 seconds")
     results = [str(file) for file in sorted(folder.results.glob("results-*.parquet"))]
-    db = duckdb.connect(":memory:")
-    db.execute("SET TimeZone = 'UTC'")
     # A file of an earlier version does not say what a result corrects: its columns are empty then.
     reported = ds.dataset(results, schema=RESULTS, format="parquet").to_table() if results else RESULTS.empty_table()
-    db.register("said", standing(reported))
-    db.execute(_VIEWS.format(live=f"read_parquet({listed(live)})"))
-    with tempfile.TemporaryDirectory(prefix="borderflow-shadow-") as held:
+    with (
+        tempfile.TemporaryDirectory(prefix="borderflow-shadow-") as held,
+        # Workers may run on this machine: it takes no more of it than a simulation does.
+        duckdb.connect(
+            ":memory:", config={"memory_limit": "1GB", "threads": 2, "temp_directory": f"{held}/spill"}
+        ) as db,
+    ):
+        db.execute("SET TimeZone = 'UTC'")
+        db.register("said", standing(reported))
+        db.execute(_VIEWS.format(live=f"read_parquet({listed(live)})", inspected=INSPECTED.format("said")))
         both = Path(held)
         for name, files, others in ((CANDIDATE, chosen, live), (LIVE, live, chosen)):
             target = str(both / f"{name}-00000.parquet")
@@ -82,9 +87,7 @@ def compare(folder: ShadowFolder, command: str) -> Simulated:
                 ) TO '{target}' (FORMAT parquet)
                 """  # noqa: S608 - our own paths
             )
-        found = _compared(db, folder, candidate, both, command)
-    db.close()
-    return found
+        return _compared(db, folder, candidate, both, command)
 
 
 def _compared(

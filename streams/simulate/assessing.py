@@ -75,9 +75,13 @@ class Record:
             """,
             {"files": [exactly(file) for file in files_of(folder, candidate.name)]},
         )
-        columns = db.execute(
-            "SELECT certain, chance, sure, rate, drawn, inspected, seized, control_point, stream FROM chosen "
-            "ORDER BY decision_id"  # sums of floats depend on their order
+        points, streams = self._names("control_point"), self._names("stream")
+        columns = db.execute(  # names as numbers: as texts they would take most of the memory
+            "SELECT certain, chance, sure, rate, drawn, inspected, seized, "
+            "list_position($points, control_point)::USMALLINT AS point, "
+            "list_position($streams, stream)::UTINYINT AS stream FROM chosen "
+            "ORDER BY decision_id",  # sums of floats depend on their order
+            {"points": points, "streams": streams},
         ).fetchnumpy()
         sample = sample_of(columns)
         total = estimate(sample)
@@ -91,8 +95,8 @@ class Record:
             seizure_rate_known=seizures / known if known else None,
             unknown_share=1.0 - known / selected if selected else 0.0, estimate=total, value=candidate.value,
             by_layer=self._counted("coalesce(layer, 'none')", "WHERE layer IS NOT NULL"),
-            by_control_point=self._counted("control_point", "", by_group(sample, columns["control_point"])),
-            by_stream=self._counted("stream", "", by_group(sample, columns["stream"])),
+            by_control_point=self._counted("control_point", "", by_group(sample, columns["point"], points)),
+            by_stream=self._counted("stream", "", by_group(sample, columns["stream"], streams)),
             by_day=self._counted("strftime(lodged_at, '%Y-%m-%d')", ""),
         )  # fmt: skip
 
@@ -126,6 +130,12 @@ class Record:
             for name, items, selected, known, seizures in rows
         ]  # fmt: skip
 
+    def _names(self, column: str) -> list[str]:
+        rows = self._db.execute(
+            f"SELECT DISTINCT {column} FROM chosen WHERE {column} IS NOT NULL ORDER BY 1"  # noqa: S608 - our own names
+        ).fetchall()
+        return [name for (name,) in rows]
+
     def _one(self, text: str) -> tuple[Any, ...]:
         row = self._db.execute(text).fetchone()
         assert row is not None  # noqa: S101 - an aggregate has one row
@@ -147,7 +157,7 @@ def sample_of(columns: dict[str, Any]) -> Sample:
     )  # fmt: skip
 
 
-def by_group(sample: Sample, names: Any) -> dict[str, Estimate]:
-    """An estimate for each group of items."""
-    labels = np.asarray(np.ma.filled(np.ma.asarray(names), ""), dtype=object)
-    return {str(name): estimate(sample.only(labels == name)) for name in sorted(set(labels.tolist()))}
+def by_group(sample: Sample, places: Any, names: Sequence[str]) -> dict[str, Estimate]:
+    """An estimate for each group of items; `places` are those of their groups in `names`, from 1 on."""
+    held = np.asarray(np.ma.filled(np.ma.asarray(places), 0))
+    return {name: estimate(sample.only(held == place)) for place, name in enumerate(names, 1)}

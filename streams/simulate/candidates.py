@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,11 @@ _SELECTION_ONLY: Final = frozenset((
     "anomaly", "lanes", "deadlines", "lessons", "drift", "reports",
 ))  # fmt: skip
 """Settings that filtering does not read. What is not listed here makes candidates filter apart."""
+_AS_RECORDED: Final = frozenset((
+    "clock_ahead_minutes", "deadlines", "drift", "horizons.alerts_days", "lanes", "lessons", "reports",
+))  # fmt: skip
+"""Settings that change nothing that is counted here: what was screened and learnt stands as it was recorded, and an
+inspection finds the same in any lane."""
 _VALUE: Final = re.compile(r"^(?P<name>[a-z_.]+)=(?P<values>[^=]+)$")
 
 
@@ -48,7 +53,7 @@ def swept(base: Candidate, asked: str) -> tuple[str, list[Candidate]]:
     if read is None:
         raise PolicyRefusedError(f"--sweep: {asked!r} is not like capacity=0.01,0.02,0.05")
     path = ALIASES.get(read["name"], read["name"])
-    candidates = []
+    candidates: list[Candidate] = []
     for text in read["values"].split(","):
         try:
             value = float(text)
@@ -59,6 +64,13 @@ def swept(base: Candidate, asked: str) -> tuple[str, list[Candidate]]:
             policy = with_setting(base.policy, path, value)
         except PolicyRefusedError as why:
             raise PolicyRefusedError(f"--sweep: {name}: {why}") from None
+        if stands_as_recorded(path):
+            raise PolicyRefusedError(
+                f"--sweep: {path} changes nothing in a simulation: what was screened and learnt stands as it was "
+                "recorded, and an inspection finds the same in any lane"
+            )
+        if any(one.value == value for one in candidates):
+            raise PolicyRefusedError(f"--sweep: {text.strip()} stands there twice")
         candidates.append(Candidate(name, policy, base.criteria, value))
     return path, candidates
 
@@ -89,6 +101,27 @@ def with_setting(policy: Policy, path: str, value: float) -> Policy:
     # Draws stay those of the policy that ran, so that candidates differ in their rules and not in their luck.
     settings["draw_key"] = policy.draws
     return read_policy(settings)
+
+
+def stands_as_recorded(path: str) -> bool:
+    """Whether a setting changes nothing in a simulation."""
+    return path in _AS_RECORDED or path.partition(".")[0] in _AS_RECORDED
+
+
+def not_tried(policy: Policy, other: Policy) -> list[str]:
+    """The settings in which two policies differ and that change nothing in a simulation."""
+    one, two = (dict(_settings("", msgspec.to_builtins(each))) for each in (policy, other))
+    return sorted(
+        path for path in one.keys() | two.keys() if stands_as_recorded(path) and one.get(path) != two.get(path)
+    )
+
+
+def _settings(path: str, held: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(held, dict):
+        yield path, held
+        return
+    for name, inner in held.items():
+        yield from _settings(f"{path}.{name}" if path else name, inner)
 
 
 def of_same_draws(candidates: Sequence[Candidate]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ class ChoiceFiles:
             return
         number = self._files.get(candidate)
         if number is None:
-            number = len(list(self._folder.glob(f"{file_name(candidate)}-*.parquet")))
+            number = max(_numbered(self._folder, candidate), default=-1) + 1
         self._files[candidate] = number + 1
         columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), SCHEMA, strict=True)]
         target = self._folder / f"{file_name(candidate)}-{number:05d}.parquet"
@@ -69,5 +70,10 @@ def file_name(candidate: str) -> str:
 
 def files_of(folder: Path, candidate: str) -> list[str]:
     """The files of a candidate, in order."""
-    name = file_name(candidate)
-    return [str(file) for file in sorted(folder.glob(f"{name}-[0-9][0-9][0-9][0-9][0-9].parquet"))]
+    return [str(file) for _, file in sorted(_numbered(folder, candidate).items())]
+
+
+def _numbered(folder: Path, candidate: str) -> dict[int, Path]:
+    """The files by number: a shadow that follows for more than a month writes more than five digits have names for."""
+    like = re.compile(rf"{re.escape(file_name(candidate))}-([0-9]{{5,}})\.parquet")
+    return {int(named[1]): file for file in folder.iterdir() if (named := like.fullmatch(file.name))}

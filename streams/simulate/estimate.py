@@ -61,7 +61,8 @@ class Sample:
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """An estimate with the limits of its 95% interval. Without a value where nothing tells what it might be."""
+    """An estimate with the limits of its 95% interval. Without a value where nothing tells what it might be; the rate
+    among no items has none either, and limits that are both 0."""
 
     value: float | None
     low: float
@@ -73,7 +74,9 @@ class Figure(msgspec.Struct, frozen=True):
         return Figure(value, self.low * factor, self.high * factor)
 
     def said(self, form: str) -> str:
-        """In words, each number in this format."""
+        """In words, each number in this format; a dash for the rate of nothing."""
+        if self.value is None and self.low == self.high:
+            return "-"
         value = "not known" if self.value is None else format(self.value, form)
         return f"{value} ({format(self.low, form)} to {format(self.high, form)})"
 
@@ -150,7 +153,7 @@ def estimate(sample: Sample) -> Estimate:
         known_seizures=int((known & sample.seized).sum()),
         unknown_share=1.0 - float(known.sum() + audit[looked].sum()) / selected if selected else 0.0,
         seizures=seizures,
-        seizure_rate=seizures.times(1.0 / selected) if selected else Figure(0.0, 0.0, 0.0),
+        seizure_rate=seizures.times(1.0 / selected) if selected else Figure(None, 0.0, 0.0),
         horvitz_thompson=_weighted(sample, audit, weight, looked, selected, normalise=False),
         self_normalised=_weighted(sample, audit, weight, looked, selected, normalise=True),
         draws=int((looked & ~sample.sure & sample.certain).sum()),
@@ -187,7 +190,7 @@ def _counted(
 
 def _together(parts: list[Figure], most: float) -> Figure:
     values = [part.low if part.value is None else part.value for part in parts]  # of what is not known, the least
-    total = added(values)
+    total = min(most, added(values))  # sums of the same numbers in another order may differ in the last digit
     below = sqrt(added((value - part.low) ** 2 for value, part in zip(values, parts, strict=True)))
     above = sqrt(added((part.high - value) ** 2 for value, part in zip(values, parts, strict=True)))
     known = all(part.value is not None or part.low == part.high for part in parts)

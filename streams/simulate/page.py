@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from pathlib import Path
 from typing import Final
 
@@ -158,12 +159,13 @@ def _groups(first: Assessed, base: Assessed) -> str:
 
 def _days(first: Assessed, base: Assessed) -> str:
     made, (axes,) = plots.figure(1, 2.6)
+    days = sorted({one.name for side in (first, base) for one in side.by_day})  # one side may have days of its own
     for side, color in ((base, plots.OTHER), (first, plots.OWN)):
-        days = [one for one in side.by_day if one.items]
-        axes.plot([one.name for one in days], [one.selected / one.items for one in days], color=color, label=side.name,
+        held = {one.name: one.selected / one.items for one in side.by_day}
+        axes.plot(range(len(days)), [held.get(day, nan) for day in days], color=color, label=side.name,
                   marker="." if len(days) < 40 else None)  # fmt: skip
-    shown = max(1, len(first.by_day) // 8)
-    axes.set_xticks(range(0, len(first.by_day), shown), [one.name for one in first.by_day[::shown]])
+    shown = max(1, len(days) // 8)
+    axes.set_xticks(range(0, len(days), shown), days[::shown])
     axes.set(title="coverage", ylim=(0, None))
     plots.percent(axes.yaxis)
     axes.legend(fontsize=8)
@@ -172,12 +174,14 @@ def _days(first: Assessed, base: Assessed) -> str:
 
 def _by_control_point(first: Assessed, base: Assessed) -> str:
     then = {one.name: one for one in base.by_control_point}
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (one.name, one.items, one.selected, f"{one.selected / one.items:.2%}",
-         then[one.name].selected if one.name in then else 0, one.known, one.seizures,
+         then[one.name].selected if one.name in then else None, one.known, one.seizures,
          "-" if one.estimate is None else one.estimate.said(".1%"))
         for one in first.by_control_point
     ]  # fmt: skip
+    left_out = then.keys() - {one.name for one in first.by_control_point}
+    rows += [(name, *[None] * 3, then[name].selected, *[None] * 3) for name in sorted(left_out)]
     head = ("control point", "items", "selected", "coverage", f"selected by {base.name}", "outcome known",
             "seizures known", "expected seizure rate")  # fmt: skip
     return page.table(head, rows)
@@ -254,6 +258,8 @@ def _provenance(found: Simulated) -> list[tuple[str, str]]:
 
 def _span(made: Estimate) -> str:
     figure = made.seizure_rate
+    if figure.value is None and figure.low == figure.high:
+        return "-"
     return f"{figure.low:.1%} to {figure.high:.1%}"
 
 

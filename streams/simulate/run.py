@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,10 +19,10 @@ from streams.archive.views import connect
 from streams.collector import look_rarely
 from streams.replay.history import happened, positions_from
 from streams.simulate.assessing import Record
-from streams.simulate.candidates import Candidate, of_same_draws
+from streams.simulate.candidates import Candidate, not_tried, of_same_draws
 from streams.simulate.choices import ChoiceFiles, files_of
 from streams.simulate.engine import Simulation
-from streams.simulate.findings import Simulated
+from streams.simulate.findings import Assessed, Simulated
 from streams.simulate.projecting import Projector
 from streams.wire import header, sent_ms
 
@@ -69,7 +69,7 @@ def simulate(
     files = ChoiceFiles(folder)
     positions = positions_from(reader, ("screened",), question.warm_ms)
     batch: list[Arrival[Any]] = []
-    items, begun, ended = 0, question.until_ms, 0
+    items, warmed, begun, ended = 0, question.until_ms, question.until_ms, 0
 
     def decide() -> None:
         if batch:
@@ -87,6 +87,7 @@ def simulate(
         noticed(1)
         if one.event is None:
             continue
+        warmed = min(warmed, record.timestamp)
         if record.timestamp >= question.since_ms:
             items += 1
             begun, ended = min(begun, record.timestamp), max(ended, record.timestamp)
@@ -108,13 +109,13 @@ def simulate(
         assessed = [record_.assess(one, folder) for one in candidates]
         found = Simulated(
             command=question.command, software=software(), archive=str(reader.catalogue.root),
-            since=since.isoformat(), until=until.isoformat(), warm_since=moment_of(question.warm_ms).isoformat(),
+            since=since.isoformat(), until=until.isoformat(), warm_since=moment_of(warmed).isoformat(),
             items=assessed[-1].items, model="as it learnt" if question.model is None else f"version {question.model}",
             recorded=record_.recorded(), candidates=assessed,
             baseline=candidates[-1].name, swept=question.swept,
             criteria=projector.projected(record_) if projector is not None else [],
         )  # fmt: skip
-        found.cautions = cautions(question, found)
+        found.cautions = [*cautions(question, found), *_not_archived(reader, question.warm_ms, warmed)]
     finally:
         db.close()
     return found
@@ -142,15 +143,20 @@ def moment_of(at_ms: int) -> datetime:
 def cautions(question: Question, found: Simulated) -> list[str]:
     """What a reader has to know of the figures, in plain words; the general first."""
     first, base = found.candidates[0], found.candidates[-1]
-    one, other = first.estimate.seizure_rate, base.estimate.seizure_rate
-    said = (
-        []
-        if one.low > other.high or other.low > one.high
-        else [
+    said = [
+        f"{one.name} selects nothing: there is no seizure rate to compare."
+        for one in found.candidates
+        if not one.estimate.selected
+    ]
+    if _overlap(first, base):
+        said.append(
             f"The intervals of {first.name} and {base.name} overlap: this history cannot tell which of them finds "
             "more in what it inspects."
-        ]
-    )
+        )
+    if alike := [one.name for one in found.candidates[1:-1] if _overlap(one, base)]:
+        said.append(f"Neither can it of {base.name} and {', '.join(alike)}: their intervals overlap, too." if said else
+                    f"The intervals of {', '.join(alike)} overlap that of {base.name}: this history cannot tell which "
+                    "finds more in what it inspects.")  # fmt: skip
     said += [
         "Outcomes are known of inspected items only. What a candidate selects and nobody looked at is estimated from "
         "the audit sample, which was drawn by chance; the interval says how far that reaches.",
@@ -158,12 +164,11 @@ def cautions(question: Question, found: Simulated) -> list[str]:
         "things, and ranked later items otherwise; no record can tell how.",
         "An inspection is taken to find what it would have found in any lane and by any method.",
     ]
-    if first.items < base.items:
-        lacking = {one.name for one in base.by_control_point} - {one.name for one in first.by_control_point}
-        named = f" ({', '.join(sorted(lacking))})" if lacking else ""
+    said += [*_left_out(first, base), *_left_out(base, first)]
+    if untried := not_tried(question.candidates[0].policy, question.candidates[-1].policy):
         said.append(
-            f"{first.name} decides {first.items:,} of the {base.items:,} items that {base.name} decides: its policy "
-            f"has no control point for the others{named}."
+            f"Not tried: {', '.join(untried)}. {first.name} and {base.name} differ in this, but what was screened and "
+            "learnt stands here as it was recorded, and lanes and deadlines change nothing that is found."
         )
     if first.estimate.draws < FEW_DRAWS and first.estimate.unknown_share > 0.0:
         said.append(
@@ -180,3 +185,42 @@ def cautions(question: Question, found: Simulated) -> list[str]:
             "among those that they learnt, the candidates know outcomes in advance and look better than they are."
         )
     return said
+
+
+def _overlap(one: Assessed, other: Assessed) -> bool:
+    """Whether two candidates that select something cannot be told apart."""
+    first, second = one.estimate, other.estimate
+    if not first.selected or not second.selected:
+        return False
+    return first.seizure_rate.low <= second.seizure_rate.high and second.seizure_rate.low <= first.seizure_rate.high
+
+
+def _left_out(less: Assessed, more: Assessed) -> Iterator[str]:
+    """What one candidate does not decide of what another one does."""
+    held = {one.name: one.items for one in less.by_control_point}
+    lacking = {one.name: one.items - held.get(one.name, 0) for one in more.by_control_point}
+    lacking = {name: items for name, items in lacking.items() if items > 0}
+    if lacking:
+        named = ", ".join(sorted(lacking.keys() - held.keys()))
+        yield (
+            f"{less.name} decides {more.items - sum(lacking.values()):,} of the {more.items:,} items that {more.name} "
+            f"decides: its policy has no control point for the others{f' ({named})' if named else ''}. So their "
+            "figures are not about the same items."
+        )
+
+
+def _not_archived(reader: ArchiveReader, warm_ms: int, warmed: int) -> Iterator[str]:
+    """What those who decided knew, and the archive does not have any more."""
+    if warmed > warm_ms and any(_missing(reader, "screened", at) for at in reader.catalogue.partitions("screened")):
+        yield (
+            f"Items from before {moment_of(warmed).isoformat()[:16]} UTC are not archived: accounts, bars and flows "
+            "are empty then, and were not when it was decided. Figures of the days that follow are less sure."
+        )
+    if missing := _missing(reader, "labelled-examples", 0):
+        yield f"The first {missing:,} lessons are not archived: the models that decided then knew more than these do."
+
+
+def _missing(reader: ArchiveReader, topic: str, partition: int) -> int:
+    """How many records of a partition came before the first one that is archived."""
+    chunks = reader.catalogue.chunks(topic, partition)
+    return chunks[0].first if chunks else 0

@@ -90,6 +90,11 @@ def test_default_policy_knows_the_offices_of_the_simulated_world() -> None:
         ("control_points: {AA: {streams: []}}", "streams"),
         ("control_points: {AA: {streams: [parcels]}}", "'AA': Invalid enum value 'parcels' - at `$.streams[0]`"),
         ("control_points: {AA: {streams: [manifests]}, BB: 3}", "control_points: 'BB'"),
+        (
+            "control_points: {AA: {streams: [manifests]}, B: {streams: [manifests]}}",
+            "control_points: 'B': Expected `str` of length >= 2",
+        ),
+        ("control_points: {1234: {streams: [manifests]}}", "control_points: 1234: Expected `str`"),
         ("control_points: {AA: {streams: [manifests, manifests]}}", "'AA': a stream stands in `streams` twice"),
         ("control_points: {'   ': {streams: [manifests]}}", "'   ' has blanks around it"),
         ('control_points: {"AB\\n": {streams: [manifests]}}', r"'AB\n' has"),

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import get_args
+
+import duckdb
 import pyarrow as pa
 import pytest
 
+from agents.risk.lessons import teaches
+from schemas.inspections import InspectionCompleted, InspectionOutcome, Method
+from streams.archive.views import INSPECTED
+from streams.policies import built_in_policy
+from streams.settings import Settings
+from streams.shadow import following
 from streams.shadow.comparing import standing
-from streams.shadow.following import RESULTS
+from streams.shadow.folder import CANDIDATE, ShadowFolder
+from streams.shadow.following import RESULTS, Follower
+from streams.simulate.candidates import Candidate
 
 Said = tuple[str | None, str | None, str | None]
 """Outcome (None: withdrawn), result id, the result that it corrects."""
@@ -42,3 +56,36 @@ def test_the_result_that_stands_is_that_of_re_evaluation(reported: list[Said], s
     arrays = [pa.array(column, field.type) for column, field in zip(columns, RESULTS, strict=True)]
     found = standing(pa.Table.from_arrays(arrays, schema=RESULTS)).to_pylist()
     assert found == ([] if stands is None else [{"decision_id": "d1", "outcome": stands, "method": "x-ray"}])
+
+
+def test_what_counts_as_inspected_is_what_teaches() -> None:
+    db = duckdb.connect(":memory:")
+    for outcome in get_args(InspectionOutcome):
+        for method in get_args(Method):
+            result = InspectionCompleted(
+                result_id="r1", decision_id="d1", control_point="KRICN-EXP", method=method, outcome=outcome,
+                inspected_at=datetime(2026, 3, 2, tzinfo=UTC),
+            )  # fmt: skip
+            (said,) = db.execute(
+                f"SELECT {INSPECTED.format('r')} FROM (SELECT ? AS outcome, ? AS method) r",  # noqa: S608 - our own
+                [outcome, method],
+            ).fetchall()
+            assert said == (teaches(result),), (outcome, method)
+
+
+def test_a_shadow_that_was_idle_keeps_to_its_limit_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ShadowFolder(tmp_path, "tighter")
+    folder.begin(Candidate(CANDIDATE, built_in_policy()))
+    passed, spent, slept = [0.0], [0.0], list[float]()
+    clock = SimpleNamespace(monotonic=lambda: passed[0], process_time=lambda: spent[0], sleep=slept.append)
+    monkeypatch.setattr(following, "time", clock)
+    follower = Follower(Settings(), folder, cpu=0.5, warm_items=0)
+    passed[0] = 3600.0
+    follower._hold_back()
+    for _ in range(60):  # a minute of work without a pause
+        passed[0] += 1.0
+        spent[0] += 1.0
+        follower._hold_back()
+    assert len(slept) > 45, "what an idle hour left over does not let it take a whole core"

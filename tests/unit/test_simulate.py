@@ -16,6 +16,7 @@ import pytest
 from msgspec import structs
 
 from agents.identity import unit_hash
+from agents.risk.policy import read_policy
 from load.bench.history import make_history
 from schemas.codec import codec_for, encode
 from streams.archive.layout import Catalogue
@@ -26,12 +27,14 @@ from streams.archive.views import connect
 from streams.cli import main
 from streams.commands.simulate import _candidates, say
 from streams.policies import built_in_policy
+from streams.simulate import page
 from streams.simulate.assessing import Record
-from streams.simulate.candidates import Candidate, swept
-from streams.simulate.choices import ChoiceFiles
+from streams.simulate.candidates import Candidate, not_tried, swept
+from streams.simulate.choices import ChoiceFiles, files_of
 from streams.simulate.estimate import Figure
 from streams.simulate.findings import Simulated
 from streams.simulate.page import report
+from streams.simulate.run import Question, cautions
 from tests.archive_files import example_records, read, write
 
 CRITERIA = """
@@ -230,6 +233,9 @@ def test_a_report_shows_what_is_not_known_as_that(answer: tuple[Any, str]) -> No
         (["--sweep", "capacity=0.01,two"], "--sweep: 'two' is not a number"),
         (["--sweep", "nothing=1"], "there is no number nothing"),
         (["--sweep", "capacity=2"], "capacity_share"),
+        (["--sweep", "capacity=0.02,0.05,0.020"], "--sweep: 0.020 stands there twice"),
+        (["--sweep", "lessons.severity=0,1"], "--sweep: lessons.severity changes nothing in a simulation"),
+        (["--sweep", "horizons.alerts_days=60"], "--sweep: horizons.alerts_days changes nothing in a simulation"),
         (["--policy", "absent.yaml"], "--policy: absent.yaml"),
         (["--since", "2030-01-01"], "no item of that time is archived"),
         (["--model", "100000"], "--model: version 100000 is not archived"),
@@ -267,6 +273,84 @@ def test_a_policy_of_other_offices_is_refused_and_one_of_some_is_said_to_decide_
     less = f"candidate decides {first['items']:,} of the {last['items']:,} items that current decides"
     assert first["items"] < last["items"]
     assert any(caution.startswith(less) for caution in found["cautions"])
+    elsewhere = {one["name"] for one in last["by_control_point"]} - {"KRICN-EXP"}
+    shown = (out / "report.html").read_text()
+    assert all(f"<tr><td>{name}</td><td>-</td>" in shown for name in elsewhere), "it is not that nothing is selected"
+
+    with pytest.raises(SystemExit) as ended:
+        main([*command[:-1], "current", "--baseline", str(candidate)])
+    assert ended.value.code == 0
+    found = json.loads((out / "report.json").read_text())
+    less = f"baseline decides {first['items']:,} of the {last['items']:,} items that candidate decides"
+    assert any(caution.startswith(less) for caution in found["cautions"]), "nor is it said the other way round"
+
+
+def test_what_a_simulation_cannot_try_is_said(history: Path, tmp_path: Path) -> None:
+    policy = built_in_policy()
+    settings = msgspec.to_builtins(policy)
+    settings["lessons"]["severity"] += 1
+    settings["horizons"]["alerts_days"] += 1
+    settings["layers"]["surge"] = 0.1
+    other = read_policy(settings)
+    assert not_tried(other, policy) == ["horizons.alerts_days", "lessons.severity"]
+    assert not_tried(policy, policy) == []
+    shelf = tmp_path / "candidate.yaml"
+    shelf.write_bytes(msgspec.json.encode(settings))
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--dir", str(history), "--out", str(tmp_path / "out"), "--policy", str(shelf)])
+    assert ended.value.code == 0
+    found = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert any(one.startswith("Not tried: horizons.alerts_days, lessons.severity.") for one in found["cautions"])
+
+
+def test_days_of_a_report_stand_where_their_names_do(answer: tuple[Any, str]) -> None:
+    found = answer[0] if isinstance(answer[0], Simulated) else msgspec.convert(answer[0], Simulated)
+    first, base = found.candidates[0], found.candidates[-1]
+    late = structs.replace(first, by_day=first.by_day[3:])
+    assert len(late.by_day) > 1
+    drawn = page._days(late, base)
+    at = {name: drawn.index(f">{name}<") for name in (one.name for one in base.by_day)}
+    assert sorted(at, key=lambda name: at[name]) == [one.name for one in base.by_day]
+
+
+def test_a_candidate_that_selects_nothing_is_not_told_apart(answer: tuple[Any, str]) -> None:
+    found = answer[0] if isinstance(answer[0], Simulated) else msgspec.convert(answer[0], Simulated)
+    first, base = found.candidates[0], found.candidates[-1]
+    nothing = structs.replace(first.estimate, selected=0.0, seizure_rate=Figure(None, 0.0, 0.0))
+    idle = structs.replace(found, candidates=[structs.replace(first, name="idle", estimate=nothing), base])
+    policy = built_in_policy()
+    question = Question(candidates=[Candidate("idle", policy), Candidate(base.name, policy)], since_ms=0, until_ms=1,
+                        warm_ms=0)  # fmt: skip
+    said = cautions(question, idle)
+    assert said[0] == "idle selects nothing: there is no seizure rate to compare."
+    assert "overlap" not in " ".join(said)
+    assert report(structs.replace(idle, swept="capacity_share"), "Simulation")
+
+
+def test_choices_are_read_whatever_their_number(tmp_path: Path) -> None:
+    for number in (0, 99_999, 100_000):
+        (tmp_path / f"live-{number:05d}.parquet").touch()
+    (tmp_path / "live-00001.writing").touch()
+    (tmp_path / "live-2-00000.parquet").touch()
+    names = [Path(file).name for file in files_of(tmp_path, "live")]
+    assert names == ["live-00000.parquet", "live-99999.parquet", "live-100000.parquet"]
+
+
+def test_what_was_known_and_is_not_archived_is_said(history: Path, tmp_path: Path) -> None:
+    later = tmp_path / "later"
+    shutil.copytree(history, later)
+    for topic in ("screened", "labelled-examples"):
+        records = {at: read(history, topic, at) for at in Catalogue.of(history).partitions(topic)}
+        shutil.rmtree(later / f"topic={topic}")
+        for held in records.values():
+            write(later, held[len(held) // 2 :])
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--dir", str(later), "--out", str(tmp_path / "out")])
+    assert ended.value.code == 0
+    found = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert any(one.startswith("Items from before 20") for one in found["cautions"])
+    assert any("lessons are not archived" in one for one in found["cautions"])
+    assert found["warm_since"] >= found["since"]
 
 
 def test_a_swept_policy_keeps_its_draws() -> None:

@@ -45,7 +45,22 @@ def test_a_draw_elsewhere_says_what_new_ones_may_be() -> None:
 
 
 def test_a_selection_of_no_items_has_no_rate() -> None:
-    assert estimate(sample(5)).seizure_rate.high == 0.0
+    rate = estimate(sample(5)).seizure_rate
+    assert rate.high == 0.0
+    assert rate.value is None
+    assert rate.said(".1%") == "-", "0.0% would say that nothing was found"
+
+
+def test_no_more_is_found_than_is_selected() -> None:
+    certain, sure = np.arange(60) < 30, np.arange(60) % 2 == 0
+    for chance in np.linspace(0.001, 0.9, 200):
+        everything = np.ones(60, np.bool_)
+        found = estimate(
+            sample(60, certain=certain, chance=np.full(60, chance), sure=sure, rate=np.full(60, 0.3), drawn=~sure,
+                   inspected=everything, seized=everything)
+        )  # fmt: skip
+        assert found.seizures.value is not None
+        assert found.seizures.low <= found.seizures.value <= found.seizures.high <= found.selected
 
 
 def test_missing_results_of_shared_items_widen_the_interval() -> None:
