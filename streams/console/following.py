@@ -14,6 +14,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
+from streams.defects import DefectError
 from streams.fetching import silent_s
 from streams.rebuild import LogReader, disconnect
 from streams.wire import Record
@@ -122,7 +123,11 @@ class Following:
                 for at, records in got.items():
                     take = self._takes[at.topic]
                     for record in records:
-                        take(record)
+                        try:
+                            take(record)
+                        except Exception as error:
+                            place = f"offset {record.offset} of {at.topic}[{at.partition}]"
+                            raise DefectError(f"{place} could not be folded", error) from None
                         if monotonic() - turn > _TURN_S:
                             await asyncio.sleep(0)
                             turn = monotonic()

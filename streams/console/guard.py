@@ -15,6 +15,7 @@ from aiohttp import web
 
 from streams.console.accounts import Accounts, Role, User
 from streams.console.sessions import Limiter, Session, Sessions
+from streams.defects import DefectError
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -91,6 +92,10 @@ class Guard:
         except web.HTTPException as answer:
             answer.headers.update(self._told(answer.headers))
             raise
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception as error:  # aiohttp logs its text, which may be about a person
+            raise DefectError("a request failed", error) from None
         if not response.prepared:
             response.headers.update(self._told(response.headers))
         return response
