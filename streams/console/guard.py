@@ -74,6 +74,7 @@ class Guard:
         self._secure = bool(settings.console_tls_cert_file or settings.console_proxy_header)
         self._tls = bool(settings.console_tls_cert_file)
         self.requests = Limiter(per_s=20.0, burst=200.0)
+        self._entries = Limiter(per_s=0.5, burst=100.0)
 
     @property
     def through_proxy(self) -> bool:
@@ -125,6 +126,8 @@ class Guard:
             user = self._accounts.find(name)
             if user is None:
                 raise web.HTTPForbidden(text="this user may not use the console\n")
+            if not self._entries.allows(name):  # a program that keeps no cookie has a new session with every request
+                raise web.HTTPTooManyRequests(text="too many sessions\n", headers={"Retry-After": "5"})
             session = fresh = self._sessions.open(name, user.password, user.role)
         if session is None or user is None or (self._proxy_header and name is None):
             return self._unauthorised(request)

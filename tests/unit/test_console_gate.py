@@ -71,6 +71,15 @@ def test_the_proxy_is_believed_from_its_own_address_only(tmp_path: Path) -> None
     visit(tmp_path, forged, (KIM,), console_proxy_header="X-User", console_proxy_addresses="192.0.2.7")
 
 
+def test_a_program_behind_the_proxy_that_keeps_no_cookie_does_not_fill_the_memory(tmp_path: Path) -> None:
+    async def ask(client: TestClient) -> None:  # type: ignore[type-arg]
+        told = [(await client.get("/api/me", headers={"X-User": "kim"})).status for _ in range(250)]
+        assert told[:100] == [200] * 100  # the screens of a whole hall begin at once
+        assert told.count(429) > 100
+
+    visit(tmp_path, ask, (KIM,), console_proxy_header="X-User")
+
+
 def test_a_whole_shift_signs_in_from_one_address(tmp_path: Path) -> None:
     async def shift(client: TestClient) -> None:  # type: ignore[type-arg]
         said = {"user": "kim", "password": PASSWORD}
