@@ -34,10 +34,5 @@ class HighWater:
         mark[0], mark[1] = offset, index
         return True
 
-    def mark(self, topic: str, partition: int) -> tuple[int, int] | None:
-        """The highest (offset, index) folded of that partition, None when nothing of it was."""
-        mark = self._marks.get((topic, partition))
-        return None if mark is None else (mark[0], mark[1])
-
     def __len__(self) -> int:
         return len(self._marks)

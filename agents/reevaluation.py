@@ -85,7 +85,7 @@ class Resolution:
 
 
 class ReEvaluationState:
-    """One partition: its open alerts, what became of them, and how well layers and criteria do."""
+    """One partition: its open alerts, what became of them, and what inspections found in the open windows."""
 
     __slots__ = (
         "_expiry",

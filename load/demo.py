@@ -122,7 +122,8 @@ class Demo:
             self._console.print(f"{error}\nall logs: {logs}", style="red", markup=False, highlight=False)
             return 1
         except KeyboardInterrupt:
-            self._console.print("stopped before anything was lodged")
+            lodged = "anything was lodged" if self._driver is None else "what was lodged could be told of"
+            self._console.print(f"stopped before {lodged}")
             return 130
         shutil.rmtree(logs, ignore_errors=True)
         if self._plan.json_file is not None:

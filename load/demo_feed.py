@@ -92,7 +92,7 @@ class Feed:
         if now - self._history_at >= HISTORY_EVERY_S and self._finds:
             self._history_at = now
             self._history.append(sum(self._finds) / len(self._finds))
-        arms = ledger.arms()
+        arms, whole = ledger.arms(), ledger.whole()
         latency = quantiles(ledger.alert_latency)
         coverage = ledger.coverage() or (ledger.selected_items / ledger.decided_items if ledger.decided_items else 0.0)
         return DemoSnapshot(
@@ -113,6 +113,7 @@ class Feed:
             results=ledger.results,
             coverage=coverage,
             capacity_share=ledger.capacity_share,
+            whole=LayerRate(whole.selected, whole.inspected, whole.seizures),
             layers={
                 name: LayerRate(arms[name].selected, arms[name].inspected, arms[name].seizures)
                 for name in LAYERS

@@ -10,11 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from load.demo_view import LAYER_STYLES, LAYERS, bar
+from load.demo_view import ENOUGH_FINDS, LAYER_STYLES, LAYERS, bar
 from load.ledger import selection_faults
-
-ENOUGH_FINDS = 5
-"""Finds of the random draw from which the run is told as a ratio to it."""
 
 
 def failures(summary: Mapping[str, Any]) -> list[str]:
@@ -37,19 +34,21 @@ def sentence(summary: Mapping[str, Any]) -> str:
     wrong = failures(summary)
     if wrong:
         return "Not every item is accounted for: " + "; ".join(wrong) + "."
+    ended = (
+        f"All {summary['lodged']:,} items ended in one decision or one dead letter; {summary['coverage']:.1%} were "
+        "selected (after the warm-up), and "
+    )
+    if not summary["inspected_by_layer"].get("model"):
+        return f"{ended}officers had reported on nothing yet that the model chose."
     rates = summary["seizure_rate"]
     model, chance = rates.get("model", 0.0), rates.get("exploration", 0.0)
     drawn = summary["inspected_by_layer"].get("exploration", 0)
     finds = round(chance * drawn)
     if finds >= ENOUGH_FINDS:
         against = f", {model / chance:.1f} times as many as of a random draw"
-    else:  # a ratio of so few would be chance itself
+    else:
         against = f"; of a random draw, {finds} of {drawn:,}" if drawn else ""
-    return (
-        f"All {summary['lodged']:,} items ended in one decision or one dead letter; {summary['coverage']:.1%} were "
-        f"selected (after the warm-up), and of those that the model chose and officers inspected {model:.0%} were "
-        f"seizures{against}."
-    )
+    return f"{ended}of those that the model chose and officers inspected {model:.0%} were seizures{against}."
 
 
 def report(summary: Mapping[str, Any]) -> RenderableType:

@@ -32,9 +32,13 @@ _SPARKS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
+ENOUGH_FINDS = 5
+"""Finds of the random draw from which a rate is told as a ratio to its rate; a ratio to fewer would be chance."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayerRate:
-    """What one layer selected so far, how much of that was inspected, and how often something was found."""
+    """What one layer (or all) selected so far, how much of that was inspected, and how often something was found."""
 
     selected: int = 0
     inspected: int = 0
@@ -79,6 +83,7 @@ class DemoSnapshot:
     results: int = 0
     coverage: float = 0.0
     capacity_share: float = 0.0
+    whole: LayerRate = LayerRate()
     layers: Mapping[str, LayerRate] = field(default_factory=dict)
     model_version: int = -1
     refusals: Mapping[str, int] = field(default_factory=dict)
@@ -86,17 +91,6 @@ class DemoSnapshot:
     seizure_history: Sequence[float] = ()
     news: str = ""
     console: str = ""
-
-    @property
-    def inspected(self) -> int:
-        """Alerts that an officer has reported back on."""
-        return sum(rate.inspected for rate in self.layers.values())
-
-    @property
-    def seizure_rate(self) -> float:
-        """Seizures / inspected over all layers."""
-        inspected = self.inspected
-        return sum(rate.seizures for rate in self.layers.values()) / inspected if inspected else 0.0
 
 
 def bar(share: float, width: int) -> str:
@@ -203,16 +197,16 @@ def _two_figures(shot: DemoSnapshot, width: int) -> Panel:
     rows: list[RenderableType] = [
         _pair("coverage", f"[bold]{shot.coverage:.2%}[/] [dim]of[/] {shot.capacity_share:.2%}"),
         Text(bar(shot.coverage / goal / 1.25, cells), style="green" if near else "yellow", no_wrap=True),
-        _pair("seizure rate", f"[bold]{shot.seizure_rate:.1%}[/] [dim]of[/] {shot.inspected:,}"),
-        Text(bar(shot.seizure_rate / 0.5, cells), style="red", no_wrap=True),
+        _pair("seizure rate", f"[bold]{shot.whole.seizure_rate:.1%}[/] [dim]of[/] {shot.whole.inspected:,}"),
+        Text(bar(shot.whole.seizure_rate / 0.5, cells), style="red", no_wrap=True),
     ]
     return _panel(Group(*rows), "coverage and seizures", "white")
 
 
 def _learning(shot: DemoSnapshot) -> Panel:
-    exploration = shot.layers.get("exploration", LayerRate()).seizure_rate
+    drawn = shot.layers.get("exploration", LayerRate())
     model = shot.layers.get("model", LayerRate()).seizure_rate
-    gain = f"x{model / exploration:.1f}" if exploration and model else "-"
+    gain = f"x{model / drawn.seizure_rate:.1f}" if drawn.seizures >= ENOUGH_FINDS and model else "-"
     rows: tuple[tuple[str, str | Text], ...] = (
         ("model version", f"[bold]{shot.model_version:,}[/]" if shot.model_version >= 0 else "-"),
         ("results in", f"{shot.results:,}"),

@@ -246,12 +246,12 @@ class Ledger:
                     count[3] += outcome == "seizure"
         return {name: Arm(*counts[name]) for name in sorted(counts)}
 
-    def inspected(self) -> int:
-        """Selected items that were really inspected (not released, not passed on)."""
-        return sum(
-            1 for decision_id, (_, outcome) in self._results.items()
-            if outcome in _INSPECTED and decision_id in self._alerts
-        )  # fmt: skip
+    def whole(self) -> Arm:
+        """All layers together, each item once: those of `arms` overlap where the draw chose what another layer did."""
+        outcomes = [self._results[one][1] for one in self._alerts if one in self._results]
+        inspected = [outcome for outcome in outcomes if outcome in _INSPECTED]
+        clear, seizures = inspected.count("clear"), inspected.count("seizure")
+        return Arm(len(self._alerts), len(inspected), len(inspected) - clear, seizures)
 
     def coverage(self) -> float:
         """Selected / decided after the warm-up, over all control points."""
@@ -302,7 +302,7 @@ class Ledger:
             "alerts_missing": unalerted,
             "alerts_doubled": self.doubled_alerts,
             "alerts_unfounded": unfounded,
-            "inspected": self.inspected(),
+            "inspected": self.whole().inspected,
             "coverage": self.coverage(),
             "capacity_share": self.capacity_share,
             "coverage_by_control_point": {

@@ -156,5 +156,11 @@ def complaints(summary: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def doubts(summary: Mapping[str, Any]) -> list[str]:
+    """The complaints, and whether latencies are the driver's own: with any of them, figures are not those of a run."""
+    late = ["the driver itself fell behind its schedule"] if summary["driver_fell_behind"] else []
+    return complaints(summary) + late
+
+
 def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f} ms"

@@ -67,6 +67,3 @@ class CriterionFeedbackGiven(Fact, tag_field="event", tag="CriterionFeedbackGive
     decision_id: Id | None = None
     officer: PersonalId | None = None
     note: PersonalText | None = None
-
-
-CaseworkEvent = AlertAcknowledged | AlertClaimed | ClaimGivenUp | CriterionFeedbackGiven

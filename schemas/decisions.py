@@ -108,6 +108,3 @@ class AlertRaised(Fact, tag_field="event", tag="AlertRaised", frozen=True, kw_on
     headline: Text
     raised_at: Utc
     deadline: Utc
-
-
-SelectedBy = Layer

@@ -131,6 +131,3 @@ class ModelRolledBack(Fact, tag_field="event", tag="ModelRolledBack", frozen=Tru
     by: PersonalId
     why: PersonalText = ""
     at: Utc
-
-
-LearningEvent = OutcomeLearned | ModelPromoted | ModelFrozen | ModelRolledBack

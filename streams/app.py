@@ -41,7 +41,7 @@ from streams.knowledge_metrics import KnowledgeCollector
 from streams.logging import configure_logging
 from streams.producing import Publisher
 from streams.rebuild import LogReader
-from streams.reconnecting import latest_refusal
+from streams.reconnecting import latest_refusal, latest_unsaid
 from streams.settings import Settings
 from streams.stopping import end_soon
 from streams.topics import TopicsUnfitError, admin, check_topics
@@ -306,7 +306,8 @@ class BorderApp(faust.App):
         """End the process when brokers refuse its user or certificate and none has answered for `SILENT_S`.
 
         Passwords and certificates are read at the start alone, so who starts it again gives it those of today. Nothing
-        can be committed or handed back to the group meanwhile: it ends as one that was killed.
+        can be committed or handed back to the group meanwhile: it ends as one that was killed. What may be an outage as
+        well (`latest_unsaid`) is waited out.
         """
         while not self.should_stop:
             await self.sleep(_LOOKS_EVERY_S)
@@ -355,7 +356,9 @@ class BorderApp(faust.App):
             reasons.append("partitions are being assigned")
         silent_s = self.silent_s()
         if silent_s is not None and silent_s > SILENT_S:
-            reasons.append(f"no broker has answered for {silent_s:.0f} s")
+            unsaid = latest_unsaid()
+            perhaps = f"; {unsaid.said}" if unsaid is not None and time.monotonic() - unsaid.at < SILENT_S else ""
+            reasons.append(f"no broker has answered for {silent_s:.0f} s{perhaps}")
         return reasons
 
     def silent_s(self) -> float | None:

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
 from schemas.codec import UNDECODABLE_REASONS, Undecodable
@@ -36,6 +37,17 @@ FOLLOW_WAIT_MS = 200
 """How long a broker may hold a fetch without news; Kafka answers as soon as there are any."""
 
 _TURN_S = 0.02
+
+
+class LogChangedError(RuntimeError):
+    """A broadcast log has other offsets than those that were folded: it was made anew, or brokers lost some of it."""
+
+    def __init__(self, topic: str, first: int, end: int, read: int) -> None:
+        super().__init__(
+            f"{topic} has offsets from {first} up to {end}, and this worker has folded it up to {read}: the topic was "
+            "made anew, or its brokers have lost records, and what it knows is not what others fold "
+            "(docs/operations.md, 'A worker stops because a log ends early')"
+        )
 
 
 class Book(Protocol):
@@ -83,7 +95,7 @@ class Followers:
             client_id=f"{self._settings.group}-follower",
             group_id=None,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # `LogChangedError`
             fetch_max_wait_ms=FOLLOW_WAIT_MS,
             max_partition_fetch_bytes=self._settings.fetch_bytes,
         )
@@ -124,8 +136,7 @@ class Followers:
         try:
             await self._check_goals(consumer)
             while True:
-                fetched: Mapping[TopicPartition, list[Record]] = await consumer.getmany(timeout_ms=500)
-                for at, records in fetched.items():
+                for at, records in (await self._fetched(consumer)).items():
                     await self._fold(self._follows[at], records)
                     metrics.follower_offset.labels(at.topic).set(records[-1].offset)
                     if at.topic == MODEL_LOG:
@@ -136,6 +147,15 @@ class Followers:
         except BaseException as error:
             log.critical("following the broadcast topics failed: %r", error)
             self._failed(error)
+
+    async def _fetched(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, list[Record]]:
+        try:
+            found: Mapping[TopicPartition, list[Record]] = await consumer.getmany(timeout_ms=500)
+        except OffsetOutOfRangeError as error:
+            ((at, read),) = error.args[0].items()
+            first, end = (await consumer.beginning_offsets([at]))[at], (await consumer.end_offsets([at]))[at]
+            raise LogChangedError(at.topic, first, end, read) from None
+        return found
 
     async def _fold(self, follow: Follow, records: list[Record]) -> None:
         turn = monotonic()

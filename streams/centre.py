@@ -14,6 +14,7 @@ example program; schemas/asyncapi.yaml is the contract for other languages.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +28,13 @@ import msgspec
 import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import CommitFailedError, KafkaError, LeaderNotAvailableError, RebalanceInProgressError
+from kafka.errors import (
+    CommitFailedError,
+    KafkaError,
+    KafkaTimeoutError,
+    LeaderNotAvailableError,
+    RebalanceInProgressError,
+)
 from kafka.structs import OffsetAndMetadata
 
 from schemas.casework import AlertAcknowledged
@@ -50,6 +57,8 @@ _COMMIT_EVERY_S: Final = 1.0
 _POLL_MS: Final = 250
 _PATIENCE_MS: Final = 3_000
 """For so long brokers may take to answer about places in the log; meanwhile the client does not hear of `stop`."""
+_ASK_EVERY_S: Final = 10.0
+"""How often the brokers are asked whether they are there: an `alerts` that is silent looks like a quiet day."""
 
 
 class UnreadableAlertError(Exception):
@@ -134,6 +143,8 @@ class CentreClient:
         self._unread: list[Any] = []
         self._fresh: frozenset[int] = frozenset()
         self._taken_up = self._fresh  # the assignment that was looked back on; compared by identity
+        self._asked_at = 0.0
+        self._silent_since: float | None = None
 
     def __enter__(self) -> Self:
         """Connect. Raises the client library's `KafkaError` when no broker answers."""
@@ -168,9 +179,16 @@ class CentreClient:
             self._commit()
         finally:
             self._consumer.close(autocommit=False, timeout_ms=_PATIENCE_MS)
-            self._producer.close()
+            # What was not taken by now was told as such: `_send` waits for each record.
+            with contextlib.suppress(KafkaTimeoutError):
+                self._producer.close(timeout=_PATIENCE_MS / 1000)
 
     # -- alerts
+
+    @property
+    def silent_s(self) -> float:
+        """For how long the brokers have not answered while `alerts` waited, 0 when they did; known within seconds."""
+        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
 
     def alerts(self, *, idle_s: float | None = None) -> Iterator[CentreAlert]:
         """Alerts as they come, each once; ends after `stop`, or when none came for `idle_s` seconds.
@@ -188,6 +206,7 @@ class CentreClient:
                     yield alert
                     quiet_since = time.monotonic()
             self._commit_when_due()
+            self._ask_when_due()
             if idle_s is not None and time.monotonic() - quiet_since > idle_s:
                 return
 
@@ -336,6 +355,21 @@ class CentreClient:
             return
         for number, place in places.items():
             due[number].committed = place
+
+    def _ask_when_due(self) -> None:
+        """Ask the group's coordinator, without whom nothing is handed out, read or committed."""
+        now = time.monotonic()
+        if self._stopping or now - self._asked_at < _ASK_EVERY_S:
+            return
+        try:
+            self._consumer.committed(TopicPartition("alerts", 0), timeout_ms=_PATIENCE_MS)
+        except KafkaError as error:
+            if self._silent_since is None:
+                self._silent_since = now
+                log.warning("the brokers do not answer", error=type(error).__name__)
+        else:
+            self._silent_since = None
+        self._asked_at = time.monotonic()
 
     def _poll(self) -> list[Any]:
         """The records that have come; those of partitions that were just assigned are read from further back first."""

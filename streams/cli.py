@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from streams.commands import DISK, CommandRefusedError, broker_errors, shown
+from streams.commands import DISK, CommandRefusedError, broker_errors, refused_by_brokers, shown
 
 GROUPS = {
     "worker": "Host the four steps, or some of them, as one member of the consumer group.",
@@ -23,7 +23,7 @@ GROUPS = {
     "risk-info": "Publish, withdraw and list risk information.",
     "models": "Show, promote, freeze and roll back the models.",
     "acls": "Show what each component may do on the brokers, and grant it to a principal.",
-    "doctor": "Check settings, brokers, topics, rights, workers, clock and disk; say what to do.",
+    "doctor": "Check settings, certificates, brokers, topics, rights, workers, seals, clock and disk; say what to do.",
     "dlq": "List, show and send again what the steps refused.",
     "archive": "Write every record to Parquet files, once; keep them in order.",
     "audit": "Seal records in hash chains; check that none was changed since.",
@@ -94,6 +94,8 @@ def refusal_line(error: BaseException) -> str | None:
         name = type(error).__name__
         if name.endswith("AuthorizationFailedError"):
             return f"the brokers do not let this user do that ({name}): ops/acls.yaml says who needs which rights"
+        if refused := refused_by_brokers(error):
+            return refused
         said = str(error).partition(" Request '")[0].rstrip(":")  # kafka-python goes on with all that it had asked
         return f"BORDERFLOW_BROKERS: the brokers do not answer as they should: {said or name}"
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError):

@@ -17,7 +17,6 @@ from streams.wire import Produced
 _LODGEMENTS: Final = frozenset(("manifests", "express-cargo", "passengers"))
 _DECIDED: Final = attrgetter("stream", "lane", "layer", "control_point")
 _STREAM: Final = attrgetter("item.stream")
-_CLOUD_EVENT_HEADERS: Final = 6
 
 
 def count_border(
@@ -51,7 +50,9 @@ def count_border(
 
 def _count_times(batch: RecordBatch) -> None:
     at = (batch.topic, batch.partition)
-    times = [record.timestamp for record in batch.records]
+    times = [record.timestamp for record in batch.records if record.timestamp >= 0]
+    if not times:
+        return  # none of them can be read
     before, latest = metrics.watermarks.get(at), max(times)
     metrics.watermarks[at] = latest if before is None else max(before, latest)
     if batch.topic in _LODGEMENTS and before is not None:
@@ -63,11 +64,7 @@ def _count_times(batch: RecordBatch) -> None:
 def _count_redriven(step: str, batch: RecordBatch) -> None:
     if isinstance(batch.records[0], Produced):
         return  # just produced
-    again = sum(
-        any(name == "dlq-attempt" for name, _ in record.headers)
-        for record in batch.records
-        if len(record.headers) > _CLOUD_EVENT_HEADERS
-    )
+    again = sum(record.headers[-1][0] == "dlq-attempt" for record in batch.records if record.headers)
     if again:
         metrics.redriven.labels(step, batch.topic).inc(again)
 

@@ -86,6 +86,8 @@ of plain width, single blanks, no invisible characters.
 
 **A comparison with an absent value is false**, whatever it asks. So `net_mass_kg < 1` is false for an item that
 declares no net mass, and `not (net_mass_kg < 1)` is true for it. Ask `net_mass_kg is missing` where that matters.
+`not in`, `not between`, `not startswith` and `not contains` are such negations: `platform not in ["a"]` is true of an
+item without a platform, while `platform != "a"` is false of it.
 
 A field that does not exist (in one of the criterion's streams), a value of the wrong type, or anything else that cannot
 be read is refused when the criterion is checked or published, with its line and column. No condition can fail or stop

@@ -5,8 +5,8 @@ it was. It adds `dlq-` headers; `dlq-index` is the place of the refused item in 
 several items are refused the first letter keeps the whole raw value, and a key and headers of more than a kilobyte; the
 others say how long the value is (`dlq-omitted-bytes`). So does a letter that is larger than its topic takes, as what
 was lodged compressed may be.
-Readers that count dead letters dedupe by topic, partition, offset and index, because a redelivered record is refused
-again.
+Readers that count dead letters dedupe by topic, partition, offset, timestamp and index, because a redelivered record is
+refused again, and a topic that was made anew begins with the offsets of the old one.
 """
 
 from __future__ import annotations

@@ -49,6 +49,11 @@ class Deliveries:
         self._in_hand[tp.topic] += size
         return before
 
+    def skip(self, tp: TP, offset: int) -> None:
+        """Note that there is nothing before this offset that was not delivered: done, when all before it is."""
+        self._partitions[tp].waiting[offset] = 0
+        self.finish(tp, offset)
+
     def finish(self, tp: TP, next_offset: int) -> None:
         """Note a delivered batch as done; `committable` moves over all that are done without a gap."""
         partition = self._partitions[tp]

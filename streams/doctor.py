@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import aiokafka.codec
 import aiokafka.errors
 import kafka.codec
-from aiokafka.conn import create_conn
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import (
@@ -44,6 +43,7 @@ from streams.audit.chain import Entry
 from streams.certificates import Lifetime, UndatedError, files_for_brokers, files_for_browsers, lifetime
 from streams.deadletter import dead_letter_topic
 from streams.knowledge import criteria, entries
+from streams.reconnecting import connect
 from streams.redrive import SOURCES
 from streams.settings import SHORTEST_KEY_BYTES, Settings, SettingsError
 from streams.topics import (
@@ -346,7 +346,7 @@ async def _refusal(settings: Settings, address: str) -> str:
     options = settings.client_options()
     del options["bootstrap_servers"]
     try:
-        connection = await create_conn(host.strip("[]"), int(port), request_timeout_ms=10_000, **options)
+        connection = await connect(host.strip("[]"), int(port), request_timeout_ms=10_000, **options)
     except (aiokafka.errors.KafkaError, OSError) as error:
         return str(error) or type(error).__name__
     connection.close()

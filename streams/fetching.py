@@ -159,16 +159,26 @@ def _holds_all(consumer: AIOKafkaConsumer) -> bool:
     return True
 
 
+def state_of(consumer: AIOKafkaConsumer, at: TopicPartition) -> Any:
+    """What aiokafka knows of a partition; None when the consumer does not hold it, or not any more.
+
+    It may be asked from another thread than that which is assigned partitions.
+    """
+    subscription = consumer._subscription.subscription
+    assignment = None if subscription is None else subscription.assignment
+    return None if assignment is None else assignment.state_value(at)
+
+
 def skip(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int) -> None:
     """Read on from this offset, unless the consumer is past it."""
-    state = consumer._subscription.subscription.assignment.state_value(at)
+    state = state_of(consumer, at)
     if state.has_valid_position and state.position < offset:
         consumer.seek(at, offset)
 
 
 def silent_s(consumer: AIOKafkaConsumer, at: TopicPartition) -> float | None:
     """For how long no broker has answered a fetch of the partition; None before the first answer and while it rests."""
-    state = consumer._subscription.subscription.assignment.state_value(at)
+    state = state_of(consumer, at)
     if state is None or state.paused or state.timestamp is None:
         return None
     answered_ms: int = state.timestamp

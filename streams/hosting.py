@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Protocol, cast
 
-from agents.step import Arrival, Memory, Output, Refusal, Step
+from agents.step import Arrival, Output, Refusal, Step
 from schemas.codec import Undecodable
 from streams import metrics
 from streams.counting import count_border
@@ -45,8 +45,6 @@ ROUND_BYTES = 1_000_000
 """No batch joins a round that holds as much: what waits for the first of its items to be delivered stays short."""
 PART_BYTES = 64_000
 """Of a batch so much is decided and encoded before the next part: what that touches fits a processor's own cache."""
-ENTRIES_EVERY_S = 1.0
-"""How often the entries of all states are counted: that looks at every control point and stream."""
 
 
 class Ownership(Protocol):
@@ -105,7 +103,7 @@ class StepHost:
         self._limit = limit
         self._clock = clock
         self._states: dict[tuple[str, int], PartitionState] = {}
-        self._entries_due = 0.0
+        metrics.state_entries.labels(step.name).set_function(self._entries)
         for topic in step.inputs:
             metrics.child(metrics.skipped, topic)  # counted from 0, so that the first loss is an increase
 
@@ -154,21 +152,27 @@ class StepHost:
             held = self._states[at] = await self._rebuilt(batch)
         for memory in self.step.memory:
             if memory.following:
-                await self._follow(held, memory, batch.partition, None)
+                await self._follow(held, memory.topic, batch.partition)
         return held
 
     async def _rebuilt(self, batch: RecordBatch) -> PartitionState:
         began = time.monotonic()
         step, partition = self.step, batch.partition
         held = PartitionState(step.begin(partition, batch.first_offset), batch.first_offset)
+        now_ms = int(self._clock() * 1000)
+        readable = [record.timestamp for record in batch.records if record.timestamp >= 0]
+        earliest = min(readable, default=now_ms)
         for memory in step.memory:
             # A record stamped in the future must not shorten the past that is folded.
-            latest = min(min(record.timestamp for record in batch.records), int(self._clock() * 1000))
-            from_ms = latest - int(memory.horizon.total_seconds() * 1000)
+            from_ms = min(earliest, now_ms) - int(memory.horizon.total_seconds() * 1000)
+            end = await self._reader.end(memory.topic, partition)  # asked first: what comes meanwhile is behind it
             start = await self._reader.since(memory.topic, partition, from_ms)
+            if start is None:
+                start = end
             if memory.upto == "end":
-                await self._follow(held, memory, partition, start)
-            elif start is not None:
+                held.followed[memory.topic] = start
+                await self._follow(held, memory.topic, partition)
+            else:
                 await self._fold(held, memory.topic, partition, start, batch.first_offset)
         metrics.rebuilds.labels(step.name).inc()
         took = time.monotonic() - began
@@ -178,14 +182,9 @@ class StepHost:
                      batch.first_offset, took)  # fmt: skip
         return held
 
-    async def _follow(self, held: PartitionState, memory: Memory, partition: int, start: int | None) -> None:
+    async def _follow(self, held: PartitionState, topic: str, partition: int) -> None:
         """Fold another log of the same partition number to its end, from where this state has folded it to."""
-        begin = held.followed.get(memory.topic, start)
-        if begin is None:
-            held.followed[memory.topic] = await self._reader.end(memory.topic, partition)
-            return
-        reached = await self._fold(held, memory.topic, partition, begin, None)
-        held.followed[memory.topic] = max(begin, reached)
+        held.followed[topic] = await self._fold(held, topic, partition, held.followed[topic], None)
 
     async def _fold(self, held: PartitionState, topic: str, partition: int, start: int, upto: int | None) -> int:
         decode, reached = self._decoders[topic], start
@@ -266,10 +265,12 @@ class StepHost:
         sent_at = rfc3339(self._clock())
         for stamp in stamps.values():
             stamp.date(sent_at)
+        acknowledged_s = dict[str, float]()
         for topic in self.step.produces:
             made = [record for one in delivered for record in one.made[topic]]
             if made:
                 placed = await self._publisher.publish(topic, made)
+                acknowledged_s[topic] = self._clock()
                 await self._ownership.hand_over(topic, placed)
                 metrics.child(metrics.outputs, name, topic).inc(len(made))
         for one in delivered:
@@ -278,18 +279,17 @@ class StepHost:
         if any(one.refusals or any(one.made.values()) for one in delivered):
             metrics.child(metrics.produce_seconds, name).observe(time.monotonic() - began)
         for one in delivered:
-            self._count(one)
-        if (now := time.monotonic()) >= self._entries_due:
-            self._entries_due = now + ENTRIES_EVERY_S
-            entries = sum(self.step.entries(held.state) for held in self._states.values())
-            metrics.state_entries.labels(name).set(entries)
+            self._count(one, acknowledged_s)
+
+    def _entries(self) -> int:
+        return sum(self.step.entries(held.state) for held in self._states.values())
 
     async def _bury(self, batch: RecordBatch, refused: Sequence[Refusal]) -> None:
         sources = {record.offset: record for record in batch.records}
         now_ms = int(self._clock() * 1000)
         await bury(self._publisher, batch.topic, dead_letters(sources, refused, self.step.name, now_ms))
 
-    def _count(self, decided: _Decided) -> None:
+    def _count(self, decided: _Decided, acknowledged_s: Mapping[str, float]) -> None:
         name, batch, made = self.step.name, decided.batch, decided.made
         metrics.child(metrics.records_in, name, batch.topic).inc(len(batch))
         metrics.child(metrics.batch_records, name).observe(len(batch))
@@ -300,9 +300,9 @@ class StepHost:
         count_border(name, batch, decided.refusals, made)
         for topic, (histogram, origin_of) in _LATENCIES.items():
             if records := made.get(topic):
-                now_s = self._clock()
+                at_s = acknowledged_s[topic]
                 sent = [origin_of(record.event).sent_ms for record in records]
-                metrics.observe_all(histogram, [max(0.0, now_s - sent_ms / 1000) for sent_ms in sent])
+                metrics.observe_all(histogram, [max(0.0, at_s - sent_ms / 1000) for sent_ms in sent])
 
 
 _LATENCIES = {
@@ -345,16 +345,16 @@ async def _rounds(
                 size += events[-1].value.bytes
             try:
                 done = await host.handle([event.value for event in events])
+                for event, ack in zip(events, done, strict=True):
+                    if ack:
+                        await acking.ack(event)
+                    else:
+                        host.let_go(event.message)
             except asyncio.CancelledError:
                 raise
-            except BaseException as error:
+            except BaseException as error:  # nobody awaits this task: it would end, and batches wait for good
                 await failed(error)
                 await asyncio.Event().wait()
-            for event, ack in zip(events, done, strict=True):
-                if ack:
-                    await acking.ack(event)
-                else:
-                    host.let_go(event.message)
 
 
 def arrival(decode: Decode, record: Record) -> Arrival[Any]:

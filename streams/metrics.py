@@ -70,12 +70,16 @@ decide_seconds = Histogram(
     registry=REGISTRY,
 )
 produce_seconds = Histogram(
-    "borderflow_produce_seconds", "Time until a batch's outputs were acknowledged.", ("step",), buckets=_LATENCY_S,
-    registry=REGISTRY,
+    "borderflow_produce_seconds",
+    "Time until all was acknowledged that followed from a round of batches, dead letters too.",
+    ("step",), buckets=_LATENCY_S, registry=REGISTRY,
 )  # fmt: skip
 rebuilds = Counter("borderflow_rebuilds", "Partition states rebuilt from the log.", ("step",), registry=REGISTRY)
 rebuild_records = Counter(
-    "borderflow_rebuild_records", "Records folded to rebuild partition states.", ("step",), registry=REGISTRY
+    "borderflow_rebuild_records",
+    "Records that partition states folded from logs: to be rebuilt, and of re-evaluation the alerts as they come.",
+    ("step",),
+    registry=REGISTRY,
 )
 rebuild_seconds = Histogram(
     "borderflow_rebuild_seconds", "Time to rebuild one partition state.", ("step",), buckets=_LATENCY_S,
@@ -226,7 +230,7 @@ class LagCollector(Collector):
         )
         silent = GaugeMetricFamily(
             "borderflow_seconds_since_fetch",
-            "Seconds since a broker last answered a fetch of the partition, where it is fetched at present.",
+            "Seconds since a broker answered a fetch of the partition, or it was taken on, where it is fetched now.",
             labels=labels,
         )
         watermark = GaugeMetricFamily(

@@ -7,7 +7,7 @@ aiokafka tries after 100 ms for as long as an outage lasts, and so does each of 
 from __future__ import annotations
 
 from random import random
-from ssl import SSLError
+from ssl import SSLError, SSLZeroReturnError
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,7 @@ from aiokafka import client
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import create_conn
 from aiokafka.consumer import consumer
-from aiokafka.errors import AuthenticationFailedError, SaslAuthenticationFailed
+from aiokafka.errors import AuthenticationFailedError, KafkaConnectionError, SaslAuthenticationFailed
 from aiokafka.producer import producer
 
 FIRST_S: Final = 0.1
@@ -29,13 +29,14 @@ def pause_s(failures: int, chance: float) -> float:
 
 
 class Refusal(NamedTuple):
-    """A broker did not let this process in: at which `monotonic` second, and what it said."""
+    """A broker did not let this process in: at which `monotonic` second, and what is known of why."""
 
     at: float
     said: str
 
 
 _latest: Refusal | None = None
+_latest_unsaid: Refusal | None = None
 
 
 def latest_refusal() -> Refusal | None:
@@ -43,14 +44,39 @@ def latest_refusal() -> Refusal | None:
     return _latest
 
 
-async def _connect(*where: Any, **options: Any) -> Any:
-    """aiokafka's `create_conn`, which notes a refusal."""
-    global _latest
+def latest_unsaid() -> Refusal | None:
+    """The latest connection that was closed after the TLS handshake without a word: a refusal, or an outage."""
+    return _latest_unsaid
+
+
+async def connect(host: Any, port: Any, **options: Any) -> Any:
+    """aiokafka's `create_conn`, which notes a refusal.
+
+    Under TLS 1.3 the handshake is over for a client before a broker has looked at its certificate. A refusal is then an
+    alert in the place of the first answer, which aiokafka takes for a connection that was closed. Without an alert a
+    refusal cannot be told from a broker that stops, nor from a load balancer that has none. Kafka's own clients draw
+    the line there too; Kafka 4.3 sent an alert to each of 360 clients that it refused, and none as it was stopped
+    three times.
+    """
+    global _latest, _latest_unsaid
     try:
-        return await create_conn(*where, **options)
+        return await create_conn(host, port, **options)
+    except SSLZeroReturnError:  # a broker that stops, in the midst of the handshake
+        raise
     except (SaslAuthenticationFailed, AuthenticationFailedError, SSLError) as refused:
         _latest = Refusal(monotonic(), str(refused))
         raise
+    except KafkaConnectionError as closed:
+        if options.get("ssl_context") is None:
+            raise
+        said = f"{host}:{port} closes the connection after the TLS handshake"
+        if isinstance(alert := closed.__cause__, SSLError):
+            said = f"{said}, most likely because of this client's certificate: {alert}"
+            _latest = Refusal(monotonic(), said)
+        else:
+            said = f"{said} without a word: it stops, has no broker behind it, or refuses this client's certificate"
+            _latest_unsaid = Refusal(monotonic(), said)
+        raise KafkaConnectionError(said) from closed
 
 
 class PatientClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
@@ -74,6 +100,6 @@ class PatientClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no 
         return found
 
 
-client.create_conn = _connect
+client.create_conn = connect
 consumer.AIOKafkaClient = PatientClient
 producer.AIOKafkaClient = PatientClient

@@ -44,7 +44,8 @@ _BETWEEN_STEPS = {"screened", "filtered"}
 class DeadLetter:
     """One refusal: of a record, or of the item at `index` of it. `redriven` when a marker follows it.
 
-    `number` is its offset in the dead-letter topic, `at_ms` when it was refused; the rest is the source's.
+    `number` is its offset in the dead-letter topic, `at_ms` when it was refused; the rest is the source's. `source_ms`,
+    its timestamp, tells it from what stands at its offset in a topic that was made anew.
     """
 
     topic: str
@@ -64,6 +65,12 @@ class DeadLetter:
     value: bytes | None
     headers: Given
     redriven: bool = False
+    source_ms: int = 0
+
+    @property
+    def source(self) -> tuple[int, int, int]:
+        """Which record of its topic was refused."""
+        return self.partition, self.offset, self.source_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +121,8 @@ async def read_letters(
     `noticed` is told how many records were read. Raises `UnknownTopicError`, or the client's `KafkaError`.
     """
     letters: dict[int, DeadLetter] = {}
-    whole: dict[tuple[int, int], DeadLetter] = {}  # whose content several refusals of one lodgement share
-    seen: set[tuple[int, int, int | None, int]] = set()
+    whole: dict[tuple[int, int, int], DeadLetter] = {}  # whose content several refusals of one lodgement share
+    seen: set[tuple[tuple[int, int, int], int | None, int]] = set()
     redriven: set[int] = set()
     async for records in reader.read(dead_letter_topic(topic), 0, 0):
         noticed(len(records))
@@ -124,12 +131,12 @@ async def read_letters(
                 redriven.add(_number(marked))
                 continue
             letter = _letter(topic, record)
-            refusal = (letter.partition, letter.offset, letter.index, letter.attempt)
+            refusal = (letter.source, letter.index, letter.attempt)
             if refusal not in seen:
                 seen.add(refusal)
                 if letter.value:
-                    whole[letter.partition, letter.offset] = letter
-                elif (first := whole.get((letter.partition, letter.offset))) is not None:
+                    whole[letter.source] = letter
+                elif (first := whole.get(letter.source)) is not None:
                     letter = replace(letter, key=first.key, value=first.value, headers=first.headers, omitted_bytes=0)
                 letters[letter.number] = letter
     for number in redriven & letters.keys():
@@ -161,6 +168,7 @@ def _letter(topic: str, record: Record) -> DeadLetter:
         key=record.key,
         value=record.value,
         headers=[(name, value) for name, value in record.headers if not name.startswith(OURS)],
+        source_ms=_number(said.get("dlq-timestamp", b"")),
     )
 
 
@@ -174,7 +182,7 @@ async def with_source_bytes(reader: LogReader, letter: DeadLetter) -> DeadLetter
         return letter
     async for records in reader.read(letter.topic, letter.partition, letter.offset, letter.offset + 1):
         for record in records:
-            if record.offset == letter.offset:
+            if record.offset == letter.offset and record.timestamp == letter.source_ms:
                 headers = [(name, value) for name, value in record.headers if not name.startswith(OURS)]
                 return replace(letter, key=record.key, value=record.value, headers=headers)
     return None
@@ -182,9 +190,9 @@ async def with_source_bytes(reader: LogReader, letter: DeadLetter) -> DeadLetter
 
 def redrives(letters: Sequence[DeadLetter], now_ms: int) -> list[Redrive]:
     """What to send for these letters, in their order. `now_ms` becomes the records' timestamp: event time is inside."""
-    by_source: dict[tuple[str, int, int, int], list[DeadLetter]] = {}
+    by_source: dict[tuple[str, tuple[int, int, int], int], list[DeadLetter]] = {}
     for letter in letters:
-        by_source.setdefault((letter.topic, letter.partition, letter.offset, letter.attempt), []).append(letter)
+        by_source.setdefault((letter.topic, letter.source, letter.attempt), []).append(letter)
     return [Redrive(_outgoing(same[0], _value(same), now_ms), tuple(same)) for same in by_source.values()]
 
 

@@ -19,6 +19,8 @@ import msgspec
 from msgspec import Meta
 
 PREFIX = "BORDERFLOW_"
+NO_SETTINGS = frozenset({f"{PREFIX}CDD"})
+"""Variables that a command reads by itself: where `borderflow demo --dataset cdd` finds the data set."""
 
 STEPS = ("screening", "filtering", "selection", "reevaluation")
 
@@ -37,8 +39,8 @@ class Settings:
     environment: Annotated[
         Literal["development", "production"],
         Meta(
-            description="`production` refuses unencrypted connections to brokers, a short pseudonym key, and to work "
-            "without one where pseudonyms are made."
+            description="`production` refuses unencrypted connections to brokers, a short pseudonym key, to work "
+            "without one where pseudonyms are made, and to lodge simulated goods (`demo`, `load`)."
         ),
     ] = "development"
     brokers: Annotated[
@@ -268,7 +270,7 @@ class Settings:
     def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
         """`BORDERFLOW_*` variables that no setting reads: most often a misspelt name, so the worker warns."""
         environ = os.environ if environ is None else environ
-        known = {PREFIX + one.name.upper() for one in dataclasses.fields(Settings)}
+        known = NO_SETTINGS | {PREFIX + one.name.upper() for one in dataclasses.fields(Settings)}
         return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
 
     @property

@@ -34,14 +34,15 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
+from mode import Service
 from mode.utils.futures import notify
 
 from streams import metrics
 from streams.assignment import FewMove
 from streams.deliveries import Deliveries
-from streams.fetching import InFlight, Rests, silent_s, skip
+from streams.fetching import InFlight, Rests, silent_s, skip, state_of
 from streams.producing import new_producer
-from streams.wire import Placed, Record
+from streams.wire import Placed, Produced, Record
 from streams.wire import fetched as fetched_record
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ BATCH_BYTES = 262_144
 """A batch ends with the record that makes it so large: deciding it holds up the event loop for some 50 ms."""
 
 RECORD_BYTES = 100
-"""What a record counts for beside its value: it has a key and headers, and a flood of empty ones takes memory too."""
+"""What a record counts for beside its bytes: a flood of empty ones takes memory too."""
 
 _NO_GENERATION = -1
+
+_ATTENDS_EVERY_S = 0.5
 
 log = logging.getLogger("borderflow.transport")
 
@@ -75,7 +78,7 @@ class RecordBatch:
     """All records of one partition from one fetch, in order; the value of one Faust message.
 
     `follows` is the offset after the batch that was delivered before this one, None for the first one since the
-    partition was assigned. `epoch` counts the assignments of this consumer: see `BatchConsumer.owns`.
+    partition was assigned. `epoch` counts the assignments of this consumer: see `BatchConsumer.may_decide`.
     """
 
     topic: str
@@ -84,7 +87,7 @@ class RecordBatch:
     follows: int | None
     epoch: int
     bytes: int
-    """Of its values, and `RECORD_BYTES` for each record."""
+    """What its records count for (`portions`)."""
 
     @property
     def first_offset(self) -> int:
@@ -102,7 +105,7 @@ class RecordBatch:
 
 def portions(records: list[Record]) -> Iterator[tuple[list[Record], int]]:
     """The records of a fetch in order, in lists that end as soon as they take `BATCH_BYTES`; with their bytes."""
-    upto = list(accumulate([len(record.value or b"") + RECORD_BYTES for record in records]))
+    upto = list(accumulate(_weights(records)))
     start = before = 0
     while start < len(records):
         end = min(bisect_left(upto, before + BATCH_BYTES, start) + 1, len(records))
@@ -110,12 +113,25 @@ def portions(records: list[Record]) -> Iterator[tuple[list[Record], int]]:
         start, before = end, upto[end - 1]
 
 
+def _weights(records: Sequence[Record]) -> list[int]:
+    """Bytes that records take: whoever lodges may put a megabyte into a key or a header, behind an empty value."""
+    if records and isinstance(records[0], Produced):  # all of them; keys and headers of our own are small
+        return [len(record.value or b"") + RECORD_BYTES for record in records]
+    return [
+        len(record.value or b"")
+        + len(record.key or b"")
+        + sum([len(name) + len(said or b"") for name, said in record.headers])
+        + RECORD_BYTES
+        for record in records
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Where a consumer stands in one partition: `read` and `committed` are next offsets, `end` the high watermark.
 
-    `silent_s` is for how long no broker has answered a fetch of the partition; None where it is left out of fetches, or
-    none was answered yet.
+    `silent_s` is for how long no broker has answered a fetch of the partition, or, where none was answered yet, since
+    it was taken on; None where it is left out of fetches.
     """
 
     read: int | None
@@ -183,10 +199,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 if isinstance(waiting, FetchResult):
                     waiting._partition_records._consumer_record = fetched_record
             try:
-                with fetcher._subscriptions.fetch_context():
-                    fetched = await fetcher.fetched_records(
-                        active, timeout=0, max_records=self.consumer.settings.batch_records
-                    )
+                fetched = await fetcher.fetched_records(
+                    active, timeout=0, max_records=self.consumer.settings.batch_records
+                )
             except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
                 await self._find_place(consumer, error)
                 continue
@@ -206,7 +221,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
         Those are counted and told of. Raises `LogEndsEarlierError` where the log ends before what was read of it.
         """
-        (said,) = error.args
+        (said,), epoch = error.args, self.consumer.epoch
         at, offset = next(iter(said.items())) if isinstance(said, Mapping) else (said, None)
         if at not in consumer.assignment():
             return
@@ -223,7 +238,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                           "decided (docs/operations.md, 'RecordsLost')",
                           at.topic, at.partition, offset, first - 1)  # fmt: skip
         if at in consumer.assignment():
-            consumer.seek(at, first if offset is None else max(first, offset))
+            place = first if offset is None else max(first, offset)
+            consumer.seek(at, place)
+            self.consumer.loop.call_soon_threadsafe(self.consumer.skip, TP(at.topic, at.partition), place, epoch)
 
     def skip(self, ahead: Mapping[TP, int], behind: Sequence[TP], epoch: int) -> None:
         """Read on from the offsets of `ahead`, and fetch what is `behind` at once; called from the main thread.
@@ -251,6 +268,15 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             self._rests.forget(consumer)
         return self._rests.end_due(consumer)
 
+    def attend(self) -> None:
+        """Tell aiokafka that this worker is at work; called from the main thread."""
+        self._soon(self._attend)
+
+    def _attend(self) -> None:
+        if self._consumer is not None:
+            with self._consumer._subscription.fetch_context():
+                pass
+
     def wake(self) -> None:
         """End a running poll at once; called from the main thread."""
         self._soon(self._wake_waiters)
@@ -277,9 +303,19 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         """What the group calls this member; another one after it was thrown out."""
         return "" if self._consumer is None else str(self._consumer._coordinator.member_id)
 
+    def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # the driver's raises where there is none
+        """The end of a partition as its last fetch said; None before that, and when it was taken away meanwhile."""
+        state = state_of(self._ensure_consumer(), tp)
+        return None if state is None else state.highwater
+
     def silent_s(self, tp: TP) -> float | None:
         """For how long no broker has answered a fetch of the partition (`Reading`)."""
         return silent_s(self._ensure_consumer(), tp)
+
+    def waits_for_first_answer(self, tp: TP) -> bool:
+        """Whether a partition is fetched, and no broker has ever answered."""
+        state = state_of(self._ensure_consumer(), tp)
+        return state is not None and not state.paused and state.timestamp is None
 
     async def commit(self, offsets: Mapping[TP, int]) -> bool:
         """Have the thread commit; False when it ended first.
@@ -355,6 +391,19 @@ class BatchConsumer(driver.Consumer):
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     # -- ownership
+
+    @Service.task
+    async def _attend(self) -> None:
+        """Have the group take this worker for one that is at work for as long as its event loop is.
+
+        aiokafka takes a consumer for stuck that has polled nothing for `rebalance_timeout_s`: it leaves the group, and
+        does not join again before a poll. But nothing is polled while no partition is held or has room, nor before a
+        rebalance is over: a worker that had waited for brokers, or for work, for so long stayed outside for good. (A
+        poll that raised, as the first one of a new partition does, was taken for one that never ends.)
+        """
+        while not self.should_stop:
+            self._thread.attend()
+            await self.sleep(_ATTENDS_EVERY_S)
 
     def may_decide(self, batch: RecordBatch) -> bool:
         """Whether a batch taken from a queue was delivered in the present assignment."""
@@ -436,6 +485,17 @@ class BatchConsumer(driver.Consumer):
                 finally:
                     self._on_its_way = None
 
+    def skip(self, tp: TP, place: int, epoch: int) -> None:
+        """Note that brokers have nothing of a partition between what was read of it and `place`.
+
+        It is committed: else it counts as waiting until the next record comes, and is told of after every restart.
+        """
+        if epoch == self.epoch and place > (self._read_up_to(tp) or 0):
+            self._deliveries.skip(tp, place)
+            if self._behind.get(tp, place + 1) <= place:
+                del self._behind[tp]
+                self._open()
+
     def _has_room_for(self, topic: str) -> bool:
         """Whether neither this topic's step nor one after it in this worker has enough to do."""
         most, in_hand, later = self.settings.buffered_bytes, self._deliveries.in_hand, self.leads_to.get(topic, ())
@@ -484,11 +544,13 @@ class BatchConsumer(driver.Consumer):
                     return
                 message = self._as_message(tp, portion, size)
                 ahead[tp] = records[-1].offset + 1
-                await self.callback(message)
+                await self.callback(message)  # waits where a queue of Faust's is full
+                if epoch != self.epoch:
+                    return  # all of it comes again
                 self._read_offset[tp] = message.offset
                 metrics.child(metrics.handed_over, topic).inc(len(portion))
         if ahead or behind:
-            self._thread.skip(ahead, behind, self.epoch)
+            self._thread.skip(ahead, behind, epoch)
 
     def _as_message(self, tp: TP, records: list[Record], size: int) -> ConsumerMessage:
         follows = self._deliveries.deliver(tp, records[-1].offset + 1, size)
@@ -563,11 +625,15 @@ class BatchConsumer(driver.Consumer):
         """Where this consumer stands in every partition that it has been assigned."""
         result: dict[TP, Reading] = {}
         for tp in self.assignment():
-            read = self._read_up_to(tp)
+            read, committed = self._read_up_to(tp), self._committed_offset.get(tp)
             end = self.highwater(tp)  # as the last fetch said: what was handed over since was in none
             if read is not None:
+                read = max(read, committed or 0)  # nothing was there to be read (`skip`)
                 end = max(read, end or 0)
-            result[tp] = Reading(read, self._committed_offset.get(tp), end, self._thread.silent_s(tp))
+            silent = self._thread.silent_s(tp)
+            if silent is None and tp in self.last_commit and self._thread.waits_for_first_answer(tp):
+                silent = monotonic() - self.last_commit[tp]  # since it was taken on: as silent as one that fell silent
+            result[tp] = Reading(read, committed, end, silent)
         return result
 
 

@@ -226,7 +226,8 @@ class StreamMind:
         self.bands[opened].forget(wrong.score, wrong.label, wrong.number)
         self.ranks.forget(wrong.score, wrong.label, wrong.meant, opened=opened)
         self.labels -= 1
-        for name, gradient in zip(_IN_ORDER, wrong.gradients, strict=True):
+        # The other way round: challengers saw quantities in the champion's scale as it was before it learnt.
+        for name, gradient in reversed([*zip(_IN_ORDER, wrong.gradients, strict=True)]):
             self.models[name].unlearn(features, wrong.label, wrong.weight, gradient, wrong.rates_day)
         if wrong.compared:
             for book in self.prequential.values():
@@ -298,7 +299,7 @@ class Brain:
         else:  # what decides for travellers does not change by itself
             model, learnt, finds = activation.standing, activation.labels, _FINDS_AT_FIRST
         log_odds, rates = model.score(description)
-        opened, flows = rates[-1] > 0.0, description.flows
+        opened, flows = bool(rates) and rates[-1] > 0.0, description.flows
         return Appraisal(
             mind, model, description, flows, rates, log_odds, opened, self.version, learnt, finds, _NO_TRAFFIC
         )

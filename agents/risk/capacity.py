@@ -113,11 +113,6 @@ class CapacityAccount:
     def __len__(self) -> int:
         return len(self.seen)
 
-    @property
-    def window_capacity(self) -> float:
-        """Inspections that the window of this control point is worth."""
-        return self.share * len(self.seen)
-
     def affords(self, ahead: float = 0.0) -> bool:
         """Whether a score layer may spend one inspection on the item in hand, which earns its share first."""
         return self.balance + self.share - 1.0 >= -(self._slack * self.share * len(self.seen) + ahead)

@@ -12,8 +12,9 @@
                 | flag
 
 A value is a number, a "text" or 'text', or a date or time as text ("2026-03-01", "2026-03-01T08:00:00Z"). A date is
-the whole day, UTC. A test of an absent value is false, whatever it asks. The reader makes typed tests; it evaluates
-nothing.
+the whole day, UTC. A test of an absent value is false, whatever it asks, `!=` too. A `not`, also one before `in`,
+`between`, `startswith` or `contains`, negates a test: it is true of an absent value. The reader makes typed tests; it
+evaluates nothing.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ import msgspec
 from agents.adding import added
 
 OTHERS = "others"
+Z95 = 1.959963984540054
+"""The normal quantile of a two-sided 95% interval."""
 
 
 class Audited(msgspec.Struct, frozen=True):
@@ -75,9 +77,15 @@ def _report(group: str, held: list[Audited]) -> GroupReport:
     )
 
 
-def wilson(finds: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """The Wilson score interval of a share."""
-    p = finds / n
-    centre = p + z * z / (2 * n)
-    spread = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max((centre - spread) / (1 + z * z / n), 0.0), min((centre + spread) / (1 + z * z / n), 1.0)
+def wilson(finds: int, n: int) -> tuple[float, float]:
+    """Wilson's score interval of a share, (0, 1) without trials. Raises ValueError unless 0 <= finds <= n."""
+    if not 0 <= finds <= n:
+        raise ValueError("finds must be between 0 and n")
+    if n == 0:
+        return 0.0, 1.0
+    share, spread = finds / n, Z95 * Z95 / n
+    centre = share + spread / 2.0
+    half = Z95 * sqrt(share * (1.0 - share) / n + spread / (4.0 * n))
+    low = 0.0 if finds == 0 else max(0.0, (centre - half) / (1.0 + spread))
+    high = 1.0 if finds == n else min(1.0, (centre + half) / (1.0 + spread))
+    return low, high

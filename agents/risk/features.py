@@ -22,7 +22,7 @@ import msgspec
 
 from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, TravellerFacts
 
-FEATURE_SCHEMA = 9
+FEATURE_SCHEMA = 10
 """Raised when a name or a meaning below changes, or how models learn or are kept: snapshots of another schema are not
 read."""
 
@@ -131,14 +131,8 @@ def describe(filtered: ItemFiltered) -> Description:
     return description
 
 
-def mass_band(kilograms: float) -> str:
-    """Half-octave of the mass: `0` up to 1 kg, then two bands for each doubling; `none` when unknown."""
-    if not kilograms > 0.0:
-        return "none"
-    return _band(log(kilograms if kilograms < MOST else MOST))
-
-
 def _band(log_mass: float) -> str:
+    """Half-octave of the mass: `0` up to 1 kg, then two bands for each doubling."""
     return _BANDS[int(log_mass * _HALF_OCTAVES) + 1] if log_mass > 0.0 else "0"
 
 

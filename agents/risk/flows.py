@@ -105,12 +105,14 @@ class FlowTraffic:
         return len(self._flows)
 
     def windows(self, at: datetime) -> Windows | None:
-        """What was seen until an item comes; None before the first item."""
+        """What was seen until an item comes; None before the first item, and after a norm's days without any."""
         if self._first is None:
             return None
         now = _days(at)
         today = self._days[-1][0]
         late = now - today if now > today else 0.0
+        if late >= NORM_DAYS:
+            return None  # nothing of it counts, and whoever reads the horizon may not have seen it
         seen = (now if now > today else today) - self._first
         if seen < 0.0:
             seen = 0.0
@@ -118,9 +120,10 @@ class FlowTraffic:
         recent_days = (late + RECENT_DAYS if late + RECENT_DAYS < seen else seen) + 0.25
         norm_days = (NORM_DAYS if seen > NORM_DAYS else seen) + 0.25
         before = norm_days - recent_days
-        usual_days = (before if before > 0.0 else 0.0) + PRIOR_DAYS
+        if before < 0.0:  # a silence that leaves nothing of the norm
+            before = 0.0
         known = before / RECENT_DAYS
-        return Windows(now, recent_days, norm_days, usual_days, known if known < 1.0 else 1.0)
+        return Windows(now, recent_days, norm_days, before + PRIOR_DAYS, known if known < 1.0 else 1.0)
 
     def promise(self, flows: tuple[str, ...], seen: Windows | None, patrol_days: float) -> Promise:
         """What speaks for a look at an item: the first of its flows, the widest, may surge; the last may be unseen.
@@ -170,8 +173,10 @@ class FlowTraffic:
         day = at_ms // _DAY_MS
         if not self._days or day > self._days[-1][0]:
             self._begin(day)
-            oldest = day - NORM_DAYS + 1.0
-            self._first = _days(decision.lodged_at) if self._first is None else max(self._first, oldest)
+            if self._first is None or len(self._days) == 1:  # nothing before it counts
+                self._first = _days(decision.lodged_at)
+            else:
+                self._first = max(self._first, day - NORM_DAYS + 1.0)
         today = self._days[-1][1]
         selected = decision.selected
         for flow in decision.flows:

@@ -7,7 +7,6 @@ third of the time, the weights can be aged by event time, and memory is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import exp, log
 
 _LOG_2 = log(2.0)
@@ -27,7 +26,7 @@ class OnlineLogistic:
 
     `half_life_days` ages the weights and their accumulated squared gradients alike (None: never), so a world that
     drifts is learnt anew at the pace of the first days. When more than `capacity` weights come, those with the least
-    accumulated gradient, the least learnt ones, go.
+    accumulated gradient, the least learnt ones, go; never those that it begins with.
     """
 
     __slots__ = (
@@ -97,11 +96,6 @@ class OnlineLogistic:
                 total += weight * value
         return total + self.intercept
 
-    def contributions(self, x: Iterable[tuple[str, float]]) -> list[float]:
-        """What each feature adds to the log-odds, in order."""
-        weights = self.weights
-        return [weights.get(name, 0.0) * value for name, value in x]
-
     def learn(self, x: dict[str, float], label: int, weight: float = 1.0, day: float | None = None) -> float:
         """One step on the logistic loss. `day` (days since the epoch) ages what the step touches.
 
@@ -157,7 +151,8 @@ class OnlineLogistic:
 
     def _shed(self) -> None:
         g2 = self._g2
-        order = sorted(g2, key=g2.__getitem__)  # stable: among equals the oldest goes first
+        learnt = [name for name in g2 if name not in self._start]
+        order = sorted(learnt, key=g2.__getitem__)  # stable: among equals the oldest goes first
         for name in order[: len(g2) - int(self.capacity * 0.9)]:
             del g2[name]
             del self.weights[name]

@@ -70,6 +70,8 @@ _WHOLE: Final = {
     "party=1": "travelling alone",
 }
 _AMOUNTS: Final = {"kg", "value"}
+_OF_ANY_FORM: Final = {"regime", "agency", "carrier", "payment"}
+"""Parts that are a lodger's own code, which may hold the mark that stands between parts."""
 _MOST_WRITTEN_OUT: Final = 1e15
 _TOGETHER: Final = {"route": ("departure", "origin"), "tariff": ("duty", "regime")}
 
@@ -80,7 +82,7 @@ def category_words(category: str) -> str:
     parts: list[str] = []
     for part in level.split("*"):
         parts.extend(_TOGETHER.get(part, (part,)))
-    return ", ".join([_part_words(*both) for both in zip(parts, value.split("*"), strict=False)])
+    return ", ".join([_part_words(*both) for both in zip(parts, _values(parts, value), strict=False)])
 
 
 def quantity_words(name: str, filtered: ItemFiltered, usual: UsualValue) -> str:
@@ -101,6 +103,16 @@ def record_words(finds: int, inspected: int) -> str:
         return ""
     found = "1 find" if finds == 1 else f"{finds} finds"
     return f": {found} in {inspected} recent inspection{'' if inspected == 1 else 's'}"
+
+
+def _values(parts: list[str], value: str) -> list[str]:
+    """What stands for each part: `851712*HK*CN*8*A*B*5` is of duty regime `A*B`."""
+    values = value.split("*")
+    if len(values) > len(parts):
+        first = next((place for place, part in enumerate(parts) if part in _OF_ANY_FORM), len(parts) - 1)
+        over = first + len(values) - len(parts) + 1
+        values[first:over] = ["*".join(values[first:over])]
+    return values
 
 
 def _part_words(part: str, value: str) -> str:

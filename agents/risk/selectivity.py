@@ -102,7 +102,6 @@ class Selectivity:
         "_anomaly",
         "_anomaly_share",
         "_brain",
-        "_cold_labels",
         "_draw",
         "_everything_until",
         "_exploration_lane",
@@ -117,7 +116,6 @@ class Selectivity:
         self._brain = brain
         self._undecided = undecided(policy.policy_version, software)
         self._draw = Draws(policy.draws)
-        self._cold_labels = policy.cold_start.labels
         self._everything_until = policy.cold_start.everything_until
         self._profile, self._profile_share = policy.profile, policy.layers.profile
         self._anomaly, self._anomaly_share = policy.anomaly, policy.layers.anomaly
@@ -174,8 +172,11 @@ class Selectivity:
                 layer = layer or "model"
             if self._is_repeat_offender(filtered):
                 offender = True
-                if appraisal.below_bar("profile") >= bar and (
-                    account.within_quota("profile", self._profile_share, 1.0) and account.affords(1.0)
+                if (
+                    self._profile_share > 0.0
+                    and appraisal.below_bar("profile") >= bar
+                    and account.within_quota("profile", self._profile_share, 1.0)
+                    and account.affords(1.0)
                 ):
                     spoken.append("profile")
                     layer = layer or "profile"
@@ -190,10 +191,7 @@ class Selectivity:
                 spoken.append("surge")
                 layer = layer or "surge"
 
-        learnt = appraisal.learnt
-        rate = held.rate if learnt >= self._cold_labels else held.exploration_rate(learnt)
-        if everything:
-            rate = 1.0
+        rate = 1.0 if everything else held.exploration_rate(appraisal.learnt)
         propensity = 1.0
         if self._draw(item.item_id) < rate:
             spoken.append("exploration")
@@ -208,7 +206,7 @@ class Selectivity:
         features = _NO_FEATURES
         selected = layer is not None
         if layer is not None:
-            lane = self._lane(held, layer, offender, direct, rank, filtered)
+            lane = self._lane(held, layer, spoken, offender, direct, rank, filtered)
             times = told if look == SURGE_LOOK else 0.0
             said = self._reasons(spoken, filtered, ordered, direct, times, rate)
             if offender and "profile" not in spoken:
@@ -293,6 +291,7 @@ class Selectivity:
         self,
         held: ControlPointState,
         layer: Layer,
+        spoken: list[Layer],
         offender: bool,
         direct: list[CriterionHit],
         rank: float,
@@ -302,7 +301,7 @@ class Selectivity:
             return "red"
         if layer == "criteria":
             return layers.direct_lane(direct)
-        if layer == "exploration":
+        if "exploration" in spoken:  # also where another layer selected it: what is drawn must be looked at alike
             return self._exploration_lane
         book = held.lanes_of(filtered.item.stream)
         return book.assign(book.position(layer, rank))

@@ -48,7 +48,7 @@ class TravellerScreen:
             odd.append(quality.NAME_CHARACTERS)
         facts = TravellerFacts(
             document=subject,
-            name=name[:200],
+            name=name[:401],  # schemas.marks.PersonalFullName
             document_issuer=document.issuer,
             document_kind=document.kind,
             nationality=lodged.nationality,

@@ -166,9 +166,8 @@ def feeds(records: list[RecordedLodgement]) -> Iterator[list[RecordedLodgement]]
 def measured(recorded: Recording) -> dict[str, float]:
     """Shares of an item's time by step, of one run; they add up to 1."""
     timed = Timed()
-    began = perf_counter()
     plain(recorded, timed)
-    whole = perf_counter() - began - timed.seconds["feed"]
+    whole = timed.seconds["run"]
     shares = {name: timed.seconds[name] / whole for name in STEPS}
     shares["host"] = 1.0 - sum(shares.values())
     return shares
@@ -188,13 +187,12 @@ def timed_run(line: Line, recorded: Recording, timed: Timed | None = None) -> fl
     async def work() -> None:
         nonlocal spent
         for part in feeds(recorded.records):
-            feeding = perf_counter()
             await line.feed(part)
-            if timed:
-                timed.seconds["feed"] += perf_counter() - feeding
-            began = process_time()
+            running, began = perf_counter(), process_time()
             await line.run()
             spent += process_time() - began
+            if timed:
+                timed.seconds["run"] += perf_counter() - running
 
     asyncio.run(work())
     return spent / recorded.items * 1e6

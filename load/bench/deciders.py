@@ -18,7 +18,6 @@ from agents.selection import Selection
 from agents.step import Step
 
 PSEUDONYM_KEY = b"benchmark"
-ITEM_TOPICS = ("manifests", "express-cargo", "passengers", "screened", "filtered", "decisions", "alerts")
 
 
 class Deciders(NamedTuple):

@@ -29,6 +29,7 @@ from load.bench.border import Border
 from load.clock import first_number
 from load.driver import LINGER_S, Driver
 from load.ledger import Ledger
+from load.measure import doubts
 from load.world import START, World
 from streams.policies import load_policy
 
@@ -95,7 +96,7 @@ def measure(
                 run = lodged(border, seed, rate, duration_s, linger_s)
             seed += 1
             ok = sustained(run)
-            console.print(f"{rate:,.0f}/s: p99 {run['decision_latency_ms']['p99']:,.0f} ms, "
+            console.print(f"{rate:,.0f}/s: p50 / p99 / p99.9 {told(run['decision_latency_ms'])}, "
                           f"{'sustained' if ok else 'not sustained'}", highlight=False)  # fmt: skip
             if not ok:
                 break
@@ -112,8 +113,10 @@ def measure(
         rows.append({
             "share": share, "rate": share * highest, "alerts": run["alerts"], "alert_ms": run["latency_ms"],
             "decision_ms": run["decision_latency_ms"], "driver_lag_ms": run["driver_lag_ms"],
-            "cpu_us_per_item": used / max(1, run["lodged"]) * 1e6,
+            "cpu_us_per_item": used / max(1, run["lodged"]) * 1e6, "wrong": doubts(run),
         })  # fmt: skip
+        for sentence in doubts(run):  # what was never decided is in no percentile
+            console.print(f"[red]{share:.0%}: {sentence}[/]", highlight=False)
     return {"workers": workers, "partitions": partitions, "highest_rate": highest, "rows": rows}
 
 
@@ -151,8 +154,8 @@ def draw(settings: list[dict[str, Any]], file: Path) -> None:
     figure.savefig(file)
 
 
-def main() -> None:
-    """Print the table; write the JSON file that was asked for."""
+def main() -> int:
+    """Print the table; write the JSON file that was asked for. Exit code 1 when a run does not add up."""
     parser = argparse.ArgumentParser(prog="python -m load.bench.latency", description=__doc__.split("\n\n")[0])
     parser.add_argument("--first", type=float, default=1000.0, help="the first rate to try, items a second")
     parser.add_argument("--highest", type=float, help="take this as the highest sustainable rate, do not look for it")
@@ -182,7 +185,8 @@ def main() -> None:
             asked.json.write_text(json.dumps(settings, indent=2) + "\n")
     if asked.plot:
         draw(settings, asked.plot)
+    return int(any(row["wrong"] for one in settings for row in one["rows"]))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

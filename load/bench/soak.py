@@ -23,9 +23,11 @@ from rich.console import Console
 
 from load.ahead import Ahead
 from load.bench.border import Border
+from load.bench.latency import told
 from load.driver import Driver
 from load.inspectors import Inspector
 from load.ledger import Ledger
+from load.measure import doubts
 from load.world import World
 from streams.policies import load_policy
 
@@ -106,6 +108,7 @@ def soak(workers: int, rate: float, minutes: float, days: float, start_days_ago:
         "slope_mb_per_hour": round(slope_mb_per_hour(sampler.samples), 2),
         "samples": sampler.samples,
         **{name: account[name] for name in ("lodged", "decided", "dead_lettered", "missing", "doubled", "latency_ms")},
+        "wrong": doubts(account),
     }
 
 
@@ -135,8 +138,8 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     figure.savefig(path)
 
 
-def main() -> None:
-    """Run, print, and write what was asked for."""
+def main() -> int:
+    """Run, print, and write what was asked for. Exit code 1 when the run does not add up."""
     parser = argparse.ArgumentParser(prog="python -m load.bench.soak", description=__doc__.split("\n\n")[0])
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--rate", type=float, default=300.0, help="items a second")
@@ -145,20 +148,25 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, help="an SVG file")
     asked = parser.parse_args()
+    if asked.minutes * 60 < 3 * SAMPLE_S:
+        parser.error(f"--minutes: memory is looked at every {SAMPLE_S:.0f} s; {asked.minutes:g} are too few")
     figures = soak(asked.workers, asked.rate, asked.minutes, asked.days, asked.days + 2)
+    if asked.json:
+        asked.json.write_text(json.dumps(figures, indent=1) + "\n")
     first, last = figures["samples"][0], figures["samples"][-1]
     console = Console(highlight=False)
     console.print(
         f"{figures['lodged']:,} items, missing {figures['missing']}, doubled {figures['doubled']}; memory "
         f"{sum(first['memory_mb']):,.0f} MB at first, {sum(last['memory_mb']):,.0f} MB at last, "
         f"{figures['slope_mb_per_hour']:+,.1f} MB an hour over the second half; event to alert p50 / p99 / p99.9 "
-        "{p50:,.0f} / {p99:,.0f} / {p999:,.0f} ms".format(**figures["latency_ms"])
+        f"{told(figures['latency_ms'])}"
     )
-    if asked.json:
-        asked.json.write_text(json.dumps(figures, indent=1) + "\n")
+    for sentence in figures["wrong"]:
+        console.print(f"[red]{sentence}[/]")
     if asked.plot:
         draw(figures, asked.plot)
+    return int(bool(figures["wrong"]))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

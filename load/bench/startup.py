@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from load.bench.border import Border
+from load.bench.border import DECIDED, Border
 from load.bench.budget import RECORDINGS
 from load.bench.recorded import RecordedLodgement, Recording, recording
 
@@ -69,15 +69,14 @@ def takeover(recorded: Recording) -> float:
         before = border.decided("kept")
         border.kill("lost")
         killed = time.monotonic()
-        border.lodge(_part([r for r in recorded.records if r.items == 1][:2000]))
-        expected = 0
-        while expected < 2000:  # what comes again is refused as a duplicate: every record is decided or refused
+        left = _part([r for r in recorded.records if r.items == 1][:2000])
+        border.lodge(left)
+        ended = 0
+        while ended < left.items:  # what comes again is refused as a duplicate: every record is decided or refused
             time.sleep(0.1)
             said = border.counted("kept")
             refused = sum(v for k, v in said.items() if k.startswith("borderflow_refusals_total"))
-            expected = int(
-                said.get('borderflow_outputs_total{step="selection",topic="decisions"}', 0) - before + refused
-            )
+            ended = int(said.get(DECIDED, 0) - before + refused)
         return time.monotonic() - killed
 
 

@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("give --data or --world")
     if options.resume and not options.json:
         parser.error("--resume needs --json")
+    known = ("borderflow", *[strategy.name for strategy in baselines()])
+    if wrong := [name for name in options.strategies or () if name not in known]:
+        parser.error(f"--strategies: no strategy {wrong[0]!r}; there are {', '.join(known)}")
+    needed = [name.partition(" ")[0].lower() for name in _names(options) if name.startswith(("XGBoost", "LightGBM"))]
+    for name in ["matplotlib"] * bool(options.html) + needed:
+        if find_spec(name) is None:  # hours of work would end there
+            parser.error(f"{name} is missing: pip install 'borderflow[bench]'")
     console = Console()
     found = Findings(options.json, options.resume)
     bar = Progress(
@@ -158,11 +166,7 @@ def run_data(options: Any, bar: Progress, found: Findings) -> None:
         exact = view != "no-exact-tuple"
         for rate, name in [(rate, name) for in_view, rate, name in todo if in_view == view]:
             if not exact and name not in LEVELS and found.has("full", name, rate):
-                for kept in (found.rows, found.series):
-                    same = next(
-                        o for o in kept if (o.get("view"), o["strategy"], o.get("rate")) == ("full", name, rate)
-                    )
-                    kept.append({**same, "view": view})
+                found.repeat("full", name, rate, view)
                 bar.advance(whole)
                 continue
             draws = 1 if view != "unseen-tuple" else options.slow_draws if name in SLOW else options.draws

@@ -229,17 +229,21 @@ def run_baseline(strategy: Strategy, shelf: Shelf, rate: float, exact: bool, tel
 
 
 def row(view: str, strategy: str, rate: float, draws: list[Weeks]) -> dict[str, Any]:
-    """One row of the report, pooled over draws."""
+    """One row of the report, means over draws.
+
+    The standard error is over weeks: draws are of the same weeks and share most rows, so they are no more evidence.
+    """
     every = [week for weeks in draws for week in weeks.found]
     last = [week for weeks in draws for week in weeks.found[-LAST:]]
     norms = [week[0] / week[2] if week[2] else 0.0 for week in last]
+    by_week = [mean(week[0] for week in same) for same in zip(*(weeks.found[-LAST:] for weeks in draws), strict=False)]
     return {
         "view": view,
         "strategy": strategy,
         "rate": rate,
         "precision_all": mean(week[0] for week in every),
         "precision_last13": mean(week[0] for week in last),
-        "se_last13": stdev([week[0] for week in last]) / len(last) ** 0.5 if len(last) > 1 else 0.0,
+        "se_last13": stdev(by_week) / len(by_week) ** 0.5 if len(by_week) > 1 else 0.0,
         "recall_last13": mean(week[1] for week in last),
         "norm_precision_last13": mean(norms),
         "score_us": mean(weeks.cost.of("score") for weeks in draws),

@@ -43,7 +43,8 @@ SLOTS = 24
 BOOMS = 20
 """Schemes under way at a time, and licit surges that look like them."""
 DAY = 86400.0
-CHUNK = timedelta(hours=3)
+CHUNK = timedelta(minutes=15)
+"""Items of a chunk are decided, then what has come back by its end is learnt: nothing is known before its time."""
 FEW_HITS = 3
 """A scheme with fewer hits was never found."""
 LATE_DAYS = 10.0
@@ -61,7 +62,6 @@ class Run:
     picked: dict[str, bool] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
     scores: list[tuple[float, bool]] = field(default_factory=list)
-    by_layer: dict[str, list[int]] = field(default_factory=dict)
 
 
 def drifting_world(seed: int, items_per_day: int, kind: str) -> World:
@@ -90,17 +90,6 @@ def run_borderflow(
     until, end = world.start + CHUNK, world.start + timedelta(days=days)
 
     def flush(now: datetime) -> None:
-        for result in _in_turn(inspector.due(now)):
-            began = process_time()
-            done = loop.inspect(result)
-            run.cost.add("learn", len(done.examples), began)
-            for example in done.examples:
-                found = example.label == 1
-                run.picked[decided[example.decision_id]] = found
-                run.scores.append((example.score, found))
-                tally = run.by_layer.setdefault(example.layer, [0, 0])
-                tally[0] += 1
-                tally[1] += found
         for topic in sorted(waiting):
             before = len(examples)
             began = process_time()
@@ -111,17 +100,26 @@ def run_borderflow(
                 run.picked[alert.decision.item_id] = False
                 inspector.take(alert, alert.alert_id)
         waiting.clear()
+        for result in _in_turn(inspector.due(now)):
+            began = process_time()
+            done = loop.inspect(result)
+            run.cost.add("learn", len(done.examples), began)
+            for example in done.examples:
+                found = example.label == 1
+                run.picked[decided[example.decision_id]] = found
+                run.scores.append((example.score, found))
 
     decided: dict[str, str] = {}
     for lodged in world.lodgements(end):
         while lodged.lodged_at >= until:
             flush(until)
             until += CHUNK
-            if until.hour == 0 and until.weekday() == 0:
+            midnight = (until.hour, until.minute) == (0, 0)
+            if midnight and until.weekday() == 0:
                 at = int(until.timestamp() * 1000.0)
                 promoted = ModelPromoted(stream="passengers", model="linear", by="benchmark", at=until)
                 loop.send("labelled-examples", [Sent("passengers", promoted, at)])
-            if until.hour == 0:
+            if midnight:
                 tell("borderflow", (until - world.start).days, days)
         if isinstance(lodged.body, bytes):
             continue

@@ -60,11 +60,16 @@ def read_rows(files: Sequence[Path]) -> list[Row]:
     """All rows in date order; rows of one day stay in the order of the files. Raises `DatasetError`."""
     rows: list[Row] = []
     for path in files:
-        with path.open(newline="", encoding="utf-8") as lines:
-            reader = csv.DictReader(lines)
-            if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
-                raise DatasetError(f"{path}: column {missing[0]!r} is missing")
-            rows += [_row(path, reader.line_num, values) for values in reader]
+        try:
+            with path.open(newline="", encoding="utf-8") as lines:
+                reader = csv.DictReader(lines)
+                if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
+                    raise DatasetError(f"{path}: column {missing[0]!r} is missing")
+                rows += [_row(path, reader.line_num, values) for values in reader]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise DatasetError(f"{path}: cannot be read as CSV in UTF-8: {error}") from None
+    if not rows:
+        raise DatasetError(f"{files[0]}: no declaration is in it")
     rows.sort(key=lambda row: row.day)
     return rows
 

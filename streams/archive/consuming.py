@@ -43,9 +43,11 @@ log = structlog.get_logger("borderflow.archive")
 Place = tuple[str, int]
 
 MEMORY_BYTES: Final = 128 * 1024 * 1024
-"""The most bytes of values that wait to be written, over all partitions."""
+"""The most bytes of records that wait to be written, over all partitions."""
 _LOOK_FOR_PARTITIONS_S: Final = 60.0
 _WITNESS_MS: Final = 10_000
+_QUIET_S: Final = 1.0
+_FETCHED_S: Final = 5.0
 _POLICY: Final = next(place for place, one in enumerate(columns_of("decisions")) if one.name == "policy_version")
 
 
@@ -74,6 +76,12 @@ class Waiting:
     rows: list[Row] = field(default_factory=list)
     bytes: int = 0
     since: float = 0.0
+
+
+def _size(record: Any) -> int:
+    """About what a record that waits holds in memory: a lodger may put as much into headers as into the value."""
+    said = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.value or b"") + len(record.key or b"") + said + 200
 
 
 def archived_topics() -> tuple[str, ...]:
@@ -150,15 +158,19 @@ class Archiver:
                 log.warning("removed what a crash left", file=str(path))
             ends = consumer.end_offsets([TopicPartition(*place) for place in self._waiting]) if once else {}
             quiet_since = looked = self._clock()
+            reached: float | None = None
             while not stop():
                 got = self._take(consumer)
                 now = self._clock()
                 if got:
                     quiet_since = now
                 self._write_due(consumer, now)
-                # The embedded broker's end is that of its last batch's beginning: silence tells the rest.
-                if once and now - quiet_since > 1.0 and all(consumer.position(at) >= ends[at] for at in ends):
-                    break
+                # The embedded broker's end is that of its last batch's beginning: silence tells the rest, and where it
+                # never is quiet so much time that the rest was fetched.
+                if once and all(consumer.position(at) >= ends[at] for at in ends):
+                    reached = now if reached is None else reached
+                    if now - quiet_since > _QUIET_S or now - reached > _FETCHED_S:
+                        break
                 if now - looked > _LOOK_FOR_PARTITIONS_S:
                     looked = now
                     self._assign(consumer)
@@ -237,7 +249,7 @@ class Archiver:
             for record in records:
                 row = waiting.reader.read(record)
                 waiting.rows.append(row)
-                waiting.bytes += len(record.value or b"") + 200
+                waiting.bytes += _size(record)
                 if at.topic == "decisions":
                     self._note_policy(row)
             count += len(records)

@@ -61,12 +61,16 @@ class ArchiveReader:
         """
         reached: int | None = None
         for chunk in self.catalogue.chunks(topic, partition):
-            if chunk.last < start or (upto is not None and chunk.first >= upto):
+            if chunk.last < start:
+                reached = start  # the archive began before it: what does not lie behind this chunk is missing
                 continue
+            missing = not gaps and reached is not None and reached < chunk.first
+            if upto is not None and chunk.first >= upto and not (missing and reached is not None and reached < upto):
+                break
             if before is not None and all(part.date > before for part in chunk.parts):
-                reached = chunk.last + 1 if reached in (None, chunk.first) else reached
+                reached = reached if missing else chunk.last + 1
                 continue
-            if reached is not None and chunk.first != reached and not gaps:
+            if missing:
                 raise ArchiveError(
                     f"{self.catalogue.root / chunk.parts[0].path}: "
                     f"offsets {reached} to {chunk.first - 1} of {topic}[{partition}] are missing before it"
@@ -259,7 +263,12 @@ def opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
-        size = path.stat().st_size if path.exists() else 0
+        if not path.exists():
+            raise ArchiveError(
+                f"{path}: is gone since the archive was looked through: the archiver may have put it together with "
+                "others; start again"
+            ) from None
+        size = path.stat().st_size
         raise ArchiveError(f"{path}: cannot be read as Parquet ({size} bytes): {_short(error)}") from None
 
 

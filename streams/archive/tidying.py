@@ -8,7 +8,7 @@ whole, and it stays known that there was something.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -137,7 +137,8 @@ def _writing_key(root: Path, part: Part, facts: ChunkFacts, key: ArchiveKey | No
 
 
 def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> bool:
-    """Compact a run; False when its files are not of one kind: of one key, with MACs or all without."""
+    """Compact a run; False when its files are not of one kind: of one key, with MACs or all without, and none of them
+    with columns of a later version, which would be lost."""
     first, last = run[0].first, run[-1].last
     topic, partition = run[0].topic, run[0].partition
     by_date: dict[str, list[Part]] = {}
@@ -147,7 +148,7 @@ def _put_together(root: Path, run: list[Chunk], key: ArchiveKey | None) -> bool:
     if len(by_date) > 1:
         by_date = {date: parts for date, parts in by_date.items() if date != date_of(0) or _any_records(root, parts)}
     facts_of = {part: chunk_facts(root / part.path, part) for chunk in run for part in chunk.parts}
-    if len({(one.digests, one.format) for one in facts_of.values()}) > 1:
+    if len({(one.digests, one.format) for one in facts_of.values()}) > 1 or _any_later_columns(root, topic, facts_of):
         return False
     facts = [facts_of[chunk.parts[0]] for chunk in run]
     missing = tuple(gap for one in facts for gap in one.missing)
@@ -196,6 +197,15 @@ def _check_compacted(root: Path, chunk: Chunk, replaced: list[Part], key: Archiv
 
 def _within(part: Part, chunk: Chunk) -> bool:
     return (part.topic, part.partition) == (chunk.topic, chunk.partition) and chunk.first <= part.first <= chunk.last
+
+
+def _any_later_columns(root: Path, topic: str, parts: Iterable[Part]) -> bool:
+    known = set(schema_of(topic).names)
+    for part in parts:
+        with opened(root / part.path) as file:
+            if not known.issuperset(file.schema_arrow.names):
+                return True
+    return False
 
 
 def _any_records(root: Path, parts: list[Part]) -> bool:
@@ -281,6 +291,7 @@ def summary(catalogue: Catalogue, without: Container[Part] = ()) -> list[dict[st
             "partitions": len(catalogue.partitions(topic)),
             "records": sum(one.records for one in facts),
             "expired": sum(one.taken_out for one in facts),
+            "missing": sum(last - first + 1 for one in facts if one.part == 1 for first, last in one.missing),
             "files": len(parts),
             "bytes": sum((root / part.path).stat().st_size for part in parts),
             "from": min((part.date for part in parts), default=""),

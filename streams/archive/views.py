@@ -101,7 +101,7 @@ def connect(
     """
     db = duckdb.connect(":memory:")
     db.execute("SET TimeZone = 'UTC'")
-    db.execute(f"SET memory_limit = '{memory}'")
+    db.execute(f"SET memory_limit = {_quoted(memory)}")
     db.execute(f"SET threads = {threads}")
     db.execute("SET preserve_insertion_order = false")
     db.execute("SET enable_progress_bar = false")

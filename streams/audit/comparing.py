@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from schemas.registry import declarations
 from streams.audit.chain import Entry
 from streams.wire import Record, sent_ms
 
@@ -20,6 +21,11 @@ What = Literal[
 Excuse = Literal["expired", "compacted", "waiting", "accepted", "lost"]
 """Why a sealed record may rightly not be there: its retention is over, a later record has its key, not there yet, in a
 gap that was accepted. A `lost` one has no excuse, and what comes after it is compared all the same."""
+
+
+def compacts(topic: str) -> bool:
+    """Whether brokers may take a record of a topic once a later one has its key."""
+    return topic in declarations() and declarations()[topic].tombstones
 
 
 @dataclass(frozen=True, slots=True)

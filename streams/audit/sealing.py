@@ -16,10 +16,11 @@ from typing import Final
 
 import structlog
 
-from schemas.registry import declaration, declarations
+from schemas.registry import declarations
 from streams.audit import metrics
 from streams.audit.book import Chain, Writer
 from streams.audit.chain import AuditError, Entry
+from streams.audit.comparing import compacts
 from streams.rebuild import LogReader
 from streams.settings import Settings
 
@@ -152,7 +153,7 @@ class Sealer:
             fresh = [Entry.of(one) for one in records if one.offset >= expected]
             if not fresh:
                 continue
-            if fresh[0].offset > expected and writer.last is not None and not _compacts(topic):
+            if fresh[0].offset > expected and writer.last is not None and not compacts(topic):
                 log.error(
                     "records were deleted before they were sealed: the chain goes on without them",
                     topic=topic, partition=partition, first=expected, last=fresh[0].offset - 1,
@@ -194,7 +195,3 @@ async def _probed(reader: LogReader, topic: str, partition: int, offset: int) ->
     except TimeoutError:
         return None
     return None
-
-
-def _compacts(topic: str) -> bool:
-    return topic in declarations() and declaration(topic).cleanup_policy == "compact"

@@ -21,7 +21,6 @@ from typing import Any, Final
 from streams.audit.chain import AuditError
 from streams.files import closed_to_others, make_folder, sync_folder
 
-_PIECE: Final = 65_536
 _BEGIN: Final = sha256(b"\x02borderflow trail 1\n").hexdigest()
 
 
@@ -101,11 +100,6 @@ class Trail:
             os.ftruncate(self._file.fileno(), place)
             raise OSError(f"{self.path}: only {written} of {len(data)} bytes of a line could be written")
 
-    def verify(self, held: TrailHead | None = None) -> TrailBroken | None:
-        """The first place where the trail is broken, None when it is whole; see `check_trail`."""
-        found = check_trail(self.path, held)
-        return found if isinstance(found, TrailBroken) else None
-
     def close(self) -> None:
         """Close the file and let others write it."""
         self._file.close()
@@ -140,18 +134,6 @@ def check_trail(path: Path, held: TrailHead | None = None) -> TrailHead | TrailB
     if not at_held and held is not None:
         return TrailBroken(head.lines + 1, f"is missing: the trail had {held.lines} lines when the held head was taken")
     return head
-
-
-def last_lines(path: Path, count: int) -> list[bytes]:
-    """The last lines of a trail that are whole, at most `count` of them; a trail of years is not read for it."""
-    with open(path, "rb") as file:
-        place, read = file.seek(0, os.SEEK_END), b""
-        while place and read.count(b"\n") <= count:
-            size = min(place, _PIECE)
-            place = file.seek(place - size)
-            read = file.read(size) + read
-    whole = read[: read.rfind(b"\n") + 1].split(b"\n")[:-1]
-    return whole[-count:]
 
 
 def _lines(path: Path) -> Iterator[bytes]:

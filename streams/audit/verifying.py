@@ -21,7 +21,7 @@ from streams.archive.recomputing import ColumnCheck
 from streams.archive.writing import date_of
 from streams.audit.book import Chain, Head
 from streams.audit.chain import AuditError, Entry, beginning, linked
-from streams.audit.comparing import Absence, Comparison, Finding, Tally
+from streams.audit.comparing import Absence, Comparison, Finding, Tally, compacts
 from streams.producing import UnknownTopicError
 from streams.rebuild import LogReader
 
@@ -144,7 +144,7 @@ async def check_records(chain: Chain, done: Checked, reader: LogReader, now_ms: 
 
 async def _compare(chain: Chain, done: Checked, reader: LogReader, now_ms: int) -> None:
     begin = await reader.begin(chain.topic, chain.partition)
-    comparison = Comparison(chain.entries, _on_brokers(chain, begin, now_ms), compacts=_compacts(chain.topic))
+    comparison = Comparison(chain.entries, _on_brokers(chain, begin, now_ms), compacts=compacts(chain.topic))
     done.tally = comparison.tally
     start = next((one.offset for one in chain.entries()), 0)
     done.tally.before = max(0, start - begin)
@@ -175,7 +175,7 @@ def check_archive(
     """
     try:
         excuses = _Archive(chain, reader, now_ms, _sealed_by(done, held, now_ms - lag_ms), accepted, keep_days)
-        comparison = Comparison(chain.entries, excuses.absence, compacts=_compacts(chain.topic))
+        comparison = Comparison(chain.entries, excuses.absence, compacts=compacts(chain.topic))
         done.tally = comparison.tally
         columns = ColumnCheck(chain.topic)
         for record in reader.records(chain.topic, chain.partition, gaps=True, columns=True):
@@ -318,16 +318,12 @@ def _text(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
-def _compacts(topic: str) -> bool:
-    return topic in declarations() and declarations()[topic].tombstones
-
-
 def _compacted(chain: Chain) -> Callable[[Entry], bool]:
     """Whether compaction may have taken a record: a later one has its key, or it ended its key.
 
     A record that somebody deleted by hand before its key was published again looks the same.
     """
-    if not _compacts(chain.topic):
+    if not compacts(chain.topic):
         return lambda entry: False
     last = {entry.key: entry.offset for entry in chain.entries()}
     return lambda entry: not entry.says_nothing and (entry.tombstone or last[entry.key] > entry.offset)

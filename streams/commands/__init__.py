@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """What the system says of a disk, and of no pipe or connection."""
+
+
+_JUST_S: Final = 30.0
+"""A client tries again every second: what refused it longer ago than this has let it in since."""
 
 
 class CommandRefusedError(Exception):
@@ -89,10 +94,34 @@ def refuse_unwritable(option: str, file: Path | None) -> None:
         raise CommandRefusedError(f"{option}: there is no folder {file.resolve().parent}")
 
 
+def refuse_at_a_border(environ: Mapping[str, str]) -> None:
+    """Raise `CommandRefusedError` in production: what is simulated would be decided, and alerted, like what is real."""
+    if environ.get("BORDERFLOW_ENVIRONMENT") == "production":
+        raise CommandRefusedError("BORDERFLOW_ENVIRONMENT: production takes no simulated goods")
+
+
 def broker_errors() -> tuple[type[Exception], ...]:
     """What the Kafka clients that are in use raise when brokers are away or refuse."""
     clients = (sys.modules.get(name) for name in ("kafka.errors", "aiokafka.errors"))
     return tuple(one.KafkaError for one in clients if one is not None)
+
+
+def said_of(error: Exception) -> str:
+    """What to say of an error: of one of the brokers' clients first that they refuse this process, if they just did."""
+    said, refused = str(error) or type(error).__name__, refused_by_brokers(error)
+    return said if refused is None else f"{refused} ({said})"
+
+
+def refused_by_brokers(error: BaseException) -> str | None:
+    """That brokers refuse this process, if this is an error of one of their clients and they just did.
+
+    The clients say no more than that nobody answered.
+    """
+    reconnecting = sys.modules.get("streams.reconnecting")
+    refusal = reconnecting.latest_refusal() if reconnecting is not None else None
+    if refusal is None or not isinstance(error, broker_errors()) or time.monotonic() - refusal.at > _JUST_S:
+        return None
+    return f"the brokers do not let it in ({refusal.said}): correct the file of its password or certificate"
 
 
 @contextmanager
@@ -111,5 +140,5 @@ def loud_stop(
             sys.exit(0)
         if not isinstance(error, (*errors, *broker_errors())):
             raise
-        log.critical(said, error=str(error) or type(error).__name__)
+        log.critical(said, error=said_of(error))
         sys.exit(1)

@@ -121,7 +121,8 @@ def archive(
     def beat() -> None:
         nonlocal tidied
         if tidy_every and time.monotonic() - tidied >= tidy_every:
-            log.info("tidied", compacted=compact(root, key), retired=retire(root, days, key=key))
+            retired = retire(root, days, key=key)  # first: compaction leaves the files that it put together for a round
+            log.info("tidied", compacted=compact(root, key), retired=retired)
             tidied = time.monotonic()
 
     try:
@@ -147,8 +148,8 @@ def tidy(*, folder: Folder = None, keep_for: Annotated[KeepDays, Parameter(name=
     try:
         Catalogue.of(root)
         with only_writer(root):
-            compacted = compact(root, key)
             retired = retire(root, keep_days(archived_topics(), keep_for, keep_personal), key=key)
+            compacted = compact(root, key)
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
     output().print(f"{compacted} chunks compacted, {retired} files retired")
@@ -216,7 +217,10 @@ def status(
 @app.command
 def snapshot(
     *,
-    model: Annotated[int | None, Parameter(help="The model version; the latest that is archived unless given.")] = None,
+    model: Annotated[
+        int | None,
+        Parameter(help="The model version; the latest that is archived unless given.", validator=Number(gte=0)),
+    ] = None,
     folder: Folder = None,
 ) -> None:
     """Keep the models as they stood at a version, so that verification and simulation need not fold all lessons."""

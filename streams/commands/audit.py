@@ -144,6 +144,10 @@ def verify(
     settings = Settings.from_environment()
     if source not in ("kafka", "archive"):
         raise CommandRefusedError(f"--from {source}: kafka or archive")
+    if source == "kafka":
+        for option, given_ in (("--archive", archive), ("--accept-gaps", accept_gaps), ("--macs-since", macs_since)):
+            if given_:
+                raise CommandRefusedError(f"{option}: has no effect without --from archive")
     root = folder or Path(settings.audit_dir)
     wanted = _known(topic)
     gaps = _gaps(accept_gaps)
@@ -156,6 +160,8 @@ def verify(
     if heads and not given:
         raise CommandRefusedError(f"--heads {heads}: holds no head")
     held = [one for one in given if not wanted or one.topic in wanted]
+    if given and not held:
+        raise CommandRefusedError(f"--heads {heads}: holds no head of {', '.join(wanted)}")
     sealed = {(one.topic, one.partition) for one in book.chains() if not wanted or one.topic in wanted}
     if not sealed and not held:
         raise CommandRefusedError(f"{root}: there are no audit chains here of {', '.join(wanted or ('any topic',))}")
@@ -241,7 +247,9 @@ def trail(
     file: Path,
     /,
     *,
-    head: Annotated[str, Parameter(help="A head that somebody else held, LINES:HASH: the trail must pass it.")] = "",
+    head: Annotated[
+        str | None, Parameter(help="A head that somebody else held, LINES:HASH: the trail must pass it.")
+    ] = None,
 ) -> int:
     """Check a trail of the console: that no line was changed, dropped or moved; print its head.
 
@@ -251,7 +259,7 @@ def trail(
         The trail.
     """
     held = None
-    if head:
+    if head is not None:
         lines, _, made = head.partition(":")
         if not re.fullmatch("[0-9]+", lines) or not made:
             raise CommandRefusedError(f"--head {head}: write LINES:HASH, as this command prints it")

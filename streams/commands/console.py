@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import structlog
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from streams.commands import CommandRefusedError, loud_stop
 from streams.settings import Settings
@@ -32,7 +33,10 @@ ROLES = ("officer", "analyst", "supervisor", "wall")
 @app.default
 def console(
     *,
-    port: Annotated[int | None, Parameter(help="Port to listen on; BORDERFLOW_CONSOLE_PORT unless given.")] = None,
+    port: Annotated[
+        int | None,
+        Parameter(help="Port to listen on; BORDERFLOW_CONSOLE_PORT unless given.", validator=Number(gte=0, lte=65_535)),
+    ] = None,
     demo_users: Annotated[
         bool,
         Parameter(

@@ -36,7 +36,9 @@ def publish(
     ] = None,
     new_only: Annotated[bool, Parameter(name="--new-only", negative=())] = False,
     leave_gap: Annotated[bool, Parameter(name="--leave-gap", negative=())] = False,
-    days: Annotated[int, Parameter(help="Latest days of the archive to project from.", validator=Number(gte=1))] = 7,
+    days: Annotated[
+        int, Parameter(help="Latest days of the archive to project from.", validator=Number(gte=1, lte=36_500))
+    ] = 7,
 ) -> None:
     """Publish the criteria of a YAML or JSON file. Every worker applies them within a second.
 

@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 
 from load.datasets.cdd import DatasetError
 from load.demo import DemoPlan, run_demo
-from streams.commands import CommandRefusedError, refuse_unwritable
+from streams.commands import CommandRefusedError, refuse_at_a_border, refuse_unwritable
 from streams.settings import Settings
 from streams.topics import RetentionTooShortError, check_history
 from streams.topology import read_policy
@@ -58,8 +58,10 @@ def demo(
 ) -> int:
     """Start a broker (unless BORDERFLOW_BROKERS is set), topics, workers, lodgers and officers, and show what happens.
 
+    Refused where BORDERFLOW_ENVIRONMENT is production: its goods are simulated.
     Ctrl-C stops it in order. Exit code 0 when every item lodged has exactly one decision or dead letter, else 1.
     """
+    refuse_at_a_border(os.environ)
     environment: dict[str, str] = {}
     given = Settings.from_environment()
     policy = given.policy_file or dataset or "demo"
@@ -67,10 +69,10 @@ def demo(
     environment["BORDERFLOW_POLICY_FILE"] = policy
     source: Path | None = None
     if dataset == "cdd":
-        where = path or (Path(os.environ["BORDERFLOW_CDD"]) if os.environ.get("BORDERFLOW_CDD") else None)
-        if where is None:
+        named = os.environ.get("BORDERFLOW_CDD")
+        source = path or (Path(named) if named else None)
+        if source is None:
             raise CommandRefusedError("--path: where is the Customs Declaration Dataset? (or set BORDERFLOW_CDD)")
-        source = where
     elif path is not None:
         raise CommandRefusedError("--path: goes with --dataset")
     refuse_unwritable("--json", json_file)
@@ -98,7 +100,7 @@ def demo(
     try:
         return run_demo(plan)
     except DatasetError as error:
-        raise CommandRefusedError(str(error)) from None
+        raise CommandRefusedError(f"{'--path' if path else 'BORDERFLOW_CDD'}: {error}") from None
 
 
 def _check_history(topics: tuple[str, ...], environment: Mapping[str, str], first: datetime) -> None:

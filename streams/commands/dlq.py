@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 from rich.markup import escape
 from rich.table import Table
 
@@ -110,7 +111,7 @@ def redrive(
     every: Annotated[bool, Parameter(negative=(), help="All outstanding letters, when nothing else is said.")] = False,
     again: Annotated[bool, Parameter(negative=(), help="Those that were sent again before, too.")] = False,
     max_attempts: Annotated[int, Parameter(help="Leave alone what was refused this many times.")] = 5,
-    rate: Annotated[float, Parameter(help="Records a second.")] = 50.0,
+    rate: Annotated[float, Parameter(help="Records a second.", validator=Number(gt=0))] = 50.0,
     dry_run: Annotated[bool, Parameter(negative=(), help="Say what would be sent, send nothing.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -121,8 +122,6 @@ def redrive(
     wanted = _wanted(reason, step, since, until, number)
     if not (topic or reason or step or since or until or number or every):
         raise CommandRefusedError("say which letters (--topic, --reason, --step, --since, --number), or --every")
-    if rate <= 0:
-        raise CommandRefusedError(f"--rate {rate}: must be above 0")
     if number and len(topic) != 1:
         raise CommandRefusedError("--number: say of which topic with one --topic")
     sent, left = asyncio.run(_redrive(_topics(topic), wanted, again, max_attempts, rate, dry_run))

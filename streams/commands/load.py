@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from load.clock import simulated_time
 from load.measure import LoadPlan, complaints, report, run_load
-from streams.commands import CommandRefusedError, refuse_unwritable
+from streams.commands import CommandRefusedError, refuse_at_a_border, refuse_unwritable
 from streams.logging import configure_logging
 from streams.settings import Settings
 from streams.topology import read_policy
@@ -49,9 +50,11 @@ def load(
 ) -> int:
     """Lodge at the intended schedule however the system fares; latencies count from the intended send time.
 
-    Workers must be running (`borderflow worker`) on the same brokers. Exit code 0 when every item sent ended in
+    Workers must be running (`borderflow worker`) on the same brokers. Refused where BORDERFLOW_ENVIRONMENT is
+    production: what it lodges is simulated. Exit code 0 when every item sent ended in
     exactly one decision or dead letter, else 1.
     """
+    refuse_at_a_border(os.environ)
     refuse_unwritable("--json", json_file)
     settings = Settings.from_environment()
     if brokers is not None:

@@ -30,13 +30,15 @@ def run(
 ) -> int:
     """Notify as the plan in FILE says, until SIGTERM or Ctrl-C.
 
-    Exit code 1 when it had to stop: no room for dead letters, brokers away. What is open comes again; start it again.
+    Exit code 1 when it had to stop: no room for dead letters, an alert that this version cannot read, brokers that are
+    away or have not answered for half a minute. What is open comes again; start it again.
 
     Parameters
     ----------
     file
         The plan: receivers, priorities, addresses (docs/centre-guide.md).
     """
+    from streams.centre import UnreadableAlertError
     from streams.logging import configure_logging
     from streams.notify.run import Notifier
 
@@ -52,7 +54,8 @@ def run(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     log = structlog.get_logger("borderflow.notify")
-    with loud_stop(log, "notifying stops; what was not delivered comes again at the next start", OSError):
+    said = "notifying stops; what was not delivered comes again at the next start"
+    with loud_stop(log, said, OSError, UnreadableAlertError):
         notifier.run()
     return 0
 

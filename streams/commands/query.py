@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections import Counter
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -43,6 +44,7 @@ SHOWN = 200
 """The most rows that are drawn as a table."""
 _EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s", re.IGNORECASE)
 _FORMULA = r"^[=+\-@\t\r\n]"
+_MEMORY = re.compile(r"[0-9.]+ ?[A-Za-z%]+")
 _MOST = 600
 """The most characters of what DuckDB says of a statement."""
 
@@ -105,7 +107,7 @@ def query(
             begin = values["since"] if named is not None else None  # these ask for what was lodged since then
             db = connect(catalogue, text, since=begin, memory=memory, threads=threads, spill=Path(spill))
             confine(db, root)
-            answer: pa.Table = db.sql(text, params=values).to_arrow_table()
+            answer = _with_spans(db.sql(text, params=values).to_arrow_table())
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
     except duckdb.Error as error:
@@ -116,6 +118,8 @@ def query(
         if output is None:
             raise
         raise CommandRefusedError(f"--output: {output}: {error.strerror or error}") from None
+    except (OverflowError, pa.ArrowNotImplementedError) as error:
+        raise CommandRefusedError(f"--format {format_}: {error}; write CAST(... AS VARCHAR) around it") from None
     asked = (values.get("since", EARLIEST), values.get("until", LATEST))
     if answer.num_rows or asked == (EARLIEST, LATEST) or (told := _nothing_of_that_time(root, *asked)) is None:
         return 0
@@ -125,8 +129,10 @@ def query(
 
 def _refuse_unknown_memory(memory: str) -> None:
     try:
+        if _MEMORY.fullmatch(memory) is None:  # DuckDB takes whatever stands behind a space
+            raise ValueError
         duckdb.connect(":memory:", config={"memory_limit": memory}).close()
-    except duckdb.Error:
+    except (ValueError, duckdb.Error):
         raise CommandRefusedError(f"--memory: {memory[:40]!r} is no amount of memory; write 2GB") from None
 
 
@@ -204,6 +210,27 @@ def _asked_for(sql: str) -> set[str]:
     return set(statements[0].named_parameters)
 
 
+def _with_spans(answer: pa.Table) -> pa.Table:
+    """The answer with spans of time as text: neither CSV nor Parquet nor JSON has a type for them."""
+    for place, field in enumerate(answer.schema):
+        if pa.types.is_interval(field.type):
+            texts = [None if one is None else _span(one) for one in answer.column(place).to_pylist()]
+            answer = answer.set_column(place, field.name, pa.array(texts, pa.string()))
+    return answer
+
+
+def _span(value: pa.MonthDayNano) -> str:
+    """A span of time: `1 month -2 days 05:30:00.25`; it may have more hours than a day."""
+    micros = abs(value.nanoseconds) // 1000
+    seconds, rest = divmod(micros, 1_000_000)
+    sign = "-" if value.nanoseconds < 0 else ""
+    clock = f"{sign}{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    clock += f".{rest:06d}".rstrip("0") if rest else ""
+    units = ((value.months, "month"), (value.days, "day"))
+    words = [f"{count} {unit}{'' if abs(count) == 1 else 's'}" for count, unit in units if count]
+    return " ".join([*words, clock] if micros or not words else words)
+
+
 def _write(answer: pa.Table, format_: Format, output: Path | None) -> None:
     twice = [name for name, count in Counter(answer.column_names).items() if count > 1]
     if twice and format_ in ("json", "parquet"):
@@ -271,7 +298,14 @@ def _cell(value: Any) -> str:
 
 def _json(value: Any) -> str:
     """JSON of a value; numbers that are none are null."""
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+    return orjson.dumps(value, default=_whole_or_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+
+
+def _whole_or_plain(value: Any) -> int | str:
+    """A sum of whole numbers is one, though DuckDB hands it over as a decimal."""
+    if isinstance(value, Decimal) and value.as_tuple().exponent == 0 and abs(value) < 1 << 63:
+        return int(value)
+    return _plain(value)
 
 
 def _plain(value: Any) -> str:

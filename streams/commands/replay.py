@@ -37,6 +37,7 @@ from streams.replay.findings import Findings
 from streams.replay.run import Plan, Replay, key_id, only_replay
 from streams.replay.topics import TopicSink
 from streams.replay.verify import verify
+from streams.reports import plots
 from streams.settings import Settings
 
 app = App(name="replay", help="Decide history again, or check every recorded decision.")
@@ -140,9 +141,17 @@ def replay(
     follow, byte for byte, from what is recorded; 1 when some do not, and each is named. A replay that decided nothing
     exits with 1.
     """
+    if not check:
+        plots.refuse_missing()
     settings = Settings.from_environment()
     since_ms, until_ms = span_of(since, until)
     factor = _factor(speed)
+    if decisions_only and not check:
+        raise CommandRefusedError("--decisions-only: has no effect without --verify")
+    if check:
+        for option, given in (("--policy", policy is not None), ("--to", to == "topics")):
+            if given:
+                raise CommandRefusedError(f"{option}: has no effect with --verify, which decides nothing anew")
     if processes == 2 and to == "topics":
         raise CommandRefusedError("--processes: a replay to topics takes one")
     if processes is None:
@@ -175,6 +184,9 @@ def _verify(
     with progress_over(totals) as noticed:
         found = verify(reader, key, since_ms=since_ms, until_ms=until_ms, noticed=noticed)
     _say(found, as_json)
+    if not any(one.checked or one.differing for one in found):
+        print("borderflow: nothing could be checked", file=sys.stderr)  # noqa: T201 - beside the answer
+        return 1
     return int(any(one.differing for one in found))
 
 
@@ -254,7 +266,9 @@ def chosen_policy(reader: ArchiveReader, asked: str | None, option: str = "--pol
     shelf = PolicyShelf(reader.catalogue.root)
     if asked is None:
         db = connect(reader.catalogue, "decisions")
-        row = db.execute("SELECT policy_version FROM decisions ORDER BY stamped_at DESC LIMIT 1").fetchone()
+        row = db.execute(
+            'SELECT policy_version FROM decisions ORDER BY stamped_at DESC, "offset" DESC, partition LIMIT 1'
+        ).fetchone()
         if row is None:
             raise CommandRefusedError(f"{option}: no decision is archived that could tell which; name one")
         return shelf.get(row[0])

@@ -21,6 +21,7 @@ from streams.commands.simulate import say
 from streams.knowledge import criteria as criteria_topic
 from streams.logging import configure_logging
 from streams.policies import load_policy
+from streams.reports import plots
 from streams.settings import Settings
 from streams.shadow.folder import CANDIDATE, ShadowFolder, shadows
 from streams.simulate.candidates import Candidate
@@ -55,8 +56,9 @@ def start(
 ) -> int:
     """Follow live traffic with a candidate until `shadow stop NAME`, SIGTERM or Ctrl-C.
 
-    It reads `screened`, `decisions` and `inspection-results` and writes to its folder only, never to a topic. Several
-    may run at once, each under a name of its own. Exit code 1 when it had to stop: no room, brokers away.
+    It reads `screened`, `decisions`, `inspection-results`, `criteria` and `labelled-examples`, and writes to its
+    folder only, never to a topic. Several may run at once, each under a name of its own. Exit code 1 when it had to
+    stop: no room, brokers away.
 
     Parameters
     ----------
@@ -134,6 +136,7 @@ def report(
     if name is None:
         _list(shadows(_root(Settings.from_environment(), folder)), as_json)
         return
+    plots.refuse_missing()
     held = _existing(folder, name)
     from streams.shadow.comparing import compare
     from streams.simulate.page import write_report

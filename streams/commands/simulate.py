@@ -22,6 +22,7 @@ from streams.commands import CommandRefusedError, output, progress_over, shown
 from streams.commands.archive import archive_key, folder_of, tell_without_mac
 from streams.commands.replay import chosen_policy, records_of, refusing, span_of, warm_from
 from streams.knowledge import criteria as criteria_topic
+from streams.reports import plots
 from streams.settings import Settings
 from streams.simulate.candidates import Candidate, swept
 from streams.simulate.findings import Simulated
@@ -60,6 +61,7 @@ def simulate_(
     sample with its recorded propensities, with 95% intervals. Writes report.html (opens without a network) and
     report.json. docs/analyst-guide.md tells how to read them.
     """
+    plots.refuse_missing()
     settings = Settings.from_environment()
     since_ms, until_ms = span_of(since, until)
     warm_ms = warm_from(since_ms, warm_days)

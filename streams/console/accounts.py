@@ -84,11 +84,6 @@ class Accounts:
         same = user is not None and (user.password, user.role) == (session.password, session.role)
         return user if same else None
 
-    def all(self) -> tuple[User, ...]:
-        """Every user, by name."""
-        self._refresh()
-        return tuple(self._users[name] for name in sorted(self._users))
-
     async def check(self, name: str, password: str) -> User | None:
         """The user of this name, when the password is theirs. An unknown name takes as long as a wrong password."""
         user = self.find(name)

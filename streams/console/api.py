@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import os
 import secrets
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +15,6 @@ from aiohttp import web
 
 from schemas.casework import CriterionFeedbackGiven
 from schemas.codec import Undecodable, codec_for
-from streams.audit.trail import last_lines
 from streams.console.accounts import User
 from streams.console.cases import Case
 from streams.console.day import centres_day
@@ -24,6 +24,7 @@ from streams.console.guard import COOKIE, SESSION, USER, Guard, body_of, only
 from streams.console.reading import UnreadError, as_read, without_personal_fields
 from streams.console.server import Console
 from streams.console.sessions import Limiter
+from streams.console.traffic import MOST_FOUND
 from streams.wire import Record
 
 _LODGED: Final = ("manifests", "express-cargo", "passengers")
@@ -31,6 +32,8 @@ _RESULT_FIELDS: Final = (
     "method", "outcome", "categories", "severity", "quantity", "quantity_unit", "reason", "passed_to", "note",
 )  # fmt: skip
 _TRAIL_LINES: Final = 200
+_TRAIL_LINE: Final = 2_048
+"""More bytes than a line of the trail has: of a trail of years its end is read, and nobody waits for the rest."""
 _STREAMS: Final = 64
 """Event streams that one user may hold: desks, and the screens of a whole hall that share a user."""
 
@@ -206,7 +209,8 @@ class Api:
         for one in found:
             case = self._console.cases.on(one["decision_id"])
             one["alert"] = case.alert_id if case is not None else None
-        return _json({"found": found, "searched": True, "kept": len(self._console.traffic)})
+        kept, more = len(self._console.traffic), len(found) == MOST_FOUND
+        return _json({"found": found, "searched": True, "kept": kept, "more": more})
 
     async def decision(self, request: web.Request) -> web.Response:
         """One decision as it was made, with the item as it was lodged."""
@@ -224,7 +228,7 @@ class Api:
 
     async def trail(self, _request: web.Request) -> web.Response:
         """The latest lines of the audit trail, newest first."""
-        lines = await asyncio.to_thread(last_lines, self._console.trail_path, _TRAIL_LINES)
+        lines = _last_lines(self._console.trail_path)
         return _json({"lines": [msgspec.json.decode(line) for line in reversed(lines)]})
 
     # -- shared
@@ -274,7 +278,7 @@ def _json(value: Any) -> web.Response:
 
 
 def _refused(error: RefusedError) -> web.HTTPException:
-    body = msgspec.json.encode({"error": error.code, **error.about})
+    body = msgspec.json.encode({**error.about, "error": error.code})
     kinds = {403: web.HTTPForbidden, 409: web.HTTPConflict, 422: web.HTTPUnprocessableEntity}
     kind = kinds.get(error.status, web.HTTPServiceUnavailable)
     return kind(body=body, content_type="application/json")
@@ -293,6 +297,14 @@ async def _body(request: web.Request) -> dict[str, Any]:
 def _request_of(said: dict[str, Any]) -> str:
     """The page's id of a request, the same when it is sent again; one of its own for a page that gives none."""
     return str(said.get("request", ""))[:64] or secrets.token_hex(8)
+
+
+def _last_lines(path: Path) -> list[bytes]:
+    with path.open("rb") as file:
+        begin = max(0, file.seek(0, os.SEEK_END) - _TRAIL_LINES * _TRAIL_LINE)
+        file.seek(begin)
+        lines = file.read().splitlines()
+    return lines[1 if begin else 0 :][-_TRAIL_LINES:]  # the first may be the rest of one
 
 
 def _now_ms() -> int:

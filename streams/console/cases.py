@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple
 
-import msgspec
-
 from agents.casework import CaseBook, Claim
 from agents.epoch import epoch_ms
 from agents.reevaluation import refusal_of
@@ -355,11 +353,6 @@ def live_row(case: Case, claim: Claim | None) -> dict[str, Any]:
     if case.result is not None:
         row["out"], row["outBy"], row["outAt"] = case.result.outcome, case.result.officer or "", case.result_ms
     return row
-
-
-def as_json(value: Any) -> bytes:
-    """JSON of what the pages get."""
-    return msgspec.json.encode(value)
 
 
 def _at(ms: int) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -70,6 +71,7 @@ def detail_of(
     hits = {hit["criterion_id"]: hit for hit in alert["filtered"].get("criteria", ())}
     named = dict.fromkeys([*hits, *decision.get("criteria", ())])
     result = case.result
+    related = (one for one in cases.related(case) if user.serves(*one[0].seen_by))
     told: dict[str, Any] = {
         "row": {**live_row(case, claim), "seq": case.seq},
         "alert": alert,
@@ -86,8 +88,7 @@ def detail_of(
         "known_shipper": learning.known_of(shipper) if shipper else [],
         "related": [
             {"row": live_row(other, cases.claim(other, now_ms)), "shared": sorted({k.split()[0] for k in keys})}
-            for other, keys in cases.related(case)[:_RELATED]
-            if user.serves(*other.seen_by)
+            for other, keys in islice(related, _RELATED)
         ],
     }  # fmt: skip
     if result is not None:

@@ -47,7 +47,6 @@ class Feed:
         self._health = health
         self._changed = asyncio.Condition()
         self.epoch = secrets.token_hex(4)
-        self.pages = 0
         self._stopping = False
 
     async def changed(self) -> None:
@@ -64,24 +63,20 @@ class Feed:
         self, response: web.StreamResponse, user: User, after: str, still: Callable[[], User | None]
     ) -> None:
         """Write events until the page leaves, or `still` says that its session ended."""
-        self.pages += 1
-        try:
-            position, reset = self._resume(after)
-            while not self._stopping:
-                now_user = still()
-                if now_user is None or now_user.control_points != user.control_points:
-                    await _write(response, "ended", {})
-                    return
-                position = await self._catch_up(response, user, position, reset=reset)
-                reset = False
-                try:
-                    async with asyncio.timeout(_BEAT_S), self._changed:
-                        await self._changed.wait_for(lambda seq=position: self._cases.seq > seq or self._stopping)  # type: ignore[misc]
-                    await asyncio.sleep(_GATHER_S)
-                except TimeoutError:
-                    await _write(response, "beat", self._beat())
-        finally:
-            self.pages -= 1
+        position, reset = self._resume(after)
+        while not self._stopping:
+            now_user = still()
+            if now_user is None or now_user.control_points != user.control_points:
+                await _write(response, "ended", {})
+                return
+            position = await self._catch_up(response, user, position, reset=reset)
+            reset = False
+            try:
+                async with asyncio.timeout(_BEAT_S), self._changed:
+                    await self._changed.wait_for(lambda seq=position: self._cases.seq > seq or self._stopping)  # type: ignore[misc]
+                await asyncio.sleep(_GATHER_S)
+            except TimeoutError:
+                await _write(response, "beat", self._beat())
 
     def _resume(self, after: str) -> tuple[int, bool]:
         epoch, _, seq = after.partition(".")

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from agents.epoch import epoch_ms
 from agents.refusals import ALREADY_RESOLVED
+from agents.standing import Said
 from schemas.casework import AlertClaimed, ClaimGivenUp, CriterionFeedbackGiven
 from schemas.codec import ce_type_of, encode
 from schemas.inspections import InspectionCompleted, InspectionWithdrawn
@@ -33,6 +34,8 @@ CLAIM: Final = timedelta(hours=1)
 """A claim stands for so long without a result; then the alert is open to others."""
 UNDO: Final = timedelta(minutes=1)
 _READ_BACK_S: Final = 10.0
+_SILENT_S: Final = 10.0
+"""Brokers that have not answered for so long are sent nothing: as long as the page waits before it says so, too."""
 
 
 class RefusedError(Exception):
@@ -48,11 +51,20 @@ class RefusedError(Exception):
 class Desk:
     """Claims, gives up, reports and withdraws, for users whose right to do so was checked."""
 
-    def __init__(self, settings: Settings, cases: Cases, position: Callable[[str, int], int]) -> None:
-        """`position`: the offset up to which a partition was read back."""
+    def __init__(
+        self,
+        settings: Settings,
+        cases: Cases,
+        position: Callable[[str, int], int],
+        silent_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """`position`: the offset up to which a partition was read back; `silent_s`: for how long no broker has
+        answered.
+        """
         self._settings = settings
         self._cases = cases
         self._position = position
+        self._silent_s = silent_s
         self._producer: AIOKafkaProducer | None = None
         self._read = asyncio.Condition()
 
@@ -151,7 +163,10 @@ class Desk:
         return result
 
     async def withdraw(self, case: Case, officer: str) -> None:
-        """Take back one's own result within the minute, as an event that corrects it."""
+        """Take back one's own result within the minute, as an event that corrects it.
+
+        Raises `RefusedError`, also when another result took its place meanwhile.
+        """
         now = _now()
         result = case.result
         if result is None:
@@ -171,6 +186,8 @@ class Desk:
             officer=officer,
         )
         await self._send("inspection-results", case.control_point, event, event.withdrawal_id, epoch_ms(at))
+        if not case.standing.knows(Said.by(event)):
+            raise RefusedError(409, "not-undone")
 
     async def tell_author(self, event: CriterionFeedbackGiven) -> None:
         """Send feedback on a criterion."""
@@ -178,13 +195,17 @@ class Desk:
 
     async def _send(self, topic: str, key: str, event: msgspec.Struct, ce_id: str, at_ms: int) -> None:
         assert self._producer is not None, "the desk is started"  # noqa: S101
+        if self._silent_s() > _SILENT_S:
+            # An idempotent producer would try for as long as they are away: what nobody waits for any more, a claim of
+            # an hour ago, would take effect when they are back.
+            raise RefusedError(503, "brokers", cause="silent")
         headers = cloud_event(ce_id, ce_type_of(type(event)), b"borderflow/console", rfc3339(time.time()))
         try:
             told = await self._producer.send_and_wait(
                 topic, encode(event), key=key.encode(), headers=headers, timestamp_ms=at_ms
             )
         except KafkaError as error:
-            raise RefusedError(503, "brokers", error=type(error).__name__) from None
+            raise RefusedError(503, "brokers", cause=type(error).__name__) from None
         try:
             async with asyncio.timeout(_READ_BACK_S), self._read:
                 await self._read.wait_for(lambda: self._position(topic, told.partition) > told.offset)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from streams.defects import DefectError
+from streams.defects import places
 from streams.fetching import silent_s
 from streams.rebuild import LogReader, disconnect
 from streams.wire import Record
@@ -50,25 +51,25 @@ class Following:
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
         self._goals: dict[TopicPartition, int] = {}
-        self._caught_up = asyncio.Event()
-        self.positions: dict[tuple[str, int], int] = {}
-
-    @property
-    def caught_up(self) -> bool:
+        self.caught_up = False
         """Whether everything that was there at the start is folded."""
-        return self._caught_up.is_set()
+        self.positions: dict[tuple[str, int], int] = {}
 
     @property
     def silent_s(self) -> float:
         """For how long no broker has answered for the partition of which that is longest so."""
+        return max(self._silences(), default=0.0)
+
+    @property
+    def all_silent_s(self) -> float:
+        """For how long no broker has answered for any partition."""
+        return min(self._silences(), default=0.0)
+
+    def _silences(self) -> list[float]:
         consumer = self._consumer
         if consumer is None or self._task is None:
-            return 0.0
-        return max((silent_s(consumer, at) or 0.0 for at in consumer.assignment()), default=0.0)
-
-    async def wait_caught_up(self) -> None:
-        """Return once everything that was there at the start is folded."""
-        await self._caught_up.wait()
+            return []
+        return [silent_s(consumer, at) or 0.0 for at in consumer.assignment()]
 
     async def start(self, heard: Callable[[], None] = lambda: None) -> None:
         """Connect and begin; `heard` is called after every answer of the brokers.
@@ -123,11 +124,7 @@ class Following:
                 for at, records in got.items():
                     take = self._takes[at.topic]
                     for record in records:
-                        try:
-                            take(record)
-                        except Exception as error:
-                            place = f"offset {record.offset} of {at.topic}[{at.partition}]"
-                            raise DefectError(f"{place} could not be folded", error) from None
+                        take(record)
                         if monotonic() - turn > _TURN_S:
                             await asyncio.sleep(0)
                             turn = monotonic()
@@ -139,7 +136,8 @@ class Following:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            log.critical("following stopped", topics=sorted(self._takes), error=repr(error))
+            said = repr(error) if isinstance(error, KafkaError) else type(error).__name__  # it may be about a person
+            log.critical("following stopped", topics=sorted(self._takes), error=said, at=places(error))
             self._failed(error)
 
     async def _check_goals(self, consumer: AIOKafkaConsumer) -> None:
@@ -148,5 +146,5 @@ class Following:
             if position >= goal and at not in consumer._fetcher._records:
                 del self._goals[at]
         if not self._goals:
-            self._caught_up.set()
+            self.caught_up = True
             self._folded()

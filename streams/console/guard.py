@@ -27,6 +27,8 @@ SESSION: Final = web.RequestKey("session", Session)
 USER: Final = web.RequestKey("user", User)
 PUBLIC: Final = ("/login",)
 """Paths, and what is below them, that need no session."""
+_NO_TOKEN: Final = b'{"error":"token"}'
+"""What the page is told whose token is of another session: it asks for that of this one and repeats the request."""
 _BODY_S: Final = 20.0
 """A request's body is waited for so long."""
 
@@ -134,7 +136,7 @@ class Guard:
         if not self.requests.allows(session.token):
             raise web.HTTPTooManyRequests(text="too many requests\n", headers={"Retry-After": "5"})
         if changes and request.headers.get("X-CSRF-Token") != session.csrf:
-            raise web.HTTPForbidden(text="the request lacks the token of this session\n")
+            raise web.HTTPForbidden(body=_NO_TOKEN, content_type="application/json")
         request[SESSION], request[USER] = session, user
         response = await handler(request)
         if fresh is not None and not response.prepared:
@@ -142,9 +144,11 @@ class Guard:
         return response
 
     def _named_by_proxy(self, request: web.Request) -> str | None:
+        """Who the proxy says is asking. One that lets what a client said stand beside its own word names nobody."""
         if not self._proxy_header or request.remote not in self._proxies:
             return None
-        return request.headers.get(self._proxy_header) or None
+        named = request.headers.getall(self._proxy_header, [])
+        return named[0] or None if len(named) == 1 else None
 
     def _unauthorised(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/" and request.method == "GET":

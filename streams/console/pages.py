@@ -61,8 +61,8 @@ def build_application(console: Console) -> web.Application:
     # Guesses at one name from one address; at all names from it; at a name from anywhere, so wide that who guesses from
     # a few addresses cannot keep its owner out.
     here, address, everywhere = Limiter(1 / 15, burst=8), Limiter(1 / 5, burst=40), Limiter(1.0, burst=200)
-    # Of those who were turned away the trail tells so often: it is kept for ever, and they need no password to fill it.
-    told = Limiter(1 / 60, burst=20)
+    # Lines about guesses that were turned away: who is not signed in fills no disk, and pushes nothing out of sight.
+    noted = Limiter(1 / 60, burst=8)
 
     async def home(_request: web.Request) -> web.Response:
         return files.answer("index.html")
@@ -70,10 +70,16 @@ def build_application(console: Console) -> web.Application:
     async def static(request: web.Request) -> web.Response:
         return files.answer(request.match_info["name"], request)
 
-    async def login_page(_request: web.Request) -> web.Response:
-        if guard.through_proxy:  # nobody can sign in here: whom the proxy names is in again
+    async def login_page(request: web.Request) -> web.Response:
+        # Behind a proxy nobody can sign in here: whom it names is in again. Elsewhere a page whose session ended may be
+        # of a user who has signed in anew in another tab.
+        if guard.through_proxy or (request.query.get("refused") == "ended" and signed_in(request)):
             raise web.HTTPFound("/")
         return files.answer("login.html")
+
+    def signed_in(request: web.Request) -> bool:
+        session = console.sessions.find(request.cookies.get(COOKIE, ""), active=False)
+        return session is not None and console.accounts.still(session) is not None
 
     async def login_file(request: web.Request) -> web.Response:
         if request.match_info["name"] not in _PUBLIC:
@@ -87,7 +93,7 @@ def build_application(console: Console) -> web.Application:
         name, password = said.get("user", "")[:64], said.get("password", "")[:1024]
         attempts = (here, f"{request.remote} {name}"), (address, str(request.remote)), (everywhere, name)
         if not all(limit.allows(key) for limit, key in attempts):
-            if told.allows(""):
+            if noted.allows(str(request.remote)):
                 await console.note("", "", "sign-in-limited")
             raise web.HTTPFound("/login?refused=often")
         user = await console.accounts.check(name, password)

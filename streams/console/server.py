@@ -67,7 +67,7 @@ class Console:
         self.criteria = CriteriaShelf()
         self.traffic = Traffic(settings.console_decisions)
         self.feed = Feed(self.cases, self.health)
-        self.desk = Desk(settings, self.cases, self._position)
+        self.desk = Desk(settings, self.cases, self._position, self._silent_s)
         self.shelf = Shelf(settings)
         self.failed = asyncio.Event()
         self._secret = settings.pseudonym_secret()
@@ -159,6 +159,9 @@ class Console:
 
     def _position(self, topic: str, partition: int) -> int:
         return self._work.positions.get((topic, partition), 0) if self._work is not None else 0
+
+    def _silent_s(self) -> float:
+        return self._work.all_silent_s if self._work is not None else 0.0
 
     def _alert(self, record: Record) -> None:
         if (alert := self._event(record)) is not None:

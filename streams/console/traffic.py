@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.identity import subject_key
+from agents.identity import express_item_id, subject_key
 from agents.risk.codelists import COUNTRIES
 from agents.risk.normalise import fold_code, fold_name
 from schemas.marks import Origin
@@ -20,8 +20,11 @@ from streams.console.accounts import User
 from streams.wire import Record, sent_ms
 
 BUCKET_MS: Final = 600_000
-_FOUND: Final = 100
+MOST_FOUND: Final = 100
+"""Decisions that a search finds at most."""
 _TRIM_EVERY: Final = 5_000
+_STREAMS: Final = ("manifests/", "express-cargo/", "passengers/")
+"""What the ids of items begin with."""
 
 
 class Glimpse(msgspec.Struct, gc=False):
@@ -99,21 +102,23 @@ class Traffic:
 
     def find(self, text: str, key: bytes, user: User) -> list[dict[str, Any]]:
         """Decisions that a user may see on what `text` names: a waybill, house bill, manifest, lodgement or decision, a
-        consignee's name or identifier, a travel document's number. Latest first, at most a hundred.
+        consignee's name or identifier, a travel document's number. Latest first, at most `MOST_FOUND`.
 
         Names and numbers are not kept: they are turned into the pseudonyms that decisions carry, for every country.
         """
         text = text.strip()
         subjects = subjects_of(text, key)
-        tail = text.rpartition("/")[2]
+        name = text.partition("/")[2] if text.startswith(_STREAMS) else text
+        lodgement, _, bill = name.rpartition("/")
         marks, points = ",".join("?" * len(subjects)), () if user.everywhere else user.control_points
         here = f"and control_point in ({','.join('?' * len(points))})" if points else ""
         rows = self._db.execute(
             f"""select at, decision_id, ref, lodgement, control_point, stream, lane, selected, layer,
                 partition, "offset" from decided
-                where (ref in (?, ?) or lodgement = ? or decision_id = ? or subject in ({marks})) {here}
-                order by at desc limit {_FOUND}""",  # noqa: S608 - only question marks are put in
-            (tail, text, text, text, *subjects, *points),
+                where (ref in (?, ?) or lodgement = ? or (ref = ? and lodgement = ?) or decision_id = ?
+                or subject in ({marks})) {here}
+                order by at desc limit {MOST_FOUND}""",  # noqa: S608 - only question marks are put in
+            (name, express_item_id(name).rpartition("/")[2], name, bill, lodgement, text, *subjects, *points),
         )
         names = ("at", "decision_id", "ref", "lodgement", "cp", "st", "ln", "selected", "ly", "partition", "offset")
         return [dict(zip(names, row, strict=True)) for row in rows]

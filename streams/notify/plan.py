@@ -112,7 +112,10 @@ def read_plan(path: Path) -> NotifyPlan:
             _check_webhook(where, one.webhook)
         if one.email is not None:
             _check_email(where, one.email)
-    return msgspec.structs.replace(plan, dead_letters=str(path.parent / plan.dead_letters))
+    dead_letters = path.parent / plan.dead_letters
+    if not dead_letters.parent.is_dir():  # else the first alert that nobody takes would end the notifier
+        raise CommandRefusedError(f"{path}: dead_letters: there is no folder {dead_letters.parent}")
+    return msgspec.structs.replace(plan, dead_letters=str(dead_letters))
 
 
 def _check_webhook(where: str, target: WebhookTarget) -> None:

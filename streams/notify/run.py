@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import OffsetOutOfRangeError
+from kafka.errors import KafkaTimeoutError, OffsetOutOfRangeError
 
 from schemas.codec import Undecodable, codec_for
 from streams.centre import EVERYWHERE, CentreAlert, CentreClient
@@ -35,6 +35,8 @@ _THREADS: Final = 8
 """Notifications that are sent to one receiver at a time, or wait for another attempt."""
 _IN_HAND: Final = 500
 """Notifications of one receiver that are not done. Beyond them alerts wait on the topic; not for one that is down."""
+SILENT_S: Final = 30.0
+"""Brokers that have not answered for so long are away: the notifier ends, so that whoever starts it again sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Notifier:
         self._messengers: dict[str, _Messenger] = {}
         self.connected = False
         self.tally = Tally()
+        self._expired_told = 0
 
     def stop(self) -> None:
         """End: what is being tried again comes again at the next start."""
@@ -110,8 +113,10 @@ class Notifier:
     def run(self, *, until: Callable[[Tally], bool] | None = None) -> Tally:
         """Notify until `stop`, or until `until` says so and nothing is open.
 
-        Raises `OSError` when a dead letter cannot be written, and what `CentreClient.alerts` raises.
+        Raises `OSError` when a dead letter cannot be written, what `CentreClient.alerts` raises, and
+        `KafkaTimeoutError` when brokers have been silent for `SILENT_S`.
         """
+        silent_s = 0.0
         self._messengers = {one.name: _Messenger(one) for one in self._plan.receivers}
         try:
             # It writes to no topic, and brokers let only those be idempotent that may write.
@@ -124,12 +129,17 @@ class Notifier:
                         if self._stop.is_set():
                             break
                     self._gather(centre)
+                    self._tell_of_expired()
                     if until is not None and not self._open and until(self.tally):
+                        break
+                    if (silent_s := centre.silent_s) > SILENT_S:
                         break
                 self._stop.set()
                 centre.stop()  # what ends from now on is committed once, at the end
                 wait(self._open)
                 self._gather(centre)
+                if silent_s > SILENT_S:
+                    raise KafkaTimeoutError(f"the brokers have not answered for {silent_s:.0f} s")
         finally:
             self._stop.set()
             for one in self._messengers.values():
@@ -159,6 +169,12 @@ class Notifier:
                 self._end(alert, receiver, Sent(0, f"{_IN_HAND} others wait for it, and it takes none"), centre)
                 continue
             self._open[messenger.send(receiver, alert, self._plan, self._stop.wait)] = (alert, receiver)
+
+    def _tell_of_expired(self) -> None:
+        """Nobody is told of them, so the log says how many there were: after an outage, or where a clock is wrong."""
+        if count := self.tally.expired - self._expired_told:
+            self._expired_told = self.tally.expired
+            log.warning("urgent alerts were left out: their deadline had passed", count=count)
 
     def _gather(self, centre: CentreClient, wait_s: float = 0.0) -> None:
         done, _ = wait(self._open, timeout=wait_s, return_when=FIRST_COMPLETED)
@@ -217,11 +233,14 @@ def redeliver(settings: Settings, plan: NotifyPlan, receiver: str | None, tell: 
             at = TopicPartition("alerts", one.partition)
             consumer.assign([at])
             consumer.seek(at, one.offset)
-            record = next((record for record in _poll(consumer, at) if record.offset == one.offset), None)
+            polled = _poll(consumer, at)
+            record = next((record for record in polled or () if record.offset == one.offset), None)
             target = receivers.get(one.receiver)
             why = None
             if target is None:
                 why = "the plan has no such receiver any more"
+            elif polled is None:
+                why = "the brokers do not answer"
             elif record is None:
                 why = "the brokers do not hold the alert any more"
             else:
@@ -245,7 +264,8 @@ def redeliver(settings: Settings, plan: NotifyPlan, receiver: str | None, tell: 
     return tally
 
 
-def _poll(consumer: KafkaConsumer, at: TopicPartition) -> list[Any]:
+def _poll(consumer: KafkaConsumer, at: TopicPartition) -> list[Any] | None:
+    """What the brokers have next from the place on; None when they do not say."""
     for _ in range(20):
         try:
             got = consumer.poll(timeout_ms=500, max_records=1)
@@ -253,7 +273,7 @@ def _poll(consumer: KafkaConsumer, at: TopicPartition) -> list[Any]:
             return []  # it has expired, or the topic was made anew
         if at in got:
             return list(got[at])
-    return []
+    return None
 
 
 def _failed(receiver: Receiver, alert: CentreAlert, sent: Sent) -> Undelivered:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, getaddresses
@@ -143,6 +145,18 @@ def _addresses(target: EmailTarget) -> list[str]:
     return [address for _, address in getaddresses(target.to)]
 
 
+@contextmanager
+def _server(target: EmailTarget, timeout_s: float) -> Iterator[smtplib.SMTP]:
+    """A mail server to talk to. How it says goodbye takes nothing back, though smtplib would raise it."""
+    server = smtplib.SMTP(target.host, target.port, timeout=timeout_s)
+    try:
+        yield server
+    finally:
+        with suppress(smtplib.SMTPException, OSError):
+            server.quit()
+        server.close()
+
+
 def _mail(target: EmailTarget, alert: CentreAlert, told: dict[str, Any], timeout_s: float) -> dict[str, int]:
     """Send a mail; the codes of the mailboxes that were refused while others took it."""
     message = EmailMessage()
@@ -164,7 +178,7 @@ def _mail(target: EmailTarget, alert: CentreAlert, told: dict[str, Any], timeout
     ]
     message.set_content("\n".join(lines))
     try:
-        with smtplib.SMTP(target.host, target.port, timeout=timeout_s) as server:
+        with _server(target, timeout_s) as server:
             if target.starttls:
                 server.starttls(context=ssl.create_default_context())
             if target.username:

@@ -23,7 +23,8 @@ _ORIGIN: Final = "origin_topic, origin_partition, origin_offset, origin_index"
 
 
 class Expected(NamedTuple):
-    """One recorded output. `versions`: of the books that it was made with; `policy`: of the item's decision."""
+    """One recorded output. `versions`: of the books that it was made with; `policy`: of the item's decision. `sent_ms`
+    is 0 where its headers and timestamp do not say when it was sent."""
 
     source_offset: int
     ce_id: str
@@ -31,6 +32,7 @@ class Expected(NamedTuple):
     altered: bool
     partition: int
     offset: int
+    sent_ms: int
     policy: str | None
     versions: tuple[int, ...]
 
@@ -112,7 +114,8 @@ class Index:
         cursor = self._db.cursor()
         cursor.execute(
             f"""
-            SELECT r.{at}, r.ce_id, h.digest, h.altered, r.partition, r."offset", p.policy_version, {versions}
+            SELECT r.{at}, r.ce_id, h.digest, h.altered, r.partition, r."offset",
+                   coalesce(epoch_ms(coalesce(r.sent_at, r.stamped_at)), 0), p.policy_version, {versions}
             FROM raw_{name} r JOIN digests_{name} h USING (partition, "offset")
             LEFT JOIN policies p USING ({_ORIGIN})
             WHERE r.first AND NOT h.again AND {where} ORDER BY {order}
@@ -121,8 +124,8 @@ class Index:
         )
         while rows := cursor.fetchmany(2048):
             for row in rows:
-                source, ce_id, digest, altered, at_partition, offset, policy, *made_with = row
-                yield Expected(source, ce_id, digest, altered, at_partition, offset, policy, tuple(made_with))
+                source, ce_id, digest, altered, place, offset, sent, policy, *made_with = row
+                yield Expected(source, ce_id, digest, altered, place, offset, sent, policy, tuple(made_with))
 
     def _insert(self, name: str, rows: list[_Row]) -> None:
         if rows:

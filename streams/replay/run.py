@@ -173,7 +173,6 @@ class Replay:
         self._decide(batch, kept, sink)
         self.manifest.complete, self.manifest.checkpoint = True, ""
         self._write_part(sink)
-        (self._folder / "checkpoint").unlink(missing_ok=True)
         return self.manifest
 
     def close(self) -> None:
@@ -218,17 +217,26 @@ class Replay:
             self._part = None
         self._digest, self._count, self._lodged = hashlib.sha256(), 0, 0
         if not manifest.complete:
-            manifest.checkpoint = self._write("checkpoint", pickle.dumps((self._engine.states, self._positions)))
+            states = pickle.dumps((self._engine.states, self._positions))
+            manifest.checkpoint = hashlib.sha256(states).hexdigest()
+            self._write(self._checkpoint.name, states)
         manifest.refused = dict(sorted(self._engine.refused.items()))
         self._write(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+        for file in self._folder.glob("checkpoint-*"):  # those that no manifest names any more
+            if manifest.complete or file != self._checkpoint:
+                file.unlink()
 
-    def _write(self, name: str, data: bytes) -> str:
+    @property
+    def _checkpoint(self) -> Path:
+        """The file of the checkpoint that the manifest names: one that was written after it is beside it."""
+        return self._folder / f"checkpoint-{self.manifest.checkpoint[:16]}"
+
+    def _write(self, name: str, data: bytes) -> None:
         with self._opened(name + ".writing") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(file.name, self._folder / name)
-        return hashlib.sha256(data).hexdigest()
 
     def _opened(self, name: str) -> BinaryIO:
         return open(self._folder / name, "wb", opener=_for_the_owner)
@@ -267,7 +275,7 @@ class Replay:
 
     def _restore(self) -> None:
         """Take on the states of the checkpoint, and fold the knowledge that came before it."""
-        path = self._folder / "checkpoint"
+        path = self._checkpoint
         ours, data = True, b""
         if path.is_file():
             with open(path, "rb") as file:

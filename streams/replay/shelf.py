@@ -29,7 +29,7 @@ _WORTH_A_SNAPSHOT = 100
 class Shelf(Generic[B]):
     """Keeps one copy of a book and folds it on to the version that is asked for; anew from the beginning to go back.
 
-    So ask in rising order where that is possible: `refolds` counts the times that it was not.
+    So ask in rising order where that is possible.
     """
 
     def __init__(
@@ -45,7 +45,6 @@ class Shelf(Generic[B]):
         self._topic = topic
         self._make = make
         self._decode = codec_for(topic).decode
-        self.refolds = 0
         self._reached = 0
         self._records: Iterator[Archived] = iter(())
         self.book = self._begin()
@@ -56,7 +55,6 @@ class Shelf(Generic[B]):
         Raises `ArchiveError` when the archived log does not reach so far, or does not begin at its beginning.
         """
         if version < self._reached:
-            self.refolds += 1
             self.book = self._begin()
         if version - self._reached > _WORTH_A_SNAPSHOT and (kept := self._snapshot(version)) is not None:
             at, book = kept

@@ -29,6 +29,7 @@ from streams.archive.layout import ArchiveError, NotReachedError
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.replay.findings import Difference, Findings, differing_fields
+from streams.replay.inputs import Inputs, Reach
 from streams.replay.on_their_way import Traces
 from streams.replay.shelf import Shelf
 from streams.replay.snapshots import Snapshots
@@ -66,6 +67,7 @@ class PartitionCheck:
         reader: ArchiveReader,
         partition: int,
         shelf: Shelf[Brain],
+        lessons: Reach,
         policy_of: PolicyOf,
         findings: Findings,
         traces: Traces,
@@ -77,6 +79,7 @@ class PartitionCheck:
         self._reader = reader
         self._partition = partition
         self._shelf = shelf
+        self._lessons = lessons
         self._policy_of = policy_of
         self._findings = findings
         self._since_ms = since_ms
@@ -86,6 +89,8 @@ class PartitionCheck:
         self._decode_filtered = codec_for("filtered").decode
         self._decisions = self._recorded()
         self._ahead: deque[Recorded] = deque()
+        self._inputs = Inputs(reader, "filtered", partition)
+        self._begun = False
         self._policy: Policy | None = None
         self._state: SelectionState | None = None
         self._version = 0
@@ -94,10 +99,16 @@ class PartitionCheck:
     def run(self) -> Iterator[int]:
         """Check the partition; yields the model version that it needs next, before it uses it."""
         for record in self._reader.records("filtered", self._partition):
+            while self._is_of_no_input(record.offset):
+                self._pass_over(self._ahead.popleft())
             try:
                 filtered: ItemFiltered = self._decode_filtered(record.value, header(record.headers, "ce_type"))
-            except Undecodable as why:
-                raise ArchiveError(f"filtered[{self._partition}] offset {record.offset} is {why.reason}") from None
+            except Undecodable:  # dead-lettered when it came: nothing follows from it
+                self._noticed(1)
+                while (head := self._peek(0)) is not None and self._is_of(head, record.offset):
+                    self._findings.note(self._difference("unexpected", self._ahead.popleft()))
+                    self._fold_as_it_stands(head)
+                continue
             refused = self._traces.is_refused(record)
             recorded = self._match(filtered, refused=refused)
             self._noticed(1)
@@ -107,6 +118,7 @@ class PartitionCheck:
             if recorded is None:
                 self._note_undecided(record, filtered)
                 continue
+            self._begun = True
             event = recorded.event
             at_ms = epoch_ms(filtered.item.lodged_at)
             if self._is_others(recorded):
@@ -120,16 +132,67 @@ class PartitionCheck:
                 self._state_for(recorded).fold(event, at_ms)
                 continue
             version = self._version if event is None else event.model_version
+            if event is not None and self._lessons.is_to_come(version, sent_ms(recorded.record)):
+                self._findings.unchecked += 1
+                self._fold_as_it_stands(recorded)
+                continue
             yield version
             self._check(record, filtered, recorded, version)
-        while left := self._peek(0):
-            self._ahead.popleft()
-            self._findings.note(self._difference("unexpected", left))
+        while self._peek(0) is not None:
+            no_input = self._is_of_no_input()
+            left = self._ahead.popleft()
+            if no_input:
+                self._pass_over(left)
+            else:
+                self._findings.note(self._difference("unexpected", left))
+
+    def _is_of_no_input(self, before: int | None = None) -> bool:
+        """Whether the next decision follows from an item, at an offset before this one, that the archive does not have.
+
+        One that cannot be read stands before the next that can.
+        """
+        for place in range(_AHEAD):
+            found = self._peek(place)
+            if found is None:
+                return False
+            if found.event is not None:
+                offset = found.event.upstream.offset
+                return (
+                    (before is None or offset < before) and self._is_of(found, offset) and not self._inputs.had(offset)
+                )
+        return False
+
+    def _is_of(self, recorded: Recorded, offset: int) -> bool:
+        """Whether a decision says that it follows from the item at an offset of this partition."""
+        wanted = Upstream(topic="filtered", partition=self._partition, offset=offset)
+        return recorded.event is not None and recorded.event.upstream == wanted
+
+    def _pass_over(self, recorded: Recorded) -> None:
+        """Note a decision of which the item is not archived."""
+        if recorded.event is None:
+            self._findings.note(self._difference("unreadable", recorded))
+        elif recorded.record.altered:
+            self._findings.note(self._difference("altered", recorded))
+        else:
+            self._findings.unchecked += self._since_ms <= epoch_ms(recorded.event.lodged_at) < self._until_ms
+        self._fold_as_it_stands(recorded)
+
+    def _fold_as_it_stands(self, recorded: Recorded) -> None:
+        """Fold a decision that is not recomputed. Without a state of its policy it is among what the next one is built
+        from."""
+        self._begun, event = True, recorded.event
+        if event is None:
+            return
+        if self._state is not None and self._policy is not None and event.policy_version == self._policy.policy_version:
+            self._state.fold(event, epoch_ms(event.lodged_at))
+        else:
+            self._policy = self._state = None
 
     def _note_undecided(self, record: Archived, filtered: ItemFiltered) -> None:
         """Note an item without a decision: one that is on its way at the archive's end, or a decision that is missing.
 
-        Nothing is to be said of what selection drops or refuses, nor of what came before the archive's decisions do.
+        Nothing is to be said of what selection drops or refuses. What came before the archive's decisions do is not
+        checked, unless they begin with the first that there was.
         """
         if not record.first or (self._state is not None and not self._is_due(filtered)):
             return
@@ -138,11 +201,20 @@ class PartitionCheck:
             if not self._traces.is_decided(ce_id, sent_ms(record)):
                 self._findings.in_flight += 1
                 return
-        elif self._state is None:
+        elif self._state is None and not self._is_before_the_first(filtered):
+            self._findings.unchecked += 1
             return
         self._findings.note(
             Difference(kind="missing", topic="decisions", partition=self._partition, offset=-1, ce_id=ce_id)
         )
+
+    def _is_before_the_first(self, filtered: ItemFiltered) -> bool:
+        """Whether the policy of the very first decision takes an item that came before that one's."""
+        first = self._peek(0)
+        if self._begun or self._known_from_ms or first is None or first.event is None:
+            return False
+        policy = self._policy_of(first.event.policy_version)
+        return policy is not None and policy.admits(filtered.item.control_point, filtered.item.stream)
 
     def _is_others(self, recorded: Recorded) -> bool:
         """Whether it was decided by a policy that only another version of borderflow decides by."""
@@ -354,9 +426,12 @@ def check_selection(
         return None if brain is None else (brain.version, brain)
 
     shelf = Shelf(reader, "labelled-examples", lambda: Brain(Profiles()), snapshot)
+    lessons = Reach(reader, "labelled-examples")
     partitions = sorted({*reader.catalogue.partitions("filtered"), *reader.catalogue.partitions("decisions")})
     checks = [
-        PartitionCheck(reader, partition, shelf, policy_of, findings, traces, since_ms, until_ms, noticed).run()
+        PartitionCheck(
+            reader, partition, shelf, lessons, policy_of, findings, traces, since_ms, until_ms, noticed
+        ).run()
         for partition in partitions
     ]
     in_order(checks)

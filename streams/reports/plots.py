@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from typing import Any, Final
 
 from streams.commands import CommandRefusedError
@@ -14,13 +15,18 @@ UNKNOWN: Final = "#d9a441"
 FOUND: Final = "#a3324b"
 
 
+def refuse_missing() -> None:
+    """Raise `CommandRefusedError` without matplotlib: before the work, which may take hours."""
+    if find_spec("matplotlib") is None:
+        raise CommandRefusedError("reports draw with matplotlib: pip install 'borderflow[reports]'")
+
+
 def figure(panels: int = 1, height: float = 3.4) -> tuple[Any, list[Any]]:
     """A figure and its axes, side by side. Raises `CommandRefusedError` without matplotlib."""
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise CommandRefusedError("reports draw with matplotlib: pip install 'borderflow[reports]'") from None
+    refuse_missing()
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     style: dict[Any, Any] = {
         "svg.hashsalt": "borderflow", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 10,
         "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,

@@ -579,7 +579,49 @@ def test_who_signs_in_in_another_tab_takes_this_one_over(held_centre: Centre, si
     page.wait_for_selector("#password")
 
 
+def test_a_page_whose_user_signs_in_anew_in_another_tab_goes_on(held_centre: Centre, sign_in: SignIn) -> None:
+    mine = alert(40_095)
+    page = sign_in("kim")
+    write(page, held_centre, mine)
+    page.evaluate("() => { window.same = true; }")
+    tab = page.context.new_page()
+    tab.goto(f"{held_centre.url}/login")
+    enter(tab, "kim")
+    page.click("button.primary.seizure")
+    page.wait_for_selector(".next.undo")
+    assert page.locator(".toast.bad").count() == 0
+    assert page.evaluate("() => window.same")  # it is not loaded anew for that
+    assert filed(held_centre, mine) == [("seizure", NOTE)]
+
+
+def test_what_another_user_who_signed_in_meanwhile_has_not_written_is_not_filed_by_them(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    mine = alert(40_096)
+    page = sign_in("kim")
+    write(page, held_centre, mine)
+    other = sign_in("lee")
+    page.context.clear_cookies()
+    page.context.add_cookies(other.context.cookies())  # type: ignore[arg-type]
+    with page.expect_navigation():
+        page.click("button.primary.seizure")
+    page.wait_for_selector(".menu summary:has-text('lee')")
+    assert filed(held_centre, mine) == []
+
+
 # -- as it was meant
+
+
+def test_a_number_pressed_on_the_severity_changes_no_outcome(held_centre: Centre, sign_in: SignIn) -> None:
+    page = sign_in("kim")
+    write(page, held_centre, alert(40_097))
+    page.click(".outcome.irregularity")
+    page.focus(".severity input:checked")
+    page.keyboard.press("3")
+    assert page.is_checked(".outcome.irregularity input")
+    page.focus(".outcome input:checked")
+    page.keyboard.press("3")
+    assert page.is_checked(".outcome.seizure input")
 
 
 @pytest.fixture(scope="module")

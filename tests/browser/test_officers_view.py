@@ -16,7 +16,7 @@ from schemas.items import CriterionHit, TravellerFacts
 from schemas.knowledge import CriterionPublished
 from tests.border import parcel, result_on
 from tests.browser.cable import Cable, intercept
-from tests.browser.centre import DESK, Centre, alert
+from tests.browser.centre import DESK, Centre, alert, record
 from tests.browser.conftest import SignIn
 from tests.browser.test_queue import open_alert, wait_for
 from tests.integration.harbour import ROOT
@@ -741,6 +741,31 @@ def test_a_clock_that_is_put_back_ends_no_session_under_who_writes(sign_in: Sign
     }""")
     with page.expect_request("**/api/ping"):
         page.keyboard.press("Shift")
+
+
+def test_what_is_of_another_day_is_told_with_its_date_and_a_title_that_hears_of_nothing_says_so(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    raised = alert(50_096, minutes_left=3 * 24 * 60)
+    cable = Cable(int(held_centre.url.rpartition(":")[2]))
+    try:
+        page = sign_in("kim", url=cable.url)
+        shown(page, held_centre, raised)
+        at = raised.decision.lodged_at - timedelta(hours=23, minutes=55)
+        filed = record(result_on(raised, "clear", inspected_at=at, officer="lee"), DESK)
+        filed.timestamp -= 24 * 3_600_000 + 5 * 60_000
+        held_centre.aside(lambda: held_centre.border.lodge("inspection-results", [filed]))
+        page.wait_for_selector(".next.over")
+        assert re.search(r"Filed at [A-Z][a-z]{2} \d+, [\d:]{8}\. Nothing found", page.inner_text(".next"))
+        page.wait_for_function("() => !document.title.startsWith('(?)')")
+        cable.cut()
+        page.wait_for_selector("#notice.lost")
+        page.wait_for_function("() => document.title === '(?) Queue · borderflow'")
+        assert re.search(r"since \d\d:\d\d:\d\d\.", page.inner_text("#notice"))
+        page.evaluate("() => { window.borderflow.live.skew += 86_400_000; }")  # the night passes
+        page.wait_for_function("() => /since [A-Z][a-z]{2} \\d+, /.test(document.getElementById('notice').innerText)")
+    finally:
+        cable.close()
 
 
 def test_in_many_tabs_of_one_browser_only_those_that_are_seen_hold_a_connection(

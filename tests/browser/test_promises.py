@@ -75,11 +75,18 @@ def test_500_alerts_of_half_a_minute_without_a_connection_are_there_once(held_ce
 def test_a_console_that_hears_nothing_of_the_brokers_says_so_and_since_when(
     held_centre: Centre, sign_in: SignIn
 ) -> None:
-    page = sign_in("kim")
+    page, pressed = sign_in("kim"), alert(11_002)
+    held_centre.raise_alerts([pressed])
+    wait_for(page, pressed.alert_id)
+    open_alert(page, pressed.alert_id)
+    page.wait_for_selector(".next.claim")
     with held_centre.mute_broker():
         page.wait_for_selector(".dot.stale")
         assert re.search(r"Since \d\d:\d\d:\d\d.* heard nothing from the brokers", page.inner_text("#notice"))
+        page.keyboard.press("c")
+        page.wait_for_selector(".toast.bad:has-text('The brokers did not take it')")
     page.wait_for_selector(".dot.live")
+    page.wait_for_selector(".next.claim")
     assert not page.inner_text("#notice")
     raised = alert(11_000)
     held_centre.raise_alerts([raised])

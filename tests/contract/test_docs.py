@@ -12,12 +12,10 @@ from cyclopts import App
 
 from streams.cli import GROUPS
 from streams.metrics_page import declared, declared_of_the_sealer
-from streams.settings import PREFIX, Settings
+from streams.settings import NO_SETTINGS, PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-NO_SETTING = {"BORDERFLOW_CDD"}
-"""Read by the demo's command alone."""
 
 
 def text_of(page: Path) -> str:
@@ -56,7 +54,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_settings_and_metrics_are_ones_that_there_are(page: Path) -> None:
-    settings = {PREFIX + name.upper() for name in Settings.__dataclass_fields__} | NO_SETTING
+    settings = {PREFIX + name.upper() for name in Settings.__dataclass_fields__} | NO_SETTINGS
     named = set(re.findall(r"\bBORDERFLOW_[A-Z_]*[A-Z]\b(?!_?\*)", text_of(page)))
     assert named <= settings
     series = {name for one in (*declared(), *declared_of_the_sealer()) for name in (one.name, *one.series)}

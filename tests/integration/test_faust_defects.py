@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.errors import CommitFailedError
 from faust.types import TP
 
@@ -205,6 +206,56 @@ def test_faust_serves_no_web_pages_of_its_own(broker_settings: Settings) -> None
     assert app.conf.topic_disable_leader
 
 
+def test_a_partition_of_which_brokers_deleted_the_rest_has_nothing_that_waits(
+    broker_settings: Settings, create_topics: Create
+) -> None:
+    """CommitsStalled would page, and a restart tell of the same records again, until the next one is lodged."""
+    create_topics(TOPICS)
+    topic = f"{broker_settings.group}-crossings"
+    app = toy_app(broker_settings)
+    asyncio.run(lodge(broker_settings, 10, 4))
+
+    async def scenario() -> None:
+        consumer = app.consumer
+        assert isinstance(consumer, BatchConsumer)
+        at, quiet = TP(topic, 0), TP(topic, 1)
+        await until(lambda: len(consumer.last_commit) == 4 and consumer.readings()[at].committed == 10)
+        consumer._behind[at] = 400
+        for place, epoch in ((500, consumer.epoch - 1), (9, consumer.epoch)):
+            consumer.skip(quiet, place, epoch)
+        consumer.skip(at, 500, consumer.epoch)
+        assert not consumer._behind, "nothing is left to be fetched before lodgements are"
+        await until(lambda: consumer.readings()[at].committed == 500)
+        assert consumer.readings()[at].read == 500
+        assert consumer.readings()[quiet].committed == 10
+
+    running(app, scenario)
+    assert committed(broker_settings, topic) == {0: 500, 1: 10, 2: 10, 3: 10}
+
+
+def test_brokers_that_never_answered_since_the_assignment_are_silent_too(
+    broker_settings: Settings, create_topics: Create
+) -> None:
+    """Else a worker whose brokers fall silent just then is ready, and nobody is told, for as long as they are."""
+    create_topics(TOPICS)
+    app = toy_app(broker_settings)
+
+    async def scenario() -> None:
+        consumer = app.consumer
+        assert isinstance(consumer, BatchConsumer)
+        await until(lambda: app.borderflow_assigned and not app.rebalancing and len(consumer.last_commit) == 4)
+        assignment = consumer._thread._ensure_consumer()._subscription.subscription.assignment
+        for at in assignment.tps:
+            assignment._tp_state[at] = TopicPartitionState(assignment)  # as it is before the first answer
+            consumer.last_commit[TP(*at)] = time.monotonic() - 40
+        silence = app.silent_s()
+        assert silence is not None
+        assert silence >= 40
+        assert any("no broker has answered" in reason for reason in app.unready())
+
+    running(app, scenario)
+
+
 def test_a_batch_of_an_earlier_assignment_moves_no_offset(broker_settings: Settings, create_topics: Create) -> None:
     create_topics(TOPICS)
     topic = f"{broker_settings.group}-crossings"
@@ -220,5 +271,62 @@ def test_a_batch_of_an_earlier_assignment_moves_no_offset(broker_settings: Setti
         assert not consumer.may_decide(message.value)  # type: ignore[arg-type]  # the value is a batch
         assert consumer.ack(message)
         assert consumer._new_offset(TP(topic, 0)) is None
+
+    running(app, scenario)
+
+
+def test_a_worker_that_has_nothing_to_poll_stays_in_the_group_and_takes_over(
+    broker_settings: Settings, create_topics: Create, worker_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """aiokafka leaves the group for a consumer that polls nothing for a while, and joins again only after a poll."""
+    create_topics({"crossings": 1, "tallies": 1, "crossings-dlq": 1})
+    group = broker_settings.group
+    impatient = {**worker_environment, "BORDERFLOW_REBALANCE_TIMEOUT_S": "2"}
+
+    def upto() -> int | None:
+        return committed(broker_settings, f"{group}-crossings").get(0)
+
+    asyncio.run(lodge(broker_settings, 10, 1))
+    with worker(impatient, tmp_path / "a") as first:
+        wait_for(lambda: upto() == 10)
+        with worker(impatient, tmp_path / "b") as second:
+            time.sleep(3 * broker_settings.session_timeout_s)  # joins, and is given none of one partition
+            asyncio.run(lodge(broker_settings, 10, 1, start=10))
+            wait_for(lambda: upto() == 20)
+            first.send_signal(signal.SIGTERM)
+            assert first.wait(PATIENCE_S) == 0
+            asyncio.run(lodge(broker_settings, 10, 1, start=20))
+            wait_for(lambda: upto() == 30, within_s=60)
+            assert second.poll() is None
+
+
+def test_a_worker_whose_brokers_were_slow_in_a_rebalance_joins_again(
+    broker_settings: Settings, create_topics: Create, worker_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The group waits for the batch in hand. What takes longer than `rebalance_timeout_s` must end no membership."""
+    create_topics(TOPICS)
+    asyncio.run(lodge(broker_settings, 10, 4))
+    with worker(worker_environment, tmp_path / "a"):  # it has a place in every partition
+        wait_for(lambda: sum(committed(broker_settings, f"{broker_settings.group}-crossings").values()) == 40)
+    settings = dataclasses.replace(broker_settings, rebalance_timeout_s=2.0)
+    app = toy_app(settings)
+
+    async def scenario() -> None:
+        await until(lambda: app.borderflow_assigned and not app.rebalancing)
+        publisher: Any = app.hosts["count"]._publisher
+        publish, answered = publisher.publish, asyncio.Event()
+
+        async def slowly(*records: Any) -> Any:
+            await answered.wait()
+            return await publish(*records)
+
+        publisher.publish = slowly
+        await lodge(settings, 10, 4, start=10)
+        with worker(worker_environment, tmp_path / "b"):
+            await until(lambda: app.rebalancing)
+            await asyncio.sleep(2 * settings.rebalance_timeout_s)
+            answered.set()
+            await until(lambda: not app.rebalancing, within_s=60)
+            assert app.consumer.assignment()
 
     running(app, scenario)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 
 import pytest
+from aiokafka.consumer.fetcher import FetchError, OffsetResetStrategy
+from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.structs import TopicPartition
 
 from schemas.codec import codec_for
 from streams.broadcast import Follow, Followers
@@ -55,3 +59,30 @@ def test_a_follower_whose_brokers_are_away_is_stopped_in_good_order(
 
     with EmbeddedBroker() as broker:
         asyncio.run(asyncio.wait_for(lost_and_stopped(broker), 60))
+
+
+def test_a_log_of_knowledge_that_is_not_the_one_that_was_folded_stops_its_follower() -> None:
+    """Kafka says so of an offset that is not there; the embedded broker answers as if nothing had come."""
+    failures: list[BaseException] = []
+
+    async def made_anew(broker: EmbeddedBroker) -> None:
+        settings = Settings.from_environment({**broker.environment(), "BORDERFLOW_PARTITIONS": "2"})
+        create_topics(settings)
+        follower = of_a_worker(settings, failures.append)
+        await follower.start()
+        await follower.caught_up()
+        assert follower._consumer is not None
+        fetcher = follower._consumer._fetcher
+        assert fetcher._default_reset_strategy == OffsetResetStrategy.NONE, "aiokafka begins anew, and says nothing"
+        at = TopicPartition("criteria", 0)
+        fetcher._records[at] = FetchError(error=OffsetOutOfRangeError({at: 700}), backoff=0)
+        while not failures:  # noqa: ASYNC110 - what it does is to tell
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+        assert not follower.ready
+        await follower.stop()
+
+    with EmbeddedBroker() as broker:
+        asyncio.run(asyncio.wait_for(made_anew(broker), 60))
+    (failure,) = failures
+    assert re.search(r"criteria has offsets from 0 up to 0, and .* folded it up to 700", str(failure))

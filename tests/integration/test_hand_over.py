@@ -11,13 +11,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from faust.types import TP
 
 from agents.step import Arrival, Memory, Outcome, Output
 from schemas.marks import Upstream
 from streams import metrics
 from streams.app import BorderApp, build_app
 from streams.settings import Settings
-from streams.wire import Outgoing
+from streams.transport import BatchConsumer
+from streams.wire import Outgoing, Placed, Produced, Stamp, rfc3339
 from tests.integration.harbour import PATIENCE_S, lodge, publisher, read_all
 from tests.integration.toy import Tallied, decoder, toy_topology
 
@@ -149,3 +151,37 @@ def test_a_partition_that_is_handed_over_rests_and_what_others_add_to_it_is_deci
         seen = ledger.seen[partition]
         assert sum(one.event.plate == "ELSEWHERE" for one in seen) == 1
         assert [one.offset for one in seen] == list(range(len(seen)))
+
+
+def test_a_rebalance_while_records_are_handed_over_skips_none_of_them(
+    broker_settings: Settings, create_topics: Create
+) -> None:
+    """Handing over waits for a queue of Faust's that is full; places that were read are then of another assignment."""
+    create_topics(TOPICS)
+    app = two_steps(broker_settings, Ledger(broker_settings.group))
+    tallies = f"{broker_settings.group}-tallies"
+    at, skipped = TP(tallies, 0), list[Any]()
+
+    async def scenario() -> None:
+        await app.start()
+        try:
+            consumer = app.consumer
+            assert isinstance(consumer, BatchConsumer)
+            while not app.borderflow_assigned or app.rebalancing:  # noqa: ASYNC110 - it has no event for it
+                await asyncio.sleep(0.01)
+
+            async def meanwhile(message: Any) -> None:
+                consumer._new_epoch()
+
+            consumer.callback = meanwhile
+            consumer._thread.skip = lambda *given: skipped.append(given)  # type: ignore[method-assign]
+            mark = Upstream(topic="crossings", partition=0, offset=0)
+            stamp = Stamp("toy.Tallied.v1", b"/test", rfc3339(0))
+            made = Produced(Tallied("P1", 1, 1, mark), tallies, 0, -1, 1000, 1000, b"k", b"{}", "id", stamp)
+            await consumer.hand_over(tallies, [Placed(0, 0, [made])])
+            assert consumer._read_offset.get(at) is None
+        finally:
+            await app.stop()
+
+    asyncio.run(scenario())
+    assert not skipped, "the consumer would read on behind what nobody has decided"

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiosmtpd.controller import Controller
+from kafka.errors import KafkaTimeoutError
 from standardwebhooks import Webhook
 
 from schemas.decisions import AlertRaised
@@ -264,3 +265,41 @@ def ids_of(receiver: Receiver) -> set[str]:
 def dead_address() -> str:
     """An address of this machine where nobody listens."""
     return f"http://127.0.0.1:{own_port()}/hook"
+
+
+def test_a_notifier_ends_when_brokers_fall_silent_and_goes_on_when_they_are_only_slow(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.centre._ASK_EVERY_S", 0.5)
+    plan = read_plan(plan_of(tmp_path, "silent", [hook(tmp_path, receiver.url)]))
+    with EmbeddedBroker() as broker:
+        settings = Settings.from_environment({**broker.environment(), "BORDERFLOW_PARTITIONS": "2"})
+        create_topics(settings)
+        assert broker.pid is not None
+        running = Notifier(settings, plan)
+        ended: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                running.run()
+            except KafkaTimeoutError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        for number in (61, 62):
+            raise_alert(settings, number)
+            while alert(number).alert_id not in ids_of(receiver):
+                assert thread.is_alive()
+                threading.Event().wait(0.05)
+            os.kill(broker.pid, signal.SIGSTOP)
+            if number == 61:  # for less than a notifier waits
+                threading.Event().wait(5)
+                os.kill(broker.pid, signal.SIGCONT)
+        monkeypatch.setattr("streams.notify.run.SILENT_S", 2.0)
+        thread.join(60)
+        os.kill(broker.pid, signal.SIGCONT)
+        assert not thread.is_alive()
+        assert len(ended) == 1
+        assert "the brokers have not answered for" in str(ended[0])
+    assert len(receiver.got) == 2

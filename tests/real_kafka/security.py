@@ -24,8 +24,8 @@ class Security:
         self.ca_file = folder / "ca.pem"
         self._authority.cert_pem.write_to_path(str(self.ca_file))
         self.passwords: dict[str, str] = {}
-        self._broker_file = folder / "broker.pem"
-        self._broker_file.write_bytes(b"".join(self._issue("broker")))
+        self.broker_file = folder / "broker.pem"
+        self.broker_file.write_bytes(b"".join(self._issue("broker")))
         for name in principals:
             self.passwords[name] = secrets.token_hex(12)
             self.password_file(name).write_text(self.passwords[name] + "\n")
@@ -71,7 +71,7 @@ class Security:
         prefix = {name: f"listener.name.{name.lower()}." for name in ("SCRAM", "MTLS")}
         tls = {
             "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": str(self._broker_file),
+            "ssl.keystore.location": str(self.broker_file),
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(self.ca_file),
         }

@@ -12,9 +12,11 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+import trustme
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 from kafka.errors import KafkaError
@@ -36,6 +38,7 @@ from tests.ports import own_port
 from tests.real_kafka.cluster import Cluster
 from tests.real_kafka.fixtures import ACLS, STRANGER, TOY
 from tests.real_kafka.security import Security
+from tests.tls import closing_server
 
 pytestmark = pytest.mark.kafka
 
@@ -79,6 +82,32 @@ def granted(guarded_kafka: Cluster) -> Cluster:
     assert all(one.created for one in created)
     assert not [said for one in created for said in one.differences]
     return guarded_kafka
+
+
+def topics_of_the_toy(cluster: Cluster, group: str) -> None:
+    """Topics of one partition for a toy worker of this group, and its rights to them."""
+    mine = (f"{group}*",)
+    with cluster.admin() as admin:
+        apply(admin, Component(what="the toy", groups=mine, read=mine, write=mine), f"User:{TOY}")
+        admin.create_topics(
+            {
+                f"{group}-{name}": {"num_partitions": 1, "replication_factor": 1}
+                for name in ("crossings", "tallies", "crossings-dlq")
+            }
+        )
+
+
+def until_ready_says(port: str, pattern: str) -> None:
+    """Return when /readyz of the worker at this port says what matches."""
+    deadline, said = time.monotonic() + PATIENCE_S, ""
+    while re.match(pattern, said) is None:
+        assert time.monotonic() < deadline, said
+        time.sleep(0.2)
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE_S) as page:
+                said = page.read().decode()
+        except HTTPError as refused:
+            said = refused.read().decode()
 
 
 @pytest.mark.parametrize("how", ["SCRAM", "MTLS"])
@@ -171,13 +200,7 @@ def test_a_worker_whose_password_was_changed_ends_and_goes_on_with_the_new_one(
     assert guarded_kafka.security is not None
     group = f"s{uuid.uuid4().hex[:8]}"
     environment = {**login(guarded_kafka, "SCRAM", TOY), "BORDERFLOW_GROUP": group}
-    with guarded_kafka.admin() as admin:
-        apply(admin, Component(what="the toy", groups=(f"{group}*",), read=(f"{group}*",), write=(f"{group}*",)),
-              f"User:{TOY}")  # fmt: skip
-        admin.create_topics(
-            {f"{group}-{name}": {"num_partitions": 1, "replication_factor": 1}
-             for name in ("crossings", "tallies", "crossings-dlq")}
-        )  # fmt: skip
+    topics_of_the_toy(guarded_kafka, group)
     settings = Settings.from_environment({**guarded_kafka.environment(), "BORDERFLOW_GROUP": group})
     asyncio.run(lodge(settings, 20, 1))
     with worker(environment, tmp_path / "log", TOY_SILENT_S="4") as running:
@@ -196,6 +219,64 @@ def test_a_worker_whose_password_was_changed_ends_and_goes_on_with_the_new_one(
     asyncio.run(lodge(settings, 20, 1))
     with worker(environment, tmp_path / "log"):
         assert len(asyncio.run(read_all(settings, f"{group}-tallies", 1, 40))) == 40
+
+
+def test_a_worker_waits_out_an_outage_and_a_load_balancer_without_brokers_and_ends_when_its_certificate_is_refused(
+    guarded_kafka: Cluster, tmp_path: Path
+) -> None:
+    assert guarded_kafka.security is not None
+    node, trusted = guarded_kafka.nodes[1], guarded_kafka.security.ca_file
+    group, port = f"s{uuid.uuid4().hex[:8]}", str(own_port())
+    (tmp_path / "ca.pem").write_text(trusted.read_text())
+    environment = {
+        **login(guarded_kafka, "MTLS", TOY),
+        "BORDERFLOW_GROUP": group, "BORDERFLOW_WEB_PORT": port, "BORDERFLOW_TLS_CA_FILE": str(tmp_path / "ca.pem"),
+    }  # fmt: skip
+    topics_of_the_toy(guarded_kafka, group)
+    settings = Settings.from_environment({**guarded_kafka.environment(), "BORDERFLOW_GROUP": group})
+    asyncio.run(lodge(settings, 20, 1))
+    with worker(environment, tmp_path / "log", TOY_SILENT_S="4") as running:
+        asyncio.run(read_all(settings, f"{group}-tallies", 1, 20))
+
+        node.stop()
+        until_ready_says(port, r"no broker has answered for \d+ s\n")
+        time.sleep(11)  # it looks every 5 s, and would have ended
+        address = guarded_kafka.bootstrap_of("MTLS")
+        shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        shown.load_cert_chain(guarded_kafka.security.broker_file)
+        with closing_server(shown, int(address.rpartition(":")[2])):
+            until_ready_says(
+                port, f"no broker .* s; {address} closes the connection after the TLS handshake without a word"
+            )
+            time.sleep(11)
+        node.start()
+        until_ready_says(port, "ready")
+        guarded_kafka.wait_until_whole()
+        asyncio.run(lodge(settings, 20, 1, start=20))
+        asyncio.run(read_all(settings, f"{group}-tallies", 1, 40))
+        assert running.poll() is None
+
+        node.stop()
+        try:
+            trustme.CA().cert_pem.write_to_path(str(trusted))
+            node.start()
+            assert running.wait(PATIENCE_S) == 1, (tmp_path / "log").read_text()
+            (wrong,) = [one for one in examine(environment) if one.state == "wrong"]
+        finally:
+            trusted.write_text((tmp_path / "ca.pem").read_text())
+            node.stop()
+            node.start()
+    said = (
+        f"{address} closes the connection after the TLS handshake, most likely because of this client's certificate: "
+    )
+    last = (tmp_path / "log").read_text().splitlines()[-1]
+    assert "this worker stops: no broker has answered for" in last
+    assert said in last
+    assert (wrong.check, said in wrong.found) == ("brokers", True)
+    guarded_kafka.wait_until_whole()
+    with worker(environment, tmp_path / "log"):
+        asyncio.run(lodge(settings, 20, 1, start=40))
+        assert len(asyncio.run(read_all(settings, f"{group}-tallies", 1, 60))) >= 60
 
 
 @pytest.mark.parametrize("protocol", ["PLAINTEXT", "SASL_PLAINTEXT"])

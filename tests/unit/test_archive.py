@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from kafka import TopicPartition
 
 from agents.risk.policy import version_of
 from schemas.codec import encode
@@ -22,19 +25,22 @@ from schemas.documents import examples
 from schemas.marks import Upstream
 from schemas.personal import personal_fields
 from schemas.registry import declarations
+from streams.archive import consuming
 from streams.archive.columns import columns_of
-from streams.archive.consuming import archived_topics
+from streams.archive.consuming import Archiver, Pace, Waiting, archived_topics
 from streams.archive.envelope import EARLIEST_MS, LATEST_MS
 from streams.archive.layout import ArchiveError, Catalogue, Part, remove_remains
 from streams.archive.policies import OtherSoftwareError, PolicyShelf
 from streams.archive.reading import ArchiveReader, chunk_facts, last_digest
 from streams.archive.redeliveries import LETTERS, Marks
+from streams.archive.rows import Archived, RowReader
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, damaged, keep_days, remove_superseded, retire
 from streams.archive.views import connect
-from streams.archive.writing import MAC, write_part
+from streams.archive.writing import MAC, write_chunk, write_part
 from streams.cli import main
 from streams.policies import built_in_policy
+from streams.settings import Settings
 from tests.archive_files import DAY_MS, KEY, example_records, full_disk, parcels, read, write
 from tests.integration.border import parcel
 
@@ -397,6 +403,31 @@ def test_a_missing_file_is_a_gap_that_names_the_offsets(tmp_path: Path) -> None:
         read(tmp_path, "express-cargo")
 
 
+@pytest.mark.parametrize(
+    ("start", "upto", "first"), [(10, None, 10), (13, None, 13), (13, 16, 13), (0, 16, 10), (0, 20, 10), (9, 21, 10)]
+)
+def test_a_gap_where_reading_begins_or_ends_is_named(start: int, upto: int | None, first: int, tmp_path: Path) -> None:
+    """A book is folded on from a snapshot, and to a version: nothing between may be passed over."""
+    write(tmp_path, parcels(30), size=10)
+    (tmp_path / Catalogue.of(tmp_path).chunks("express-cargo", 0)[1].parts[0].path).unlink()
+    reader = ArchiveReader(Catalogue.of(tmp_path))
+    with pytest.raises(ArchiveError, match=rf"offsets {first} to 19 of express-cargo\[0\] are missing before it"):
+        list(reader.records("express-cargo", 0, start, upto))
+    for begin, end in ((0, 10), (3, 7), (20, None), (25, 28)):
+        read_ = [one.offset for one in reader.records("express-cargo", 0, begin, end)]
+        assert read_ == list(range(begin, end or 30))
+
+
+def test_a_file_that_was_compacted_away_while_others_were_read_is_said_to_be_so(tmp_path: Path) -> None:
+    write(tmp_path, parcels(60), size=5)
+    records = ArchiveReader(Catalogue.of(tmp_path)).records("express-cargo", 0)
+    next(records)
+    compact(tmp_path, None)
+    remove_superseded(tmp_path)
+    with pytest.raises(ArchiveError, match="is gone since the archive was looked through: the archiver may have"):
+        list(records)
+
+
 def test_a_chunk_counts_only_when_all_its_dates_are_there(tmp_path: Path) -> None:
     write(tmp_path, parcels(10))
     write(tmp_path, parcels(6, first=10, spread_ms=DAY_MS // 2))
@@ -541,6 +572,19 @@ def test_a_file_that_was_compacted_while_all_were_read_is_not_damaged(tmp_path: 
     assert damaged(ArchiveReader(before)) == {}
 
 
+def test_columns_of_a_later_version_are_put_together_by_that_version_alone(tmp_path: Path) -> None:
+    """After a version was rolled back: what the later one would say of these records has to stay."""
+    write(tmp_path, parcels(60), size=5)
+    for file in list(tmp_path.rglob("*.parquet"))[:6]:
+        table = pq.read_table(file, partitioning=None)
+        pq.write_table(table.append_column("weighed_at", pa.array(["scales"] * len(table))), file)
+    compact(tmp_path, None)
+    remove_superseded(tmp_path)
+    held = [pq.read_table(file, partitioning=None) for file in tmp_path.rglob("*.parquet")]
+    assert sum("weighed_at" in table.column_names for table in held) == 6
+    assert read(tmp_path, "express-cargo") == parcels(60)
+
+
 def test_a_compaction_that_was_killed_leaves_the_small_files_in_force(tmp_path: Path) -> None:
     records = parcels(60, spread_ms=DAY_MS // 20)
     write(tmp_path, records, size=5)
@@ -562,6 +606,79 @@ def test_retention_takes_records_out_and_remembers_that_they_were_there(tmp_path
     assert [one.offset for one in read(tmp_path, "express-cargo", key=KEY)] == [5, 6, 7, 8, 9]
     assert Catalogue.of(tmp_path).gaps() == []
     assert Catalogue.of(tmp_path).end("express-cargo", 0) == 10
+
+
+def test_retention_leaves_nothing_in_the_files_that_were_put_together(tmp_path: Path) -> None:
+    """They stay for a round: so that a question that has just listed them may finish."""
+    write(tmp_path, parcels(60, spread_ms=DAY_MS // 20), size=5)
+    for days in ((), ("--keep-personal-days", "5")):
+        with pytest.raises(SystemExit) as ended:
+            main(["archive", "tidy", *days, "--dir", str(tmp_path)])
+        assert ended.value.code == 0
+        files = list(tmp_path.rglob("*.parquet"))
+        held = sum(pq.ParquetFile(file).metadata.num_rows for file in files)
+        assert held == (0 if days else 2 * 60)
+    write(tmp_path / "at once", parcels(60, spread_ms=DAY_MS // 20), size=5)
+    with pytest.raises(SystemExit):
+        main(["archive", "tidy", "--keep-personal-days", "5", "--dir", str(tmp_path / "at once")])
+    assert {pq.ParquetFile(file).metadata.num_rows for file in (tmp_path / "at once").rglob("*.parquet")} == {0}
+
+
+def test_offsets_that_brokers_had_no_record_at_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a gap that was accepted as well: it is on record, and no reason to look every night."""
+    records = parcels(40)
+    write(tmp_path, records[:10], size=5)
+    rows = [RowReader("express-cargo", Marks("express-cargo")).read(one) for one in records[17:]]
+    write_chunk(tmp_path, "express-cargo", 0, 10, 39, rows, {}, None)
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            main(["archive", "status", "--dir", str(tmp_path), "--json"])
+        said = json.loads(capsys.readouterr().out)
+        assert (ended.value.code, said["gaps"], said["topics"][0]["missing"]) == (0, [], 7)
+        compact(tmp_path, None, fewest=2)
+
+
+class Border:
+    """Stands for kafka-python's consumer of a border that never is quiet: each poll brings a parcel of now."""
+
+    def __init__(self, **options: Any) -> None:
+        self._at, self._next = TopicPartition("express-cargo", 0), 0
+
+    def __getattr__(self, name: str) -> Any:
+        answers = {"topics": ["express-cargo"], "partitions_for_topic": {0}, "end_offsets": {self._at: 40},
+                   "beginning_offsets": {self._at: 0}, "position": self._next}  # fmt: skip
+        return lambda *_, **__: answers.get(name)
+
+    def poll(self, timeout_ms: int) -> dict[TopicPartition, list[Archived]]:
+        time.sleep(0.002)
+        self._next += 1
+        return {self._at: parcels(1, first=self._next - 1)}
+
+
+def test_what_is_there_now_is_archived_and_no_more_though_a_border_never_is_quiet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "KafkaConsumer", Border)
+    archiver = Archiver(Settings(), tmp_path, None, commits=False)
+    began = time.monotonic()
+    count = archiver.run(lambda: time.monotonic() - began > 15, once=True)
+    assert time.monotonic() - began < 10
+    assert 40 <= count == len(read(tmp_path, "express-cargo"))
+
+
+def test_what_waits_is_counted_with_its_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lodger may write as much into headers and keys as into values: it must not fill the archiver's memory."""
+    headers = [("h", b"x" * 40_000)]
+    lodged = [replace(one, value=None, key=b"k" * 10_000, headers=headers) for one in parcels(20)]
+    archiver = Archiver(Settings(), tmp_path, None, pace=Pace(bytes=600_000))
+    archiver._waiting["express-cargo", 0] = Waiting(0, RowReader("express-cargo", Marks("express-cargo")))
+    monkeypatch.setattr(archiver, "_poll", lambda *_: {TopicPartition("express-cargo", 0): lodged[:10]})
+    written: list[tuple[str, int]] = []
+    monkeypatch.setattr(archiver, "_write", lambda consumer, place: written.append(place))
+    for count, due in ((10, []), (10, [("express-cargo", 0)])):
+        assert archiver._take(None) == count
+        archiver._write_due(None, 0.0)
+        assert written == due
 
 
 @pytest.mark.parametrize("topic", ["labelled-examples", "criteria", "risk-information"])

@@ -288,6 +288,29 @@ def test_nothing_to_verify_is_refused_and_not_called_sound(tmp_path: Path, capsy
     assert (code, "holds no head" in said) == (2, True)
 
 
+def test_heads_of_other_topics_hold_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "archive", RECORDS[:30])
+    chain = chain_of(tmp_path / "audit", RECORDS[:30])
+    heads = tmp_path / "heads"
+    heads.write_bytes(msgspec.json.encode(msgspec.structs.replace(chain.heads()[-1], topic="decisions")) + b"\n")
+    asked = ("--dir", str(tmp_path / "audit"), "--from", "archive", "--archive", str(tmp_path / "archive"),
+             "--topic", "express-cargo", "--seal-lag", "525600")  # fmt: skip
+    assert verified(capsys, *asked)[0] == 0
+    code, said = verified(capsys, *asked, "--heads", str(heads))
+    assert (code, "holds no head of express-cargo" in said) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "options", [("--archive", "elsewhere"), ("--accept-gaps", "decisions[3]:1-2"), ("--macs-since", "7d")]
+)
+def test_what_is_said_of_an_archive_that_is_not_read_is_refused(
+    options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain_of(tmp_path / "audit", RECORDS[:30])
+    code, said = verified(capsys, "--dir", str(tmp_path / "audit"), *options)
+    assert (code, f"{options[0]}: has no effect without --from archive" in said) == (2, True)
+
+
 def test_heads_of_one_chain_that_cannot_be_read_keep_no_other_from_being_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

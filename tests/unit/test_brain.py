@@ -425,6 +425,16 @@ def test_what_was_promoted_to_follow_the_log_learns_every_lesson_also_beyond_the
     assert all(few < 10 for few in (learnt[0], *learnt[2:]))  # a challenger, and what stands still: 5%
 
 
+@pytest.mark.parametrize("model", [CHAMPION, FORGETFUL, GROVE])
+def test_an_item_that_is_neither_goods_nor_a_traveller_is_scored_as_one_of_which_nothing_is_known(model: str) -> None:
+    brain = taught(60)
+    brain.fold(60, "k", ModelPromoted(stream="express-cargo", model=model, by="analyst", at=NOW))
+    item = filtered(1, "express-cargo", "KRICN-EXP")
+    appraisal = brain.appraise(item)
+    assert not appraisal.opened
+    assert sum(reason.weight for reason in brain.explain(item, appraisal)) == pytest.approx(appraisal.log_odds)
+
+
 def test_a_promoted_grove_decides_and_explains() -> None:
     brain = taught(150)
     brain.fold(150, "k", ModelPromoted(stream="express-cargo", model=GROVE, by="analyst", at=NOW))

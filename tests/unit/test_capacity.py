@@ -180,6 +180,14 @@ def test_draw_is_independent_of_the_score_and_counts_items_that_other_layers_sel
     assert [d.item_id for d in again if "exploration" in d.layers] == [d.item_id for d in drawn]
 
 
+def test_what_is_drawn_goes_to_the_lane_of_the_audit_sample_whatever_else_selects_it() -> None:
+    decisions = decide(STREAMS["as ever"], (parcel(n) for n in range(20_000)), capacity_share=0.2)
+    drawn = [decision for decision in decisions if "exploration" in decision.layers]
+    assert {decision.layer for decision in drawn} == {"model", "exploration"}
+    assert {decision.lane for decision in drawn} == {"red"}
+    assert {decision.lane for decision in decisions if decision.layer == "model"} == {"red", "yellow", "blue"}
+
+
 def test_propensity_is_the_probability_of_what_was_decided() -> None:
     for decision in decide(STREAMS["as ever"], (parcel(n) for n in range(20_000))):
         if decision.layer == "exploration":

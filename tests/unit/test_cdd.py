@@ -94,6 +94,13 @@ def test_a_file_that_is_not_of_the_data_set_is_refused_by_name(directory: Path, 
     with pytest.raises(DatasetError, match=r"line 2: column 'Net Mass'") as refused:
         Declarations(dataset_files(directory))
     assert "heavy" not in str(refused.value)
+    (directory / "train.csv").write_bytes(",".join(COLUMNS).encode() + b"\n\xff\xfe")
+    with pytest.raises(DatasetError, match=r"train\.csv: cannot be read as CSV in UTF-8"):
+        Declarations(dataset_files(directory))
+    for part in ("train.csv", "valid.csv"):
+        (directory / part).write_text(",".join(COLUMNS) + "\n")
+    with pytest.raises(DatasetError, match="no declaration"):
+        Declarations(dataset_files(directory))
 
 
 @pytest.mark.skipif("BORDERFLOW_CDD" not in os.environ, reason="BORDERFLOW_CDD names no copy of the data set")

@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
 from kafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, UnknownError
 
+from schemas.registry import declarations
 from streams.cli import GROUPS, app, main, refusal_line
 from streams.commands import CommandRefusedError, aligned, shown
 from streams.producing import UnknownTopicError
@@ -76,11 +78,67 @@ def test_a_value_of_the_wrong_type_is_refused_by_the_name_of_its_option(capsys: 
     assert "--port" in refused(["broker", "--port", "nine"], capsys)
 
 
-@pytest.mark.parametrize("argv", [["worker", "--web-port", "99999"], ["broker", "--port", "-1"]])
+@pytest.mark.parametrize(
+    "argv", [["worker", "--web-port", "99999"], ["broker", "--port", "-1"], ["console", "--port", "99999"]]
+)
 def test_a_port_that_there_cannot_be_is_refused_by_its_option(
     argv: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert argv[1] in refused(argv, capsys)
+
+
+@pytest.mark.parametrize(
+    ("argv", "option"),
+    [
+        (["criteria", "publish", "file", "--days", "99999999"], "--days"),
+        (["archive", "snapshot", "--model=-1"], "--model"),
+        (["dlq", "redrive", "--every", "--rate", "nan"], "--rate"),
+        (["dlq", "redrive", "--every", "--rate", "0"], "--rate"),
+    ],
+)
+def test_a_number_that_there_cannot_be_is_refused_by_its_option(
+    argv: list[str], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert option in refused(argv, capsys)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_command_group_says_of_itself_what_the_list_says(group: str) -> None:
+    assert import_module(f"streams.commands.{group.replace('-', '_')}").app.help == GROUPS[group]
+
+
+def test_the_help_of_shadows_names_every_topic_that_they_read(capsys: pytest.CaptureFixture[str]) -> None:
+    app(["shadow", "start", "--help"], exit_on_error=False, result_action="return_value")
+    said = capsys.readouterr().out
+    assert all(f"`{name}`" in said for name, topic in declarations().items() if "shadow" in topic.consumers)
+
+
+@pytest.mark.parametrize("argv", [["load", "--brokers", "border.example:9093"], ["demo"]])
+def test_simulated_goods_are_lodged_at_no_border_in_production(
+    argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BORDERFLOW_ENVIRONMENT", "production")
+    monkeypatch.setenv("BORDERFLOW_SECURITY_PROTOCOL", "SSL")
+    monkeypatch.setenv("BORDERFLOW_BROKERS", "border.example:9093")
+    assert refused(argv, capsys) == "borderflow: BORDERFLOW_ENVIRONMENT: production takes no simulated goods\n"
+
+
+@pytest.mark.parametrize(("argv", "said"), [(["--path", "nowhere"], "--path: nowhere"), ([], "BORDERFLOW_CDD: away")])
+def test_a_data_set_that_is_not_there_is_refused_by_what_named_it(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BORDERFLOW_CDD", "away")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process is not to be told to stop otherwise
+    assert said in refused(["demo", "--dataset", "cdd", *argv], capsys)
+
+
+@pytest.mark.parametrize("argv", [["simulate"], ["replay"], ["replay", "--from", "kafka"], ["shadow", "report", "one"]])
+def test_a_report_that_cannot_be_drawn_is_refused_before_the_work_for_it(
+    argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # no archive and no shadow is here: whatever is looked for first is not found
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "borderflow[reports]" in refused(argv, capsys)
 
 
 @pytest.mark.parametrize("argv", [["load"], ["demo"]])

@@ -12,9 +12,12 @@ import msgspec
 import pytest
 from aiohttp import ClientPayloadError, ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
+from aiokafka.errors import KafkaConnectionError
 
 from schemas.codec import encode
+from schemas.decisions import AlertRaised
 from schemas.documents import examples
+from schemas.inspections import InspectionWithdrawn
 from streams.console.accounts import Role, User, hashed
 from streams.console.filing import Desk
 from streams.console.pages import build_application
@@ -101,6 +104,7 @@ def user(name: str, role: Role, *points: str) -> User:
 
 def at_the_office(folder: Path, act: Callable[[Office], Awaitable[None]]) -> None:
     people = (user("kim", "officer", DESK), user("lee", "officer", THERE), user("ana", "analyst", "*"))
+    people += (user("sup", "supervisor", "*"),)
 
     async def run() -> None:
         settings = Settings(console_trail_file=str(folder / "trail.jsonl"))
@@ -359,5 +363,137 @@ def test_search_finds_own_decisions_on_a_consignee_who_is_busier_elsewhere(tmp_p
         assert await found("kim") == [(DESK, 0)]
         assert await found("lee") == [(THERE, 238 - 2 * n) for n in range(100)]
         assert await found("ana") == await found("lee")
+
+    at_the_office(tmp_path, act)
+
+
+async def found_by(visitor: Visitor, text: str) -> list[str]:
+    """The lodgements of the decisions that a search finds."""
+    return sorted(one["lodgement"] for one in (await visitor.post("/api/search", {"text": text}))["found"])
+
+
+def test_search_for_one_traveller_or_bill_finds_no_other_of_the_same_number(tmp_path: Path) -> None:
+    lodged = [
+        ("passengers/KE932/P1", "KE932/P1"), ("passengers/KE931/P1", "KE931/P1"), ("manifests/M-1/HB-7", "M-1"),
+        ("manifests/M-2/HB-7", "M-2"), ("manifests/M-3/HB%2F8", "M-3"), ("express-cargo/W%2F9", "W/9"),
+    ]  # fmt: skip
+
+    async def act(office: Office) -> None:
+        for number, (item_id, lodgement) in enumerate(lodged):
+            made = alert(number).decision
+            origin = msgspec.structs.replace(made.origin, lodgement_id=lodgement)
+            value = encode(msgspec.structs.replace(made, item_id=item_id, origin=origin))
+            office.console.traffic.take(FetchedRecord("decisions", 0, number, 0, b"key", value, []))
+        ana = await office.visitor("ana")
+        for text, found in (
+            ("KE932/P1", ["KE932/P1"]), ("passengers/KE931/P1", ["KE931/P1"]), ("M-1/HB-7", ["M-1"]),
+            ("manifests/M-2/HB-7", ["M-2"]), ("HB-7", ["M-1", "M-2"]), ("HB/8", ["M-3"]), ("M-3/HB%2F8", ["M-3"]),
+            ("W/9", ["W/9"]), ("express-cargo/W%2F9", ["W/9"]), ("M-2", ["M-2"]), ("other/HB-7", []),
+        ):  # fmt: skip
+            assert await found_by(ana, text) == found, text
+
+    at_the_office(tmp_path, act)
+
+
+def test_a_search_says_when_there_may_be_more_than_it_shows(tmp_path: Path) -> None:
+    async def act(office: Office) -> None:
+        ana = await office.visitor("ana")
+        for number in range(100):
+            made = msgspec.structs.replace(alert(number).decision, subject="c:1208155555")
+            office.console.traffic.take(FetchedRecord("decisions", 0, number, 0, b"key", encode(made), []))
+            if number in (98, 99):
+                told = await ana.post("/api/search", {"text": "c:1208155555"})
+                assert (len(told["found"]), told["more"]) == (number + 1, number == 99)
+
+    at_the_office(tmp_path, act)
+
+
+def test_related_alerts_of_other_control_points_take_no_room_of_those_that_are_seen(tmp_path: Path) -> None:
+    def of_one_consignee(number: int, point: str) -> AlertRaised:
+        raised = alert(number, control_point=point, minutes_left=60 + number)
+        item = raised.filtered.item
+        assert item.cargo is not None
+        cargo = msgspec.structs.replace(item.cargo, consignee="c:1")
+        filtered = msgspec.structs.replace(raised.filtered, item=msgspec.structs.replace(item, cargo=cargo))
+        return msgspec.structs.replace(raised, filtered=filtered)
+
+    async def act(office: Office) -> None:
+        mine = [of_one_consignee(number, DESK) for number in (0, 99)]
+        for raised in (*mine, *(of_one_consignee(number, THERE) for number in range(1, 31))):
+            office.console.cases.raise_alert(raised, encode(raised))
+        kim = await office.visitor("kim")
+        shown = await kim.get(f"/api/alerts/{mine[0].alert_id}")
+        assert [one["row"]["id"] for one in shown["related"]] == [mine[1].alert_id]
+
+    at_the_office(tmp_path, act)
+
+
+def test_an_undo_that_came_after_a_correction_is_not_called_one(tmp_path: Path) -> None:
+    class Overtaken(DeskAtHand):
+        """A desk whose withdrawals come after a correction by another system."""
+
+        async def _send(self, topic: str, key: str, event: msgspec.Struct, ce_id: str, at_ms: int) -> None:
+            if isinstance(event, InspectionWithdrawn):
+                at = datetime.now(UTC)
+                corrected = result_on(raised, "clear", result_id="r-2", corrects=event.result_id, inspected_at=at)
+                self._cases.fold(corrected, at_ms)
+            await super()._send(topic, key, event, ce_id, at_ms)
+
+    raised = alert(1)
+
+    async def act(office: Office) -> None:
+        console = office.console
+        console.desk = Overtaken(console.settings, console.cases, lambda _topic, _partition: 0)
+        console.cases.raise_alert(raised, encode(raised))
+        kim, path = await office.visitor("kim"), f"/api/alerts/{raised.alert_id}"
+        await kim.post(f"{path}/claim")
+        await kim.post(f"{path}/result", {"outcome": "seizure", "method": "physical", "categories": ["drugs"]})
+        assert await kim.refused(f"{path}/undo", {}, 409) == {"error": "not-undone"}
+        assert (await kim.get(path))["row"]["out"] == "clear"
+
+    at_the_office(tmp_path, act)
+
+
+def test_what_is_pressed_while_brokers_are_silent_is_refused_and_takes_no_effect_later(tmp_path: Path) -> None:
+    silent_s, sent = [11.0], []
+
+    class Producer:
+        """Takes what it is given, and never hears of it again."""
+
+        async def send_and_wait(self, topic: str, value: bytes, **_: Any) -> None:
+            sent.append(topic)
+            raise KafkaConnectionError
+
+        async def stop(self) -> None:
+            """Nothing to stop."""
+
+    raised = alert(1)
+
+    async def act(office: Office) -> None:
+        console = office.console
+        console.desk = Desk(console.settings, console.cases, lambda _topic, _partition: 0, lambda: silent_s[0])
+        console.desk._producer = Producer()
+        console.cases.raise_alert(raised, encode(raised))
+        kim, path = await office.visitor("kim"), f"/api/alerts/{raised.alert_id}/claim"
+        assert (await kim.refused(path, {}, 503))["error"] == "brokers"
+        assert not sent
+        silent_s[0] = 9.0
+        assert (await kim.refused(path, {}, 503))["error"] == "brokers"
+        assert sent == ["casework"]
+
+    at_the_office(tmp_path, act)
+
+
+def test_of_a_long_trail_the_latest_lines_are_shown(tmp_path: Path) -> None:
+    async def act(office: Office) -> None:
+        sup = await office.visitor("sup")
+        with office.console.trail_path.open("rb") as file:
+            first = file.readline()
+        for shown in (0, 3_000):
+            with office.console.trail_path.open("ab") as file:
+                file.writelines([first] * shown)
+            lines = (await sup.get("/api/trail"))["lines"]
+            assert len(lines) == (200 if shown else 1)
+            assert {line["entry"]["what"] for line in lines} == {"signed-in"}
 
     at_the_office(tmp_path, act)

@@ -9,17 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiokafka.structs import TopicPartition
-from structlog.testing import capture_logs
 
 from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted
 from streams.console.accounts import User
 from streams.console.cases import Cases
 from streams.console.feed import PART, Feed, Health
-from streams.console.following import Following
-from streams.settings import Settings
-from streams.wire import FetchedRecord
 from tests.border import DESK, policy_of, result_on, withdrawal_of
 from tests.browser.centre import alert
 
@@ -117,20 +112,3 @@ def test_no_part_keeps_a_page_on_a_slow_line_waiting_until_it_takes_the_line_for
     look(Feed(cases, Health), page, HERE)
     assert len(page.rows) == 2_000
     assert page.longest / 12 < 2_500  # bytes a second, in the time that live.js waits
-
-
-def test_a_record_that_cannot_be_folded_is_told_by_its_place_and_not_by_what_it_held() -> None:
-    at, failures = TopicPartition("alerts", 2), list[BaseException]()
-
-    def stumble(_record: object) -> None:
-        raise KeyError("HONG GILDONG")
-
-    class Consumer:
-        async def getmany(self, **_: object) -> dict[TopicPartition, list[FetchedRecord]]:
-            return {at: [FetchedRecord("alerts", 2, 7, 0, b"k", b"{}", [])]}
-
-    following = Following(Settings(), {"alerts": stumble}, 0, failed=failures.append)
-    with capture_logs() as said:
-        asyncio.run(following._follow(Consumer()))  # type: ignore[arg-type]
-    assert "HONG" not in repr((said, failures))
-    assert "offset 7 of alerts[2] could not be folded: KeyError at" in said[0]["error"]

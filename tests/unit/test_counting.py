@@ -64,6 +64,27 @@ def test_a_lodgement_far_behind_the_latest_of_its_partition_is_late() -> None:
     del metrics.watermarks["express-cargo", 77]
 
 
+def test_what_cannot_be_read_has_no_time_and_is_not_late() -> None:
+    before = value("borderflow_late_total", topic="express-cargo")
+    count("screening", batch("express-cargo", [-1, -1]), Outcome())
+    assert ("express-cargo", 77) not in metrics.watermarks
+    count("screening", batch("express-cargo", [2_000_000]), Outcome())
+    count("screening", batch("express-cargo", [-1, 2_000_000]), Outcome())
+    assert value("borderflow_late_total", topic="express-cargo") == before
+    assert metrics.watermarks.pop(("express-cargo", 77)) == 2_000_000
+
+
+def test_a_record_that_was_sent_again_is_counted_however_few_headers_its_lodger_wrote() -> None:
+    labels = {"step": "screening", "topic": "express-cargo"}
+    before = value("borderflow_redriven_total", **labels)
+    taken = batch("express-cargo", [1, 1, 1])
+    for record, headers in zip(taken.records, ([], [("ce_id", b"x")], [*taken.records[0].headers]), strict=True):
+        record.headers = [*headers, ("dlq-attempt", b"1")]  # type: ignore[misc]  # as the dead-letter desk sends it
+    count("screening", taken, Outcome())
+    assert value("borderflow_redriven_total", **labels) == before + 3
+    del metrics.watermarks["express-cargo", 77]
+
+
 def test_a_decision_is_counted_under_its_lane_layer_and_control_point() -> None:
     decision = example("decisions", "selected-by-the-model")
     lane = {"stream": decision.stream, "lane": decision.lane}

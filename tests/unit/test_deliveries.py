@@ -58,3 +58,17 @@ def test_the_same_ack_twice_counts_once() -> None:
         deliveries.finish(HARBOUR, 10)
     assert deliveries.in_hand("manifests") == 0
     assert deliveries.committable == {HARBOUR: 20}
+
+
+def test_what_brokers_deleted_is_committed_once_all_before_it_is_done() -> None:
+    deliveries = Deliveries()
+    deliveries.skip(AIRPORT, 5000)
+    assert deliveries.committable == {AIRPORT: 5000}, "of a log whose beginning is gone"
+    assert deliveries.read(AIRPORT) is None
+    deliveries.deliver(HARBOUR, 10, 9)
+    deliveries.skip(HARBOUR, 300)
+    assert HARBOUR not in deliveries.committable
+    deliveries.finish(HARBOUR, 10)
+    assert deliveries.committable == {AIRPORT: 5000, HARBOUR: 300}
+    assert deliveries.deliver(HARBOUR, 301, 9) == 10, "the next batch follows the one before"
+    assert deliveries.in_hand("manifests") == 9

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import ssl
 import sys
 import sysconfig
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +11,9 @@ import kafka.codec
 import pytest
 import trustme
 
-from streams.doctor import Finding, examine
+from streams.doctor import Finding, examine, why_not_served
+from streams.settings import Settings
+from tests.tls import broker_with_certificate
 
 NO_BROKER = {"BORDERFLOW_BROKERS": "127.0.0.1:1"}
 
@@ -98,36 +95,6 @@ def test_an_installation_without_certificates_has_nothing_to_say_of_them() -> No
     assert "certificates" not in [one.check for one in examine(NO_BROKER)]
 
 
-@contextlib.contextmanager
-def broker_with_certificate(folder: Path, *, until: datetime) -> Iterator[tuple[str, str]]:
-    """Where something listens that shows a certificate and speaks no Kafka, and the file of who signed it."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=until).configure_cert(
-        shown
-    )
-    listening = socket.create_server(("127.0.0.1", 0))
-
-    def answer() -> None:
-        while True:
-            try:
-                client, _ = listening.accept()
-            except OSError:
-                return
-            with contextlib.suppress(OSError), client, shown.wrap_socket(client, server_side=True):
-                pass
-
-    answering = threading.Thread(target=answer)
-    answering.start()
-    try:
-        yield f"127.0.0.1:{listening.getsockname()[1]}", str(folder / "ca.pem")
-    finally:
-        listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
-        answering.join()
-
-
 def test_a_broker_whose_certificate_has_expired_is_named_with_that_reason(tmp_path: Path) -> None:
     with broker_with_certificate(tmp_path, until=datetime(2020, 2, 1, tzinfo=UTC)) as (address, authorities):
         expired = found("brokers", BORDERFLOW_BROKERS=address, BORDERFLOW_SECURITY_PROTOCOL="SSL",
@@ -146,3 +113,20 @@ def test_the_certificate_that_a_broker_shows_is_warned_of_before_it_expires(tmp_
     assert (ca.state, ca.found.startswith("BORDERFLOW_TLS_CA_FILE: ")) == ("ok", True)
     assert shown.state == "warning"
     assert shown.found == f"broker {address}: its certificate holds for 3 days more, until {soon:%Y-%m-%d}"
+
+
+@pytest.mark.parametrize(
+    ("demands", "said"),
+    [(True, ", most likely because of this client's certificate: [SSL: "), (False, " without a word: it stops, ")],
+)
+def test_a_broker_that_closes_connections_after_the_handshake_is_named_with_the_likely_cause(
+    tmp_path: Path, demands: bool, said: str
+) -> None:
+    with broker_with_certificate(tmp_path, demands=demands) as (address, authorities):
+        environment = {"BORDERFLOW_BROKERS": address, "BORDERFLOW_SECURITY_PROTOCOL": "SSL",
+                       "BORDERFLOW_TLS_CA_FILE": authorities}  # fmt: skip
+        closing = why_not_served(Settings.from_environment(environment), [], OSError())
+    assert closing.state == "wrong"
+    assert closing.found.startswith(f"{address} does not let this process in: ")
+    assert f"{address} closes the connection after the TLS handshake{said}" in closing.found
+    assert "BORDERFLOW_TLS_*" in closing.advice

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -12,11 +14,12 @@ import pytest
 import structlog
 from rich.console import Console
 
-from load.driver import LATE_MS, Sent, cloud_event
+from load.driver import LATE_MS, Driver, Sent, cloud_event
 from load.ledger import Ledger
-from load.measure import complaints, report
+from load.measure import complaints, doubts, report
 from load.reading import Reader, ce_id_of, sent_ms_of
 from load.seen import DeadLetterSeen, DecisionSeen
+from load.world import World
 from schemas.codec import ce_type_of
 from schemas.inspections import InspectionCompleted
 from schemas.lodgements import ExpressConsignmentLodged, ManifestLodged, PassengerExpected
@@ -69,6 +72,48 @@ def test_a_driver_that_is_late_or_slow_says_so() -> None:
     assert sent(1000, 9_000, 10, 3).summary()["achieved_rate"] == pytest.approx(900)
 
 
+class SilentBrokers:
+    """Stands for the client of brokers that take the first batch and answer nothing after it."""
+
+    def __init__(self, **_: Any) -> None:
+        self._answered = False
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        return {0}
+
+    def create_batch(self) -> Any:
+        return self
+
+    def append(self, **_: Any) -> object:
+        return self
+
+    async def send_batch(self, batch: Any, topic: str, *, partition: int) -> asyncio.Future[Any]:
+        answer = asyncio.get_running_loop().create_future()
+        if not self._answered:
+            self._answered = True
+            answer.set_result(SimpleNamespace(offset=0))
+        return answer
+
+
+def test_what_brokers_never_acknowledged_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def follow(reader: Reader, _: Any, stop: asyncio.Event, **__: Any) -> None:
+        reader.ready.set()
+        await stop.wait()
+
+    monkeypatch.setattr("load.driver.AIOKafkaProducer", SilentBrokers)
+    monkeypatch.setattr(Reader, "follow", follow)
+    world = World(3, items_per_day=1_000)
+    driver = Driver({}, world.lodgements(), 200.0, Ledger(), duration_s=0.3, drain_s=0.2)
+    asyncio.run(driver.run())
+    made = {**driver.sent.summary(), **driver.ledger.summary()}
+    assert 0 < made["lodged"] < made["sent"] == made["lodged"] + made["send_failures"]
+    assert any("were not acknowledged" in sentence for sentence in complaints(made))
+
+
 def test_what_an_earlier_run_lodged_is_passed_over() -> None:
     reader = Reader(Ledger())
     reader.since_ms = 5_000
@@ -99,6 +144,11 @@ def test_the_report_names_every_figure_and_every_complaint() -> None:
         assert words in captured.get()
     assert complaints(summary()) == []
     assert len(complaints(summary(missing=2, doubled=1, send_failures=3))) == 3
+
+
+def test_latencies_of_a_run_that_lost_items_or_whose_driver_was_late_are_not_figures_of_it() -> None:
+    assert doubts(summary(driver_fell_behind=False)) == []
+    assert len(doubts(summary(driver_fell_behind=True, missing=2, alerts_missing=1))) == 3
 
 
 def test_a_load_whose_brokers_go_away_says_so_once_and_not_at_every_try(

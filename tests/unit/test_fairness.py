@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agents.reevaluation import ReEvaluation
@@ -76,3 +78,26 @@ def test_the_interval_holds_the_share_and_stays_within_zero_and_one() -> None:
     for finds in (0, 3, 50):
         low, high = wilson(finds, 50)
         assert 0.0 <= low <= finds / 50 <= high + 1e-12 <= 1.0 + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "low", "high"),
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_interval_is_that_of_the_literature(hits: int, trials: int, low: float, high: float) -> None:
+    assert wilson(hits, trials) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(trials=st.integers(0, 10_000), share=st.floats(0, 1))
+def test_wilson_interval_holds_the_rate_and_stays_a_rate(trials: int, share: float) -> None:
+    hits = int(trials * share)
+    low, high = wilson(hits, trials)
+    assert 0.0 <= low <= high <= 1.0
+    if trials:
+        assert low <= hits / trials <= high
+
+
+def test_more_hits_than_trials_are_refused() -> None:
+    with pytest.raises(ValueError, match="between 0 and n"):
+        wilson(2, 1)

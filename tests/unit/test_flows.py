@@ -69,6 +69,26 @@ def test_what_a_border_sees_in_its_first_days_is_no_surge_and_what_is_new_a_week
     assert traffic.promise(("new",), traffic.windows(later), 15.0).surging > 0.9
 
 
+@pytest.mark.parametrize("day", [20.0, 27.0, 28.5, 29.9, 30.0, 33.0, 45.0, 400.0])
+def test_what_came_before_a_long_silence_is_no_surge(day: float) -> None:
+    traffic = observed([*steady("as-ever", 2, 1.0), *steady("new", 2000, 1.0)])
+    now = DAWN + timedelta(days=day)
+    seen = traffic.windows(now)
+    assert (seen is None) == (day >= 30.0)
+    assert seen is None or 0.0 <= seen.known <= 1.0
+    for flow in ("as-ever", "new", "never-seen"):
+        assert traffic.promise((flow,), seen, 15.0).surging < 0.01
+
+
+def test_after_a_norm_s_days_of_silence_traffic_is_counted_from_nothing() -> None:
+    again = [(33.0 + hour / 24.0, "new", False) for hour in range(30)]
+    lived, begun = observed([*steady("new", 50, 2.0), *again]), observed(again)
+    for day in (34.3, 36.0, 50.0):
+        seen = lived.windows(DAWN + timedelta(days=day))
+        assert seen == begun.windows(DAWN + timedelta(days=day))
+        assert lived.promise(("new",), seen, 15.0) == begun.promise(("new",), seen, 15.0)
+
+
 def test_a_surge_that_was_looked_at_in_vain_is_worth_less() -> None:
     busy, now = steady("as-ever", 6, 20.0), DAWN + timedelta(days=20)
     new = [(18.0 + n / 6.0, "new", n < 3) for n in range(12)]

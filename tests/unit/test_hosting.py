@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from agents.step import Arrival, Memory, Outcome, Output, Refusal
 from schemas.codec import Undecodable
+from streams import hosting, metrics
 from streams.hosting import PART_BYTES, StepHost, run_agent
 from streams.recordbatch import RecordBatchBuilder
 from streams.transport import RecordBatch
@@ -260,6 +262,36 @@ def test_a_record_stamped_in_the_future_does_not_shorten_the_past() -> None:
     assert shelf.asked_since == [int((NOW_S - 86_400) * 1000)]
 
 
+def test_a_record_of_which_nothing_can_be_read_does_not_lengthen_the_past_to_all_that_there_is() -> None:
+    for rows in ([Row(4, None, timestamp=-1), Row(5, b"c")], [Row(4, None, timestamp=-1)]):
+        shelf = Shelf()
+        asyncio.run(hosted(shelf=shelf).handle([batch(rows)]))
+        assert shelf.asked_since == [int((NOW_S - 86_400) * 1000)]
+
+
+def test_what_comes_while_a_log_is_asked_for_its_past_is_folded() -> None:
+    class Quiet(Shelf):
+        async def since(self, topic: str, partition: int, from_ms: int) -> int | None:
+            found = await super().since(topic, partition, from_ms)
+            self.logs["alerts"] = [Row(0, b"the first alert")]
+            return found
+
+    host = hosted(Journal(memory=(Memory("alerts", timedelta(days=30), "end", following=True),)), shelf=Quiet())
+    asyncio.run(host.handle([batch([Row(0, b"a")])]))
+    assert host.states["screened", 3].state == ["the first alert", "a"]
+
+
+def test_states_are_counted_as_they_stand_when_that_is_asked() -> None:
+    def entries() -> float | None:
+        return metrics.REGISTRY.get_sample_value("borderflow_state_entries", {"step": "journal"})
+
+    host = hosted()
+    asyncio.run(host.handle([batch([Row(0, b"a"), Row(1, b"b")])]))
+    assert entries() == 2
+    host.forget(lambda *_: False)
+    assert entries() == 0, "a worker from which all was taken holds nothing"
+
+
 def test_a_followed_log_is_read_on_to_its_end_before_every_batch() -> None:
     following = Memory("alerts", timedelta(days=30), "end", following=True)
     shelf = Shelf({"alerts": [Row(0, b"alert 0"), Row(1, b"alert 1")]})
@@ -343,6 +375,20 @@ def test_on_a_failure_nothing_more_is_acked_and_the_worker_is_stopped(
     assert stream.acked == []
 
 
+def test_what_goes_wrong_with_an_ack_stops_the_worker_which_would_else_wait_for_good() -> None:
+    class Broken(FakeStream):
+        async def ack(self, event: Any) -> bool:
+            raise RuntimeError("the ack failed")
+
+    failures: list[BaseException] = []
+
+    async def failed(error: BaseException) -> None:
+        failures.append(error)
+
+    asyncio.run(for_a_moment(run_agent(Broken([batch([Row(0, b"a")])]), hosted(), failed)))
+    assert [str(error) for error in failures] == ["the ack failed"]
+
+
 def test_a_batch_that_was_taken_away_is_neither_acked_nor_waited_for() -> None:
     stream = FakeStream([batch([Row(0, b"b")])])
     deed = Deed(produce=False)
@@ -368,6 +414,26 @@ def test_what_comes_while_a_round_is_delivered_is_delivered_in_one_round_after_i
     said = [(topic, [record.value for record in records]) for topic, records in publisher.published]
     everything = [b'{"text":"%s"}' % row.value for row in rows if row.value]
     assert [values for topic, values in said if topic == "first"] in ([everything], [everything[:1], everything[1:]])
+
+
+def test_what_took_how_long_is_told_of_when_it_was_acknowledged_and_not_of_what_came_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, took = [NOW_S], dict[str, list[float]]()
+
+    class Slow(RecordingPublisher):
+        async def publish(self, topic: str, records: Iterable[Outgoing]) -> list[Placed]:
+            now[0] += 1.0
+            return await super().publish(topic, records)
+
+    origin = SimpleNamespace(sent_ms=int(NOW_S * 1000))
+    told = {topic: (topic, lambda event: origin) for topic in ("second", "first")}  # of decisions, and of alerts
+    monkeypatch.setattr(hosting, "_LATENCIES", told)
+    monkeypatch.setattr(metrics, "observe_all", lambda topic, values: took.update({topic: values}))
+    host = hosted(publisher=Slow())
+    host._clock = lambda: now[0]
+    asyncio.run(host.handle([batch([Row(0, b"a"), Row(1, b"broken")])]))
+    assert took == {"second": [1.0], "first": [2.0]}
 
 
 def test_a_round_holds_back_no_partition_for_one_that_was_taken_away() -> None:

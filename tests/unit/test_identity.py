@@ -59,8 +59,8 @@ def test_a_redelivered_record_is_known_by_its_mark() -> None:
     assert marks.is_redelivery(at(4, 9))
     assert not marks.is_redelivery(at(5, 2))
     assert not marks.is_redelivery(at(0, 0, partition=1))
-    assert marks.mark("manifests", 0) == (5, 1)
-    assert marks.mark("manifests", 1) is None
+    assert marks.is_redelivery(at(5, 1))
+    assert not marks.is_redelivery(at(6, 0))
     assert len(marks) == 1
 
 

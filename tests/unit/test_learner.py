@@ -34,6 +34,14 @@ def test_the_least_learnt_weights_go_when_memory_is_full() -> None:
     assert ours.weight("hs4=8517") != 0.0
 
 
+def test_what_it_begins_with_stays_when_memory_is_full() -> None:
+    ours = OnlineLogistic(capacity=1000, start={"rate:flow:a": 1.0}, first_g2=0.05)
+    for n in range(3000):
+        ours.learn({f"consignee={n}": 1.0}, n % 2)
+    assert len(ours) <= 1000
+    assert ours.weight("rate:flow:a") == 1.0  # of a kind of flow of which nothing was learnt yet
+
+
 def test_old_lessons_fade_with_event_time() -> None:
     ours = OnlineLogistic(half_life_days=10.0)
     ours.learn({"hs4=8517": 1.0}, 1, day=0.0)

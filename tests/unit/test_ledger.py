@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from load.ledger import Item, Ledger, selection_faults
+from load.ledger import Arm, Item, Ledger, selection_faults
 from load.reading import Reader, dead_letter_of, items_in
 from load.seen import AlertSeen, DeadLetterSeen, DecisionSeen, ResultSeen
 from schemas.decisions import Layer
@@ -181,6 +181,7 @@ def test_the_exploration_arm_holds_all_items_of_its_draw() -> None:
     assert summary["selected_by_layer"] == {"exploration": 4, "model": 2}
     assert summary["inspected_by_layer"] == {"exploration": 2, "model": 2}
     assert summary["inspected"] == 3
+    assert ledger.whole() == Arm(selected=5, inspected=3, hits=2, seizures=1), "each item once"
     assert summary["alerts"] == 5
 
 
@@ -213,7 +214,7 @@ def test_the_first_result_counts_until_it_is_corrected() -> None:
     for result_id, outcome, corrects, counts in results:
         assert ledger.saw_result(ResultSeen(result_id, seen.decision_id, outcome, corrects)) is counts
     assert ledger.arms()["model"].seizures == 1
-    assert ledger.inspected() == 1
+    assert ledger.whole().inspected == 1
 
 
 def test_coverage_leaves_the_warm_up_out() -> None:

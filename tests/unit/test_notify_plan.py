@@ -78,6 +78,15 @@ def test_a_plan_that_cannot_be_read_is_refused_without_showing_what_stands_there
     assert "kim" not in str(refused.value)
 
 
+def test_a_plan_whose_dead_letters_have_no_folder_is_refused_before_there_is_one(tmp_path: Path) -> None:
+    path = plan_file(tmp_path, WEBHOOK)
+    path.write_text(path.read_text() + "\ndead_letters: elsewhere/dead.jsonl\n")
+    with pytest.raises(CommandRefusedError, match=r"dead_letters: there is no folder .*elsewhere"):
+        read_plan(path)
+    (tmp_path / "elsewhere").mkdir()
+    assert read_plan(path).dead_letters == str(tmp_path / "elsewhere" / "dead.jsonl")
+
+
 def test_a_receiver_is_told_of_its_control_points_up_to_its_priority() -> None:
     urgent, later = alert(1, layer="mandatory"), alert(2, layer="exploration")
     assert urgent.priority <= 2 < later.priority

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from aiosmtpd.controller import Controller
 from kafka import TopicPartition
-from kafka.errors import OffsetOutOfRangeError
+from kafka.errors import KafkaTimeoutError, OffsetOutOfRangeError
 from structlog.testing import capture_logs
 
 from schemas.codec import ce_type_of, encode
@@ -41,6 +41,10 @@ class MailServer:
     def __init__(self, codes: dict[str, list[str]] | None = None) -> None:
         self.codes = codes or {}
         self.taken: list[tuple[list[str], Any]] = []
+        self.goodbye = "221 bye"
+
+    async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        return self.goodbye
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802 - aiosmtpd's name
         if self.codes.get(address):
@@ -90,6 +94,7 @@ class Centre:
 
     alerts_to_come: Sequence[CentreAlert] = ()
     acknowledged: list[int]
+    silent_s = 0.0
 
     def __init__(self, *given: Any) -> None:
         self._left = list(self.alerts_to_come)
@@ -183,6 +188,16 @@ def test_a_mailbox_that_asks_for_another_try_gets_it_and_the_others_no_second_ma
     assert deliver(alone, came(alert(1)), plan_of(alone), lambda _: False) == Sent(2)
 
 
+def test_a_mail_that_was_taken_is_not_sent_again_because_of_how_its_server_says_goodbye(
+    mail: tuple[MailServer, int],
+) -> None:
+    server, port = mail
+    server.goodbye = "421 4.3.2 shutting down"
+    receiver = mailboxes(port, "duty@example.org")
+    assert deliver(receiver, came(alert(1)), plan_of(receiver), lambda _: False) == Sent(1)
+    assert len(server.taken) == 1
+
+
 def test_a_mail_that_one_of_two_mailboxes_refuses_is_not_sent(mail: tuple[MailServer, int]) -> None:
     server, port = mail
     server.codes = {"gone@example.org": ["550 no such user"]}
@@ -247,6 +262,35 @@ def test_the_log_says_why_somebody_was_not_told(monkeypatch: pytest.MonkeyPatch,
     assert MASK not in line.values()
 
 
+def test_a_notifier_to_which_brokers_do_not_answer_ends_and_what_is_under_way_ends_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Silent(Centre):
+        """Brokers that handed over an alert, and were not heard of again."""
+
+        @property
+        def silent_s(self) -> float:  # type: ignore[override]
+            return 31.0
+
+    Silent.alerts_to_come, Silent.acknowledged = [came(alert(1))], []
+    monkeypatch.setattr(run, "CentreClient", Silent)
+    monkeypatch.setattr(run, "send", lambda *_: time.sleep(0.2))
+    notifier = Notifier(Settings.from_environment({}), plan_of(hook(9, tmp_path / "secret")))
+    with pytest.raises(KafkaTimeoutError, match="the brokers have not answered for 31 s"):
+        notifier.run()
+    assert (notifier.tally.told, Silent.acknowledged) == (1, [0])
+
+
+def test_the_log_says_how_many_alerts_nobody_was_told_of_because_they_came_too_late(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plan = plan_of(hook(9, tmp_path / "secret"))
+    with capture_logs() as said:
+        tally, acknowledged = notified(monkeypatch, plan, [came(alert(n, minutes_left=-5), n) for n in range(3)])
+    assert (tally.expired, acknowledged) == (3, [0, 1, 2])
+    assert [line["count"] for line in said if "deadline had passed" in line["event"]] == [3]
+
+
 def test_a_notifier_that_is_told_to_end_begins_no_more(tmp_path: Path) -> None:
     receiver = hook(9, tmp_path / "secret")
     assert deliver(receiver, came(alert(1)), plan_of(receiver), lambda _: True) == Sent(0, stopped=True)
@@ -288,6 +332,36 @@ def test_an_alert_that_has_expired_ends_no_replay_of_those_behind_it(
     tally = redeliver(Settings.from_environment({}), plan, None, lines.append)
     assert (tally.told, tally.failed, told) == (1, 1, [7])
     assert lines[0] == "a-3 to hook: the brokers do not hold the alert any more"
+
+
+def test_an_alert_that_silent_brokers_do_not_give_is_not_called_gone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class SilentLog:
+        """A client that is given nothing."""
+
+        def __init__(self, **_: Any) -> None:
+            """It was connected once."""
+
+        def assign(self, _: Any) -> None:
+            """There is one partition."""
+
+        def seek(self, _: Any, offset: int) -> None:
+            """Nobody hears of it."""
+
+        def poll(self, **_: Any) -> dict[Any, Any]:
+            return {}
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    monkeypatch.setattr(run, "KafkaConsumer", SilentLog)
+    plan = plan_of(hook(9, tmp_path / "secret"), dead_letters=str(tmp_path / "dead.jsonl"))
+    line = {"receiver": "hook", "alert_id": "a-3", "partition": 0, "offset": 3}
+    note(tmp_path / "dead.jsonl", Undelivered(what="failed", at=now(), **line))  # type: ignore[arg-type]
+    lines: list[str] = []
+    assert redeliver(Settings.from_environment({}), plan, None, lines.append).failed == 1
+    assert lines == ["a-3 to hook: the brokers do not answer"]
 
 
 def test_an_alert_that_cannot_be_told_is_kept_and_those_behind_it_are_told(

@@ -105,6 +105,33 @@ def test_numbers_that_are_none_are_null_in_json(archive: Path, capsys: pytest.Ca
     assert json.loads(said, parse_constant=pytest.fail) == [{"a": None, "b": [None], "c": "2026-03-02", "d": "1.5"}]
 
 
+def test_a_sum_of_whole_numbers_is_a_number_in_json(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sums = "SELECT sum(revision) AS revisions, 9223372036854775807::HUGEINT + 1 AS more FROM decisions"
+    said = json.loads(ask(archive, capsys, sums, "--format", "json"))
+    assert said == [{"revisions": 2, "more": "9223372036854775808"}]
+
+
+def test_spans_of_time_are_written_as_people_write_them(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spans = (
+        "INTERVAL '50 hours'", "INTERVAL '1 month -2 days 90 seconds'", "INTERVAL '-250 milliseconds'",
+        "INTERVAL '14 months'", "INTERVAL '0 days'", "NULL::INTERVAL",
+        "TIMESTAMPTZ '2026-03-03 04:00:00Z' - TIMESTAMPTZ '2026-03-01 03:30:00Z'",
+    )  # fmt: skip
+    sql = " UNION ALL ".join(f"SELECT {place} AS n, {span} AS took" for place, span in enumerate(spans)) + " ORDER BY n"
+    wanted = [
+        "50:00:00", "1 month -2 days 00:01:30", "-00:00:00.25", "14 months", "00:00:00", None, "2 days 00:30:00",
+    ]  # fmt: skip
+    said = ask(archive, capsys, sql, "--format", "json")
+    assert [row["took"] for row in json.loads(said)] == wanted
+    said = ask(archive, capsys, sql, "--format", "csv")
+    assert [row["took"] or None for row in csv.DictReader(io.StringIO(said))] == wanted
+    ask(archive, capsys, sql, "--format", "parquet", "--output", str(tmp_path / "spans.parquet"))
+    assert pq.read_table(tmp_path / "spans.parquet")["took"].to_pylist() == wanted
+    assert "2 days 00:30:00" in ask(archive, capsys, sql)
+
+
 def test_a_question_is_answered_where_the_path_of_the_archive_is_odd(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -276,6 +303,8 @@ def test_a_question_by_date_reads_the_files_of_that_date_alone(archive: Path) ->
         (["--named", "top-reasons", "--since", "2026-03-09", "--until", "2026-03-02"], "--until: is not after --since"),
         (["SELECT 1", "--memory", "lots"], "--memory: 'lots' is no amount of memory"),
         (["SELECT 1", "--memory", "1GB'; SELECT '1"], "--memory: "),
+        (["SELECT 1", "--memory", "1GB '; SELECT '1"], "--memory: "),
+        (["SELECT DATE '12000-01-01'"], "--format table: date value out of range; write CAST"),
         (["SELECT 1", "--threads", "0"], "--threads"),
     ],
 )

@@ -182,6 +182,43 @@ def test_no_attribute_is_told_as_a_power_of_ten() -> None:
     assert category_words("kg*value=1.23e+06*1e-05") == "exactly 1,230,000 kg, exactly 0.00001 US dollars"
 
 
+@pytest.mark.parametrize(
+    ("category", "said"),
+    [
+        (
+            "hs6*route*tariff*kg*value=851712*HK*CN*8*A*B*1.5*90",
+            "subheading 851712, departure from HK, origin CN, duty rate 8 %, duty regime A*B, exactly 1.5 kg, "
+            "exactly 90 US dollars",
+        ),
+        ("route*tariff*mass=HK*CN*8**\u00b2*5",
+         "departure from HK, origin CN, duty rate 8 %, duty regime *\u00b2, between 4 and 5.66 kg"),
+        ("flow:hs6*origin*loading*control-point*carrier=851712*CN*HKHKG*AA-EXP*A*B",
+         "subheading 851712, origin CN, loaded at HKHKG, control point AA-EXP, carrier A*B"),
+        ("agency*embarkation=A*B*THBKK", "booked at agency A*B, embarkation at THBKK"),
+        ("regime=A*B", "duty regime A*B"),
+        ("declarant=c:*", "this declarant"),
+    ],
+)  # fmt: skip
+def test_a_lodger_s_code_may_hold_the_mark_between_parts(category: str, said: str) -> None:
+    assert category_words(category) == said
+
+
+@settings(max_examples=60, deadline=None)
+@given(regime=st.text("A*=\u00b25 ", min_size=1, max_size=8), carrier=st.text("A*5", min_size=1, max_size=4))
+def test_no_code_of_a_lodger_who_was_caught_once_breaks_the_reasons(regime: str, carrier: str) -> None:
+    brain = Brain(Profiles())
+    known = parcel(1, duty_regime=regime, duty_rate_percent=8.0)
+    assert known.item.cargo is not None
+    cargo = msgspec.structs.replace(known.item.cargo, carrier=carrier)
+    known = msgspec.structs.replace(known, item=msgspec.structs.replace(known.item, cargo=cargo))
+    for number in range(4):
+        brain.fold(number, "k", lesson(brain, known, 1, decision_id=f"d-{number}"))
+    appraisal = brain.appraise(known)
+    reasons = brain.explain(known, appraisal, 80)
+    assert any(reason.code == "hs6*route*tariff*kg" for reason in reasons)
+    assert sum(reason.weight for reason in reasons) == pytest.approx(appraisal.log_odds, abs=1e-6)
+
+
 def test_nobody_is_sent_where_inspections_found_nothing() -> None:
     contributions = {"hs6=851712": 2.0, "route=HK*CN": 1.5, "carrier=HANJET": 1.0}
     records = {"hs6=851712": (0.2, 2.9), "route=HK*CN": (1.0, 2.0), "carrier=HANJET": (0.0, 0.0)}

@@ -213,6 +213,41 @@ def test_so_do_they_a_key_and_headers_that_are_large() -> None:
     assert [(one.key, one.headers) for one in log.letters("express-cargo")] == [(source.key, source.headers)] * 3
 
 
+def test_a_source_topic_that_was_made_anew_has_letters_of_its_own() -> None:
+    """Its offsets begin again, and the letters of the old one are kept for 90 days."""
+    log = Log("manifests-dlq")
+    old, new = (lodged("manifests", 7, encode(manifest(number, 5))) for number in (1, 2))
+    new.timestamp += 60_000
+    for source, indexes in ((old, (0, 3)), (new, (0, 4))):
+        refused = [Refusal(7, "unknown-country", "", "", index, "x") for index in indexes]
+        for one in dead_letters({7: source}, refused, "screening", NOW_MS):
+            log.put(one)
+    letters = log.letters("manifests")
+    assert [(one.index, one.value) for one in letters] == [
+        (0, old.value), (3, old.value), (0, new.value), (4, new.value)
+    ]  # fmt: skip
+    first, second = redrives(letters, NOW_MS)
+    for one, source, indexes in ((first, old, (0, 3)), (second, new, (0, 4))):
+        lodged_then = decode("manifests", source.value).consignments
+        sent = decode("manifests", one.record.value).consignments
+        assert [bytes(kept) for kept in sent] == [bytes(lodged_then[index]) for index in indexes]
+
+
+def test_what_stands_where_the_source_of_a_letter_stood_is_not_taken_for_it() -> None:
+    log = Log("express-cargo-dlq")
+    source = lodged("express-cargo", 7, b"x" * 3_000_000)
+    for one in dead_letters({7: source}, [Refusal(7, "too-large", "", "too many bytes")], "screening", NOW_MS):
+        log.put(one)
+    (letter,) = log.letters("express-cargo")
+
+    class MadeAnew:
+        async def read(self, topic: str, partition: int, start: int, upto: int) -> AsyncIterator[list[Row]]:
+            yield [Row(topic, 3, 7, source.timestamp + 60_000, b"another", b"of another lodger")]
+
+    assert letter.omitted_bytes == 3_000_000
+    assert asyncio.run(with_source_bytes(cast(LogReader, MadeAnew()), letter)) is None
+
+
 def test_letters_are_marked_after_their_record_is_delivered_and_at_the_rate_asked_for() -> None:
     log = Log("express-cargo-dlq")
     for offset in range(3):

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
+from errno import ENOSPC
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,34 @@ def test_a_replay_that_was_stopped_goes_on_to_where_the_archive_ended_then(tmp_p
     assert replayed(root, tmp_path / "whole").run().ends == whole.ends == {"express-cargo/0": 600}
 
 
+@pytest.mark.parametrize("engine", [Engine, Beside])
+def test_a_replay_whose_disk_was_full_behind_a_checkpoint_goes_on_from_the_one_before(
+    engine: type[Engine | Beside], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = lodged(tmp_path / "archive", parcels(1700))
+    with closing(replayed(root, tmp_path / "whole", engine, part_records=500)) as whole:
+        assert len(whole.run().parts) == 4
+    written: list[str] = []
+    write_file = Replay._write
+
+    def without_room(replay: Replay, name: str, data: bytes) -> None:
+        written.append(name)
+        if written.count("replay.json") == 3:
+            raise OSError(ENOSPC, "No space left on device")
+        write_file(replay, name, data)
+
+    with monkeypatch.context() as full, closing(replayed(root, tmp_path / "cut", engine, part_records=500)) as cut:
+        full.setattr(Replay, "_write", without_room)
+        with pytest.raises(OSError, match="No space"):
+            cut.run()
+    assert len(list((tmp_path / "cut").glob("checkpoint-*"))) == 2
+    with closing(replayed(root, tmp_path / "cut", engine, part_records=500)) as cut:
+        assert len(cut.manifest.parts) == 2
+        cut.run()
+    one, other = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("whole", "cut"))
+    assert one == other
+
+
 def test_every_item_is_in_one_of_two_replays_that_adjoin(tmp_path: Path) -> None:
     """Lodged at noon by their own clocks, and sent ten minutes later: around the border between two replays."""
     late = [replace(one, timestamp=one.timestamp + 600 * SECOND) for one in parcels(40, spread_ms=60 * SECOND)]
@@ -213,9 +242,11 @@ def test_a_checkpoint_that_others_can_have_written_is_not_unpickled(tmp_path: Pa
     forged._write_part(None)  # begun, and not ended
     forged.manifest.parts = [Part("part-000000.jsonl", hashlib.sha256(b"").hexdigest(), 0)]
     (out / "part-000000.jsonl").touch()
-    forged.manifest.checkpoint = forged._write("checkpoint", pickle.dumps(Trap(sprung)))
+    body = pickle.dumps(Trap(sprung))
+    forged.manifest.checkpoint = hashlib.sha256(body).hexdigest()
+    forged._write(forged._checkpoint.name, body)
     forged._write("replay.json", msgspec.json.encode(forged.manifest))
-    (out / "checkpoint").chmod(0o666)
+    forged._checkpoint.chmod(0o666)
     with pytest.raises(ArchiveError, match="others than you can have written it; name a new folder"):
         replayed(root, out)
     assert not sprung.exists()
@@ -251,6 +282,33 @@ def test_a_complete_replay_says_that_nothing_was_done(tmp_path: Path, capsys: py
     assert command(*arguments) == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "is complete already, nothing was done; the archive has grown since" in said
+
+
+@pytest.mark.parametrize(
+    "options", [("--decisions-only",), ("--verify", "--policy", "default"), ("--verify", "--to", "topics")]
+)
+def test_an_option_that_has_no_effect_is_refused(
+    options: tuple[str, ...], history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(*options, "--dir", str(history), "--out", str(tmp_path / "out")) == 2
+    assert "has no effect with" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_verification_that_could_check_nothing_is_not_one_that_found_nothing(
+    history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An archive that was begun late: for 35 days it is not known what decisions follow from."""
+    PolicyShelf(tmp_path).keep(POLICY)
+    reader = ArchiveReader(Catalogue.of(history))
+    for topic, partition in reader.catalogue.places:
+        held = list(reader.records(topic, partition))
+        write(tmp_path, held[1:] if topic == "decisions" else held)
+    assert command("--verify", "--decisions-only", "--dir", str(history)) == 0
+    assert command("--verify", "--decisions-only", "--dir", str(tmp_path)) == 1
+    said = capsys.readouterr()
+    assert "selection: 0 checked, 0 differ" in said.out
+    assert said.err == "borderflow: nothing could be checked\n"
 
 
 @pytest.mark.parametrize("days", ["nan", "inf", "-1"])

@@ -363,3 +363,12 @@ def test_a_traveller_keeps_what_selection_may_use() -> None:
     assert facts.booked_hours_ahead == 243.0
     assert facts.document_days_left == 1401
     assert facts.name == "LI, MING"
+
+
+def test_an_officer_reads_the_whole_name_of_a_traveller() -> None:
+    long = replace(TRAVELLER, family_name="F" * 200, given_names="G" * 199)
+    item = only(screened(long))
+    assert item.traveller is not None
+    assert item.traveller.name == f"{'F' * 200}, {'G' * 199}"
+    longest = only(screened(replace(long, given_names="G" * 200)))
+    assert codec_for("screened").decode(encode(longest)) == longest

@@ -147,6 +147,14 @@ def test_repeat_offender_below_the_bar_is_left_when_such_selections_found_too_li
     assert decide([*crowd, parcel(200, prior=prior)], ToldBrain(waves, worth=0.5))[-1].layer == "profile"
 
 
+def test_a_layer_without_a_share_selects_nothing() -> None:
+    prior = PriorRecord(inspections=3, seizures=2, last_seized_at=DAWN - timedelta(days=40))
+    odd = [parcel(n, prior=prior, anomaly=1.0) for n in range(200, 400)]
+    shares = {"surge": 0.0, "profile": 0.0, "anomaly": 0.0}
+    decisions = decide([*(parcel(number) for number in range(200)), *odd], ToldBrain(waves), layers=shares)
+    assert {layer for one in decisions for layer in one.layers} == {"model", "exploration"}
+
+
 def test_boosting_criterion_raises_the_score_and_is_a_reason_with_that_weight() -> None:
     hit = CriterionHit(criterion_id="cr-9", version=1, action="boost", weight=2.0)
     crowd = [parcel(number) for number in range(400)]

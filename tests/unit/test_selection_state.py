@@ -119,6 +119,27 @@ def test_office_that_was_closed_is_decided_as_by_a_worker_that_reads_the_horizon
     assert len(published) == len(inputs)
 
 
+@pytest.mark.parametrize("silent_days", [29, 31, 34, 36, 60])
+def test_partition_that_was_silent_is_decided_as_by_a_worker_that_reads_the_horizon(silent_days: int) -> None:
+    policy = policy_of(capacity_share=0.1, layers={"surge": 0.9})
+    told = ToldBrain(
+        lambda filtered: -3.0 + unit_hash("score", number_of(filtered)),
+        lambda filtered: ("all", f"flow-{number_of(filtered) % 3}"),
+    )
+    selection, closes, opens = Selection(policy, told), 4 * 3, 3 + silent_days
+    times = [DAWN + timedelta(hours=6 * n) for n in (*range(closes), *range(4 * opens, 4 * (opens + 4)))]
+    inputs = arrivals_of([parcel(n, at=at) for n, at in enumerate(times)])
+    live, published = selection.begin(0, 0), list[Arrival[SelectionDecided]]()
+    for arrival in inputs:
+        decided = wire(selection.decide(live, [arrival]).outputs)
+        since_ms = arrival.timestamp_ms - int(policy.horizons.decisions.total_seconds() * 1000)
+        rebuilt = selection.begin(0, arrival.offset)
+        selection.remember(rebuilt, [one for one in published if one.timestamp_ms >= since_ms])
+        assert wire(selection.decide(rebuilt, [arrival]).outputs) == decided
+        published.extend(arrivals_of(decided, "decisions", len(published)))
+    assert any(one.event.surge > 0.0 for one in published[closes:])
+
+
 def test_batch_that_comes_again_changes_nothing_but_its_alerts_are_sent_again() -> None:
     selection = Selection(POLICY, brain(2))
     inputs = arrivals_of(traffic(2, 1500, 2.0))

@@ -168,5 +168,9 @@ def test_a_misspelt_variable_is_noticed() -> None:
     ]
 
 
+def test_a_variable_that_the_demo_reads_is_not_taken_for_a_misspelt_one() -> None:
+    assert Settings.unknown_variables({"BORDERFLOW_CDD": "data"}) == []
+
+
 def test_steps_are_hosted_in_the_order_of_the_flow() -> None:
     assert Settings(steps="selection, screening").step_names == ("screening", "selection")

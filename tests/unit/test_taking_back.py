@@ -85,6 +85,19 @@ def test_undo_of_a_lesson_beyond_the_budget_of_challengers_is_taken_from_the_one
     assert scores(brain, FORGETFUL) == pytest.approx(before, abs=0.02)
 
 
+def test_undo_at_once_leaves_no_weight_of_the_regressions_where_it_was_not() -> None:
+    brain, at = history()
+    learners = {name: model for name, model in brain._minds["express-cargo"].models.items() if name != GROVE}
+    weights = {CHAMPION: learners[CHAMPION].learner.weights, FORGETFUL: learners[FORGETFUL]._learner.weights}
+    before = {name: dict(held) for name, held in weights.items()}
+    last = NOW + timedelta(hours=at - 1)
+    mistake = lesson(brain, parcel(207, PLAIN, net_mass_kg=500.0, value_usd=1e5), 1, weight=1.5, inspected_at=last)
+    brain.fold(at, "k", mistake)  # its mass and value are unlike all others
+    brain.fold(at + 1, "k", withdrawn(mistake))
+    for name, held in weights.items():
+        assert held == pytest.approx({**dict.fromkeys(held, 0.0), **before[name]}, abs=1e-4), name  # but for what aged
+
+
 def test_undo_after_others_were_learnt_takes_most_of_it_back_and_never_overshoots() -> None:
     clean, at = history()
     later = [lesson(clean, parcel(300 + n, (RISKY, PLAIN)[n % 2]), int(n % 2 == 0)) for n in range(12)]

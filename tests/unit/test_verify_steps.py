@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from streams.archive.rows import Archived
 from streams.policies import built_in_policy
 from streams.replay.shelf import Shelf
 from streams.replay.verify_chain import _FilteredPartition, _ScreeningSteps
+from tests.archive_files import write
 from tests.border import policy_of
 
 
@@ -60,3 +62,13 @@ def test_while_workers_with_two_policies_share_the_items_the_past_is_read_once_f
         assert shared == alone.decide(record, event, "old", (0,))
     assert len(records) > 20
     assert reader.rebuilt == 3
+
+
+def test_what_cannot_be_read_is_no_part_of_the_past(tmp_path: Path) -> None:
+    make_history(tmp_path / "made", items=100, days=1)
+    records = list(ArchiveReader(Catalogue.of(tmp_path / "made")).records("screened", 1))
+    last = records[-1]
+    write(tmp_path / "cut", [replace(records[3], value=b"{"), last])
+    reader = ArchiveReader(Catalogue.of(tmp_path / "cut"))
+    partition = _FilteredPartition(reader, 1, Shelf(reader, "criteria", CriteriaBook), {"p": built_in_policy()}.get)
+    assert partition.decide(last, codec_for("screened").decode(last.value), "p", (0,)) is not None

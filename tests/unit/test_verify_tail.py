@@ -37,6 +37,14 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve days of 100 items: results come back, and models learn."""
+    root = tmp_path_factory.mktemp("taught") / "archive"
+    make_history(root, items=1200, days=12)
+    return root
+
+
 def records(root: Path, topic: str) -> list[Archived]:
     reader = ArchiveReader(Catalogue.of(root))
     return [one for partition in reader.catalogue.partitions(topic) for one in reader.records(topic, partition)]
@@ -284,3 +292,91 @@ def test_what_another_version_of_borderflow_decided_is_counted_and_all_else_is_c
         assert (step.differing, step.checked + step.others) == (0, before[name].checked), name
         assert step.others > 100, name
     assert steps["selection"].others == sum(theirs in (one.value or b"") for one in records(cut, "decisions"))
+
+
+def test_decisions_on_items_that_the_archive_does_not_have_are_counted_and_the_rest_is_checked(
+    history: Path, tmp_path: Path
+) -> None:
+    """Items are kept for days and decisions for months: by brokers, and by retention in the archive."""
+
+    def cut(topic: str, partition: int, made: list[Archived]) -> list[Archived]:
+        return made[10:-7] if topic == "filtered" else made
+
+    whole, selection = found(history)["selection"], found(changed(history, tmp_path, cut))["selection"]
+    partitions = len({one.partition for one in records(history, "filtered")})
+    assert (selection.differing, selection.unchecked) == (0, 17 * partitions)
+    assert selection.checked == whole.checked - 17 * partitions
+
+
+def test_an_item_before_the_first_decision_that_there_was_is_missing_its_own(history: Path, tmp_path: Path) -> None:
+    decisions = [one for one in records(history, "decisions") if one.partition == 1]
+    gone = {codec_for("decisions").decode(one.value).decision_id for one in decisions[:3]}
+    late = changed(history, tmp_path / "late", lambda topic, place, made: made[3:] if of(topic, place) else made)
+    selection = found(late)["selection"]
+    assert (selection.differing, selection.unchecked) == (0, len(decisions)), "of an archive that was begun late"
+
+    def taken_out(topic: str, place: int, made: list[Archived]) -> list[Archived]:
+        if not of(topic, place):
+            return made
+        return [replace(one, offset=n) for n, one in enumerate(made[3:])]
+
+    selection = found(changed(history, tmp_path / "first", taken_out))["selection"]
+    assert gone <= {one.ce_id for one in selection.differences if one.kind == "missing"}
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["decisions", "all steps"])
+def test_what_was_made_with_lessons_that_are_not_archived_yet_is_counted(
+    key: bytes | None, taught: Path, tmp_path: Path
+) -> None:
+    """Each topic is archived at its own pace, a minute apart or so."""
+    reached = max(codec_for("decisions").decode(one.value).model_version for one in records(taught, "decisions")) - 3
+    cut = copied(taught, tmp_path, lambda one: one.topic != "labelled-examples" or one.offset < reached)
+    whole, steps = found(taught, key), found(cut, key)
+    for name, step in steps.items():
+        assert step.differing == 0, name
+        assert step.checked + step.unchecked == whole[name].checked, name
+    assert steps["selection"].unchecked > 10
+
+
+def test_a_decision_that_names_lessons_from_after_it_was_sent_is_told(history: Path, tmp_path: Path) -> None:
+    def ahead(topic: str, partition: int, made: list[Archived]) -> list[Archived]:
+        if of(topic, partition):
+            event = codec_for(topic).decode(made[20].value)
+            made[20] = replace(made[20], value=encode(msgspec.structs.replace(event, model_version=1000)))
+        return made
+
+    selection = found(changed(history, tmp_path, ahead))["selection"]
+    assert [(one.kind, one.fields) for one in selection.differences] == [("differs", ("model_version",))]
+
+
+def test_a_version_that_knowledge_never_had_is_told_of_its_record_alone(taught: Path, tmp_path: Path) -> None:
+    def ahead(topic: str, partition: int, made: list[Archived]) -> list[Archived]:
+        if (topic, partition) == ("screened", 1):
+            event = codec_for(topic).decode(made[20].value)
+            made[20] = replace(made[20], value=encode(msgspec.structs.replace(event, profile_version=1000)))
+        return made
+
+    steps = found(changed(taught, tmp_path, ahead), KEY)
+    (one,) = steps["screening"].differences
+    assert (one.kind, one.topic, one.partition) == ("differs", "screened", 1)
+    assert steps["screening"].checked == found(taught, KEY)["screening"].checked - 1
+
+
+@pytest.mark.parametrize("place", [0, 20])
+def test_an_item_that_cannot_be_read_holds_up_no_other(place: int, history: Path, tmp_path: Path) -> None:
+    """It was buried when it came: nothing follows from it. A later version may have written it, or somebody else."""
+
+    def torn(topic: str, partition: int, made: list[Archived]) -> list[Archived]:
+        if (topic, partition) == ("filtered", 1):
+            made[place] = replace(made[place], value=b"{")
+            made.append(replace(made[-1], offset=made[-1].offset + 1, value=b"{"))
+        return made
+
+    whole, selection = found(history)["selection"], found(changed(history, tmp_path, torn))["selection"]
+    (one,) = selection.differences
+    assert (one.kind, one.topic, one.partition) == ("unexpected", "decisions", 1)
+    assert (selection.checked, selection.unchecked) == (whole.checked - 1, 0)
+
+
+def of(topic: str, partition: int) -> bool:
+    return (topic, partition) == ("decisions", 1)

@@ -13,6 +13,16 @@ export async function signIn() {
   return me;
 }
 
+// This page has the token of a session before: the user signed in anew in another tab, or the console began anew behind
+// a proxy that still names them. What another user has begun there is not gone on with here.
+async function signedInAnew() {
+  const { user, role } = me;
+  await signIn();
+  if (me.user === user && me.role === role) return;
+  location.reload();
+  throw new Refused(401, { error: "ended" });
+}
+
 // The first reason to leave wins: a second navigation would abort the first.
 function leave(place) {
   if (leaving) return;
@@ -52,7 +62,7 @@ export class Refused extends Error {
   }
 }
 
-export async function ask(path, body) {
+export async function ask(path, body, again = false) {
   const signal = AbortSignal.timeout(PATIENCE_MS);
   const options = body === undefined ? { signal } : {
     signal,
@@ -74,6 +84,10 @@ export async function ask(path, body) {
   if (!answer.ok) {
     let about = {};
     try { about = JSON.parse(text); } catch { about = { error: `http-${answer.status}` }; }
+    if (about.error === "token" && !again) { // it was not looked at: to repeat it does nothing twice
+      await signedInAnew();
+      return ask(path, body, true);
+    }
     throw new Refused(answer.status, about, Number(answer.headers.get("Retry-After")));
   }
   return text ? JSON.parse(text) : null;

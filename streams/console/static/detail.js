@@ -3,7 +3,7 @@ import { ask, me } from "./api.js";
 import { append, arrange, h, lodged, put } from "./dom.js";
 import { arrived, draftOf, keepDraft, refused, sending } from "./drafts.js";
 import { ResultForm } from "./form.js";
-import { amount, clock, exactly, left, number, percent, score, t, told, when, word } from "./i18n.js";
+import { amount, clock, exactly, left, number, percent, score, since, t, told, when, word } from "./i18n.js";
 import { away, chipsOf, headline, held, stateOf, timeOf, why } from "./queue.js";
 
 const PAUSE_MS = 150;
@@ -220,7 +220,7 @@ export class Detail {
       const said = [h("strong", {}, word("outcome", result.outcome)), " · ", result.method && result.method !== "none" ? word("method", result.method) : null, result.reason ? ` · ${word("released", result.reason)}` : null, result.passed_to ? ` → ${result.passed_to}` : null,
         result.categories?.length ? ` · ${result.categories.map((one) => word("category", one)).join(", ")}` : null,
         result.quantity != null ? ` · ${number(result.quantity, 6)} ${word("unit", result.quantity_unit, { count: result.quantity })}` : null, " · ", result.officer];
-      put(this.next, h("p", { class: "say done" }, "✓ ", t("filed.say", { time: clock(row.outAt) }), " ", said), result.note ? h("p", { class: "note" }, result.note) : null, this.#unfiled(row, step, result));
+      put(this.next, h("p", { class: "say done" }, "✓ ", t("filed.say", { time: since(row.outAt, now) }), " ", said), result.note ? h("p", { class: "note" }, result.note) : null, this.#unfiled(row, step, result));
       const actions = h("div", { class: "actions" }, button(t("next.take"), "N", () => this.page.next()));
       if (step === "undo") {
         this.count = h("span", {}, t("undo.left", { seconds: Math.ceil((this.#shown.undo_until - now) / 1000) }));

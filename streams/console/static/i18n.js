@@ -75,6 +75,9 @@ export const when = (ms) =>
 // To the second: what happened within one minute is told in its order.
 export const exactly = (ms) =>
   new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(ms);
+// A time of today to the second; of another day with its date, as what was filed yesterday was not filed today.
+export const dayOf = (ms) => new Date(ms).toDateString();
+export const since = (ms, now) => (dayOf(ms) === dayOf(now) ? clock(ms) : exactly(ms));
 export const shortWhen = (ms) =>
   new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(ms);
 

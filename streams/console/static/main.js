@@ -2,7 +2,7 @@
 import { me, present, signIn, signOut } from "./api.js";
 import { h, put } from "./dom.js";
 import { forgetDrafts, openDrafts } from "./drafts.js";
-import { clock, language, named, number, speak, t, word, zoneName } from "./i18n.js";
+import { clock, dayOf, language, named, number, since, speak, t, word, zoneName } from "./i18n.js";
 import { Live } from "./live.js";
 import { QueuePage, headline, urgent } from "./queue.js";
 import { DayPage } from "./day.js";
@@ -35,6 +35,7 @@ class Shell {
   #quietUntil = 0; // until then keys are no shortcuts
   #urgent = new Set(); // new alerts of priority 1 that are not announced yet
   #told = 0;
+  #day = ""; // on which it was said since when nothing is heard
 
   async start() {
     this.theme(kept.get("theme", "auto"));
@@ -155,11 +156,13 @@ class Shell {
 
   // -- alerts of priority 1 that nobody is on: how many in the title, and new ones said on every place
 
+  // A tab that is not looked at must not say that there are none when it hears of none.
   #title() {
     const now = this.live.now();
     let count = 0;
     for (const row of this.live.rows.values()) if (urgent(row, now)) count += 1;
-    document.title = `${count ? `(${count}) ` : ""}${t(`place.${this.#place}`)} · borderflow`;
+    const said = this.live.state !== "live" ? "?" : count;
+    document.title = `${said ? `(${said}) ` : ""}${t(`place.${this.#place}`)} · borderflow`;
   }
 
   #news(rows) {
@@ -184,13 +187,17 @@ class Shell {
     this.status.setAttribute("aria-label", t(`state.${state}`));
     const notice = document.getElementById("notice");
     notice.className = state;
-    if (state === "lost") put(notice, t("lost", { time: clock(this.live.lostAt) }));
-    else if (state === "stale") put(notice, t("stale", { time: clock(this.live.heardAt) }));
+    const now = this.live.now();
+    this.#day = dayOf(now);
+    if (state === "lost") put(notice, t("lost", { time: since(this.live.lostAt, now) }));
+    else if (state === "stale") put(notice, t("stale", { time: since(this.live.heardAt, now) }));
     else put(notice, ["dropped", "unread"].filter((what) => this.live[what] > 0).map((what) => h("p", {}, t(what, { count: this.live[what] }))));
   }
 
   #tick() {
-    this.clock.textContent = clock(this.live.now());
+    const now = this.live.now();
+    if (dayOf(now) !== this.#day) this.#connection(); // what was said is of yesterday now
+    this.clock.textContent = clock(now);
     this.#title();
     this.#announce();
     this.#pages[this.#place]?.tick?.();
@@ -219,7 +226,7 @@ class Shell {
     if (field || !this.shortcuts || document.querySelector("dialog[open]")) return;
     if (performance.now() < this.#quietUntil) return this.pause();
     const key = keyOf(event);
-    if (report && !/^[1-5]$/.test(key)) return;
+    if (report && (!/^[1-5]$/.test(key) || event.target.name === "severity")) return; // whose choices have numbers too
     const places = { q: "queue", d: "day", s: "search", t: "trail" };
     if (key === "?") return this.help();
     if (this.#pages[this.#place]?.key?.(key)) return event.preventDefault();

@@ -52,7 +52,7 @@ export class SearchPage {
     this.alerts = Object.fromEntries(answer.found.map((one) => [`${one.partition}/${one.offset}`, one.alert]));
     if (!answer.searched) return put(this.found, h("p", { class: "empty" }, t("search.short")));
     if (!answer.found.length) return put(this.found, h("p", { class: "empty" }, t("search.nothing", { kept: number(answer.kept) })));
-    put(this.found, h("p", { class: "small" }, t("search.count", { count: number(answer.found.length) })), h("ul", { class: "hits" }, answer.found.map((one) => this.#hit(one))));
+    put(this.found, h("p", { class: "small" }, t(answer.more ? "search.more" : "search.count", { count: number(answer.found.length) })), h("ul", { class: "hits" }, answer.found.map((one) => this.#hit(one))));
     this.#mark();
   }
 
@@ -66,7 +66,7 @@ export class SearchPage {
   #hit(one) {
     const verdict = one.selected ? word("lane", one.ln) : t("released");
     return h("li", {}, h("button", { type: "button", "data-at": `${one.partition}/${one.offset}`, onclick: () => { location.hash = `search/${one.partition}/${one.offset}`; } },
-      h("span", { class: `chip lane ${one.selected ? one.ln : "green"}` }, verdict), h("b", {}, one.ref), h("small", {}, `${one.cp} · ${word("stream", one.st)} · ${shortWhen(one.at)}`)));
+      h("span", { class: `chip lane ${one.selected ? one.ln : "green"}` }, verdict), h("b", {}, one.st === "passengers" ? one.lodgement : one.ref), h("small", {}, `${one.cp} · ${word("stream", one.st)} · ${shortWhen(one.at)}`)));
   }
 
   async #open(at) {

@@ -121,6 +121,8 @@ def test_a_run_that_accounts_for_every_item_is_told_in_one_sentence() -> None:
     assert "31% were seizures, 15.5 times as many as of a random draw." in sentence(summary())
     few = {"model": 90, "exploration": 120}
     assert "31% were seizures; of a random draw, 2 of 120." in sentence(summary(inspected_by_layer=few))
+    early = {"exploration": 12}
+    assert sentence(summary(inspected_by_layer=early)).endswith("reported on nothing yet that the model chose.")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -26,7 +27,8 @@ SHOT = DemoSnapshot(
     results=20_000,
     coverage=0.0203,
     capacity_share=0.02,
-    layers={"model": LayerRate(200, 180, 60), "exploration": LayerRate(40, 40, 2)},
+    whole=LayerRate(318, 290, 65),
+    layers={"model": LayerRate(200, 180, 60), "exploration": LayerRate(120, 120, 6)},
     model_version=288,
     refusals={f"reason-with-a-long-name-{n}": n for n in range(1, 12)},
     last_alerts=[AlertLine("KRPUS-SEA", "red", "model", 1, "Consignee first seen 3 hours ago; " * 5, "seizure")] * 40,
@@ -53,10 +55,16 @@ def test_the_screen_fits_and_no_figure_is_cut(width: int, height: int) -> None:
         "31/1,187 ms",
         "2.03% of 2.00%",
         "60 of 180",
+        "22.4% of 290",
         "x6.7",
         "288",
     ):
         assert figure in text, figure
+
+
+def test_a_ratio_to_a_handful_of_finds_is_not_shown() -> None:
+    few = replace(SHOT, layers={**SHOT.layers, "exploration": LayerRate(40, 40, 2)})
+    assert "x6.7" not in "\n".join(drawn(few, 100, 30))
 
 
 def test_the_screen_of_a_demo_that_has_just_begun_is_drawn() -> None:

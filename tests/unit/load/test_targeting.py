@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,13 @@ from load.datasets.cdd import COLUMNS
 pytest.importorskip("matplotlib", reason="needs the extra `bench`")
 pytest.importorskip("lightgbm", reason="needs the extra `bench`")
 
+from agents.loop import Loop, whole_loop
 from agents.risk.features import Description
-from load.bench import targeting, targeting_world
+from load.bench import targeting, targeting_cdd, targeting_world
 from load.bench.targeting_strategies import Example
+from load.reading import LODGEMENTS
 from load.truth import Fate, Truth
+from streams.policies import load_policy
 
 WORLD_KEYS = {
     "seed",
@@ -48,6 +52,33 @@ def test_a_small_world_gives_rows_by_strategy_and_kind_and_a_report(tmp_path: Pa
     text = page.read_text()
     assert "<svg" in text
     assert "src=" not in text
+
+
+def test_nothing_is_decided_with_what_was_found_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt: list[datetime] = []
+    decided = 0
+
+    class Noting(Loop):
+        def send(self, topic: str, records: Any) -> Any:
+            nonlocal decided
+            for record in records if topic in LODGEMENTS else ():
+                decided += 1
+                assert not learnt or max(learnt) <= record.event.lodged_at
+            return super().send(topic, records)
+
+        def inspect(self, results: Any) -> Any:
+            learnt.extend(result.inspected_at for result in results)
+            return super().inspect(results)
+
+    def noting(*given: Any, **named: Any) -> Loop:
+        loop = whole_loop(*given, **named)
+        loop.__class__ = Noting
+        return loop
+
+    monkeypatch.setattr(targeting_world, "whole_loop", noting)
+    targeting_world.run_borderflow(0, 6, 2000, load_policy(), "surge", lambda *_: None)
+    assert decided > 1000
+    assert len(learnt) > 50
 
 
 class Diary:
@@ -111,6 +142,21 @@ def test_a_few_declarations_give_rows_by_view_strategy_and_rate(tmp_path: Path) 
     assert after[: len(made)] == made
     assert len(after) == len(made) + 3
     assert full["borderflow"] > 0.9  # every second heading is a fraud, always
+
+
+def test_more_draws_of_the_same_weeks_make_no_figure_surer() -> None:
+    weeks = targeting_cdd.Weeks()
+    for hits in (1, 4, 2, 5, 3, 1):
+        weeks.add(hits, 10, 8, 100)
+    one, five = (targeting_cdd.row("unseen-tuple", "random", 0.1, [weeks] * draws) for draws in (1, 5))
+    assert five == one
+
+
+def test_a_strategy_that_there_is_not_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        targeting.main(["--world", "0", "--strategies", "borderflow", "XGBoost"])
+    assert ended.value.code == 2
+    assert "--strategies: no strategy 'XGBoost'; there are borderflow, random" in capsys.readouterr().err
 
 
 def declaration(number: int) -> dict[str, object]:
