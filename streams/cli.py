@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from streams.commands import DISK, CommandRefusedError, broker_errors, refused_by_brokers
+from streams.commands import DISK, CommandRefusedError, broker_errors, refused_by_brokers, shown
 
 GROUPS = {
     "worker": "Host the four steps, or some of them, as one member of the consumer group.",
@@ -106,7 +106,7 @@ def refusal_line(error: BaseException) -> str | None:
 
 
 def _refuse(line: str) -> None:
-    print(f"borderflow: {' '.join(line.split())}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+    print(f"borderflow: {shown(' '.join(line.split()))}", file=sys.stderr)  # noqa: T201 - the command line's own voice
     sys.exit(2)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def closed_to_others(path: str, flags: int) -> int:
@@ -22,9 +24,10 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def whole_file(file: Path) -> Iterator[Path]:
+def whole_file(file: Path, *, private: bool = False) -> Iterator[Path]:
     """Where to write so that `file` is there as a whole or not at all, with the rights that it had.
 
+    A `private` one is its owner's alone from its first byte on, whatever rights it had.
     What is no regular file, a pipe say, is written to as it is.
     """
     file = file.resolve()
@@ -33,7 +36,10 @@ def whole_file(file: Path) -> Iterator[Path]:
         return
     temporary = file.with_name(file.name + ".writing")
     try:
-        if file.exists():
+        if private:
+            temporary.unlink(missing_ok=True)
+            temporary.touch(0o600)
+        elif file.exists():
             temporary.touch(0o600)
             shutil.copymode(file, temporary)
         yield temporary
@@ -41,6 +47,12 @@ def whole_file(file: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def is_ours(file: BinaryIO) -> bool:
+    """Whether nobody but this process's user can have written a file (the administrator apart)."""
+    said = os.fstat(file.fileno())
+    return said.st_uid == os.geteuid() and not said.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def sync_folder(folder: Path) -> None:

@@ -60,7 +60,11 @@ _UNSEEN: Final = frozenset(
 _DROPPED: Final = _JOINED | _ACCENTS | _UNSEEN
 _RIGHTLY_UNSEEN: Final = frozenset("\u200c\u200d\u200e\u200f")
 """Format characters that names of Persian, Arabic, Hebrew and Indian scripts are rightly written with."""
-_TWO_ALPHABETS: Final = re.compile("[A-Za-z\u00c0-\u024f][\u0370-\u052f]|[\u0370-\u052f][A-Za-z\u00c0-\u024f]")
+_LATIN: Final = "[A-Za-z\u00c0-\u024f\uff21-\uff3a\uff41-\uff5a]"
+_LIKE_LATIN: Final = "[\u0370-\u058f\u13a0-\u13ff\u1c80-\u1c8f\u1f00-\u1fff\u2c80-\u2cff\ua4d0-\ua4ff\ua640-\ua69f]"
+"""Scripts with letters that look like Latin ones: Greek, Cyrillic, Armenian, Cherokee, Coptic, Lisu."""
+_ACCENTED: Final = "[" + "".join(sorted(_ACCENTS)) + "]*"
+_TWO_ALPHABETS: Final = re.compile(f"{_LATIN}{_ACCENTED}{_LIKE_LATIN}|{_LIKE_LATIN}{_ACCENTED}{_LATIN}")
 _HANGUL: Final = re.compile("[0-9A-Za-z \uac00-\ud7a3]+")
 _TURNED: Final = 5
 """A listed name of more words is found in their order alone when spaces differ."""

@@ -57,6 +57,7 @@ def console(
     from streams.console.accounts import AccountsError, User, hashed
     from streams.console.server import serve
     from streams.logging import configure_logging
+    from streams.reports.page import write_whole
 
     settings = Settings.from_environment()
     if port is not None:
@@ -82,7 +83,7 @@ def console(
             lines = [once, f"or {address} as officer, analyst or supervisor with the password {password}"]
             address = once
         if announce is not None:
-            announce.write_text("\n".join(lines) + "\n")
+            write_whole(announce, "".join(f"{line}\n" for line in lines).encode(), private=True)
         else:
             print(*lines, sep="\n", flush=True)  # noqa: T201 - the command's answer
         if open_browser and _display():

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import duckdb
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 from cyclopts import App, Parameter
@@ -42,6 +43,7 @@ Format = Literal["table", "csv", "parquet", "json"]
 SHOWN = 200
 """The most rows that are drawn as a table."""
 _EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s", re.IGNORECASE)
+_FORMULA = r"^[=+\-@\t\r\n]"
 _MEMORY = re.compile(r"[0-9.]+ ?[A-Za-z%]+")
 _MOST = 600
 """The most characters of what DuckDB says of a statement."""
@@ -256,11 +258,18 @@ def _write_to(answer: pa.Table, format_: Format, output: Path | None) -> None:
 
 
 def _csv(answer: pa.Table) -> str:
+    """CSV for spreadsheets: a text of a lodger that these would take for a formula has an apostrophe before it."""
     flat = answer
     for place, field in enumerate(answer.schema):
         if pa.types.is_nested(field.type) or pa.types.is_binary(field.type):
             texts = [None if value is None else _json(value) for value in answer.column(place).to_pylist()]
             flat = flat.set_column(place, field.name, pa.array(texts, pa.string()))
+        elif pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            column = flat.column(place)
+            quoted = pc.binary_join_element_wise("'", column, "")
+            flat = flat.set_column(
+                place, field.name, pc.if_else(pc.match_substring_regex(column, _FORMULA), quoted, column)
+            )
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(flat, sink)
     return str(sink.getvalue().to_pybytes().decode())
@@ -305,6 +314,6 @@ def _plain(value: Any) -> str:
 
 def _out(text: str, output: Path | None) -> None:
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(shown(text) if sys.stdout.isatty() else text)
     else:
         output.write_text(text, encoding="utf-8")

@@ -23,6 +23,7 @@ from streams.console.filing import RefusedError, id_of
 from streams.console.guard import COOKIE, SESSION, USER, Guard, body_of, only
 from streams.console.reading import UnreadError, as_read, without_personal_fields
 from streams.console.server import Console
+from streams.console.sessions import Limiter
 from streams.console.traffic import MOST_FOUND
 from streams.wire import Record
 
@@ -66,6 +67,8 @@ class Api:
         self._console = console
         self._guard = guard
         self._streams: dict[str, list[web.Request]] = {}  # by user, the oldest first
+        # Whoever searches learns which pseudonym a name has: as fast as people look, not as fast as lists are tried.
+        self._searches = Limiter(per_s=0.2, burst=60.0)
 
     async def me(self, request: web.Request) -> web.Response:
         """Who is signed in, and what the page needs to know of the installation."""
@@ -199,6 +202,8 @@ class Api:
         text = str((await _body(request)).get("text", "")).strip()[:200]
         if len(text) < 3:
             return _json({"found": [], "searched": False})
+        if not self._searches.allows(request[USER].name):
+            raise web.HTTPTooManyRequests(text="too many searches\n", headers={"Retry-After": "5"})
         found = self._console.find_decisions(text, request[USER])
         await self._note(request, "search", found=len(found))
         for one in found:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from streams.console.accounts import Accounts, Role, User
 from streams.console.sessions import Limiter, Session, Sessions
+from streams.defects import DefectError
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -75,6 +76,7 @@ class Guard:
         self._secure = bool(settings.console_tls_cert_file or settings.console_proxy_header)
         self._tls = bool(settings.console_tls_cert_file)
         self.requests = Limiter(per_s=20.0, burst=200.0)
+        self._entries = Limiter(per_s=0.5, burst=100.0)
 
     @property
     def through_proxy(self) -> bool:
@@ -93,6 +95,10 @@ class Guard:
         except web.HTTPException as answer:
             answer.headers.update(self._told(answer.headers))
             raise
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception as error:  # aiohttp logs its text, which may be about a person
+            raise DefectError("a request failed", error) from None
         if not response.prepared:
             response.headers.update(self._told(response.headers))
         return response
@@ -122,6 +128,8 @@ class Guard:
             user = self._accounts.find(name)
             if user is None:
                 raise web.HTTPForbidden(text="this user may not use the console\n")
+            if not self._entries.allows(name):  # a program that keeps no cookie has a new session with every request
+                raise web.HTTPTooManyRequests(text="too many sessions\n", headers={"Retry-After": "5"})
             session = fresh = self._sessions.open(name, user.password, user.role)
         if session is None or user is None or (self._proxy_header and name is None):
             return self._unauthorised(request)

@@ -18,6 +18,7 @@ receivers:
 from __future__ import annotations
 
 import base64
+import ipaddress
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -150,4 +151,9 @@ def _check_email(where: str, target: EmailTarget) -> None:
 
 def on_this_machine(host: str) -> bool:
     """Whether a host is loopback."""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name, also one that begins like an address: 127.0.0.1.example.org

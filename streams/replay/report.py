@@ -138,8 +138,8 @@ def _counted(db: Any, group: str) -> list[Counted]:
 def write_report(found: Replayed, folder: Path) -> list[Path]:
     """Write report.html and report.json. Raises `OSError`, or `CommandRefusedError` without matplotlib."""
     html, data = folder / "report.html", folder / "report.json"
-    page.write_whole(html, report(found).encode())
-    page.write_whole(data, msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    page.write_whole(html, report(found).encode(), private=True)
+    page.write_whole(data, msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n", private=True)
     return [html, data]
 
 

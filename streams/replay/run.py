@@ -27,6 +27,7 @@ from streams.archive.layout import ArchiveError
 from streams.archive.reading import ArchiveReader
 from streams.archive.rows import Archived
 from streams.collector import look_rarely
+from streams.files import is_ours
 from streams.replay.engine import KNOWLEDGE, Decider, Written
 from streams.replay.history import Place, ends_of, happened, happened_ms, lasts
 from streams.wire import Decode, header, sent_ms
@@ -275,7 +276,12 @@ class Replay:
     def _restore(self) -> None:
         """Take on the states of the checkpoint, and fold the knowledge that came before it."""
         path = self._checkpoint
-        data = path.read_bytes() if path.is_file() else b""
+        ours, data = True, b""
+        if path.is_file():
+            with open(path, "rb") as file:
+                ours, data = is_ours(file), file.read()
+        if not ours:  # unpickled, a file may do whatever its writer likes, who can have written its hash, too
+            raise ArchiveError(f"{path}: others than you can have written it; name a new folder")
         if hashlib.sha256(data).hexdigest() != self.manifest.checkpoint:
             raise ArchiveError(f"{path}: is not what the manifest says (sha256); name a new folder")
         states, self._positions = pickle.loads(data)  # noqa: S301 - our own file, checked, bound to this version

@@ -19,6 +19,7 @@ from agents.risk.brain import Brain
 from agents.risk.features import FEATURE_SCHEMA
 from streams.archive.layout import ArchiveError
 from streams.archive.sealing import ArchiveKey
+from streams.files import is_ours
 from streams.replay.run import software
 from streams.reports.page import write_whole
 
@@ -54,8 +55,7 @@ class Snapshots:
         head = Head(version=brain.version, made_with=software(), features=FEATURE_SCHEMA, sha256=digest,
                     seal=self._seal(brain.version, digest))  # fmt: skip
         file = self._file(brain.version)
-        write_whole(file, msgspec.json.encode(head) + b"\n" + body)
-        file.chmod(0o600)
+        write_whole(file, msgspec.json.encode(head) + b"\n" + body, private=True)
         return file
 
     def latest(self, upto: int) -> Brain | None:
@@ -71,7 +71,8 @@ class Snapshots:
     def read(self, version: int) -> Brain | None:
         """One snapshot; None for one of other software. Raises `ArchiveError`."""
         file = self._file(version)
-        line, _, body = file.read_bytes().partition(b"\n")
+        with open(file, "rb") as opened:
+            ours, (line, _, body) = is_ours(opened), opened.read().partition(b"\n")
         try:
             head = msgspec.json.decode(line, type=Head)
         except msgspec.DecodeError as error:
@@ -87,7 +88,12 @@ class Snapshots:
             )
         if head.made_with != software() or head.features != FEATURE_SCHEMA:
             return None
-        brain = pickle.loads(body)  # noqa: S301 - our own file, checked and sealed
+        if not self._secret and not ours:  # unpickled, a file may do whatever its writer likes
+            raise ArchiveError(
+                f"{file}: the snapshot of model version {version} has no seal, and others than you can have written "
+                "it; remove it, and the lessons are folded instead"
+            )
+        brain = pickle.loads(body)  # noqa: S301 - our own file, checked, and sealed or nobody else's
         if not isinstance(brain, Brain) or brain.version != version:
             raise ArchiveError(f"{file}: is not a snapshot of model version {version}")
         return brain

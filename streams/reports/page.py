@@ -110,10 +110,10 @@ def cell(value: Any) -> str:
     return f"{value:,.3g}" if isinstance(value, float) else str(value)
 
 
-def write_whole(file: Path, data: bytes) -> None:
-    """Write a file so that it is there as a whole or not at all. Raises `OSError`."""
+def write_whole(file: Path, data: bytes, *, private: bool = False) -> None:
+    """Write a file so that it is there as a whole or not at all; `private`: for its owner alone. Raises `OSError`."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(file) as temporary, open(temporary, "wb") as open_:
+    with whole_file(file, private=private) as temporary, open(temporary, "wb") as open_:
         open_.write(data)
         open_.flush()
         os.fsync(open_.fileno())

@@ -71,8 +71,7 @@ class ShadowFolder:
         file = self.path / "shadow.json"
         if file.is_file() and file.read_bytes() != wanted:
             raise CommandRefusedError(f"{file}: shadow {self.name} tries something else; take another name")
-        write_whole(file, wanted)
-        file.chmod(0o600)  # a policy may hold the secret of its draws
+        write_whole(file, wanted, private=True)  # a policy may hold the secret of its draws
         self._stop.unlink(missing_ok=True)
 
     def candidate(self) -> Candidate:

@@ -69,6 +69,11 @@ def test_every_setting_in_the_compose_file_is_one_that_the_code_reads(services: 
         assert read.partitions == 4
 
 
+def test_the_pseudonym_key_is_for_those_that_make_pseudonyms_alone(services: dict[str, Any]) -> None:
+    given = {name for name in services if "BORDERFLOW_PSEUDONYM_KEY" in services[name].get("environment", {})}
+    assert given == {"worker", "console"}
+
+
 def test_services_run_commands_that_exist(services: dict[str, Any], dockerfile: str) -> None:
     assert 'ENTRYPOINT ["borderflow"]' in dockerfile
     for name in OURS:

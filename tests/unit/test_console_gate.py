@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import logging
 import resource
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ from streams.console.guard import COOKIE
 from streams.console.pages import build_application
 from streams.console.server import Console, check_listening, raise_file_limit, runner_of
 from streams.console.sessions import LONGEST_S, ONE_TIME_S, Limiter, Sessions
+from streams.logging import configure_logging
 from streams.settings import Settings, SettingsError
 
 PASSWORD = "a password of these tests"  # noqa: S105 - of no use anywhere else
@@ -74,6 +77,15 @@ def test_the_proxy_is_believed_from_its_own_address_only(tmp_path: Path) -> None
     visit(tmp_path, forged, (KIM,), console_proxy_header="X-User", console_proxy_addresses="192.0.2.7")
 
 
+def test_a_program_behind_the_proxy_that_keeps_no_cookie_does_not_fill_the_memory(tmp_path: Path) -> None:
+    async def ask(client: TestClient) -> None:  # type: ignore[type-arg]
+        told = [(await client.get("/api/me", headers={"X-User": "kim"})).status for _ in range(250)]
+        assert told[:100] == [200] * 100  # the screens of a whole hall begin at once
+        assert told.count(429) > 100
+
+    visit(tmp_path, ask, (KIM,), console_proxy_header="X-User")
+
+
 def test_a_whole_shift_signs_in_from_one_address(tmp_path: Path) -> None:
     async def shift(client: TestClient) -> None:  # type: ignore[type-arg]
         said = {"user": "kim", "password": PASSWORD}
@@ -104,6 +116,41 @@ def test_who_guesses_passwords_is_slowed_down_and_no_guess_is_written_down(tmp_p
     assert {line["what"] for line in lines} == {"sign-in-refused", "sign-in-limited"}
     assert "guess" not in json.dumps(lines)
     assert PASSWORD not in json.dumps(lines)  # not even when it was typed where the name belongs
+
+
+def test_lists_of_names_cannot_be_tried_against_pseudonyms(tmp_path: Path) -> None:
+    ann = User(name="ann", role="analyst", control_points=("*",), password=SECRET)
+
+    async def try_names(client: TestClient) -> None:  # type: ignore[type-arg]
+        await client.post("/login", data={"user": "ann", "password": PASSWORD})
+        headers = {"X-CSRF-Token": (await (await client.get("/api/me")).json())["csrf"]}
+        tried = [await client.post("/api/search", json={"text": f"M{n:08}"}, headers=headers) for n in range(80)]
+        assert [one.status for one in tried[:60]] == [200] * 60
+        assert tried[-1].status == 429
+
+    assert sum(line["what"] == "search" for line in visit(tmp_path, try_names, (ann,))) < 80
+
+
+def test_a_request_that_goes_wrong_is_told_by_its_place_and_not_by_what_it_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise KeyError("HONG GILDONG")
+
+    async def search(client: TestClient) -> None:  # type: ignore[type-arg]
+        await client.post("/login", data={"user": "kim", "password": PASSWORD})
+        headers = {"X-CSRF-Token": (await (await client.get("/api/me")).json())["csrf"]}
+        answer = await client.post("/api/search", json={"text": "HONG GILDONG"}, headers=headers)
+        assert answer.status == 500
+        assert "HONG" not in await answer.text()
+
+    said = io.StringIO()
+    monkeypatch.setattr(Console, "find_decisions", stumble)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    configure_logging("INFO", stream=said)
+    visit(tmp_path, search, (User(name="kim", role="officer", control_points=("*",), password=SECRET),))
+    assert "HONG" not in said.getvalue()
+    assert "a request failed: KeyError at tests/unit/test_console_gate.py" in said.getvalue()
 
 
 def test_who_guesses_on_and_on_fills_no_trail(tmp_path: Path) -> None:

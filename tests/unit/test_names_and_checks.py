@@ -65,8 +65,12 @@ def test_a_persons_name_has_no_legal_forms() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["JOHN SM\u200bITH", "JOHN\u202e SMITH", "JO\u0000HN", "SM\u3164ITH", "J\u041eHN SMITH"]
-)
+    "name",
+    [
+        "JOHN SM\u200bITH", "JOHN\u202e SMITH", "JO\u0000HN", "SM\u3164ITH", "J\u041eHN SMITH",
+        "J\u0301\u041e\u0301H\u0301N", "\uff2a\u041e", "\u13abOHN", "J\u0555HN", "\ua4d9OHN",
+    ],
+)  # fmt: skip
 def test_a_name_with_characters_that_hide_something_is_odd(name: str) -> None:
     assert oddly_written(name)
 

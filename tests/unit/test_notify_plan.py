@@ -37,6 +37,8 @@ def plan_file(folder: Path, receivers: str) -> Path:
     ("receivers", "refusal"),
     [
         (WEBHOOK.replace("https:", "http:"), r"receiver 1 \(duty\): webhook.url: https is needed"),
+        (WEBHOOK.replace("https://duty.", "http://127.duty."), r"receiver 1 \(duty\): webhook.url: https is needed"),
+        (MAIL.replace("smtp", "127.0.0.1") + "      starttls: false\n", "email.starttls: needed"),
         (WEBHOOK.replace("SECRET", "/nowhere/secret"), r"webhook.secret_file: there is no file /nowhere/secret"),
         (WEBHOOK + WEBHOOK, r"receiver 2 \(duty\): the name stands there twice"),
         ("  - name: duty\n", "either webhook or email is needed"),

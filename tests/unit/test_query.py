@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import stat
+import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -25,6 +27,7 @@ from streams.archive.views import connect, shown_columns, view_name
 from streams.archive.writing import write_part
 from streams.cli import main
 from streams.deadletter import dead_letter
+from streams.files import whole_file
 from tests.archive_files import KEY, NOON_MS, example_records, full_disk, parcels, write
 
 
@@ -388,6 +391,17 @@ def test_an_answer_goes_into_a_pipe_that_is_there(archive: Path, tmp_path: Path)
     assert [one.name for one in tmp_path.iterdir()] == ["pipe"]
 
 
+def test_a_private_file_is_its_owner_s_alone_while_it_is_written_and_after_whatever_was_there(tmp_path: Path) -> None:
+    file = tmp_path / "address"
+    for there in (file, file.with_name("address.writing")):
+        there.write_text("older")
+        there.chmod(0o644)
+    with whole_file(file, private=True) as written:
+        assert stat.S_IMODE(written.stat().st_mode) == 0o600
+        written.write_text("once")
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("once", 0o600)
+
+
 def test_times_are_absolute_or_so_long_ago() -> None:
     now = datetime(2026, 3, 9, 12, tzinfo=UTC)
     assert moment("7d", now) == datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -396,3 +410,28 @@ def test_times_are_absolute_or_so_long_ago() -> None:
     for text in ("99999999999d", "9" * 5000 + "s", "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00"):
         with pytest.raises(ValueError, match="is no time"):
             moment(text, now)
+
+
+def test_a_spreadsheet_is_given_no_formula_of_a_lodger(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sql = "SELECT '=HYPERLINK(1)' AS a, '@x' AS b, '-' AS c, -1 AS d, '8-1' AS e, NULL::VARCHAR AS f"
+    (row,) = csv.DictReader(io.StringIO(ask(archive, capsys, sql, "--format", "csv")))
+    assert list(row.values()) == ["'=HYPERLINK(1)", "'@x", "'-", "-1", "8-1", ""]
+    (row,) = json.loads(ask(archive, capsys, sql, "--format", "json"))
+    assert row["a"] == "=HYPERLINK(1)"
+
+
+@pytest.mark.parametrize("format_", ["csv", "json"])
+def test_an_answer_of_any_format_gives_a_terminal_no_orders(
+    format_: str, archive: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = r"SELECT 'a' || chr(27) || chr(155) || chr(8238) AS a"
+    piped = ask(archive, capsys, sql, "--format", format_)
+    assert "\x9b\u202e" in piped
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert ask(archive, capsys, sql, "--format", format_).replace("\n", "").isprintable()
+
+
+def test_a_refusal_gives_a_terminal_no_orders(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, r"SELECT (e'\x1b[31m' || lane)::INT FROM decisions", "--dir", str(archive))
+    assert r"\x1b[31m" in said
+    assert said.removesuffix("\n").isprintable()

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+import agents.standing
 from agents.reevaluation import ReEvaluation, ReEvaluationState, Report
 from agents.risk.brain import Brain
 from agents.risk.learner import logistic
 from agents.risk.profiles import Profiles
 from agents.selection import Selection
+from agents.standing import Said, Standing
 from agents.step import Outcome
 from schemas import codec
 from schemas.decisions import AlertRaised
@@ -473,3 +475,25 @@ def test_burst_of_clear_results_from_one_office_is_quarantined_and_told_once_a_d
     held = [event for event in of_topic(outcome.outputs, "monitoring") if type(event).__name__ == "LabelsQuarantined"]
     assert [event.why for event in held] == ["burst-of-clear"]
     assert len(examples(outcome)) == 40
+
+
+def test_who_corrects_without_end_slows_nobody_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = [0]
+    name = agents.standing._name
+
+    def counted(said: Said) -> tuple[bool, str]:
+        looked[0] += 1
+        return name(said)
+
+    monkeypatch.setattr(agents.standing, "_name", counted)
+    standing = Standing()
+    for number in range(500):
+        said = Said(f"r{number}", f"r{number - 1}" if number else None, "clear" if number % 2 else "seizure")
+        assert not standing.knows(said)
+        assert standing.refusal(said) is None
+        standing.take(said)
+        assert standing.latest == f"r{number}"
+    assert looked[0] < 5 * 500
+    assert standing.knows(Said("r7", "r6", "clear"))
+    assert not standing.knows(Said("r7", "r6", "seizure"))
+    assert standing.refusal(Said("r7", "r499", "seizure")) is not None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import pickle
 import re
 import resource
 import signal
@@ -17,6 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
@@ -34,7 +37,7 @@ from streams.policies import built_in_policy
 from streams.replay.beside import Beside
 from streams.replay.engine import Engine
 from streams.replay.history import happened
-from streams.replay.run import Plan, Replay, key_id, only_replay
+from streams.replay.run import Part, Plan, Replay, key_id, only_replay
 from streams.wire import cloud_event
 from tests.archive_files import DAY_MS, NOON_MS, example_records, parcels, write
 
@@ -218,7 +221,35 @@ def test_what_a_replay_writes_is_for_its_owner_alone(history: Path, tmp_path: Pa
     assert command("--dir", str(history), "--out", str(out), "--processes", "1") == 0
     assert stat.S_IMODE(out.stat().st_mode) == 0o700
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in out.iterdir()}
-    assert {modes["part-000000.jsonl"], modes["replay.json"]} == {0o600}
+    written = {"part-000000.jsonl", "replay.json", "report.html", "report.json"}
+    assert {modes[name] for name in written} == {0o600}
+
+
+class Trap:
+    """What a stranger would put into a checkpoint: unpickled, it does what they like."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self._file,))
+
+
+def test_a_checkpoint_that_others_can_have_written_is_not_unpickled(tmp_path: Path) -> None:
+    root, out, sprung = lodged(tmp_path / "archive", parcels(3)), tmp_path / "out", tmp_path / "sprung"
+    out.mkdir()
+    forged = replayed(root, out)
+    forged._write_part(None)  # begun, and not ended
+    forged.manifest.parts = [Part("part-000000.jsonl", hashlib.sha256(b"").hexdigest(), 0)]
+    (out / "part-000000.jsonl").touch()
+    body = pickle.dumps(Trap(sprung))
+    forged.manifest.checkpoint = hashlib.sha256(body).hexdigest()
+    forged._write(forged._checkpoint.name, body)
+    forged._write("replay.json", msgspec.json.encode(forged.manifest))
+    forged._checkpoint.chmod(0o666)
+    with pytest.raises(ArchiveError, match="others than you can have written it; name a new folder"):
+        replayed(root, out)
+    assert not sprung.exists()
 
 
 def test_a_replay_of_what_nobody_inspected_yet_has_a_report(tmp_path: Path) -> None:

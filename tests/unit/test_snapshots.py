@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -107,6 +108,16 @@ def test_a_snapshot_of_another_key_is_not_taken(root: Path) -> None:
     run("archive", "snapshot", "--model", "10", "--dir", str(root))
     with pytest.raises(ArchiveError, match="was not sealed with this archive's key"):
         Snapshots(root, ArchiveKey(b"k" * 32)).latest(20)
+
+
+def test_a_snapshot_without_a_seal_that_others_can_have_written_is_not_unpickled(root: Path) -> None:
+    assert run("archive", "snapshot", "--model", "5", "--dir", str(root)) == 0
+    (file,) = (root / "snapshots").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert Snapshots(root).read(5) is not None
+    file.chmod(0o620)
+    with pytest.raises(ArchiveError, match="others than you can have written it"):
+        Snapshots(root).read(5)
 
 
 def test_a_truncated_file_is_named_and_the_rest_still_read(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
