@@ -107,7 +107,7 @@ def query(
             begin = values["since"] if named is not None else None  # these ask for what was lodged since then
             db = connect(catalogue, text, since=begin, memory=memory, threads=threads, spill=Path(spill))
             confine(db, root)
-            answer = _with_spans(db.sql(text, params=values).to_arrow_table())
+            answer: pa.Table = db.sql(text, params=values).to_arrow_table()
     except ArchiveError as error:
         raise CommandRefusedError(str(error)) from None
     except duckdb.Error as error:
@@ -235,6 +235,7 @@ def _write(answer: pa.Table, format_: Format, output: Path | None) -> None:
     twice = [name for name, count in Counter(answer.column_names).items() if count > 1]
     if twice and format_ in ("json", "parquet"):
         raise CommandRefusedError(f"--format {format_}: several columns are named {twice[0]}; name them apart by AS")
+    answer = _with_spans(_without_formulas(answer) if format_ == "csv" else answer)
     if output is not None:
         with whole_file(output) as file:
             _write_to(answer, format_, file)
@@ -257,19 +258,23 @@ def _write_to(answer: pa.Table, format_: Format, output: Path | None) -> None:
         _draw(answer, wide_output())
 
 
+def _without_formulas(answer: pa.Table) -> pa.Table:
+    """The answer with an apostrophe before what lodgers wrote and spreadsheets would take for a formula."""
+    for place, field in enumerate(answer.schema):
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            column = answer.column(place)
+            quoted = pc.binary_join_element_wise("'", column, "")
+            safe = pc.if_else(pc.match_substring_regex(column, _FORMULA), quoted, column)
+            answer = answer.set_column(place, field.name, safe)
+    return answer
+
+
 def _csv(answer: pa.Table) -> str:
-    """CSV for spreadsheets: a text of a lodger that these would take for a formula has an apostrophe before it."""
     flat = answer
     for place, field in enumerate(answer.schema):
         if pa.types.is_nested(field.type) or pa.types.is_binary(field.type):
             texts = [None if value is None else _json(value) for value in answer.column(place).to_pylist()]
             flat = flat.set_column(place, field.name, pa.array(texts, pa.string()))
-        elif pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-            column = flat.column(place)
-            quoted = pc.binary_join_element_wise("'", column, "")
-            flat = flat.set_column(
-                place, field.name, pc.if_else(pc.match_substring_regex(column, _FORMULA), quoted, column)
-            )
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(flat, sink)
     return str(sink.getvalue().to_pybytes().decode())
