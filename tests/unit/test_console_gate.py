@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import logging
 import resource
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -21,7 +20,6 @@ from streams.console.guard import COOKIE
 from streams.console.pages import build_application
 from streams.console.server import Console, check_listening, raise_file_limit, runner_of
 from streams.console.sessions import LONGEST_S, ONE_TIME_S, Limiter, Sessions
-from streams.logging import configure_logging
 from streams.settings import Settings, SettingsError
 
 PASSWORD = "a password of these tests"  # noqa: S105 - of no use anywhere else
@@ -132,7 +130,7 @@ def test_lists_of_names_cannot_be_tried_against_pseudonyms(tmp_path: Path) -> No
 
 
 def test_a_request_that_goes_wrong_is_told_by_its_place_and_not_by_what_it_held(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: io.StringIO
 ) -> None:
     def stumble(*_: object) -> None:
         raise KeyError("HONG GILDONG")
@@ -144,13 +142,10 @@ def test_a_request_that_goes_wrong_is_told_by_its_place_and_not_by_what_it_held(
         assert answer.status == 500
         assert "HONG" not in await answer.text()
 
-    said = io.StringIO()
     monkeypatch.setattr(Console, "find_decisions", stumble)
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    configure_logging("INFO", stream=said)
     visit(tmp_path, search, (User(name="kim", role="officer", control_points=("*",), password=SECRET),))
-    assert "HONG" not in said.getvalue()
-    assert "a request failed: KeyError at tests/unit/test_console_gate.py" in said.getvalue()
+    assert "HONG" not in written.getvalue()
+    assert "a request failed: KeyError at tests/unit/test_console_gate.py" in written.getvalue()
 
 
 def test_who_guesses_on_and_on_fills_no_trail(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import structlog
 from rich.console import Console
 
 from load.driver import LATE_MS, Driver, Sent, cloud_event
@@ -151,6 +150,7 @@ def test_latencies_of_a_run_that_lost_items_or_whose_driver_was_late_are_not_fig
     assert len(doubts(summary(driver_fell_behind=True, missing=2, alerts_missing=1))) == 3
 
 
+@pytest.mark.usefixtures("logging_put_back")
 def test_a_load_whose_brokers_go_away_says_so_once_and_not_at_every_try(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,15 +161,8 @@ def test_a_load_whose_brokers_go_away_says_so_once_and_not_at_every_try(
 
     monkeypatch.setattr(load_command, "run_load", without_brokers)
     monkeypatch.setattr(load_command, "_refuse_missing_topics", lambda _: None)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        with pytest.raises(SystemExit):
-            main(["load"])
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        structlog.reset_defaults()
+    with pytest.raises(SystemExit):
+        main(["load"])
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 

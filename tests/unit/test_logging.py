@@ -6,7 +6,6 @@ import errno
 import io
 import json
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,19 +14,6 @@ import structlog
 
 from schemas.lodgements import PassengerExpected, TravelDocument
 from streams.logging import MASK, Sparing, configure_logging, personal_fields
-
-
-@pytest.fixture
-def written() -> Iterator[io.StringIO]:
-    """What is logged as JSON while the test runs; the logging of the test run is put back afterwards."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    stream = io.StringIO()
-    configure_logging("INFO", stream=stream)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def lines(written: io.StringIO) -> list[dict[str, Any]]:
@@ -123,17 +109,10 @@ def test_a_lost_connection_is_a_warning_because_clients_try_again() -> None:
     assert line.levelname == "WARNING"
 
 
+@pytest.mark.usefixtures("logging_put_back")
 def test_the_streaming_stack_never_logs_what_is_in_records_at_debug() -> None:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        configure_logging("DEBUG", stream=io.StringIO())
-        assert logging.getLogger("borderflow.x").isEnabledFor(logging.DEBUG)
-        assert not logging.getLogger("aiokafka.conn").isEnabledFor(logging.DEBUG)
-        assert not logging.getLogger("kafka.protocol").isEnabledFor(logging.DEBUG)
-    finally:
-        root.handlers[:] = handlers
-        configure_logging("INFO", stream=io.StringIO())
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        structlog.reset_defaults()
+    configure_logging("DEBUG", stream=io.StringIO())
+    assert logging.getLogger("borderflow.x").isEnabledFor(logging.DEBUG)
+    assert not logging.getLogger("aiokafka.conn").isEnabledFor(logging.DEBUG)
+    assert not logging.getLogger("kafka.protocol").isEnabledFor(logging.DEBUG)
+    configure_logging("INFO", stream=io.StringIO())  # their own levels as before
