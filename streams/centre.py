@@ -59,6 +59,12 @@ _PATIENCE_MS: Final = 3_000
 """For so long brokers may take to answer about places in the log; meanwhile the client does not hear of `stop`."""
 _ASK_EVERY_S: Final = 10.0
 """How often the brokers are asked whether they are there: an `alerts` that is silent looks like a quiet day."""
+_FIRST_PATIENCE_MS: Final = 1_000
+"""So long, and longer each time, a partition is waited for that was just assigned: others may have alerts meanwhile."""
+_SHARE: Final = 4
+"""Partitions that did not answer are asked again after so many times what was spent on the last of them."""
+_LEAST_WAIT_S: Final = 0.05
+"""So long a poll waits for records at least, whatever else is due."""
 
 
 class UnreadableAlertError(Exception):
@@ -142,7 +148,9 @@ class CentreClient:
         self._stopping = False
         self._unread: list[Any] = []
         self._fresh: frozenset[int] = frozenset()
-        self._taken_up = self._fresh  # the assignment that was looked back on; compared by identity
+        self._assigned = self._fresh  # the assignment that was begun to be taken up; compared by identity
+        self._untaken: dict[int, int] = {}  # its partitions that are still to be, and how often they did not answer
+        self._again_at = 0.0
         self._asked_at = 0.0
         self._silent_since: float | None = None
 
@@ -161,6 +169,7 @@ class CentreClient:
             fetch_max_wait_ms=settings.fetch_wait_ms,
             max_poll_records=500,
         )
+        _let_wait(self._consumer)
         self._consumer.subscribe(["alerts"], listener=_Assignments(self))
         self._producer = KafkaProducer(
             **settings.client_options(),
@@ -375,23 +384,55 @@ class CentreClient:
         """The records that have come; those of partitions that were just assigned are read from further back first."""
         polled = self._consumer.poll(timeout_ms=_POLL_MS)
         assigned = self._fresh  # another may come at any time
-        if assigned is not self._taken_up:
+        if assigned is not self._assigned:
+            self._assigned = assigned
             self._partitions = {number: held for number, held in self._partitions.items() if number in assigned}
-            try:
-                self._partitions = {number: self._look_back(number) for number in sorted(assigned)}
-            except KafkaError as error:
-                log.warning("partitions were not taken up, trying again", error=type(error).__name__)
-            else:
-                self._taken_up = assigned
-            return []  # read again from where `_look_back` went
-        return [record for records in polled.values() for record in records]
+            self._untaken = dict.fromkeys(sorted(assigned), 0)
+        # What is not taken up yet is read again, from where `_look_back` goes.
+        taken = [record for at, records in polled.items() if at.partition not in self._untaken for record in records]
+        if self._untaken:
+            self._take_up()
+        return taken
 
-    def _look_back(self, number: int) -> _Partition:
+    def _take_up(self) -> None:
+        """Take up partitions until one does not answer: that one comes last from then on.
+
+        Alerts of those that were taken up are late by what is waited for others: at most a fifth of the time.
+        """
+        for number, failures in list(self._untaken.items()):
+            began = time.monotonic()
+            if failures and began < self._again_at and len(self._untaken) < len(self._assigned):
+                return
+            try:
+                held = self._look_back(number, min(_PATIENCE_MS, _FIRST_PATIENCE_MS * (failures + 1)))
+            except KafkaError as error:
+                log.warning("a partition was not taken up, trying again", partition=number, error=type(error).__name__)
+                del self._untaken[number]
+                self._untaken[number] = failures + 1
+                now = time.monotonic()
+                self._again_at = now + _SHARE * (now - began)
+                return
+            del self._untaken[number]
+            self._partitions[number] = held
+            if failures:
+                log.info("a partition was taken up after all", partition=number)
+
+    def _look_back(self, number: int, patience_ms: int) -> _Partition:
         at = TopicPartition("alerts", number)
-        begin = self._consumer.beginning_offsets([at], timeout_ms=_PATIENCE_MS)[at]
-        goal = max(begin, self._consumer.committed(at, timeout_ms=_PATIENCE_MS) or 0)
+        begin = self._consumer.beginning_offsets([at], timeout_ms=patience_ms)[at]
+        goal = max(begin, self._consumer.committed(at, timeout_ms=patience_ms) or 0)
         self._consumer.seek(at, max(begin, goal - LOOK_BACK))
         return _Partition(goal, read=goal, committed=goal)
+
+
+def _let_wait(consumer: Any) -> None:
+    """Keep kafka-python from burning a core while brokers are silent; records that come end the wait.
+
+    A heartbeat that is overdue makes it poll without any wait, until one is answered.
+    """
+    coordinator = consumer._coordinator
+    due_in = coordinator.time_to_next_poll
+    coordinator.time_to_next_poll = lambda: max(_LEAST_WAIT_S, due_in())
 
 
 class SeeingRangeAssignor(RangePartitionAssignor):  # type: ignore[misc]

@@ -9,6 +9,7 @@ their next attempt. When it is down and too many wait, further ones become dead 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -35,6 +36,8 @@ _THREADS: Final = 8
 """Notifications that are sent to one receiver at a time, or wait for another attempt."""
 _IN_HAND: Final = 500
 """Notifications of one receiver that are not done. Beyond them alerts wait on the topic; not for one that is down."""
+_GATHER_S: Final = 0.5
+"""How often what has ended is noted (logged, kept as a dead letter, acknowledged) while alerts follow each other."""
 SILENT_S: Final = 30.0
 """Brokers that have not answered for so long are away: the notifier ends, so that whoever starts it again sees it."""
 
@@ -105,6 +108,7 @@ class Notifier:
         self.connected = False
         self.tally = Tally()
         self._expired_told = 0
+        self._gathered_at = 0.0
 
     def stop(self) -> None:
         """End: what is being tried again comes again at the next start."""
@@ -126,6 +130,8 @@ class Notifier:
                 while not self._stop.is_set():
                     for alert in centre.alerts(idle_s=0.1):
                         self._tell(alert, centre)
+                        if time.monotonic() - self._gathered_at > _GATHER_S:  # `alerts` does not end while many come
+                            self._gather(centre)
                         if self._stop.is_set():
                             break
                     self._gather(centre)
@@ -178,6 +184,7 @@ class Notifier:
 
     def _gather(self, centre: CentreClient, wait_s: float = 0.0) -> None:
         done, _ = wait(self._open, timeout=wait_s, return_when=FIRST_COMPLETED)
+        self._gathered_at = time.monotonic()
         for future in done:
             alert, receiver = self._open.pop(future)
             sent = future.result()

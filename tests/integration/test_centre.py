@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +21,10 @@ from schemas.codec import codec_for
 from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted
 from streams.centre import CentreAlert, CentreClient, SeeingRangeAssignor, UnreadableAlertError
+from streams.embedded import EmbeddedBroker
 from streams.results import ResultRefusedError
+from streams.settings import Settings
+from streams.topics import create_topics
 from streams.wire import Outgoing
 from tests.border import DESK
 from tests.browser.centre import alert, record
@@ -227,3 +231,23 @@ def test_an_alert_that_cannot_be_read_stops_the_client_and_names_its_place(at: B
             take(centre, range(41, 42))  # nothing was passed over in the meantime
         centre.skip(stopped.value)
         assert len(take(centre, range(41, 42))) == 1
+
+
+def test_a_client_of_silent_brokers_does_not_burn_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took nine tenths of one."""
+    monkeypatch.setattr("streams.centre._ASK_EVERY_S", 1000.0)
+    with EmbeddedBroker() as broker:
+        settings = Settings.from_environment({**broker.environment(), "BORDERFLOW_PARTITIONS": "2"})
+        create_topics(settings)
+        assert broker.pid is not None
+        with CentreClient(settings, "quiet", (DESK,)) as centre:
+            while len(centre._partitions) < 2:
+                list(centre.alerts(idle_s=0.1))
+            os.kill(broker.pid, signal.SIGSTOP)
+            try:
+                began, used = time.monotonic(), time.process_time()
+                list(centre.alerts(idle_s=10.0))
+                used, took = time.process_time() - used, time.monotonic() - began
+            finally:
+                os.kill(broker.pid, signal.SIGCONT)
+    assert used < took / 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+import pytest
 from kafka import TopicPartition
 from kafka.errors import KafkaTimeoutError
 
@@ -38,6 +39,7 @@ class Consumer:
         self.assigned: Sequence[TopicPartition] = ()
         self.positions: dict[TopicPartition, int] = {}
         self.commits: list[dict[int, int]] = []
+        self.offline: set[int] = set()
 
     def poll(self, timeout_ms: int) -> dict[TopicPartition, list[Archived]]:
         if self.assignments:
@@ -49,7 +51,7 @@ class Consumer:
         return found
 
     def beginning_offsets(self, asked: Sequence[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
-        if self.away and self.away.pop(0):
+        if (self.away and self.away.pop(0)) or self.offline & {at.partition for at in asked}:
             raise KafkaTimeoutError("no offsets in 60 s")
         return dict.fromkeys(asked, 0)
 
@@ -75,6 +77,42 @@ def test_partitions_that_come_while_the_brokers_are_away_are_taken_up_when_they_
     client, _ = centre_with([AT], False, True, True)  # the first answers, the second does not
     found = [one.ce_id for one in client.alerts(idle_s=0.05)]
     assert found == [f"ce-{partition}-{offset}" for partition in range(2) for offset in range(3)]
+
+
+def test_the_others_are_taken_up_while_a_partition_is_offline_and_that_one_when_it_comes_back() -> None:
+    client, consumer = centre_with([AT])
+    consumer.offline = {0}
+    first = list(client.alerts(idle_s=0.05))
+    assert [one.ce_id for one in first] == [f"ce-1-{offset}" for offset in range(3)]
+    for one in first:
+        client.acknowledge(one, quietly=True)
+    client._commit()
+    assert consumer.commits == [{1: 3}]  # nothing of the one that was not read
+    consumer.offline = set()
+    assert [one.ce_id for one in client.alerts(idle_s=0.05)] == [f"ce-0-{offset}" for offset in range(3)]
+    assert not list(client.alerts(idle_s=0.05))
+
+
+def test_a_centre_waits_for_offline_partitions_a_small_part_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("streams.centre.time.monotonic", lambda: clock[0])
+    client, consumer = centre_with([AT])
+    consumer.offline = {0}
+    waited: list[float] = []
+    answer = consumer.beginning_offsets
+
+    def ask(asked: Sequence[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
+        if consumer.offline & {at.partition for at in asked}:
+            clock[0] += timeout_ms / 1000
+            waited.append(timeout_ms / 1000)
+        return answer(asked, timeout_ms)
+
+    monkeypatch.setattr(consumer, "beginning_offsets", ask)
+    for _ in range(400):
+        client._poll()
+        clock[0] += 0.25
+    assert len(waited) > 3
+    assert sum(waited) < 0.25 * (clock[0] - 100)
 
 
 def test_what_was_taken_away_is_not_committed_by_a_centre_that_could_not_take_up_the_rest() -> None:

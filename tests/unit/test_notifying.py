@@ -291,6 +291,28 @@ def test_the_log_says_how_many_alerts_nobody_was_told_of_because_they_came_too_l
     assert [line["count"] for line in said if "deadline had passed" in line["event"]] == [3]
 
 
+def test_what_has_ended_is_noted_while_alerts_follow_each_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Busy(Centre):
+        """Alerts that follow each other until the first is acknowledged, or for long."""
+
+        def alerts(self, *, idle_s: float) -> Iterator[CentreAlert]:
+            began, offset = time.monotonic(), 0
+            while not self.acknowledged and time.monotonic() - began < 20:
+                yield came(alert(1), offset)
+                offset += 1
+                time.sleep(0.1)
+
+    monkeypatch.setattr(Busy, "acknowledged", [], raising=False)
+    monkeypatch.setattr(run, "CentreClient", Busy)
+    plan = plan_of(hook(own_port(), tmp_path / "missing"), attempts=1, dead_letters=str(tmp_path / "dead"))
+    began = time.monotonic()
+    Notifier(Settings.from_environment({}), plan, expired_too=True).run(until=lambda _: True)
+    assert time.monotonic() - began < 15
+    assert still_undelivered(tmp_path / "dead")
+
+
 def test_a_notifier_that_is_told_to_end_begins_no_more(tmp_path: Path) -> None:
     receiver = hook(9, tmp_path / "secret")
     assert deliver(receiver, came(alert(1)), plan_of(receiver), lambda _: True) == Sent(0, stopped=True)
