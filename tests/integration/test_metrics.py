@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.codec import codec_for
-from schemas.inspections import InspectionCompleted, ModelRolledBack
+from schemas.inspections import InspectionCompleted, ModelFrozen, ModelRolledBack
 from streams.wire import Outgoing
 from tests.integration.border import (
     NOON,
@@ -115,7 +115,8 @@ def test_a_worker_tells_every_metric_and_what_happened_moved_it(tmp_path: Path) 
         at.decisions(600 + 2 + 300 + 200 + 200 + 40)
         at.lodge("inspection-results", results(at, 5))
         order = ModelRolledBack(stream="manifests", to_version=12_345, by="analyst-1", at=NOON)
-        at.lodge("labelled-examples", [record_of(order, "orders", NOON, 0)])
+        frozen = ModelFrozen(stream="express-cargo", by="analyst-1", at=NOON)
+        at.lodge("labelled-examples", [record_of(one, "orders", NOON, 0) for one in (order, frozen)])
         kinds = declared()
         assert len(kinds) > 40
 
