@@ -73,9 +73,14 @@ class Figure(msgspec.Struct, frozen=True):
         value = None if self.value is None else self.value * factor
         return Figure(value, self.low * factor, self.high * factor)
 
+    @property
+    def of_nothing(self) -> bool:
+        """Whether this is the rate among no items."""
+        return self.value is None and self.low == self.high
+
     def said(self, form: str) -> str:
         """In words, each number in this format; a dash for the rate of nothing."""
-        if self.value is None and self.low == self.high:
+        if self.of_nothing:
             return "-"
         value = "not known" if self.value is None else format(self.value, form)
         return f"{value} ({format(self.low, form)} to {format(self.high, form)})"

@@ -258,7 +258,7 @@ def _provenance(found: Simulated) -> list[tuple[str, str]]:
 
 def _span(made: Estimate) -> str:
     figure = made.seizure_rate
-    if figure.value is None and figure.low == figure.high:
+    if figure.of_nothing:
         return "-"
     return f"{figure.low:.1%} to {figure.high:.1%}"
 
