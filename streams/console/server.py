@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
 import resource
 import ssl
 import time
@@ -31,6 +29,7 @@ from streams.console.following import Following
 from streams.console.reading import Shelf
 from streams.console.sessions import Sessions
 from streams.console.traffic import Traffic
+from streams.loopback import on_this_machine
 from streams.settings import PREFIX, Settings, SettingsError
 from streams.topology import read_policy
 from streams.wire import Record, decoded, sent_ms
@@ -213,10 +212,7 @@ def check_listening(settings: Settings) -> None:
     if settings.console_tls_cert_file or settings.console_proxy_header:
         return
     host = settings.console_host
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(host).is_loopback:
-            return
-    if host == "localhost":
+    if on_this_machine(host):
         return
     raise SettingsError(
         f"{PREFIX}CONSOLE_HOST: {host} is not loopback: set {PREFIX}CONSOLE_TLS_CERT_FILE and _KEY_FILE, or put a "

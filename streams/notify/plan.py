@@ -18,7 +18,6 @@ receivers:
 from __future__ import annotations
 
 import base64
-import ipaddress
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -28,6 +27,7 @@ from msgspec import Meta
 
 from schemas.decisions import AlertRaised
 from streams.commands import CommandRefusedError
+from streams.loopback import on_this_machine
 from streams.strict_yaml import load_documents
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -147,13 +147,3 @@ def _check_email(where: str, target: EmailTarget) -> None:
         raise CommandRefusedError(f"{where}: email.username, email.password_file: both or none")
     if target.password_file and not Path(target.password_file).is_file():
         raise CommandRefusedError(f"{where}: email.password_file: there is no file {target.password_file}")
-
-
-def on_this_machine(host: str) -> bool:
-    """Whether a host is loopback."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False  # a name, also one that begins like an address: 127.0.0.1.example.org
