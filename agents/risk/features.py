@@ -22,7 +22,7 @@ import msgspec
 
 from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, TravellerFacts
 
-FEATURE_SCHEMA = 10
+FEATURE_SCHEMA = 11
 """Raised when a name or a meaning below changes, or how models learn or are kept: snapshots of another schema are not
 read."""
 
