@@ -378,3 +378,12 @@ def test_a_long_list_costs_an_item_what_a_short_one_does() -> None:
     first_time = microseconds(lambda: [many.match(one) for one in fresh], rounds=1, at_least_ms=1) / len(fresh)
     assert first_time < 250
     assert microseconds(lambda: few.match(known), rounds=3, at_least_ms=5) < 25
+
+
+@pytest.mark.parametrize("party", [{"party_names": ("???",)}, {"party_identifiers": ("-",)}, {"documents": ("...",)}])
+def test_entry_about_somebody_without_a_letter_does_not_match_whatever_else_it_says(party: dict[str, Any]) -> None:
+    listed = entry(origins=("CN",), **party)  # the command refuses it; the topic may hold it all the same
+    with pytest.raises(EntryRefusedError):
+        check_entry(listed)
+    assert book(entry(origins=("CN",))).match(sighting()) != ()
+    assert book(listed).match(sighting()) == ()
