@@ -109,6 +109,13 @@ def test_alert_with_little_time_left_is_one_step_more_urgent() -> None:
     assert plenty.priority - pressing.priority == 1
 
 
+def test_a_grave_hit_is_one_that_says_to_inspect_and_not_one_that_trusts() -> None:
+    minor = RiskHit(entry_id="wl-2", version=1, kind="watchlist", matched="consignee", severity=1)
+    trusted = RiskHit(entry_id="tt-1", version=1, kind="trusted-trader", matched="consignee", severity=3)
+    assert alert_on(parcel(1, hits=(minor,))).priority == 2
+    assert alert_on(parcel(1, hits=(trusted, minor))).priority == 2
+
+
 def test_audit_after_clearance_has_days_and_low_priority() -> None:
     blue = {"express_cargo": {"red": 0.0, "yellow": 0.0, "blue": 1.0}}
     alert = alert_on(parcel(1, at=DAWN), capacity_share=1.0, lanes=blue)
