@@ -387,3 +387,23 @@ def test_entry_about_somebody_without_a_letter_does_not_match_whatever_else_it_s
         check_entry(listed)
     assert book(entry(origins=("CN",))).match(sighting()) != ()
     assert book(listed).match(sighting()) == ()
+
+
+@pytest.mark.parametrize(
+    ("listed", "lodged", "similarity", "is_found"),
+    [
+        ("홍길동", "홍길통", 0.8, False),
+        ("홍길동", "홍길동이", 0.8, False),
+        ("Lee Min", "Lee Mun", 0.85, True),
+        ("Lee Mi", "Lee Mu", 0.85, False),
+        ("Lee Min Ho", "Lee Mun Ho", 0.9, True),
+        ("Lee Min H", "Lee Mun H", 0.9, False),
+        ("Abcdefgh", "Abcdzfgh", 0.85, True),
+        ("Abcdefg", "Abczefg", 0.85, False),
+    ],
+)
+def test_short_names_are_found_as_they_are_listed_and_hardly_otherwise(
+    listed: str, lodged: str, similarity: float, is_found: bool
+) -> None:
+    known = book(entry(party_names=(listed,), streams=("passengers",), similarity=similarity))
+    assert bool(known.match(traveller(lodged))) == is_found
