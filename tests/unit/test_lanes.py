@@ -14,7 +14,7 @@ from agents.identity import unit_hash
 from agents.risk.lanes import LaneBook
 from agents.selection import Selection
 from schemas.decisions import AlertRaised, SelectionDecided
-from schemas.items import ItemFiltered, PriorRecord, RiskHit
+from schemas.items import CriterionHit, ItemFiltered, PriorRecord, RiskHit
 from tests.border import DAWN, ToldBrain, arrivals_of, decisions_of, of_topic, parcel, policy_of
 
 WATCHLIST = RiskHit(entry_id="wl-1", version=1, kind="watchlist", matched="consignee", severity=3)
@@ -69,6 +69,15 @@ def test_audit_sample_goes_where_the_policy_says_and_nobody_is_released_into_gre
     decisions = outputs_of((parcel(n) for n in range(5000)), lanes={"exploration": "yellow"})
     assert {d.lane for d in decisions if d.layer == "exploration"} == {"yellow"}
     assert all((d.lane == "green") == (not d.selected) for d in decisions)
+
+
+def test_what_is_drawn_is_looked_at_alike_also_where_a_criterion_asks_for_its_documents() -> None:
+    asks = CriterionHit(criterion_id="cr-1", version=1, action="direct", lane="yellow")
+    decisions = outputs_of(parcel(n, criteria=(asks,)) for n in range(2000))
+    drawn = [one.lane for one in decisions if "exploration" in one.layers]
+    assert drawn
+    assert set(drawn) == {"red"}
+    assert {one.lane for one in decisions if "exploration" not in one.layers} == {"yellow"}
 
 
 @settings(max_examples=30, deadline=None)
