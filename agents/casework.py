@@ -6,7 +6,7 @@ order and comes to the same answer, without asking a server.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -41,9 +41,10 @@ class _Turns:
     is the one that stands. So it does not matter whether a result or the claims around it are read first.
     """
 
-    __slots__ = ("effects", "ends", "log", "standing")
+    __slots__ = ("_latest", "effects", "ends", "log", "standing")
 
     def __init__(self) -> None:
+        self._latest: datetime | None = None  # when the latest claim was made
         self.log: list[AlertClaimed | ClaimGivenUp] = []
         self.effects: list[bool] = []
         self.ends: list[datetime] = []
@@ -56,8 +57,12 @@ class _Turns:
         return effect
 
     def end(self, at: datetime) -> None:
-        if at not in self.ends:
-            insort(self.ends, at)
+        turn = bisect_left(self.ends, at)
+        if turn < len(self.ends) and self.ends[turn] == at:
+            return
+        is_last = turn == len(self.ends) and (self._latest is None or self._latest <= at)
+        self.ends.insert(turn, at)
+        if not is_last:  # else every claim stays in its turn: whoever corrects without end slows nobody down
             self.standing.clear()
             self.effects = [self._judge(event) for event in self.log]
 
@@ -65,6 +70,7 @@ class _Turns:
         return self._claim(event) if isinstance(event, AlertClaimed) else self._give_up(event)
 
     def _claim(self, event: AlertClaimed) -> bool:
+        self._latest = event.claimed_at if self._latest is None else max(self._latest, event.claimed_at)
         turn = bisect_left(self.ends, event.claimed_at)  # a result ends what was claimed at its own time, too
         standing = self.standing.get(turn)
         if standing is not None and not standing.holds(event.claimed_at):

@@ -1,7 +1,7 @@
 """What may be odd about an item that is decided all the same: the closed list of quality indicators.
 
-An item with any of these is never cleared automatically, and models see them as features. What cannot be decided at
-all is refused instead (`agents/refusals.py`).
+An item with any of these is never cleared automatically, and models see them as features but for those that tell where
+a person comes from. What cannot be decided at all is refused instead (`agents/refusals.py`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ DOCUMENT_EXPIRY: Final = "document-expiry-date"
 BIRTH_DATE_INCOMPLETE: Final = "birth-date-incomplete"
 UNLISTED_ISSUER: Final = "issuer-not-a-country"
 NAME_CHARACTERS: Final = "name-characters"
+
+OF_ORIGIN: Final = frozenset((UNLISTED_ISSUER, BIRTH_DATE_INCOMPLETE))
+"""What says as much of a person as a nationality: stateless people and refugees, states that are not in every list, and
+registers that keep no birthdays. No model sees these."""
 
 MEANINGS: Final[dict[str, str]] = {
     CONTAINER_NUMBER: "A container number without the form or the check digit of ISO 6346.",

@@ -145,8 +145,9 @@ class ReEvaluationState:
     def count(self, resolution: Resolution, example: OutcomeLearned, at_ms: int) -> list[msgspec.Struct | None]:
         """Count a lesson in the rates, the drift and the quarantine of its control point; what there is to report.
 
-        The quarantine decides as the brain does, by the same rule, and is told of once a day. The example goes out all
-        the same: the log is what was reported, and what is learnt of it is a fold's matter.
+        The quarantine goes by the brain's rule and is told of once a day, but knows what scores have meant in this
+        partition only, so it may tell of what was learnt, or miss what was held (docs/models.md). The example goes out
+        all the same: the log is what was reported, and what is learnt of it is a fold's matter.
         """
         book = self.effectiveness_of(example.control_point)
         report = book.fold(example, at_ms)

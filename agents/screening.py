@@ -133,8 +133,8 @@ class Screening:
                 bill = consignment.house_bill
                 if bill in bills:
                     raise Undecidable(refusals.DUPLICATE_HOUSE_BILL, "house_bill", "it stands in this manifest already")
-                bills.add(bill)
                 findings = self._cargo.consignment(voyage, consignment)
+                bills.add(bill)  # now that it is decided: one that is refused does not stand in for another
             except (Undecidable, Undecodable) as why:
                 field = why.field
                 if isinstance(why, Undecidable):

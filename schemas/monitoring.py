@@ -9,7 +9,7 @@ from schemas.marks import Code, ControlPoint, Count, Fact, Id, Utc
 
 
 class CoverageReported(Fact, tag_field="event", tag="CoverageReported", frozen=True, kw_only=True):
-    """Items, selections and candidates of one control point over one window of event time, by layer."""
+    """Items and selections of one control point over one window of event time; the selections by layer."""
 
     control_point: ControlPoint
     since: Utc

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from agents.identity import record_id
+from agents.risk.layers import mandatory_hits
 from agents.risk.policy import Deadlines
 from agents.risk.reasons import REMAINDER
 from schemas.decisions import AlertRaised, Lane, Layer, Reason, SelectionDecided
@@ -64,7 +65,7 @@ def priority_of(decision: SelectionDecided, filtered: ItemFiltered, deadline: da
     """1 the most urgent, 5 the least: by layer, one step up for a grave hit or little time, one down for yellow, two
     down for blue."""
     urgency = _URGENCY[decision.layer] if decision.layer is not None else 5
-    if decision.layer == "mandatory" and any(hit.severity >= 3 for hit in filtered.item.hits):
+    if decision.layer == "mandatory" and any(hit.severity >= 3 for hit in mandatory_hits(filtered.item.hits)):
         urgency -= 1
     if decision.lane == "yellow":
         urgency += 1

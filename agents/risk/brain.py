@@ -13,7 +13,7 @@ import msgspec
 
 from agents.risk.activation import Activation, Mode
 from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE, Forgetful, Grove, Model, within_budget
-from agents.risk.champion import Champion, Learning, as_scored, bounded, is_open
+from agents.risk.champion import Champion, Learning, as_scored, bounded, flow_of, is_open
 from agents.risk.features import PATROL_LOOK, SURGE_LOOK, Description, describe
 from agents.risk.learner import logistic
 from agents.risk.quarantine import Quarantine
@@ -137,9 +137,10 @@ class Appraisal(msgspec.Struct, frozen=True, eq=False, gc=False):
 class Learnt(msgspec.Struct, frozen=True, gc=False):
     """What stands of one decision in the models, so that it can be taken back.
 
-    `held` lessons moved nothing. `rates_day` is the day that the rates stood at, `number` the lesson's place in the
-    inspected band, `meant` that in the meaning of scores, `compared` that in the standings (0 when challengers were not
-    scored on it). `gradients` are by model, in the order in which they learn, 0 for one that did not.
+    `held` lessons moved nothing. `rates_day` is the day that the rates stood at, `evidence` what was added then to that
+    of the item's flow. `number` is the lesson's place in the inspected band, `meant` that in the meaning of scores,
+    `compared` that in the standings (0 when challengers were not scored on it). `gradients` are by model, in the order
+    in which they learn, 0 for one that did not.
     """
 
     result_id: str
@@ -149,6 +150,7 @@ class Learnt(msgspec.Struct, frozen=True, gc=False):
     day: float = 0.0
     held: bool = False
     rates_day: float = 0.0
+    evidence: float = 0.0
     number: int = 0
     meant: int = 0
     compared: int = 0
@@ -198,6 +200,9 @@ class StreamMind:
             for name, model in self.models.items():
                 self.prequential[name].note(model.log_odds(features), label)
             compared, taught = self.prequential[CHAMPION].lessons, self.models.keys()
+        rates, flow = self.champion.rates, flow_of(features)
+        rates.advance(day)
+        spoke = rates.evidence(flow)
         gradients = tuple(
             [
                 self.models[name].learn(features, label, event.weight, day) if name in taught else 0.0
@@ -210,7 +215,8 @@ class StreamMind:
             weight=event.weight,
             score=score,
             day=day,
-            rates_day=self.champion.rates.day,
+            rates_day=rates.day,
+            evidence=rates.evidence(flow) - spoke,
             number=band.lessons,
             meant=self.ranks.of(opened).lessons,
             compared=compared,
@@ -229,6 +235,7 @@ class StreamMind:
         # The other way round: challengers saw quantities in the champion's scale as it was before it learnt.
         for name, gradient in reversed([*zip(_IN_ORDER, wrong.gradients, strict=True)]):
             self.models[name].unlearn(features, wrong.label, wrong.weight, gradient, wrong.rates_day)
+        self.champion.rates.unlearn_flow(flow_of(features), wrong.evidence, wrong.rates_day)
         if wrong.compared:
             for book in self.prequential.values():
                 book.forget(wrong.compared)

@@ -52,13 +52,15 @@ class CargoScreen:
         """Check the ship or aircraft once for all consignments. Raises `Undecidable` for an unknown port."""
         _check_port(manifest.port_of_discharge, "port_of_discharge")
         conveyance = manifest.conveyance
-        name = conveyance.name and conveyance.name[:32]
-        told = name
+        name = conveyance.name or ""
+        told = name[:32]
         if conveyance.identifier is not None:
             told = fold_conveyance(conveyance.identifier)[:32]
             if conveyance.mode == "sea" and imo_number(told) is False:
                 odd += (quality.IMO_NUMBER,)
-        known_as = folded((conveyance.identifier or "", name or ""), fold_conveyance)
+        # A listed name has 32 characters at most: a longer one is looked for whole, and as its beginning.
+        names = (name,) if len(name) <= 32 else (name, name[:32])
+        known_as = folded((conveyance.identifier or "", *names), fold_conveyance)
         return Voyage(manifest.carrier, conveyance.mode, told or None, known_as, odd, at_ms)
 
     def consignment(self, voyage: Voyage, consignment: Consignment) -> Findings:

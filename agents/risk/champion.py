@@ -140,10 +140,18 @@ class Champion:
         return gradient
 
     def unlearn(self, features: dict[str, float], label: int, weight: float, gradient: float, day: float) -> None:
-        """Take back an outcome that was learnt along `gradient` when the rates stood at `day`."""
+        """Take back an outcome that was learnt along `gradient` when the rates stood at `day`.
+
+        What it added to the evidence of the item's flow is taken back apart.
+        """
         self.learner.unlearn(self.inputs(features), gradient)
         self.scale.take_back(_quantities(features))
         self.rates.unlearn(_levels(features), label, weight, day)
+
+
+def flow_of(features: dict[str, float]) -> str:
+    """The flow of an item that was scored with these features, empty without one."""
+    return next((name[len(RATE) :] for name in features if name.startswith(_FLOW_RATE)), "")
 
 
 def _levels(features: dict[str, float]) -> list[str]:

@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
-from unicodedata import category, normalize
+from unicodedata import normalize
 
+from agents.risk.normalise import without_unseen
 from schemas.items import Stream
 
 FieldType = Literal["text", "number", "flag", "date", "texts"]
@@ -45,9 +46,9 @@ def folded(text: str) -> str:
     """A text as a criterion compares it, however it was typed: lower case, composed, in characters of plain width, with
     single blanks and without what is not seen. The same few thousand descriptions come again and again.
     """
+    text = without_unseen(text)
     if not text.isascii():
-        text = normalize("NFKC", normalize("NFKC", text).casefold())
-        text = "".join([one for one in text if category(one) != "Cf"])
+        text = without_unseen(normalize("NFKC", normalize("NFKC", text).casefold()))
     return _BLANKS.sub(" ", text.lower())
 
 

@@ -8,8 +8,9 @@ absent: absence is never a zero in disguise, and nothing here raises or yields a
 
 Nationality, sex, age and birth year of travellers are not features, and neither is the language or country of a
 name: Court of Justice of the EU, C-817/19 (Ligue des droits humains), and docs/models.md. The issuer of a document
-says the nationality of nearly every holder, so it is not a feature either. What a traveller's model sees is the
-journey, the kind of document and how long it is valid, and the booking.
+says the nationality of nearly every holder, so it is not a feature either; nor are the checks that come of it
+(`agents.quality.OF_ORIGIN`). What a traveller's model sees is the journey, the kind of document and how long it is
+valid, and the booking.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Final
 
 import msgspec
 
+from agents.quality import OF_ORIGIN
 from schemas.items import CargoFacts, ItemFiltered, Monitored, PriorRecord, TravellerFacts
 
-FEATURE_SCHEMA = 10
+FEATURE_SCHEMA = 11
 """Raised when a name or a meaning below changes, or how models learn or are kept: snapshots of another schema are not
 read."""
 
@@ -125,7 +127,8 @@ def describe(filtered: ItemFiltered) -> Description:
     for indicator in filtered.indicators:
         attributes.append("indicator=" + indicator)
     for check in item.quality:
-        attributes.append("quality=" + check)
+        if check not in OF_ORIGIN:
+            attributes.append("quality=" + check)
     if item.trusted:
         attributes.append("trusted=yes")
     return description

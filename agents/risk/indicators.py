@@ -35,7 +35,7 @@ MEANINGS: Final[dict[str, str]] = {
     TRANSSHIPPED_ORIGIN: "Made in another country than that of departure.",
     PAID_CASH: "The ticket was paid in cash.",
     BOOKED_LATE: "Booked less than 24 hours before arrival.",
-    BROKEN_ROUTE: "The journey does not begin where the booked itinerary does.",
+    BROKEN_ROUTE: "The traveller embarks at a place that is not in the booked itinerary.",
 }
 
 JUST_BELOW: Final = 0.75

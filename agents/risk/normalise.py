@@ -102,6 +102,13 @@ def _words(text: str) -> list[str]:
     return normalize("NFC", "".join(letters)).translate(_LETTERS).split()
 
 
+def without_unseen(text: str) -> str:
+    """A text without control and format characters, and without letters and marks that have no glyph."""
+    if text.isprintable() and _UNSEEN.isdisjoint(text):
+        return text
+    return "".join([one for one in text if one in _BREAKS or not (one in _UNSEEN or category(one) in ("Cc", "Cf"))])
+
+
 def oddly_written(name: str) -> bool:
     """Whether a name holds a character that nobody sees, or letters of two alphabets side by side."""
     if name.isascii():

@@ -196,7 +196,11 @@ class LaneRule(Section, frozen=True, kw_only=True):
         red=0.6, yellow=0.4
     )
     exploration: Annotated[
-        Lane, Meta(description="The lane of the audit sample. Its rates are honest only if it is inspected thoroughly.")
+        Lane,
+        Meta(
+            description="The lane of the audit sample. Its rates are honest only if it is inspected thoroughly. Never "
+            "`green`, and not `blue` where there are travellers."
+        ),
     ] = "red"
     window_selected: Annotated[
         int, Meta(ge=10, le=10_000, description="Latest selected items of a control point over which shares are kept.")
@@ -288,7 +292,9 @@ class Reports(Section, frozen=True, kw_only=True):
     coverage_minutes: Annotated[
         float, Meta(ge=0.1, le=10_080, description="CoverageReported and CapacityExceeded.")
     ] = 60.0
-    seizure_hours: Annotated[float, Meta(ge=0.1, le=8_784, description="SeizureRateReported.")] = 24.0
+    seizure_hours: Annotated[
+        float, Meta(ge=0.1, le=8_784, description="SeizureRateReported. No longer than `horizons.alerts_days`.")
+    ] = 24.0
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -361,6 +367,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             )
         if self.deadlines.audit_days > self.horizons.alerts_days:
             raise ValueError("deadlines.audit_days exceeds horizons.alerts_days: results would match no alert")
+        if self.reports.seizure_hours > self.horizons.alerts_days * 24.0:
+            raise ValueError(
+                "reports.seizure_hours exceeds horizons.alerts_days: "
+                "a worker that starts would report on a part of a window"
+            )
+        if self.lanes.exploration == "blue" and any(
+            "passengers" in one.streams for one in self.control_points.values()
+        ):
+            raise ValueError("lanes.exploration cannot be blue: a traveller cannot be audited after entry")
         if self.cold_start.exploration < self.layers.exploration:
             raise ValueError("cold_start.exploration must not be below layers.exploration")
         if self.cold_start.exploration + self.layers.profile + self.layers.anomaly > 1.0:

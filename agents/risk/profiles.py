@@ -8,7 +8,7 @@ A result that is corrected later is taken back exactly: what followed it is fold
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 
 import msgspec
@@ -97,12 +97,12 @@ class Profiles:
         if wrong is None:
             return
         records = dict(zip(wrong.subjects, wrong.before, strict=True))
-        after = False
+        # Most corrections are of a lesson of today: it is looked for from the end.
+        later = list(takewhile(lambda other_id: other_id != decision_id, reversed(self._lessons)))
         changed: dict[str, Lesson] = {}
-        for other_id, lesson in self._lessons.items():  # in the order of the log
-            if other_id == decision_id:
-                after = True
-            elif after and not records.keys().isdisjoint(lesson.subjects):
+        for other_id in reversed(later):  # in the order of the log
+            lesson = self._lessons[other_id]
+            if not records.keys().isdisjoint(lesson.subjects):
                 before = tuple([records.get(s, b) for s, b in zip(lesson.subjects, lesson.before, strict=True)])
                 changed[other_id] = lesson = msgspec.structs.replace(lesson, before=before)
                 for subject, record in zip(lesson.subjects, before, strict=True):

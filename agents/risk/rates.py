@@ -35,6 +35,8 @@ FLOW_DAYS = 45.0
 FOUND, CLEAR = 3.0, -0.5
 """Evidence of one outcome: a flow that has turned is illicit about every second time, another hardly ever."""
 LEAST, MOST = -2.4, 4.5
+_NO_EVIDENCE = 1e-9
+"""What rounding leaves where finds were taken back: a flow is open as soon as anything speaks for it."""
 
 
 class _Begun(msgspec.Struct, gc=False):
@@ -121,6 +123,7 @@ class OutcomeRates:
         """Take back an outcome that was counted when the counts stood at `day`, aged as it has aged since.
 
         A category that was full gave up as much of its older outcomes for this one; they come back in their proportion.
+        What was added to the evidence of a flow is taken back apart (`unlearn_flow`).
         """
         growth = self._growth * exp(-max(0.0, self.day - day) / self._tau)
         amount = weight * growth
@@ -143,9 +146,14 @@ class OutcomeRates:
                 held[1] *= back
             if held[0] + held[1] <= nothing:
                 del self._counts[category]
-        if categories and categories[-1] in self._evidence:
-            added = weight * (FOUND if label else CLEAR)
-            self._add(categories[-1], -added * exp(-max(0.0, self.day - day) / FLOW_DAYS))
+
+    def unlearn_flow(self, flow: str, added: float, day: float) -> None:
+        """Take back what an outcome added to the evidence of a flow when the rates stood at `day`.
+
+        Evidence is bounded, so a find may have added less than it weighs: only whoever saw it before and after can say.
+        """
+        if flow in self._evidence:
+            self._add(flow, -added * exp(-max(0.0, self.day - day) / FLOW_DAYS))
 
     def base(self) -> float:
         """The decayed share of positive labels, in (0, 1)."""
@@ -201,6 +209,8 @@ class OutcomeRates:
 
     def _add(self, flow: str, evidence: float) -> None:
         total = min(max(self.evidence(flow) + evidence, LEAST), MOST)
+        if abs(total) < _NO_EVIDENCE:
+            total = 0.0
         self._evidence.pop(flow, None)
         self._evidence[flow] = (total, self.day)
         if len(self._evidence) > self.capacity:

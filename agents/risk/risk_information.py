@@ -91,8 +91,10 @@ class Entry:
             "origin": [("origin", country) for country in event.origins],
         }
         given = [name for name, keys in targets.items() if keys]
+        if not party and (event.party_names or event.party_identifiers or event.documents):
+            given = []  # it asks for somebody, and says no letter of who: without them it would match anybody
         self.anchors = tuple(dict.fromkeys(targets[given[0]])) if given else ()
-        """Where the entry is found, each once: two numbers of an entry may fold to one."""
+        """Where the entry is found, each once: two numbers of an entry may fold to one. Nowhere: it matches nothing."""
         self.tests = given[1:]
         """What else it asks for."""
 

@@ -299,9 +299,10 @@ class Selectivity:
     ) -> Lane:
         if layer == "mandatory" or offender:
             return "red"
+        drawn = "exploration" in spoken  # what is drawn must be looked at alike, whatever else selected it
         if layer == "criteria":
-            return layers.direct_lane(direct)
-        if "exploration" in spoken:  # also where another layer selected it: what is drawn must be looked at alike
+            return "red" if drawn and self._exploration_lane == "red" else layers.direct_lane(direct)
+        if drawn:
             return self._exploration_lane
         book = held.lanes_of(filtered.item.stream)
         return book.assign(book.position(layer, rank))

@@ -307,6 +307,18 @@ def test_an_absurd_lesson_does_not_break_the_models() -> None:
     assert 0.0 <= brain.appraise(parcel(2)).score <= 1.0
 
 
+def test_no_model_sees_the_checks_that_tell_where_a_traveller_comes_from() -> None:
+    plain = traveller()
+    checked = msgspec.structs.replace(
+        plain,
+        item=msgspec.structs.replace(
+            plain.item, quality=("issuer-not-a-country", "birth-date-incomplete", "document-expired")
+        ),
+    )
+    seen = set(describe(checked).attributes) - set(describe(plain).attributes)
+    assert seen == {"quality=document-expired"}
+
+
 def test_neither_nationality_nor_birth_year_of_a_traveller_moves_the_score() -> None:
     brain = taught()
     one, other = brain.appraise(traveller(1, "KR", 1950)), brain.appraise(traveller(1, "CO", 2005))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from agents.casework import CaseBook
@@ -141,3 +144,33 @@ def test_claim_from_before_the_last_result_holds_nothing() -> None:
     assert holder(book, 6) is None
     assert book.fold(claim("lee", 6))
     assert holder(book, 7) == "lee"
+
+
+@given(
+    log=st.lists(st.tuples(st.sampled_from(("claim", "give up", "end")), st.sampled_from("kl"), st.integers(0, 40))),
+    at=st.integers(0, 80),
+)
+def test_whichever_is_read_first_the_same_claims_stand(log: list[tuple[str, str, int]], at: int) -> None:
+    as_read, ends_first = CaseBook(), CaseBook()
+    for what, _, minute in log:
+        if what == "end":
+            ends_first.end("d-1", DAWN + timedelta(minutes=minute))
+    for what, officer, minute in log:
+        if what == "end":
+            as_read.end("d-1", DAWN + timedelta(minutes=minute))
+            continue
+        event = claim(officer, minute) if what == "claim" else given_up(officer, f"c-{officer}-{minute}")
+        as_read.fold(event)
+        ends_first.fold(event)
+    assert holder(as_read, at) == holder(ends_first, at)
+    assert as_read.effective("d-1") == ends_first.effective("d-1")
+    assert as_read.ended("d-1") == ends_first.ended("d-1")
+
+
+def test_officer_who_claims_and_corrects_without_end_slows_nobody_down() -> None:
+    book, began = CaseBook(), time.process_time()
+    for number in range(6000):
+        book.fold(claim("kim", number))
+        book.end("d-1", DAWN + timedelta(minutes=number + 0.5))
+    assert holder(book, 6000) is None
+    assert time.process_time() - began < 5.0  # it took 20 s

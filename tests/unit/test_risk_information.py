@@ -378,3 +378,32 @@ def test_a_long_list_costs_an_item_what_a_short_one_does() -> None:
     first_time = microseconds(lambda: [many.match(one) for one in fresh], rounds=1, at_least_ms=1) / len(fresh)
     assert first_time < 250
     assert microseconds(lambda: few.match(known), rounds=3, at_least_ms=5) < 25
+
+
+@pytest.mark.parametrize("party", [{"party_names": ("???",)}, {"party_identifiers": ("-",)}, {"documents": ("...",)}])
+def test_entry_about_somebody_without_a_letter_does_not_match_whatever_else_it_says(party: dict[str, Any]) -> None:
+    listed = entry(origins=("CN",), **party)  # the command refuses it; the topic may hold it all the same
+    with pytest.raises(EntryRefusedError):
+        check_entry(listed)
+    assert book(entry(origins=("CN",))).match(sighting()) != ()
+    assert book(listed).match(sighting()) == ()
+
+
+@pytest.mark.parametrize(
+    ("listed", "lodged", "similarity", "is_found"),
+    [
+        ("홍길동", "홍길통", 0.8, False),
+        ("홍길동", "홍길동이", 0.8, False),
+        ("Lee Min", "Lee Mun", 0.85, True),
+        ("Lee Mi", "Lee Mu", 0.85, False),
+        ("Lee Min Ho", "Lee Mun Ho", 0.9, True),
+        ("Lee Min H", "Lee Mun H", 0.9, False),
+        ("Abcdefgh", "Abcdzfgh", 0.85, True),
+        ("Abcdefg", "Abczefg", 0.85, False),
+    ],
+)
+def test_short_names_are_found_as_they_are_listed_and_hardly_otherwise(
+    listed: str, lodged: str, similarity: float, is_found: bool
+) -> None:
+    known = book(entry(party_names=(listed,), streams=("passengers",), similarity=similarity))
+    assert bool(known.match(traveller(lodged))) == is_found

@@ -329,6 +329,39 @@ def test_a_listed_ship_is_found_however_it_is_written(listed: str, identifier: s
     assert item.cargo.conveyance == ("9074729" if identifier else "Ever Given")
 
 
+@pytest.mark.parametrize("name", ["." * 32 + "Ever Given", "- " * 100 + "EVER - GIVEN"])
+def test_a_listed_ship_is_found_behind_marks_that_fill_up_its_name(name: str) -> None:
+    book = RiskInformationBook()
+    listed_ship = RiskInformationPublished(
+        entry_id="E", version=1, kind="watchlist", streams=("manifests",), valid_from=AT, conveyances=("Ever Given",)
+    )
+    book.fold(0, "E", listed_ship)
+    ship = Conveyance(mode="sea", name=name)
+    item = only(screened(replace(MANIFEST, conveyance=ship), information=book))
+    assert [hit.matched for hit in item.hits] == ["conveyance"]
+    assert codec_for("screened").decode(encode(item)) == item
+
+
+def test_a_ship_whose_long_name_is_listed_as_its_beginning_is_found() -> None:
+    name, book = "Queen of the Northern and the Southern Seas", RiskInformationBook()
+    listed_ship = RiskInformationPublished(
+        entry_id="E", version=1, kind="watchlist", streams=("manifests",), valid_from=AT, conveyances=(name[:32],)
+    )
+    book.fold(0, "E", listed_ship)
+    item = only(screened(replace(MANIFEST, conveyance=Conveyance(mode="sea", name=name)), information=book))
+    assert [hit.matched for hit in item.hits] == ["conveyance"]
+
+
+def test_a_house_bill_that_was_refused_does_not_stand_in_for_the_next_of_its_number() -> None:
+    refused = replace(CONSIGNMENT, goods=(replace(LINE, currency="XXX"),))
+    outcome = screened(replace(MANIFEST, consignments=(refused, CONSIGNMENT, CONSIGNMENT)))
+    assert [output.event.upstream.index for output in outcome.outputs] == [1]
+    assert [(one.reason, one.index) for one in outcome.refusals] == [
+        ("unknown-currency", 0),
+        ("duplicate-house-bill", 2),
+    ]
+
+
 def test_a_ship_with_an_identifier_that_grows_when_it_is_folded_is_an_item_that_can_be_read() -> None:
     item = only(screened(replace(MANIFEST, conveyance=Conveyance(mode="sea", identifier="ß" * 32))))
     assert codec_for("screened").decode(encode(item)) == item

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agents.risk.brain import Brain
 from agents.risk.challengers import CHAMPION, FORGETFUL, GROVE, WARM, within_budget
-from agents.risk.champion import Champion
+from agents.risk.champion import Champion, flow_of
 from agents.risk.profiles import Profiles
 from agents.risk.quarantine import Quarantine
 from agents.risk.rates import OutcomeRates
@@ -265,6 +265,49 @@ def test_rates_are_taken_back_exactly_though_they_have_aged() -> None:
     assert len(rates) == len(untouched)
     assert rates.log_odds(["hs6=1", "hs6=2", "new"]) == pytest.approx(untouched.log_odds(["hs6=1", "hs6=2", "new"]))
     assert rates.base() == pytest.approx(untouched.base())
+
+
+@pytest.mark.parametrize("severity", [0, 1, 2, 3])
+def test_undo_of_a_grave_find_leaves_its_flow_as_it_was(severity: int) -> None:
+    brain, at = history()
+    champion = brain._minds["express-cargo"].champion
+    last = NOW + timedelta(hours=at - 1)
+    mistake = lesson(brain, parcel(207, "640411"), 1, weight=1.0 + 0.25 * severity, inspected_at=last)
+    flow = flow_of(mistake.features)
+    assert champion.rates.evidence(flow) == 0.0
+    brain.fold(at, "k", mistake)
+    assert champion.rates.evidence(flow) > 2.9
+    brain.fold(at + 1, "k", withdrawn(mistake))
+    assert champion.rates.evidence(flow) == 0.0
+
+
+def test_undo_of_a_grave_find_leaves_the_find_that_came_before_it_in_the_flow() -> None:
+    brain, at = history()
+    champion = brain._minds["express-cargo"].champion
+    last = NOW + timedelta(hours=at - 1)
+    found = lesson(brain, parcel(206, "640411"), 1, inspected_at=last)
+    brain.fold(at, "k", found)
+    before = champion.rates.evidence(flow_of(found.features))
+    mistake = lesson(brain, parcel(207, "640411"), 1, weight=1.75, inspected_at=last)
+    brain.fold(at + 1, "k", mistake)
+    brain.fold(at + 2, "k", withdrawn(mistake))
+    assert champion.rates.evidence(flow_of(found.features)) == pytest.approx(before)
+
+
+@given(days=st.lists(st.floats(0.0, 9.0), min_size=2, max_size=5), weights=st.lists(st.floats(1.0, 1.4), min_size=5))
+def test_flow_in_which_every_find_was_taken_back_is_not_open(days: list[float], weights: list[float]) -> None:
+    rates, flow, told, day = OutcomeRates(1000.0), "flow:one", [], 0.0
+    for step, weight in zip(days, weights, strict=False):
+        day += step
+        rates.advance(day)
+        before = rates.evidence(flow)
+        rates.learn([flow], 1, weight)
+        told.append((weight, rates.evidence(flow) - before, day))
+    rates.advance(day + 1.0)
+    for weight, added, at in told:
+        rates.unlearn([flow], 1, weight, at)
+        rates.unlearn_flow(flow, added, at)
+    assert rates.evidence(flow) == 0.0
 
 
 def test_no_weight_moves_further_back_than_the_learning_rate() -> None:
