@@ -19,6 +19,10 @@ ROOT = Path(__file__).parents[2]
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 WARM_UP_MS = 45_000
 """So long the demo runs first: until there is something to show."""
+_OPEN_THE_NEWEST = """() => {
+  const free = [...window.borderflow.live.rows.values()].filter((row) => row.s === "open" && !row.by);
+  location.hash = `queue/${free.sort((a, b) => b.at - a.at)[0].id}`;
+}"""
 
 
 def main(folder: Path) -> None:
@@ -64,9 +68,7 @@ def _take(page: Page, folder: Path) -> None:
 
     shot("queue")
     for _ in range(20):  # the demo's own officers may be first
-        alert = page.locator("[id^=row-]").first.get_attribute("id")
-        assert alert is not None
-        page.evaluate("(id) => { location.hash = `queue/${id}`; }", alert.removeprefix("row-"))
+        page.evaluate(_OPEN_THE_NEWEST)
         page.wait_for_selector(".detail .next")
         page.keyboard.press("c")
         with contextlib.suppress(TimeoutError):
