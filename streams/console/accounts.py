@@ -29,6 +29,8 @@ LEAST_PASSWORD = 10
 
 _HASHER = PasswordHasher()  # Argon2id with the parameters of RFC 9106 that the library recommends
 _NOBODY = _HASHER.hash("nobody has this password")
+_CHECKS = 2
+"""Passwords are checked so many at a time: each takes 64 MB, and a thread that what officers press needs too."""
 
 
 class AccountsError(ValueError):
@@ -71,6 +73,7 @@ class Accounts:
         self._extra = {user.name: user for user in extra}
         self._stamp: tuple[int, int] | None = None
         self._users: dict[str, User] = {}
+        self._checks = asyncio.Semaphore(_CHECKS)
         self._refresh()
 
     def find(self, name: str) -> User | None:
@@ -88,7 +91,8 @@ class Accounts:
         """The user of this name, when the password is theirs. An unknown name takes as long as a wrong password."""
         user = self.find(name)
         held = user.password if user is not None and user.password else _NOBODY
-        good = await asyncio.to_thread(_fits, held, password)
+        async with self._checks:
+            good = await asyncio.to_thread(_fits, held, password)
         return user if good and user is not None and user.password else None
 
     def _refresh(self) -> None:

@@ -220,7 +220,7 @@ class Api:
         if decision is None:
             raise web.HTTPNotFound(text="the record is gone from its topic\n")
         if not request[USER].serves(decision.get("control_point")):
-            raise web.HTTPForbidden(text="another control point's\n")
+            raise _refused(RefusedError(403, "other-point"))
         await self._note(request, "decision-viewed", decision=str(decision.get("decision_id", ""))[:96])
         criteria = [self._console.criteria.text(one, None) for one in decision.get("criteria", ())]
         lodged = await self._read_lodged(request, decision["origin"])
@@ -238,7 +238,7 @@ class Api:
         if case is None:
             raise web.HTTPNotFound(text="there is no such alert, or its time is long over\n")
         if not request[USER].serves(*case.seen_by):
-            raise web.HTTPForbidden(text="another control point's\n")
+            raise _refused(RefusedError(403, "other-point"))
         return case
 
     def _detail(self, request: web.Request, case: Case) -> dict[str, Any]:

@@ -56,10 +56,10 @@ class Desk:
         settings: Settings,
         cases: Cases,
         position: Callable[[str, int], int],
-        silent_s: Callable[[], float] = lambda: 0.0,
+        silent_s: Callable[[str, str], float] = lambda _topic, _key: 0.0,
     ) -> None:
         """`position`: the offset up to which a partition was read back; `silent_s`: for how long no broker has
-        answered.
+        answered for the partition that a key of a topic goes to.
         """
         self._settings = settings
         self._cases = cases
@@ -195,10 +195,10 @@ class Desk:
 
     async def _send(self, topic: str, key: str, event: msgspec.Struct, ce_id: str, at_ms: int) -> None:
         assert self._producer is not None, "the desk is started"  # noqa: S101
-        if self._silent_s() > _SILENT_S:
+        if self._silent_s(topic, key) > _SILENT_S:
             # An idempotent producer would try for as long as they are away: what nobody waits for any more, a claim of
             # an hour ago, would take effect when they are back.
-            raise RefusedError(503, "brokers", cause="silent")
+            raise RefusedError(503, "silent")
         headers = cloud_event(ce_id, ce_type_of(type(event)), b"borderflow/console", rfc3339(time.time()))
         try:
             told = await self._producer.send_and_wait(

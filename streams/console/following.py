@@ -17,6 +17,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.defects import places
 from streams.fetching import silent_s
+from streams.partitioning import partition_of
 from streams.rebuild import LogReader, disconnect
 from streams.wire import Record
 
@@ -58,18 +59,18 @@ class Following:
     @property
     def silent_s(self) -> float:
         """For how long no broker has answered for the partition of which that is longest so."""
-        return max(self._silences(), default=0.0)
-
-    @property
-    def all_silent_s(self) -> float:
-        """For how long no broker has answered for any partition."""
-        return min(self._silences(), default=0.0)
-
-    def _silences(self) -> list[float]:
         consumer = self._consumer
         if consumer is None or self._task is None:
-            return []
-        return [silent_s(consumer, at) or 0.0 for at in consumer.assignment()]
+            return 0.0
+        return max((silent_s(consumer, at) or 0.0 for at in consumer.assignment()), default=0.0)
+
+    def silent_for_s(self, topic: str, key: str) -> float:
+        """For how long no broker has answered for the partition that a record with this key goes to."""
+        consumer = self._consumer
+        if consumer is None or self._task is None:
+            return 0.0
+        partitions = sum(followed == topic for followed, _ in self.positions)
+        return silent_s(consumer, TopicPartition(topic, partition_of(key, partitions))) or 0.0
 
     async def start(self, heard: Callable[[], None] = lambda: None) -> None:
         """Connect and begin; `heard` is called after every answer of the brokers.

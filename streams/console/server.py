@@ -159,8 +159,8 @@ class Console:
     def _position(self, topic: str, partition: int) -> int:
         return self._work.positions.get((topic, partition), 0) if self._work is not None else 0
 
-    def _silent_s(self) -> float:
-        return self._work.all_silent_s if self._work is not None else 0.0
+    def _silent_s(self, topic: str, key: str) -> float:
+        return self._work.silent_for_s(topic, key) if self._work is not None else 0.0
 
     def _alert(self, record: Record) -> None:
         if (alert := self._event(record)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -48,16 +49,19 @@ HELD_DOWN = """() => {
 }"""
 
 
-def goods_alert(number: int, *, minutes_left: float = 200, carrier: str = "KE", **goods: Any) -> AlertRaised:
+def goods_alert(
+    number: int, *, minutes_left: float = 200, carrier: str = "KE", lane: str = "red", **goods: Any
+) -> AlertRaised:
     """An alert on a parcel with these goods."""
     made = parcel(number, at=datetime.now(UTC).replace(microsecond=0), due_after=timedelta(minutes=minutes_left))
     assert made.item.cargo is not None
     facts = msgspec.structs.replace(made.item.cargo.goods, **goods)
     cargo = msgspec.structs.replace(made.item.cargo, goods=facts, carrier=carrier)
-    return alert(number, filtered=msgspec.structs.replace(made, item=msgspec.structs.replace(made.item, cargo=cargo)))
+    item = msgspec.structs.replace(made.item, cargo=cargo)
+    return alert(number, lane=lane, filtered=msgspec.structs.replace(made, item=item))
 
 
-def traveller_alert(number: int) -> AlertRaised:
+def traveller_alert(number: int, reference: str = "") -> AlertRaised:
     """An alert on one of a flight's crew."""
     made = parcel(number, at=datetime.now(UTC).replace(microsecond=0))
     facts = TravellerFacts(
@@ -66,8 +70,8 @@ def traveller_alert(number: int) -> AlertRaised:
         crew=True,
     )  # fmt: skip
     item = msgspec.structs.replace(
-        made.item, item_id=f"passengers/KE932/P{number}", stream="passengers", cargo=None, traveller=facts,
-        subject=facts.document,
+        made.item, item_id=f"passengers/{reference or f'KE932/P{number}'}", stream="passengers", cargo=None,
+        traveller=facts, subject=facts.document,
     )  # fmt: skip
     return alert(number, filtered=msgspec.structs.replace(made, item=item))
 
@@ -134,11 +138,15 @@ def test_a_row_says_what_to_fetch_and_names_nobody_and_the_goods_stand_above_the
 
 
 @pytest.mark.parametrize("locale", ["en-GB", "ko-KR"])
-def test_a_row_has_all_of_its_headline_and_its_reference_on_a_telephone(
+def test_a_row_has_all_of_its_headline_and_its_reference_at_every_width(
     held_centre: Centre, sign_in: SignIn, locale: str
 ) -> None:
-    heavy = {"hs6": "121190", "gross_mass_kg": 1912.5, "value_usd": 23456.0}
-    raised = [goods_alert(50_023, **heavy), goods_alert(50_024, hs6="711319", gross_mass_kg=0.026, value_usd=0.4)]
+    heavy = {"hs6": "130219", "gross_mass_kg": 1912.5, "value_usd": 23456.0}
+    raised = [
+        goods_alert(50_023, lane="yellow", **heavy),
+        goods_alert(50_024, hs6="711319", gross_mass_kg=0.026, value_usd=0.4),
+        traveller_alert(50_020, "QK167-20250109/W5002354824"),
+    ]
     page = sign_in("kim", width=390, height=844, locale=locale)
     held_centre.raise_alerts(raised)
     wait_for(page, *(one.alert_id for one in raised))
@@ -149,13 +157,21 @@ def test_a_row_has_all_of_its_headline_and_its_reference_on_a_telephone(
       const box = row.getBoundingClientRect();
       const within = (one) => {
         const { top, bottom, right } = one.getBoundingClientRect();
-        return top >= box.top && bottom <= box.bottom && right <= innerWidth;
+        return top >= box.top && bottom <= box.bottom && right <= box.right;
       };
       const uncut = [...row.querySelectorAll("b, .ref, .time")].every((one) =>
         one.scrollHeight <= one.clientHeight + 1 && one.scrollWidth <= one.clientWidth);
       return uncut && [...row.querySelectorAll(".what *")].every((one) => !one.offsetWidth || within(one));
     }"""
-    assert [page.locator(f"#row-{one.alert_id}").evaluate(whole) for one in raised] == [True, True]
+    cut = []
+    for theme in ("light", "wall"):
+        page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
+        for width in (320, 390, 600, 920, 1180, 1280, 1920)[1 if theme == "wall" else 0 :]:
+            page.set_viewport_size({"width": width, "height": 844})
+            page.wait_for_timeout(300)  # rows are placed anew
+            rows = [page.locator(f"#row-{one.alert_id}") for one in raised]
+            cut += [(theme, width, row.inner_text()) for row in rows if not row.evaluate(whole)]
+    assert not cut
 
 
 def test_long_names_and_words_stick_out_of_nothing_on_a_telephone(held_centre: Centre, sign_in: SignIn) -> None:
@@ -368,6 +384,7 @@ def test_a_passing_on_is_offered_to_points_of_the_stream_and_undone_within_the_m
     page.select_option("#passed_to", "KRPTK-EXP")
     page.click("button.primary.passed-on")
     page.wait_for_selector(".next.undo")
+    assert page.inner_text(".toast.good") == "Filed: Passed on."  # from which no model learns
     assert "→ KRPTK-EXP" in page.inner_text(".next")
     page.fill(".head input", "W50031")
     row = page.locator(f"#row-{raised.alert_id}")
@@ -384,7 +401,73 @@ def test_a_passing_on_is_offered_to_points_of_the_stream_and_undone_within_the_m
     assert "Undone" in page.inner_text(".story")
 
 
+def test_a_claim_that_ran_out_is_not_shown_to_analysts_as_one_that_stands(held_centre: Centre, sign_in: SignIn) -> None:
+    raised, now = alert(50_033), datetime.now(UTC)
+    page = sign_in("ana")
+    held_centre.raise_alerts([raised])
+    claim = AlertClaimed(
+        claim_id="cl-50033", decision_id=raised.decision.decision_id, control_point=DESK, officer="lee",
+        claimed_at=now, until=now + timedelta(seconds=6),
+    )  # fmt: skip
+    held_centre.publish("casework", [claim])
+    wait_for(page, raised.alert_id)
+    open_alert(page, raised.alert_id)
+    page.wait_for_selector(".next:has-text('lee is on this')")
+    page.wait_for_selector(".next:has-text('Nobody is on this yet')")
+
+
 # -- what is there, and what is not
+
+
+def test_a_row_whose_time_ran_out_is_drawn_as_any_other(held_centre: Centre, sign_in: SignIn) -> None:
+    late, filed = alert(50_047, minutes_left=-1), alert(50_048)
+    page = sign_in("kim")
+    held_centre.raise_alerts([late, filed])
+    at = datetime.now(UTC).replace(microsecond=0)
+    held_centre.publish("inspection-results", [result_on(filed, "clear", inspected_at=at)])
+    drawn = (
+        "(row) => ['padding', 'borderRadius', 'color', 'backgroundColor'].map((name) => getComputedStyle(row)[name])"
+    )
+    looks = []
+    for tab, one in (("expired", late), ("done", filed)):
+        page.click(f"[data-tab={tab}]")
+        row = page.locator(f"#row-{one.alert_id}")
+        row.wait_for()
+        page.mouse.move(0, 0)
+        looks.append(row.evaluate(drawn))
+    assert looks[0] == looks[1]
+
+
+def test_another_language_without_a_connection_leaves_the_page_in_the_one_that_it_has(
+    held_centre: Centre, sign_in: SignIn
+) -> None:
+    page = sign_in("kim")
+    intercept(page, "**/i18n/*ko.json", lambda route: route.abort())
+    page.click(".menu summary")
+    page.select_option(".menu select >> nth=0", "ko")
+    page.wait_for_selector(".toast.bad:has-text('No connection')")
+    assert page.input_value(".menu select >> nth=0") == "en"
+    page.click("[data-tab=open]")
+    assert "Queue" in page.inner_text("nav")
+    assert page.get_attribute("html", "lang") == "en"
+    assert page.evaluate("() => import('/static/i18n.js').then((words) => words.language)") == "en"
+    assert page.evaluate("() => localStorage.getItem('language')") is None
+
+
+def test_a_search_tells_how_much_it_found_and_the_trail_says_so_in_words(held_centre: Centre, sign_in: SignIn) -> None:
+    raised = alert(50_049)
+    held_centre.publish("decisions", [raised.decision])
+    page = sign_in("sup", locale="ko-KR")
+    page.evaluate("() => { location.hash = 'search'; }")
+    page.fill("#search", raised.decision.decision_id)
+    until = time.monotonic() + 20
+    while not page.locator(".hits button").count():
+        assert time.monotonic() < until
+        page.click(".searching .primary")
+        page.wait_for_timeout(500)
+    assert page.inner_text(".searching [role=status]") == "결정 1건, 최신순"  # and not every line of it
+    page.evaluate("() => { location.hash = 'trail'; }")
+    page.wait_for_selector("tbody tr:has-text('결정 1건 검색됨')")
 
 
 def test_filters_that_hide_everything_say_so_and_can_be_cleared(held_centre: Centre, sign_in: SignIn) -> None:

@@ -84,7 +84,7 @@ def test_a_console_that_hears_nothing_of_the_brokers_says_so_and_since_when(
         page.wait_for_selector(".dot.stale")
         assert re.search(r"Since \d\d:\d\d:\d\d.* heard nothing from the brokers", page.inner_text("#notice"))
         page.keyboard.press("c")
-        page.wait_for_selector(".toast.bad:has-text('The brokers did not take it')")
+        page.wait_for_selector(".toast.bad:has-text('The brokers do not answer')")
     page.wait_for_selector(".dot.live")
     page.wait_for_selector(".next.claim")
     assert not page.inner_text("#notice")

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientPayloadError, ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka.errors import KafkaConnectionError
+from aiokafka.structs import TopicPartition
 
 from schemas.codec import encode
 from schemas.decisions import AlertRaised
@@ -20,9 +21,11 @@ from schemas.documents import examples
 from schemas.inspections import InspectionWithdrawn
 from streams.console.accounts import Role, User, hashed
 from streams.console.filing import Desk
+from streams.console.following import Following
 from streams.console.pages import build_application
 from streams.console.reading import UnreadError
 from streams.console.server import Console
+from streams.partitioning import partition_of
 from streams.settings import Settings
 from streams.wire import FetchedRecord
 from tests.border import result_on
@@ -126,6 +129,7 @@ def test_who_files_on_an_alert_that_was_passed_on_sees_it_and_undoes_it(tmp_path
         path = f"/api/alerts/{raised.alert_id}"
         kim, lee = await office.visitor("kim"), await office.visitor("lee")
         assert await lee.status(path) == 403
+        assert await lee.refused(f"{path}/claim", {}, 403) == {"error": "other-point"}
         await kim.post(f"{path}/claim")
         await kim.post(f"{path}/result", {"outcome": "passed-on", "method": "none", "passed_to": THERE})
         await lee.post(f"{path}/claim")
@@ -471,17 +475,41 @@ def test_what_is_pressed_while_brokers_are_silent_is_refused_and_takes_no_effect
 
     async def act(office: Office) -> None:
         console = office.console
-        console.desk = Desk(console.settings, console.cases, lambda _topic, _partition: 0, lambda: silent_s[0])
+        console.desk = Desk(console.settings, console.cases, lambda _topic, _partition: 0, lambda *_: silent_s[0])
         console.desk._producer = Producer()
         console.cases.raise_alert(raised, encode(raised))
         kim, path = await office.visitor("kim"), f"/api/alerts/{raised.alert_id}/claim"
-        assert (await kim.refused(path, {}, 503))["error"] == "brokers"
+        assert (await kim.refused(path, {}, 503))["error"] == "silent"
         assert not sent
         silent_s[0] = 9.0
         assert (await kim.refused(path, {}, 503))["error"] == "brokers"
         assert sent == ["casework"]
 
     at_the_office(tmp_path, act)
+
+
+def test_what_goes_to_a_broker_that_is_away_is_refused_although_the_others_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = TopicPartition("casework", partition_of(DESK, 6))
+    silent: dict[TopicPartition, float | None] = {away: 30.0, TopicPartition("inspection-results", 0): None}
+    monkeypatch.setattr("streams.console.following.silent_s", lambda _, at: silent.get(at, 0.1))
+    following = Following(Settings(), {"casework": print, "inspection-results": print}, 0, failed=print)
+    following.positions = {
+        (topic, n): 0 for topic, count in (("casework", 6), ("inspection-results", 1)) for n in range(count)
+    }
+    assert following.silent_for_s("casework", DESK) == 0.0  # not begun
+    following._consumer, following._task = "a consumer", "its task"  # type: ignore[assignment]
+    near = next(point for point in (THERE, "KRICN-T1", "KRICN-T2") if partition_of(point, 6) != away.partition)
+    said = {
+        (topic, key): following.silent_for_s(topic, key)
+        for topic in ("casework", "inspection-results")
+        for key in (DESK, near)
+    }
+    assert said == {
+        ("casework", DESK): 30.0, ("casework", near): 0.1,
+        ("inspection-results", DESK): 0.0, ("inspection-results", near): 0.0,
+    }  # fmt: skip
 
 
 def test_of_a_long_trail_the_latest_lines_are_shown(tmp_path: Path) -> None:

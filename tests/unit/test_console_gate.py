@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import resource
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -146,6 +147,33 @@ def test_a_request_that_goes_wrong_is_told_by_its_place_and_not_by_what_it_held(
     visit(tmp_path, search, (User(name="kim", role="officer", control_points=("*",), password=SECRET),))
     assert "HONG" not in written.getvalue()
     assert "a request failed: KeyError at tests/unit/test_console_gate.py" in written.getvalue()
+
+
+def test_guesses_from_many_addresses_take_neither_the_memory_nor_the_threads_of_what_officers_press(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go_on, checking, most = threading.Event(), [], []
+
+    def fits(_held: str, _password: str) -> bool:  # takes 64 MB for as long as it runs
+        checking.append(1)
+        most.append(len(checking))
+        go_on.wait(10)
+        checking.pop()
+        return False
+
+    monkeypatch.setattr("streams.console.accounts._fits", fits)
+
+    async def run() -> None:
+        accounts = Accounts(None)
+        guesses = [asyncio.create_task(accounts.check("nobody", "a guess")) for _ in range(64)]
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(5):
+            await asyncio.to_thread(lambda: None)  # as what is pressed is noted in the trail
+        go_on.set()
+        assert await asyncio.gather(*guesses) == [None] * 64
+
+    asyncio.run(run())
+    assert max(most) <= 2
 
 
 def test_who_guesses_on_and_on_fills_no_trail(tmp_path: Path) -> None:

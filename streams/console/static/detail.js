@@ -187,7 +187,7 @@ export class Detail {
     const by = held(row, now);
     if (row.out === "passed-on" && undo_until > now && by !== me.user) return "undo";
     const late = row.due < now ? "-late" : "";
-    if (!me.handles) return `watch${late}`;
+    if (!me.handles) return `watch${by ? "-by" : ""}${late}`;
     if (!by) return `claim${late}`;
     return by === me.user ? `file${late}` : `theirs${late}`;
   }
@@ -209,7 +209,7 @@ export class Detail {
     } else if (step.startsWith("theirs")) {
       put(this.next, expired, passed, h("p", { class: "say taken" }, t("theirs.say", { by: row.by, time: clock(row.until) })), button(t("next.take"), "N", () => this.page.next()), me.role === "supervisor" ? button(t("release.claim"), "", () => this.giveUp(), "plain") : null);
     } else if (step.startsWith("watch")) {
-      put(this.next, expired, h("p", { class: "say" }, row.by ? t("watch.by", { by: row.by }) : t("watch.say")));
+      put(this.next, expired, h("p", { class: "say" }, step.startsWith("watch-by") ? t("watch.by", { by: row.by }) : t("watch.say")));
     } else if (step.startsWith("file")) {
       this.form ??= new ResultForm(row, draftOf(row.id), { keep: (draft) => this.#keep(draft), file: (said) => this.file(said), giveUp: () => this.giveUp() });
       // A form that is there stays where it is: taken out and put back it would lose the focus in mid-word.

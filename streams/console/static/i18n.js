@@ -8,9 +8,11 @@ export let language = "en";
 export async function speak(wanted) {
   const load = async (name) => (await fetch(`/static/i18n/${name}.json`)).json();
   if (!Object.keys(fallback).length) fallback = await load("en");
-  language = wanted === "ko" ? "ko" : "en";
-  words = language === "en" ? fallback : await load(language);
-  phrases = (await load(`phrases.${language}`)).map(([from, to]) => [new RegExp(`^(?:${from})$`, "i"), to]);
+  const spoken = wanted === "ko" ? "ko" : "en";
+  const all = [spoken === "en" ? fallback : await load(spoken), await load(`phrases.${spoken}`)]; // all of it, or none
+  language = spoken;
+  words = all[0];
+  phrases = all[1].map(([from, to]) => [new RegExp(`^(?:${from})$`, "i"), to]);
   said.clear();
   document.documentElement.lang = language;
 }

@@ -99,14 +99,14 @@ class Shell {
   }
 
   #bar() {
-    this.clock = h("span", { class: "clock", title: zoneName() });
+    this.clock = h("span", { class: "clock", title: zoneName() }, clock(this.live.now()));
     this.status = h("span", { class: "status", role: "status" });
     const link = (name, key) => h("a", { href: `#${name}`, "data-place": name, class: "place" }, t(`place.${name}`), h("kbd", { "aria-hidden": "true" }, key));
     this.menu = h("details", { class: "menu" },
       h("summary", { "aria-label": t("menu.open", { user: me.user }) }, h("span", { class: "avatar", "aria-hidden": "true" }, me.user.slice(0, 1).toUpperCase()), h("span", { class: "wide" }, me.user)),
       h("div", { class: "sheet" },
         h("p", { class: "who" }, h("strong", {}, me.user), " · ", t(`role.${me.role}`)),
-        this.#select("menu.language", { en: "English", ko: "한국어" }, language, async (value) => { kept.set("language", value); await speak(value); this.#build(); }),
+        this.#select("menu.language", { en: "English", ko: "한국어" }, language, (value) => this.#speak(value)),
         this.#select("menu.theme", { auto: t("theme.auto"), light: t("theme.light"), dark: t("theme.dark"), wall: t("theme.wall") }, document.documentElement.dataset.theme, (value) => { kept.set("theme", value); this.theme(value); }),
         this.#select("menu.shortcuts", { on: t("menu.on"), off: t("menu.off") }, this.shortcuts ? "on" : "off", (value) => { kept.set("shortcuts", value); this.shortcuts = value === "on"; document.documentElement.dataset.keys = value; }),
         h("button", { type: "button", class: "plain", onclick: () => this.help() }, t("menu.help")),
@@ -124,6 +124,13 @@ class Shell {
   #select(label, choices, chosen, change) {
     return h("label", { class: "pair" }, h("span", {}, t(label)),
       h("select", { onchange: (event) => change(event.target.value) }, Object.entries(choices).map(([value, text]) => h("option", { value, selected: value === chosen }, text))));
+  }
+
+  // Without a connection to fetch its words over, the page goes on in the language that it has.
+  async #speak(value) {
+    try { await speak(value); } catch { this.say({ about: { error: "offline" } }); }
+    if (language === value) kept.set("language", value);
+    this.#build();
   }
 
   async #out() {

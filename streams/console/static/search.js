@@ -8,7 +8,8 @@ export class SearchPage {
   constructor(shell) {
     this.shell = shell;
     this.text = h("input", { type: "search", id: "search", required: true, minlength: 3, maxlength: 200, autocomplete: "off", spellcheck: "false", placeholder: t("search.hint") });
-    this.found = h("div", { class: "found", role: "status" });
+    this.said = h("div", { role: "status" }); // how many: who listens to the page is not read all of them
+    this.hits = h("div");
     this.alerts = {}; // of the decisions that were found
     this.one = h("article", { class: "detail", tabindex: -1, "aria-label": t("search.decision") });
     this.element = h("div", { class: "searching" },
@@ -17,7 +18,7 @@ export class SearchPage {
         h("form", { role: "search", onsubmit: (event) => { event.preventDefault(); this.#search(); } },
           h("label", { for: "search", class: "unseen" }, t("search.hint")), this.text, h("button", { class: "primary" }, t("search.go"))),
         h("p", { class: "small" }, t("search.say")),
-        this.found),
+        h("div", { class: "found" }, this.said, this.hits)),
       this.one);
     put(this.one, h("div", { class: "nothing" }, h("p", {}, t("search.none.open"))));
   }
@@ -45,19 +46,21 @@ export class SearchPage {
 
   async #search() {
     const asked = (this.asked = {});
-    put(this.found, h("p", { class: "empty" }, t("reading")));
+    put(this.hits);
+    put(this.said, h("p", { class: "empty" }, t("reading")));
     const answer = await this.act("/api/search", { text: this.text.value });
     if (asked !== this.asked) return; // something else was asked since
-    if (!answer) return put(this.found);
+    if (!answer) return put(this.said);
     this.alerts = Object.fromEntries(answer.found.map((one) => [`${one.partition}/${one.offset}`, one.alert]));
-    if (!answer.searched) return put(this.found, h("p", { class: "empty" }, t("search.short")));
-    if (!answer.found.length) return put(this.found, h("p", { class: "empty" }, t("search.nothing", { kept: number(answer.kept) })));
-    put(this.found, h("p", { class: "small" }, t(answer.more ? "search.more" : "search.count", { count: number(answer.found.length) })), h("ul", { class: "hits" }, answer.found.map((one) => this.#hit(one))));
+    if (!answer.searched) return put(this.said, h("p", { class: "empty" }, t("search.short")));
+    if (!answer.found.length) return put(this.said, h("p", { class: "empty" }, t("search.nothing", { kept: number(answer.kept) })));
+    put(this.said, h("p", { class: "small" }, t(answer.more ? "search.more" : "search.count", { count: number(answer.found.length) })));
+    put(this.hits, h("ul", { class: "hits" }, answer.found.map((one) => this.#hit(one))));
     this.#mark();
   }
 
   #mark() {
-    for (const one of this.found.querySelectorAll("[data-at]")) {
+    for (const one of this.hits.querySelectorAll("[data-at]")) {
       if (one.dataset.at === this.at) one.setAttribute("aria-current", "true");
       else one.removeAttribute("aria-current");
     }
