@@ -41,7 +41,7 @@ from schemas.casework import AlertAcknowledged
 from schemas.codec import Undecodable, ce_type_of, codec_for, encode
 from schemas.decisions import AlertRaised
 from schemas.inspections import InspectionCompleted, InspectionOutcome, Method
-from streams.results import checked_result
+from streams.results import ResultRefusedError, checked_result
 from streams.settings import Settings
 from streams.wire import cloud_event, header, rfc3339, text_header
 
@@ -51,6 +51,8 @@ LOOK_BACK: Final = 2_000
 """Records before the committed place that are read again at an assignment. Redeliveries follow each other closely."""
 REMEMBERED: Final = 100_000
 """`ce_id`s that are remembered; the oldest go first."""
+LONGEST_SYSTEM: Final = 32
+"""Characters of a system's name in an `AlertAcknowledged` (`Code`)."""
 EVERYWHERE: Final = "*"
 """Instead of control points: all of them."""
 _COMMIT_EVERY_S: Final = 1.0
@@ -128,13 +130,16 @@ class CentreClient:
     """One member of a centre's consumer group. Not for several threads at once.
 
     `control_points` are those whose alerts are handed over (`EVERYWHERE`: all); those of others are passed by. `system`
-    names the centre's system: the members of its consumer group, `centre-<system>`, share the alerts.
+    names the centre's system: the members of its consumer group, `centre-<system>`, share the alerts. What it
+    acknowledges names the system in 32 characters at most. Raises `ValueError` where no alert could ever come.
     """
 
     def __init__(self, settings: Settings, system: str, control_points: Iterable[str]) -> None:
         self._settings = settings
         self._system = system
         self._group = f"centre-{system}"
+        if isinstance(control_points, str):  # its letters are no control points: not one alert would come
+            raise ValueError("control_points: a list of them is needed, not one text")
         self._control_points = frozenset(control_points)
         if not self._control_points:
             raise ValueError("control_points: at least one is needed")
@@ -227,9 +232,12 @@ class CentreClient:
         """The centre has it: it is not to come again, and others see so. Alerts may be acknowledged in any order.
 
         `quietly`: only the place in the log moves on, nobody else is told that the centre has it. Raises
-        `ReportFailedError` when the brokers do not take the acknowledgement; the alert then comes again.
+        `ReportFailedError` when the brokers do not take the acknowledgement; the alert then comes again. Raises
+        `ValueError` when `system` is a name that no reader of acknowledgements would take.
         """
         if not quietly:
+            if not 1 <= len(self._system) <= LONGEST_SYSTEM:
+                raise ValueError(f"system: {LONGEST_SYSTEM} characters at most, one at least")
             now = datetime.now(UTC)
             event = AlertAcknowledged(
                 decision_id=alert.decision_id,
@@ -273,6 +281,10 @@ class CentreClient:
         corrects. Without a `result_id` it is made from what is reported: the same report sent again has one effect.
         Raises `streams.results.ResultRefusedError` naming a field that is wrong, `ReportFailedError`.
         """
+        if isinstance(categories, str):  # its letters would be learnt as categories
+            raise ResultRefusedError("categories", "a list of them is needed, not one text", "wrong-type")
+        if unknown := sorted(more.keys() - set(InspectionCompleted.__struct_fields__)):  # else left out in silence
+            raise ResultRefusedError(unknown[0], "a result has no such field", "unknown-code")
         at = inspected_at or datetime.now(UTC)
         fields: dict[str, Any] = {
             "decision_id": alert.decision_id,

@@ -7,12 +7,13 @@ setting, field or file, and exit code 2; anything else is a defect of ours and k
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from streams.commands import DISK, CommandRefusedError, broker_errors, refused_by_brokers, shown
+from streams.commands import DISK, CommandRefusedError, broker_errors, nobody_reads, refused_by_brokers, shown
 
 GROUPS = {
     "worker": "Host the four steps, or some of them, as one member of the consumer group.",
@@ -65,12 +66,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         _refuse(f"there is no command {tokens[0]!r}; there are {', '.join(GROUPS)}")
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        if sys.__stdout__ is not None:  # it was closed before the start
+            sys.__stdout__.flush()
     except CycloptsError as error:
         _refuse(str(error))
     except KeyboardInterrupt:
         print("borderflow: interrupted", file=sys.stderr)  # noqa: T201 - the command line's own voice
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _output_is_cut_off():
+            nobody_reads()
         if (line := refusal_line(error)) is None:
             raise
         _refuse(line)
@@ -103,6 +108,13 @@ def refusal_line(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in DISK:
         return f"{error.filename or 'a file'}: {error.strerror}"
     return None
+
+
+def _output_is_cut_off() -> bool:
+    """Whether nobody reads standard output any more; a broken pipe may be one to a broker, too."""
+    asked = select.poll()
+    asked.register(1, 0)
+    return any(said & (select.POLLERR | select.POLLHUP) for _, said in asked.poll(0))
 
 
 def _refuse(line: str) -> None:

@@ -7,12 +7,13 @@ until it is told to stop exits with 1 when it has to stop by itself, so that a s
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """What the system says of a disk, and of no pipe or connection."""
 
+
+READ_ENOUGH: Final = 141
+"""As a shell has it of what SIGPIPE ended."""
 
 _JUST_S: Final = 30.0
 """A client tries again every second: what refused it longer ago than this has let it in since."""
@@ -38,7 +42,16 @@ def output(file: IO[str] | None = None, *, soft_wrap: bool = False) -> Console:
     from rich.console import Console
 
     bounded = file is None and sys.stdout.isatty()
-    return Console(file=file, highlight=False, soft_wrap=soft_wrap, width=None if bounded else 2_000)
+    console = Console(file=file, highlight=False, soft_wrap=soft_wrap, width=None if bounded else 2_000)
+    # Rich would end with 1, which says that something was found.
+    console.on_broken_pipe = nobody_reads  # type: ignore[method-assign]
+    return console
+
+
+def nobody_reads() -> NoReturn:
+    """End because whoever read standard output has read enough (`| head`): no failure, and nothing more can be said."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is in the buffer is written at the end
+    sys.exit(READ_ENOUGH)
 
 
 def shown(text: str) -> str:

@@ -50,7 +50,7 @@ Folder = Annotated[
 ]
 Topics = Annotated[tuple[str, ...], Parameter(name="--topic", negative=(), help="Only this topic; repeatable.")]
 _MINUTES: Final = Number(gte=0, lte=525_600)
-_GAP: Final = re.compile(r"([a-z-]+)\[(\d+)\]:(\d+)-(\d+)", re.ASCII)
+_GAP: Final = re.compile(r"([a-z-]+)\[(\d{1,9})\]:(\d{1,18})-(\d{1,18})", re.ASCII)
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 
 
@@ -261,7 +261,7 @@ def trail(
     held = None
     if head is not None:
         lines, _, made = head.partition(":")
-        if not re.fullmatch("[0-9]+", lines) or not made:
+        if not re.fullmatch("[0-9]{1,18}", lines) or not made:
             raise CommandRefusedError(f"--head {head}: write LINES:HASH, as this command prints it")
         held = TrailHead(int(lines), made)
     found = check_trail(file, held)

@@ -104,6 +104,7 @@ class Notifier:
         self._stop = threading.Event()
         self._open: dict[Future[Sent], tuple[CentreAlert, Receiver]] = {}
         self._left: dict[tuple[int, int], int] = {}
+        self._dead: dict[tuple[str, int, int], str] = {}  # alert ids of dead letters that stand, by receiver and place
         self._messengers: dict[str, _Messenger] = {}
         self.connected = False
         self.tally = Tally()
@@ -121,6 +122,7 @@ class Notifier:
         `KafkaTimeoutError` when brokers have been silent for `SILENT_S`.
         """
         silent_s = 0.0
+        self._dead = {one.place: one.alert_id for one in still_undelivered(Path(self._plan.dead_letters))}
         self._messengers = {one.name: _Messenger(one) for one in self._plan.receivers}
         try:
             # It writes to no topic, and brokers let only those be idempotent that may write.
@@ -197,15 +199,25 @@ class Notifier:
         if sent.why is None:
             self.tally.told += 1
             log.info("notified", **about)
+            self._told_after_all(receiver, alert)
         else:
             self.tally.failed += 1
-            note(Path(self._plan.dead_letters), _failed(receiver, alert, sent))
+            failure = _failed(receiver, alert, sent)
+            note(Path(self._plan.dead_letters), failure)
+            self._dead[failure.place] = failure.alert_id
             log.error("not notified: kept as a dead letter", **about, failure=sent.why)
         place = (alert.partition, alert.offset)
         self._left[place] -= 1
         if not self._left[place]:
             del self._left[place]
             centre.acknowledge(alert, quietly=True)
+
+    def _told_after_all(self, receiver: Receiver, alert: CentreAlert) -> None:
+        """An alert that came again, because another receiver's was open at the last end, leaves no dead letter."""
+        if self._dead.get((receiver.name, alert.partition, alert.offset)) == alert.event.alert_id:
+            told = _delivered(receiver.name, alert.event.alert_id, alert.partition, alert.offset)
+            note(Path(self._plan.dead_letters), told)
+            del self._dead[told.place]
 
 
 def deliver(receiver: Receiver, alert: CentreAlert, plan: NotifyPlan, pause: Callable[[float], bool]) -> Sent:
@@ -261,8 +273,7 @@ def redeliver(settings: Settings, plan: NotifyPlan, receiver: str | None, tell: 
                     why = str(error)
             if why is None:
                 tally.told += 1
-                fields = {"what": "delivered", "at": now(), "receiver": one.receiver, "alert_id": one.alert_id}
-                note(path, Undelivered(**fields, partition=one.partition, offset=one.offset))  # type: ignore[arg-type]
+                note(path, _delivered(one.receiver, one.alert_id, one.partition, one.offset))
             else:
                 tally.failed += 1
             tell(f"{one.alert_id} to {one.receiver}: {'delivered' if why is None else why}")
@@ -281,6 +292,12 @@ def _poll(consumer: KafkaConsumer, at: TopicPartition) -> list[Any] | None:
         if at in got:
             return list(got[at])
     return None
+
+
+def _delivered(receiver: str, alert_id: str, partition: int, offset: int) -> Undelivered:
+    return Undelivered(
+        what="delivered", at=now(), receiver=receiver, alert_id=alert_id, partition=partition, offset=offset
+    )
 
 
 def _failed(receiver: Receiver, alert: CentreAlert, sent: Sent) -> Undelivered:

@@ -123,10 +123,13 @@ def test_a_trail_is_closed_to_others(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o007 == 0
 
 
-def test_a_held_head_that_is_empty_is_not_none_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("head", ["", "9" * 5_000 + ":ab"])
+def test_a_held_head_that_is_empty_or_endless_is_refused(
+    head: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     trail_of(tmp_path / "trail", 1)
     with pytest.raises(SystemExit) as ended:
-        main(["audit", "trail", str(tmp_path / "trail"), "--head", ""])
+        main(["audit", "trail", str(tmp_path / "trail"), "--head", head])
     assert (ended.value.code, "write LINES:HASH" in capsys.readouterr().err.replace("\n", " ")) == (2, True)
 
 

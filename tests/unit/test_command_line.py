@@ -191,6 +191,25 @@ def test_a_disk_that_takes_no_more_is_told_in_one_line(name: str | None) -> None
     assert refusal_line(OSError(errno.EPIPE, "Broken pipe", name)) is None
 
 
+@pytest.mark.parametrize("command", [("schemas", "personal"), ("audit", "heads", "--dir", "{folder}")])
+@pytest.mark.parametrize("chains", [1, 600])
+def test_a_reader_that_has_read_enough_is_no_failure_and_no_defect(
+    command: tuple[str, ...], chains: int, tmp_path: Path
+) -> None:
+    for number in range(chains):
+        head = {"topic": "decisions", "partition": number, "entries": 1, "offset": 0, "head": "ab" * 32}
+        text = json.dumps({**head, "at": "2026-03-02T12:00:00+00:00"})
+        (tmp_path / f"decisions-{number:05d}.heads").write_text(text + "\n")
+    read, write = os.pipe()
+    os.close(read)
+    tokens = [one.format(folder=tmp_path) for one in command]
+    ended = subprocess.run(
+        [sys.executable, "-m", "streams", *tokens], stdout=write, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
 def test_a_list_of_any_length_is_lines_of_columns_and_nothing_is_cut() -> None:
     lines = list(aligned(("entry", "n", ""), [("부산", "10", ""), ("x" * 200, "9", "seen")]))
     assert lines == [f"entry{195 * ' '}  n\n", f"부산{196 * ' '}  10\n", f"{'x' * 200}  9   seen\n"]

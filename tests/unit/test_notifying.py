@@ -313,6 +313,21 @@ def test_what_has_ended_is_noted_while_alerts_follow_each_other(
     assert still_undelivered(tmp_path / "dead")
 
 
+def test_an_alert_that_is_told_when_it_comes_again_is_not_left_as_a_dead_letter(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another receiver's was open when the notifier ended: its place on the topic was not noted."""
+    dead = tmp_path / "dead.jsonl"
+    plan = plan_of(hook(9, tmp_path / "secret"), dead_letters=str(dead))
+    for offset in (0, 1):
+        failed = {"receiver": plan.receivers[0].name, "alert_id": alert(1).alert_id, "why": "HTTP status 503"}
+        note(dead, Undelivered(what="failed", at=now(), partition=0, offset=offset, **failed))
+    monkeypatch.setattr(run, "send", lambda *_: None)
+    # Of a topic that was made anew: the alert at offset 1 is another one.
+    notified(monkeypatch, plan, [came(alert(1), 0), came(alert(2), 1)])
+    assert [one.offset for one in still_undelivered(dead)] == [1]
+
+
 def test_a_notifier_that_is_told_to_end_begins_no_more(tmp_path: Path) -> None:
     receiver = hook(9, tmp_path / "secret")
     assert deliver(receiver, came(alert(1)), plan_of(receiver), lambda _: True) == Sent(0, stopped=True)
