@@ -281,8 +281,7 @@ class Driver:
         while time.time() < until and not stop.is_set():
             _raise_failed(reading)
             acknowledged = self.ledger.lodged_items + self.sent.failed_items >= self.sent.items
-            settled = not self.ledger.in_flight and self.ledger.alerts >= self.ledger.selected_items
-            if acknowledged and settled and not any(self._queues.values()):
+            if acknowledged and self.ledger.settled and not any(self._queues.values()):
                 return
             await asyncio.sleep(0.05)
 

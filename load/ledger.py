@@ -204,6 +204,16 @@ class Ledger:
         return max(0, self.lodged_items - self.decided_items - self.dead_items)
 
     @property
+    def settled(self) -> bool:
+        """Whether each lodged item has a decision or a dead letter, and no alert is awaited.
+
+        Counting alone would be satisfied too early where others lodge as well: theirs are counted among the decided.
+        """
+        if self.in_flight or self.alerts < self.selected_items:
+            return False
+        return next(self.missing(), None) is None
+
+    @property
     def alerts(self) -> int:
         """Distinct alerts."""
         return len(self._alerts)

@@ -70,6 +70,21 @@ def test_an_item_without_decision_or_dead_letter_is_missing_and_named() -> None:
     assert ledger.summary()["missing"] == ledger.in_flight == 1
 
 
+def test_what_others_lodged_does_not_settle_an_item_that_still_waits() -> None:
+    """What others lodge on the same topics is decided and refused as well, and counting would take it for ours."""
+    ledger = Ledger()
+    ledger.lodged("express-cargo", 0, 0)
+    ledger.lodged("express-cargo", 0, 2)
+    ledger.saw_decision(decision(0), ce_id(0), 2_000)
+    ledger.saw_dead_letter(DeadLetterSeen("express-cargo", 0, 1, None, "not-json"))
+    assert list(ledger.missing()) == [Item("express-cargo", 0, 2, 0)]
+    assert not ledger.settled
+    ledger.saw_decision(decision(2, layer="model"), ce_id(2), 2_000)
+    assert not ledger.settled
+    ledger.saw_alert(AlertSeen(decision(2, layer="model")), 2_000)
+    assert ledger.settled
+
+
 def test_a_manifest_refused_whole_settles_all_of_its_house_bills() -> None:
     for lodged_first in (True, False):
         ledger = Ledger()
