@@ -62,6 +62,14 @@ _Texts.yaml_implicit_resolvers = {
 _Texts.add_implicit_resolver(_INT, re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,17})$"), list("-+0123456789"))
 
 
+def valid(event: CriterionPublished | RiskInformationPublished) -> str:
+    """The days from which and until which it applies to items, as people are told; and whether they are over."""
+    if event.valid_until is None:
+        return f"{event.valid_from:%Y-%m-%d}"
+    over = " (over)" if event.valid_until <= datetime.now(UTC) else ""
+    return f"{event.valid_from:%Y-%m-%d} - {event.valid_until - LAST_MOMENT:%Y-%m-%d}{over}"
+
+
 def _parsed(text: str) -> list[Any]:
     """The documents of a text: one of JSON, which is read twenty times faster, or of YAML. Raises `ValueError`."""
     if text.lstrip()[:1] in ("[", "{"):

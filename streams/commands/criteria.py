@@ -15,7 +15,7 @@ from agents.risk.criteria_doubts import doubts
 from agents.risk.criteria_fields import ALL, fields_of
 from schemas.items import Stream
 from streams.commands import CommandRefusedError, output, shown
-from streams.knowledge import LAST_MOMENT, criteria
+from streams.knowledge import criteria, valid
 from streams.settings import Settings
 
 app = App(name="criteria", help="Publish, withdraw and list targeting criteria.")
@@ -69,7 +69,11 @@ def publish(
         refuse_load(settings, events, folder, days)
     criteria.send(settings, events)
     for event in events:
-        output().print(f"published {event.criterion_id} version {event.version}", highlight=False, markup=False)
+        output().print(
+            f"published {event.criterion_id} version {event.version}, valid {valid(event)}",
+            highlight=False,
+            markup=False,
+        )
 
 
 @app.command
@@ -119,13 +123,11 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
         action: str = "[dim]withdrawn[/]" if one.withdrawn else one.action
         if one.action == "boost" and not one.withdrawn:
             action += f" {one.weight:+g}"
-        until = "" if one.valid_until is None else f" - {one.valid_until - LAST_MOMENT:%Y-%m-%d}"
-        valid = f"{one.valid_from:%Y-%m-%d}{until}"
         condition = escape(shown(one.condition))
         if not one.withdrawn and (problem := criteria.problem(one)) is not None:
             condition += f"\n[red]workers leave it out: {escape(shown(problem))}[/]"
         table.add_row(
-            escape(shown(one.criterion_id)), str(one.version), action, " ".join(one.streams), valid, condition
+            escape(shown(one.criterion_id)), str(one.version), action, " ".join(one.streams), valid(one), condition
         )
     output().print(table)
 

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from schemas.knowledge import RiskInformationPublished
 from streams.commands import aligned, output, shown
-from streams.knowledge import LAST_MOMENT, entries
+from streams.knowledge import entries, valid
 from streams.settings import Settings
 
 app = App(name="risk-info", help="Publish, withdraw and list risk information.")
@@ -51,7 +51,9 @@ def publish(
         return
     entries.send(settings, events)
     for event in events:
-        output().print(f"published {event.entry_id} version {event.version}", highlight=False, markup=False)
+        output().print(
+            f"published {event.entry_id} version {event.version}, valid {valid(event)}", highlight=False, markup=False
+        )
 
 
 @app.command
@@ -95,13 +97,11 @@ def list_(*, all_: Annotated[bool, Parameter(name="--all", negative=())] = False
         return
     rows = []
     for one in events:
-        until = "" if one.valid_until is None else f" - {one.valid_until - LAST_MOMENT:%Y-%m-%d}"
         kind = "withdrawn" if one.withdrawn else one.kind
-        valid = f"{one.valid_from:%Y-%m-%d}{until}"
         streams, sought = " ".join(one.streams), targets(one)
         if not one.withdrawn and (problem := entries.problem(one)) is not None:
             sought += f"; it cannot be used like that: {shown(problem)}"
-        rows.append((shown(one.entry_id), str(one.version), kind, streams, valid, str(one.severity), sought))
+        rows.append((shown(one.entry_id), str(one.version), kind, streams, valid(one), str(one.severity), sought))
     sys.stdout.writelines(aligned(("entry", "version", "kind", "streams", "valid", "severity", "targets"), rows))
 
 

@@ -53,6 +53,22 @@ def test_a_criterion_is_published_changed_and_withdrawn(
     assert name not in capsys.readouterr().out
 
 
+def test_what_has_ended_already_is_said_to_have(
+    environment: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry, file = f"WL-{time.time_ns()}", tmp_path / "entries.yaml"
+    file.write_text(
+        f"entry_id: {entry}\nversion: 1\nkind: watchlist\nstreams: [passengers]\ndocuments: [M1]\n"
+        "valid_from: 2026-01-01\nvalid_until: 2026-04-01\n"
+    )
+    risk_info_command.publish(file)
+    assert f"published {entry} version 1, valid 2026-01-01 - 2026-04-01 (over)\n" in capsys.readouterr().out
+    risk_info_command.list_()
+    (listed,) = [line for line in capsys.readouterr().out.splitlines() if entry in line]
+    assert "2026-01-01 - 2026-04-01 (over)" in listed
+    risk_info_command.withdraw(entry)
+
+
 def test_a_file_in_which_nothing_is_new_is_said_to_be_one(
     environment: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,7 +80,10 @@ def test_a_file_in_which_nothing_is_new_is_said_to_be_one(
     people.write_text(f"entry_id: {entry}\nversion: 1\nkind: watchlist\nstreams: [passengers]\ndocuments: [M1]\n")
     criteria_command.publish(rules, new_only=True)
     risk_info_command.publish(people, new_only=True)
-    assert f"published {criterion} version 1\npublished {entry} version 1\n" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"published {criterion} version 1, valid " in told
+    assert f"published {entry} version 1, valid " in told
+    assert "(over)" not in told
     criteria_command.publish(rules, new_only=True)
     risk_info_command.publish(people, new_only=True)
     told = [f"nothing in {file} is new, and nothing was published" for file in (rules, people)]
