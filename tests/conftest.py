@@ -25,12 +25,14 @@ hypothesis.settings.load_profile("borderflow")
 
 LONGEST = (
     "faults/test_brokers_lost.py", "integration/test_loop_end_to_end.py", "real_kafka/test_security.py",
-    "integration/test_metrics.py", "faults/test_border_under_fire.py", "faults/test_topics_refused.py",
+    "faults/test_topics_refused.py", "faults/test_border_under_fire.py", "integration/test_audit.py",
     "integration/test_faust_defects.py", "faults/test_workers_lost.py", "integration/test_archive.py",
-    "integration/test_audit.py", "real_kafka/test_demo.py", "integration/test_replay.py", "faults/test_logs_cut_off.py",
+    "integration/test_replay.py", "real_kafka/test_demo.py", "faults/test_logs_cut_off.py",
+    "integration/test_streaming_core.py", "integration/test_notify.py", "faults/test_disk_full.py",
+    "integration/test_doctor.py", "integration/test_metrics.py", "integration/test_centre.py",
     "browser/test_half_written.py", "browser/test_promises.py", "contract/test_alert_rules.py",
 )  # fmt: skip
-"""The files of tests that take a minute or more in `make test` or `make test-kafka`, the longest first."""
+"""The files of tests that take longest in `make test-kafka` or `make test`, some 40 seconds and more, in that order."""
 
 ACCOUNT = "account"
 """The user property of a test that holds a line on what became of every record it lodged."""
