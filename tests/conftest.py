@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -21,6 +22,17 @@ __all__ = ["kafka_node"]
 PHASES = [phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain]
 hypothesis.settings.register_profile("borderflow", deadline=None, phases=PHASES)
 hypothesis.settings.load_profile("borderflow")
+
+LONGEST = (
+    "faults/test_brokers_lost.py", "integration/test_loop_end_to_end.py", "real_kafka/test_security.py",
+    "faults/test_topics_refused.py", "faults/test_border_under_fire.py", "integration/test_audit.py",
+    "integration/test_faust_defects.py", "faults/test_workers_lost.py", "integration/test_archive.py",
+    "integration/test_replay.py", "real_kafka/test_demo.py", "faults/test_logs_cut_off.py",
+    "integration/test_streaming_core.py", "integration/test_notify.py", "faults/test_disk_full.py",
+    "integration/test_doctor.py", "integration/test_metrics.py", "integration/test_centre.py",
+    "browser/test_half_written.py", "browser/test_promises.py", "contract/test_alert_rules.py",
+)  # fmt: skip
+"""The files of tests that take longest in `make test-kafka` or `make test`, some 40 seconds and more, in that order."""
 
 ACCOUNT = "account"
 """The user property of a test that holds a line on what became of every record it lodged."""
@@ -78,8 +90,14 @@ def create_topics(broker_settings: Settings) -> Iterator[Callable[[dict[str, int
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that wait for brokers first: the others fill the processors beside them, and nothing long comes last."""
-    items.sort(key=lambda item: item.get_closest_marker("broker") is None)
+    """The longest files first, then tests that wait for brokers: the others fill the processors beside them.
+
+    Processes take one file after the other (`--no-loadscope-reorder` has pytest-xdist keep this order, where it would
+    take the files of most tests first): nothing long comes last, while the other processes have nothing to do.
+    """
+    folder = Path(__file__).parent
+    place = {folder / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (place.get(item.path, len(LONGEST)), item.get_closest_marker("broker") is None))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.conftest import LONGEST
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -69,6 +71,12 @@ def test_ci_runs_checks_and_tests_and_fails_when_one_of_them_does() -> None:
     assert left_out is not None
     assert left_out[1] == "not kafka and (browser or not broker)", "what test-kafka runs, and no more"
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("target", ["test", "coverage", "test-kafka"])
+def test_the_longest_files_of_tests_are_begun_first(target: str) -> None:
+    assert "--no-loadscope-reorder" in make("--dry-run", target).stdout, "pytest-xdist orders files by itself"
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
 
 
 def test_the_streaming_stack_is_pinned_exactly_and_locked(project: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "ops" / "prometheus"
 FILES = ("alerts.yml", "slo.yml")
+TESTS = ("rules.test.yml", "rules.days.test.yml")
 
 
 def rules() -> list[dict[str, Any]]:
@@ -52,7 +53,7 @@ def test_the_table_of_alerts_has_every_alert_with_its_urgency() -> None:
 
 
 def test_every_alert_has_a_test_in_which_it_fires() -> None:
-    tests = yaml.safe_load((PROMETHEUS / "rules.test.yml").read_text())["tests"]
+    tests = [test for name in TESTS for test in yaml.safe_load((PROMETHEUS / name).read_text())["tests"]]
     fires = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case["exp_alerts"]}
     assert fires == {rule["alert"] for rule in rules()}
 
@@ -60,6 +61,6 @@ def test_every_alert_has_a_test_in_which_it_fires() -> None:
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
 def test_the_rules_fire_when_they_should_and_not_otherwise() -> None:
     done = subprocess.run(
-        ["promtool", "test", "rules", "rules.test.yml"], cwd=PROMETHEUS, capture_output=True, text=True, check=False
+        ["promtool", "test", "rules", *TESTS], cwd=PROMETHEUS, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr

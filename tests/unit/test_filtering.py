@@ -279,6 +279,26 @@ def test_a_clean_record_and_a_low_value_clear() -> None:
     assert one.auto_cleared
 
 
+@pytest.mark.parametrize(("fewer", "dearer", "cleared"), [(0, 0.0, True), (1, 0.0, False), (0, 0.01, False)])
+def test_as_many_inspections_and_as_high_a_value_as_the_policy_says_clear(
+    fewer: int, dearer: float, cleared: bool
+) -> None:
+    rule = UNCAPPED.auto_clear
+    one = _cheap(item(1, prior=PriorRecord(inspections=rule.clean_inspections - fewer)))
+    assert one.cargo is not None
+    goods = replace(one.cargo.goods, value_usd=rule.value_usd + dearer)
+    (event,) = events(filtered([replace(one, cargo=replace(one.cargo, goods=goods))]))
+    assert event.auto_cleared is cleared
+
+
+def test_values_are_added_up_to_the_nearest_cent() -> None:
+    one = item(1)
+    assert one.cargo is not None
+    goods = replace(one.cargo.goods, value_usd=0.29)  # a hundred times that is a little less than 29
+    (event,) = events(filtered([replace(one, cargo=replace(one.cargo, goods=goods))]))
+    assert event.monitored.value_24h_usd == 0.29
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -287,6 +307,7 @@ def test_a_clean_record_and_a_low_value_clear() -> None:
         {"prior": PriorRecord(inspections=4, irregularities=1)},
         {"prior": PriorRecord(inspections=1)},
         {"counterpart_prior": PriorRecord(inspections=4, seizures=1)},
+        {"counterpart_prior": PriorRecord(inspections=4, irregularities=1)},
         {"hits": (RiskHit(entry_id="W", version=1, kind="watchlist", matched="consignee"),)},
     ],
 )

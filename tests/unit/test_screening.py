@@ -132,6 +132,17 @@ def test_a_parcel_becomes_an_item_in_common_units() -> None:
     assert item.origin.lodgement_id == "DASH0001"
 
 
+def test_what_is_lodged_after_its_arrival_is_due_at_once() -> None:
+    assert only(screened(replace(PARCEL, eta=AT - timedelta(hours=1)))).due_at == AT
+
+
+def test_a_lodger_s_clock_may_be_as_far_ahead_as_the_policy_says_and_no_further() -> None:
+    most = AT + timedelta(minutes=POLICY.clock_ahead_minutes)
+    assert only(screened(replace(PARCEL, lodged_at=most))).lodged_at == most
+    (refusal,) = screened(replace(PARCEL, lodged_at=most + timedelta(milliseconds=1))).refusals
+    assert refusal.reason == "clock-ahead"
+
+
 def test_the_coded_facts_are_those_of_the_line_of_greatest_value() -> None:
     shoes = replace(LINE, hs_code="6404110000", declared_value=5.0, gross_mass_kg=1.6, net_mass_kg=1.0, packages=2)
     gold = replace(LINE, hs_code="711319", declared_value=900.0, origin="TR", currency="USD")
