@@ -38,6 +38,7 @@ from streams.deadletter import DeadLetterLimit
 from streams.doubting import DoubtingHost
 from streams.hosting import StepHost, run_agent
 from streams.knowledge_metrics import KnowledgeCollector
+from streams.lineage import SCREENED, Lineage
 from streams.logging import configure_logging
 from streams.producing import Publisher
 from streams.rebuild import LogReader
@@ -196,7 +197,9 @@ class BorderApp(faust.App):
         await self._look_around()
         await self.followers.start()
         await self.wait(self.followers.caught_up())
-        cast(BatchConsumer, self.consumer).leads_to = _leads_to(self.topology.steps)
+        consumer = cast(BatchConsumer, self.consumer)
+        consumer.leads_to = _leads_to(self.topology.steps)
+        consumer.lineage = self._lineage()
         for step in self.topology.steps:
             if self.should_stop:
                 return
@@ -206,6 +209,12 @@ class BorderApp(faust.App):
         self.add_future(self._mind_refusals())
         gc.collect()
         gc.freeze()  # code and what was learnt before: not to be looked through again
+
+    def _lineage(self) -> Lineage | None:
+        """Of a worker that screens, and may read what was screened since it filters that as well."""
+        decode = self.topology.decoders.get(SCREENED)
+        lodged = [topic for step in self.topology.steps if SCREENED in step.produces for topic in step.inputs]
+        return None if decode is None or not lodged else Lineage(self.borderflow_settings, lodged, decode)
 
     async def _look_around(self) -> None:
         """End the process, with the reason in one line, where brokers, topics or rights let no worker work."""
@@ -301,6 +310,13 @@ class BorderApp(faust.App):
             log.critical("this worker stops: %s: %s", type(error).__name__, error, exc_info=error)
             self._give_up_later()
             await self.crash(error)
+
+    def _crash(self, reason: BaseException) -> None:
+        """Say why, also where it is Faust that stops the worker: for what its consumer raised, for example."""
+        if self.failure is None and isinstance(reason, Exception) and not self.should_stop:
+            self.failure = reason
+            log.critical("this worker stops: %s: %s", type(reason).__name__, reason, exc_info=reason)
+        super()._crash(reason)
 
     async def _mind_refusals(self) -> None:
         """End the process when brokers refuse its user or certificate and none has answered for `SILENT_S`.

@@ -41,6 +41,7 @@ from streams import metrics
 from streams.assignment import FewMove
 from streams.deliveries import Deliveries
 from streams.fetching import InFlight, Rests, silent_s, skip, state_of
+from streams.lineage import Lineage
 from streams.producing import new_producer
 from streams.wire import Placed, Produced, Record
 from streams.wire import fetched as fetched_record
@@ -219,7 +220,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def _find_place(self, consumer: aiokafka.AIOKafkaConsumer, error: KafkaError) -> None:
         """Have a partition read from its beginning that was never read, or whose next records brokers have deleted.
 
-        Those are counted and told of. Raises `LogEndsEarlierError` where the log ends before what was read of it.
+        Those are counted and told of. Raises `LogEndsEarlierError` where the log ends before what was read of it, and
+        `LogMadeAnewError` where it was never read and is not the one whose items were screened.
         """
         (said,), epoch = error.args, self.consumer.epoch
         at, offset = next(iter(said.items())) if isinstance(said, Mapping) else (said, None)
@@ -227,7 +229,16 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             return
         try:
             first, end = (await consumer.beginning_offsets([at]))[at], (await consumer.end_offsets([at]))[at]
+            if offset is None and self.consumer.lineage is not None:
+                await self.consumer.lineage.check(at, epoch)
         except KafkaTimeoutError:  # no leader for a while: the next poll comes back to it
+            return
+        except KafkaError as failed:
+            if not failed.retriable:
+                raise
+            self.log.warning("%s[%d]: where to begin could not be found out, trying again: %r",
+                             at.topic, at.partition, failed)  # fmt: skip
+            await asyncio.sleep(_ATTENDS_EVERY_S)
             return
         if offset is not None:
             if offset > end:
@@ -380,6 +391,7 @@ class BatchConsumer(driver.Consumer):
         self.room = 0
         self.last_commit: dict[TP, float] = {}
         self.leads_to: Mapping[str, frozenset[str]] = {}
+        self.lineage: Lineage | None = None
         self._draining: int | None = None
         self._member = ""
         self._behind: dict[TP, int] = {}  # what this worker produced for itself and has yet to fetch, up to where

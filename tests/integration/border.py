@@ -63,11 +63,11 @@ class Border:
         for name in workers:
             self.wait_ready(name)
 
-    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a worker; `wait_ready` waits until it decides."""
+    def start(self, name: str, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
+        """Start a worker, with settings of its own; `wait_ready` waits until it decides."""
         self._ports[name] = own_port()
         process = self._processes[name] = self._children.start(
-            name, "worker", *arguments, BORDERFLOW_WEB_PORT=str(self._ports[name])
+            name, "worker", *arguments, **settings, BORDERFLOW_WEB_PORT=str(self._ports[name])
         )
         return process
 
