@@ -50,10 +50,11 @@ class Lineage:
         """Raises `LogMadeAnewError`, or the client's `KafkaError`. What was screened is read once an epoch."""
         if at.topic not in self._topics:
             return
-        async with LogReader(self._settings) as reader:
-            if epoch != self._epoch:
+        if epoch != self._epoch:
+            async with LogReader(self._settings) as reader:
                 self._latest, self._epoch = await self._screened(reader), epoch
-            if (origin := self._latest.get(at)) is not None:
+        if (origin := self._latest.get(at)) is not None:
+            async with LogReader(self._settings) as reader:
                 await _compare(reader, origin)
 
     async def _screened(self, reader: LogReader) -> dict[TopicPartition, Origin]:
