@@ -94,7 +94,7 @@ class Beside:
             self._send(told)
 
     def decide(self, arrivals: Sequence[Arrival[Any]], kept: bool) -> list[Written]:
-        filtered, others = self._front.decide(arrivals)
+        filtered, others = self._front.decide(arrivals, kept)
         items = [(held[0].partition, [(one.offset, one.timestamp_ms, one.event) for one in held]) for held in filtered]
         self._send(_Items(msgspec.json.encode(items), kept))
         self._owed.append(written(others if kept else ()))
@@ -185,7 +185,7 @@ def _serve(pipe: Connection, policy: Policy) -> None:
                 [Arrival(item, "filtered", partition, offset, at_ms, at_ms) for offset, at_ms, item in items]
                 for partition, items in items_of.decode(message.filtered)
             ]
-            outputs = choosing.decide(filtered)
+            outputs = choosing.decide(filtered, message.kept)
             lines, records, decided, _ = written(outputs if message.kept else ())
             pipe.send_bytes(_encoder.encode(_Lines(lines, records, decided, choosing.refused)))
         elif message.pickled:

@@ -91,7 +91,7 @@ class Decider(Protocol):
 
     @property
     def refused(self) -> Mapping[str, int]:
-        """How many items were refused, by reason; call `finish` first."""
+        """How many items were refused, of those that are kept, by reason; call `finish` first."""
 
     def refuse(self, reason: str) -> None:
         """Count a lodgement that cannot be read."""
@@ -122,21 +122,22 @@ class Front:
         else:
             self._entries.fold(offset, key, event)
 
-    def decide(self, arrivals: Sequence[Arrival[Any]]) -> tuple[list[list[Arrival[Any]]], list[Output]]:
+    def decide(self, arrivals: Sequence[Arrival[Any]], kept: bool) -> tuple[list[list[Arrival[Any]]], list[Output]]:
         """Filtered items, a list for each partition in order, and reports as a worker would send them."""
+        refused = self.refused if kept else {}
         lodged = defaultdict[tuple[str, int], list[Arrival[Any]]](list)
         for arrival in arrivals:
             lodged[arrival.topic, arrival.partition].append(arrival)
         screened = defaultdict[int, list[Arrival[Any]]](list)
         for place in sorted(lodged):
-            self._hand_on(self._screening.decide(None, lodged[place]), "screened", screened, [])
+            self._hand_on(self._screening.decide(None, lodged[place]), "screened", screened, [], refused)
         others: list[Output] = []
         filtered = defaultdict[int, list[Arrival[Any]]](list)
         for partition in sorted(screened):
             state = self._states.get(partition)
             if state is None:
                 state = self._states[partition] = self._filtering.begin(partition, 0)
-            self._hand_on(self._filtering.decide(state, screened[partition]), "filtered", filtered, others)
+            self._hand_on(self._filtering.decide(state, screened[partition]), "filtered", filtered, others, refused)
         return [filtered[partition] for partition in sorted(filtered)], others
 
     @property
@@ -153,9 +154,10 @@ class Front:
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
     def _hand_on(
-        self, outcome: Outcome, topic: str, following: defaultdict[int, list[Arrival[Any]]], others: list[Output]
-    ) -> None:
-        count(outcome, self.refused)
+        self, outcome: Outcome, topic: str, following: defaultdict[int, list[Arrival[Any]]], others: list[Output],
+        refused: dict[str, int],
+    ) -> None:  # fmt: skip
+        count(outcome, refused)
         mine, ends = list[Output](), self._ends
         for output in outcome.outputs:
             (mine if output.topic == topic else others).append(output)
@@ -176,7 +178,7 @@ class Choosing:
         self._states: dict[int, Any] = {}
         self.refused: dict[str, int] = {}
 
-    def decide(self, filtered: Sequence[Sequence[Arrival[Any]]]) -> list[Output]:
+    def decide(self, filtered: Sequence[Sequence[Arrival[Any]]], kept: bool) -> list[Output]:
         """Decisions and alerts of filtered items, a list for each partition."""
         outputs: list[Output] = []
         for arrivals in filtered:
@@ -185,7 +187,8 @@ class Choosing:
             if state is None:
                 state = self._states[partition] = self._selection.begin(partition, 0)
             outcome = self._selection.decide(state, arrivals)
-            count(outcome, self.refused)
+            if kept:
+                count(outcome, self.refused)
             outputs += outcome.outputs
         return outputs
 
@@ -210,8 +213,8 @@ class Engine:
         self._front.learn(topic, offset, key, event)
 
     def decide(self, arrivals: Sequence[Arrival[Any]], kept: bool) -> list[Written]:
-        filtered, others = self._front.decide(arrivals)
-        outputs = [*others, *self._choosing.decide(filtered)]
+        filtered, others = self._front.decide(arrivals, kept)
+        outputs = [*others, *self._choosing.decide(filtered, kept)]
         return [written(outputs)] if kept else []
 
     def finish(self) -> list[Written]:

@@ -165,7 +165,8 @@ class Replay:
                     time.sleep(ahead)
             noticed(1)
             if one.refused is not None:
-                self._engine.refuse(one.refused)
+                if kept:
+                    self._engine.refuse(one.refused)
                 continue
             batch.append(
                 Arrival(one.event, record.topic, record.partition, record.offset, record.timestamp, sent_ms(record))

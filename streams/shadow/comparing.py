@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -111,6 +112,17 @@ def _compared(
         f"The shadow took {status.cpu_us_per_item:,.0f} microseconds of its own CPU an item ({status.cpu_s:,.0f} s in "
         f"all, at most {status.cpu_limit:.0%} of a core) and {status.memory_mb:,.0f} MB; it is {status.behind:,} "
         "records behind. Workers do nothing for it.",
+        *_not_compared(decided.items, found.candidates[-1].items),
         *cautions(question, found),
     ]
     return found
+
+
+def _not_compared(live: int, both: int) -> Iterator[str]:
+    """What was decided live and is not compared."""
+    if live > both:
+        yield (
+            f"Policies are compared on the {both:,} items that both decided, of {live:,} that were decided live since "
+            "the shadow began; the others count in the row of what was recorded alone. The shadow may be behind, or "
+            "its policy may lack their control points."
+        )

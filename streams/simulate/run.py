@@ -29,6 +29,8 @@ from streams.wire import header, sent_ms
 BATCH: Final = 500
 TOPICS: Final = ("criteria", "labelled-examples", "screened")
 FEW_DRAWS: Final = 10
+ALIKE: Final = 0.9
+"""Of what was selected then, the share that the same policy selects again where it decides in much the same order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,11 @@ def simulate(
             baseline=candidates[-1].name, swept=question.swept,
             criteria=projector.projected(record_) if projector is not None else [],
         )  # fmt: skip
-        found.cautions = [*cautions(question, found), *_not_archived(reader, question.warm_ms, warmed)]
+        found.cautions = [
+            *cautions(question, found),
+            *otherwise_than_then(found),
+            *_not_archived(reader, question.warm_ms, warmed),
+        ]
     finally:
         db.close()
     return found
@@ -172,8 +178,8 @@ def cautions(question: Question, found: Simulated) -> list[str]:
         )
     if first.estimate.draws < FEW_DRAWS and first.estimate.unknown_share > 0.0:
         said.append(
-            f"Only {first.estimate.draws} items that {first.name} selects anew were inspected by chance: the interval "
-            "is wide. A longer span or a larger exploration share would narrow it; nothing else would."
+            f"Of the items that {first.name} selects anew only {first.estimate.draws} were inspected by chance: the "
+            "interval is wide. A longer span or a larger exploration share would narrow it; nothing else would."
         )
     if found.recorded.audit_inspected == 0:
         said.append("No item of the audit sample has an outcome in this span: what is not shared is not known.")
@@ -185,6 +191,17 @@ def cautions(question: Question, found: Simulated) -> list[str]:
             "among those that they learnt, the candidates know outcomes in advance and look better than they are."
         )
     return said
+
+
+def otherwise_than_then(found: Simulated) -> Iterator[str]:
+    """Where the baseline is the policy that ran, and does not select what it selected."""
+    base, then = found.candidates[-1], found.recorded
+    if then.policies == (base.policy,) and base.shared < ALIKE * then.selected:
+        yield (
+            f"{base.name} is the policy that ran, and decided again in the order of event time it selects "
+            f"{base.shared:,} of the {then.selected:,} items that it selected then: workers took items and lessons in "
+            "another order. Compare candidates with each other and with it, not with what is recorded."
+        )
 
 
 def _overlap(one: Assessed, other: Assessed) -> bool:

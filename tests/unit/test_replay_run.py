@@ -186,6 +186,25 @@ def test_every_item_is_in_one_of_two_replays_that_adjoin(tmp_path: Path) -> None
     assert (first.items, second.items) == (10, 30), "what only fills the states is not counted"
 
 
+@pytest.mark.parametrize("engine", [Engine, Beside])
+def test_what_was_refused_before_the_time_in_question_is_not_counted(
+    tmp_path: Path, engine: type[Engine | Beside]
+) -> None:
+    """Nobody inspects at the place of the first three parcels and the last; the fourth and the last but one are cut."""
+
+    def lodged_as(one: Archived) -> Archived:
+        if one.offset in (3, 38):
+            return replace(one, value=b"{")
+        nowhere = one.offset in (0, 1, 2, 39)
+        return replace(one, value=(one.value or b"").replace(b"KRICN-EXP", b"XXABC-EXP")) if nowhere else one
+
+    root = lodged(tmp_path / "archive", map(lodged_as, parcels(40, spread_ms=60 * SECOND)))
+    with closing(replayed(root, tmp_path / "out", engine, since_ms=NOON_MS + 20 * 60 * SECOND)) as run:
+        told = run.run()
+    assert (told.items, told.decided) == (19, 18)
+    assert told.refused == {"unknown-control-point": 1, "not-json": 1}
+
+
 @pytest.mark.parametrize("to_a_chunk", [3, 1])
 def test_a_lesson_of_a_clock_that_is_ahead_is_left_out_nowhere_and_holds_back_no_other(
     to_a_chunk: int, tmp_path: Path

@@ -9,6 +9,7 @@ from typing import get_args
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from agents.risk.lessons import teaches
@@ -17,10 +18,11 @@ from streams.archive.views import INSPECTED
 from streams.policies import built_in_policy
 from streams.settings import Settings
 from streams.shadow import following
-from streams.shadow.comparing import standing
-from streams.shadow.folder import CANDIDATE, ShadowFolder
+from streams.shadow.comparing import compare, standing
+from streams.shadow.folder import CANDIDATE, LIVE, ShadowFolder
 from streams.shadow.following import RESULTS, Follower
 from streams.simulate.candidates import Candidate
+from streams.simulate.choices import SCHEMA
 
 Said = tuple[str | None, str | None, str | None]
 """Outcome (None: withdrawn), result id, the result that it corrects."""
@@ -89,3 +91,25 @@ def test_a_shadow_that_was_idle_keeps_to_its_limit_all_the_same(
         spent[0] += 1.0
         follower._hold_back()
     assert len(slept) > 45, "what an idle hour left over does not let it take a whole core"
+
+
+def test_what_the_shadow_did_not_decide_is_told(tmp_path: Path) -> None:
+    folder = ShadowFolder(tmp_path, "tighter")
+    folder.begin(Candidate(CANDIDATE, built_in_policy()))
+    folder.choices.mkdir()
+    lodged = datetime(2026, 3, 2, tzinfo=UTC)
+
+    def choose(name: str, items: range) -> None:
+        rows = [
+            (f"d{item}", "KRICN-EXP", "express-cargo", lodged, item == 0, item == 0, 0.01,
+             "model" if item == 0 else None, "red" if item == 0 else "green", 0.5, False, "default-1+c291aad459")
+            for item in items
+        ]  # fmt: skip
+        columns = [pa.array(one, field.type) for one, field in zip(zip(*rows, strict=True), SCHEMA, strict=True)]
+        pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), folder.choices / f"{name}-00000.parquet")
+
+    choose(CANDIDATE, range(3))
+    choose(LIVE, range(3))
+    assert not any("decided live since" in one for one in compare(folder, "").cautions)
+    choose(LIVE, range(5))
+    assert any("on the 3 items that both decided, of 5" in one for one in compare(folder, "").cautions)

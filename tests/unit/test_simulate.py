@@ -34,7 +34,7 @@ from streams.simulate.choices import ChoiceFiles, files_of
 from streams.simulate.estimate import Figure
 from streams.simulate.findings import Simulated
 from streams.simulate.page import report
-from streams.simulate.run import Question, cautions
+from streams.simulate.run import Question, cautions, otherwise_than_then
 from tests.archive_files import example_records, read, write
 
 CRITERIA = """
@@ -325,6 +325,17 @@ def test_a_candidate_that_selects_nothing_is_not_told_apart(answer: tuple[Any, s
     assert said[0] == "idle selects nothing: there is no seizure rate to compare."
     assert "overlap" not in " ".join(said)
     assert report(structs.replace(idle, swept="capacity_share"), "Simulation")
+
+
+def test_a_baseline_that_does_not_select_what_it_selected_then_is_told(answer: tuple[Any, str]) -> None:
+    found = answer[0] if isinstance(answer[0], Simulated) else msgspec.convert(answer[0], Simulated)
+    base = structs.replace(found.candidates[-1], name="current", policy="ran+1", shared=60)
+    then = structs.replace(found.recorded, policies=("ran+1",), selected=100)
+    found = structs.replace(found, candidates=[found.candidates[0], base], recorded=then)
+    (said,) = otherwise_than_then(found)
+    assert "selects 60 of the 100 items that it selected then" in said
+    for other in (structs.replace(base, shared=95), structs.replace(base, policy="another+1")):
+        assert not list(otherwise_than_then(structs.replace(found, candidates=[found.candidates[0], other])))
 
 
 def test_choices_are_read_whatever_their_number(tmp_path: Path) -> None:
