@@ -6,6 +6,7 @@ after the last record folded: any decision can be scored again by folding to its
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection
 from typing import Protocol
 
@@ -265,8 +266,9 @@ class Brain:
         goods, people = (cargo, Ranks()), (travellers, Ranks())
         shared = {"manifests": goods, "express-cargo": goods, "passengers": people}
         self._minds = {stream: StreamMind(modes[stream], *shared[stream]) for stream in STREAMS}
-        self._learnt: dict[str, None] = {}
-        self._standing: dict[str, Learnt] = {}
+        # A plain dict walks over what was deleted before it to find its first: 50 us a lesson at 200,000.
+        self._learnt: OrderedDict[str, None] = OrderedDict()
+        self._standing: OrderedDict[str, Learnt] = OrderedDict()
 
     def fold(self, offset: int, key: str | None, event: msgspec.Struct | None, sent_ms: int = 0) -> None:
         """Fold the record at `offset`. A record at or below what was folded has no second effect.
