@@ -7,6 +7,7 @@ order and comes to the same answer, without asking a server.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -101,7 +102,7 @@ class CaseBook:
 
     def __init__(self, kept: int = _KEPT) -> None:
         """`kept` bounds memory: of more alerts than that, those that nothing was said of for longest are forgotten."""
-        self._alerts: dict[str, _Turns] = {}
+        self._alerts: OrderedDict[str, _Turns] = OrderedDict()
         self._kept = kept
 
     def __len__(self) -> int:

@@ -20,6 +20,7 @@ again at once, and a few clear results end it.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from math import exp, log
 
 import msgspec
@@ -65,7 +66,8 @@ class OutcomeRates:
         self.capacity = capacity
         self._tau = half_life_days / _LOG_2
         self._counts: dict[str, list[float]] = {}
-        self._evidence: dict[str, tuple[float, float]] = {}  # evidence and its day, by flow; the latest touched last
+        # Evidence and its day, by flow; the latest touched last, the oldest found at once.
+        self._evidence: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._base = [_PRIOR_POSITIVES, _PRIOR_NEGATIVES]
         self._day: float | None = None
         self._growth = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ class Learning:
         self._curves: dict[str, list[tuple[int, float]]] = {}
         self._every: dict[str, int] = {}
         self._counted: dict[str, int] = {}
-        self._subjects: dict[str, list[dict[str, Any]]] = {}
+        self._subjects: OrderedDict[str, list[dict[str, Any]]] = OrderedDict()
 
     def fold(self, offset: int, event: object, at_ms: int) -> None:
         """Fold one record, sent at `at_ms`. An outcome that corrects another takes its place; one that is said again
