@@ -36,7 +36,7 @@ NAMED: Final = {
                count(*) FILTER (inspected) AS inspected, count(*) FILTER (seized) AS seizures,
                count(*) FILTER (seized) / nullif(count(*) FILTER (inspected), 0) AS seizure_rate,
                count(*) FILTER (inspected AND speaks_for > 0) AS audited,
-               coalesce(sum(speaks_for) FILTER (seized), 0.0) / sum(speaks_for) FILTER (inspected)
+               round(coalesce(fsum(speaks_for) FILTER (seized), 0.0) / fsum(speaks_for) FILTER (inspected), 9)
                    AS audit_seizure_rate
         FROM (
             SELECT *, CASE WHEN list_contains(layers, 'exploration') THEN 1 / nullif(exploration_rate, 0) END
