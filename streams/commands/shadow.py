@@ -47,7 +47,7 @@ def start(
         float, Parameter(help="The most of one core that it may take.", validator=Number(gt=0, lte=1))
     ] = 0.5,
     warm_items: Annotated[
-        int, Parameter(help="Latest items that fill its states first.", validator=Number(gte=0))
+        int, Parameter(help="Latest decisions that fill its states first.", validator=Number(gte=0))
     ] = 100_000,
     detach: Annotated[
         bool, Parameter(negative=(), help="Go on in the background; its log is `log` in its folder.")
@@ -56,7 +56,7 @@ def start(
 ) -> int:
     """Follow live traffic with a candidate until `shadow stop NAME`, SIGTERM or Ctrl-C.
 
-    It reads `screened`, `decisions`, `inspection-results`, `criteria` and `labelled-examples`, and writes to its
+    It reads `filtered`, `decisions`, `inspection-results`, `criteria` and `labelled-examples`, and writes to its
     folder only, never to a topic. Several may run at once, each under a name of its own. Exit code 1 when it had to
     stop: no room, brokers away.
 

@@ -49,7 +49,7 @@ def simulate_(
     ] = "current",
     sweep: Annotated[str | None, Parameter(help="Try several values of one setting: capacity=0.01,0.02,0.05")] = None,
     out: Annotated[Path, Parameter(help="Folder for report.html and report.json.")] = Path("simulation"),
-    warm_days: Annotated[float, Parameter(help="Days before --since that are decided to have states.")] = 36.0,
+    warm_days: Annotated[float, Parameter(help="Days before --since of which the record fills the states.")] = 36.0,
     folder: Annotated[
         Path | None, Parameter(name="--dir", help="The archive's folder; BORDERFLOW_ARCHIVE_DIR unless given.")
     ] = None,
@@ -75,7 +75,7 @@ def simulate_(
         )  # fmt: skip
         with (
             tempfile.TemporaryDirectory(prefix="borderflow-simulate-") as held,
-            progress_over({"items": records_of(reader, "screened")}) as noticed,
+            progress_over({"items": records_of(reader, "filtered")}) as noticed,
         ):
             found = simulate(reader, question, Path(held), noticed=lambda count: noticed("items", count))
         tell_without_mac(reader)

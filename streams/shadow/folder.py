@@ -26,7 +26,7 @@ class Status(msgspec.Struct, kw_only=True):
     """How a shadow stands, as its process last wrote it. Times are ISO 8601, UTC.
 
     `cpu_us_per_item` is what one item costs the shadow's own process; `memory_mb` is its peak. `behind` counts the
-    screened records that are still to be read. `slept_s` is what the CPU limit made it wait.
+    filtered records that are still to be read, or to be decided. `slept_s` is what the CPU limit made it wait.
     """
 
     state: str = "starting"

@@ -36,6 +36,11 @@ class Record:
         self._db = db
         db.execute(_LOGGED, {"since": since, "until": until})
 
+    def policies(self) -> tuple[str, ...]:
+        """The versions of the policies that ran, in order."""
+        found = self._db.execute("SELECT DISTINCT policy_version FROM logged ORDER BY 1").fetchall()
+        return tuple(version for (version,) in found)
+
     def recorded(self) -> Recorded:
         """What the policies that ran did."""
         items, selected, inspected, seizures = self._one("""
@@ -52,10 +57,9 @@ class Record:
             fsum(weight for weight, find in drawn if find),
             fsum(weight**2 for weight, _ in drawn),
         )
-        policies = self._db.execute("SELECT DISTINCT policy_version FROM logged ORDER BY 1").fetchall()
         rate, effective = (seized / speaks_for, speaks_for**2 / squares) if audit else (None, 0.0)
         return Recorded(
-            policies=tuple(one for (one,) in policies), items=items, selected=selected,
+            policies=self.policies(), items=items, selected=selected,
             coverage=selected / items if items else 0.0, inspected=inspected, seizures=seizures,
             seizure_rate=seizures / inspected if inspected else None, audit_inspected=audit, audit_seizures=found,
             audit_rate=Figure(rate, *rate_interval(rate or 0.0, effective)), audit_effective=effective,

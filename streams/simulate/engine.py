@@ -2,27 +2,31 @@
 
 What screening made of a lodgement stands as it was recorded: no policy changes it. Candidates that filter alike share
 the filtering and the score of each item, so a sweep costs little more than one candidate. Models learn the recorded
-lessons only, as they came: what else a candidate would have taught them is not known.
+lessons only: what else a candidate would have taught them is not known.
+
+Items come in the order in which selection took them, at the model version that decided them then (`taken.py`): so the
+policy that ran chooses again what it chose, and what another chooses otherwise is its own doing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from heapq import merge
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import structs
 
-from agents.filtering import Filtering
+from agents.epoch import epoch_ms
+from agents.filtering import Filtering, FilteringState
+from agents.marks import HighWater
 from agents.risk.brain import Appraisal, Brain
 from agents.risk.criteria import CriteriaBook
-from agents.risk.profiles import Profiles
-from agents.selection import Selection
-from agents.step import Arrival, Output
+from agents.selection import Selection, SelectionState
+from agents.step import Arrival
 from schemas.decisions import Reason, SelectionDecided
-from schemas.items import ItemFiltered
+from schemas.items import ItemFiltered, ItemScreened
 from schemas.knowledge import CriterionPublished
-from streams.partitioning import partition_of
+from schemas.marks import Upstream
 from streams.simulate.candidates import Candidate
 
 FROM_THE_BEGINNING = "1970-01-01T00:00:00Z"
@@ -75,96 +79,140 @@ class TriedCriteria:
             settings = msgspec.to_builtins(one) | {"valid_from": FROM_THE_BEGINNING, "valid_until": None}
             self.book.fold(-1, one.criterion_id, msgspec.convert(settings, CriterionPublished))
 
-    def fold(self, offset: int, key: str, event: Any) -> None:
+    def fold(self, offset: int, key: str, event: Any, sent_ms: int) -> None:
         """Fold a recorded change, unless it is about a criterion that is tried."""
         if key in self._tried:
             self.book.version = offset + 1
         else:
-            self.book.fold(offset, key, event)
+            self.book.fold(offset, key, event, sent_ms)
+
+
+class _EachOnce(HighWater):
+    """For records that are known to come once, and in almost the order in which they came."""
+
+    def advance(self, upstream: Upstream) -> bool:
+        """Note nothing."""
+        return True
 
 
 class _Group:
-    """Candidates that filter alike."""
+    """Candidates that filter alike. With `as_recorded`, what filtering made stands as it is."""
 
-    def __init__(self, candidates: Sequence[Candidate], scores: SharedScores, partitions: int) -> None:
+    def __init__(self, candidates: Sequence[Candidate], scores: SharedScores, *, as_recorded: bool) -> None:
         self.criteria = TriedCriteria(candidates[0].criteria)
-        self._filtering = Filtering(candidates[0].policy, self.criteria.book)
+        self._policy = candidates[0].policy
+        self._filtering: Filtering | None = None
         self._selections = [(one.name, Selection(one.policy, scores)) for one in candidates]
-        self._partitions = partitions
-        self._scores = scores
-        self._filtering_states: dict[int, Any] = {}
-        self._selection_states: dict[tuple[str, int], Any] = {}
-        self._ends: dict[int, int] = {}
+        self._filtering_states: dict[int, FilteringState] = {}
+        self._selection_states: dict[tuple[str, int], SelectionState] = {}
+        if not as_recorded:
+            self.filter_again()
 
-    def decide(
-        self, batch: Mapping[int, Sequence[Arrival[Any]]], since_ms: int, to: Choices, fired: Fired | None
-    ) -> None:
-        """Filter screened items by partition; select what follows in the order of time, each partition's in its own."""
-        following: dict[int, dict[int, list[Output]]] = {}
-        for partition, arrivals in batch.items():
-            state = self._filtering_states.get(partition)
-            if state is None:
-                state = self._filtering_states[partition] = self._filtering.begin(partition, arrivals[0].offset)
-            for output in self._filtering.decide(state, arrivals).outputs:
-                if output.topic != "filtered":
-                    continue
-                if fired is not None and output.at_ms >= since_ms:
-                    event: Any = output.event
-                    fired.note(event)
-                place = partition_of(output.key, self._partitions)
-                following.setdefault(place, {}).setdefault(partition, []).append(output)
-        self._scores.forget()
-        for place, outputs in following.items():
-            end = self._ends.get(place, 0)
-            filtered = [
-                Arrival(output.event, "filtered", place, offset, output.at_ms, output.at_ms)
-                for offset, output in enumerate(merge(*outputs.values(), key=lambda output: output.at_ms), end)
-            ]
-            self._ends[place] = end + len(filtered)
-            self._select(place, filtered, since_ms, to)
+    def filter_again(self) -> None:
+        """Filter, from now on, whatever is recorded."""
+        if self._filtering is None:
+            self._filtering = Filtering(self._policy, self.criteria.book)
 
-    def _select(self, place: int, filtered: list[Arrival[Any]], since_ms: int, to: Choices) -> None:
+    def recall(self, arrivals: Sequence[Arrival[ItemFiltered]]) -> None:
+        """Remember items that are not decided."""
+        if self._filtering is not None:
+            for arrival in arrivals:
+                again = _screened(arrival)
+                self._filtering.remember(self._filtering_of(again), [again])
+
+    def fold(self, place: int, decision: SelectionDecided) -> None:
+        """Take a recorded decision for every candidate's own."""
+        at_ms = epoch_ms(decision.lodged_at)
         for name, selection in self._selections:
-            held = self._selection_states.get((name, place))
-            if held is None:
-                held = self._selection_states[name, place] = selection.begin(place, 0)
-            for output in selection.decide(held, filtered).outputs:
-                if output.topic == "decisions" and output.at_ms >= since_ms:
+            self._selection_of(name, selection, place).fold(decision, at_ms)
+
+    def decide(self, place: int, arrivals: Sequence[Arrival[ItemFiltered]], to: Choices, fired: Fired | None) -> None:
+        """Decide filtered items of one partition, in order."""
+        taken = arrivals if self._filtering is None else [again for one in arrivals for again in self._filtered(one)]
+        if fired is not None:
+            for arrival in taken:
+                fired.note(arrival.event)
+        for name, selection in self._selections:
+            for output in selection.decide(self._selection_of(name, selection, place), taken).outputs:
+                if output.topic == "decisions":
                     decision: Any = output.event
                     to.add(name, decision)
 
+    def _filtered(self, arrival: Arrival[ItemFiltered]) -> Iterator[Arrival[ItemFiltered]]:
+        """The item as these candidates filter it; nothing where they refuse it."""
+        assert self._filtering is not None  # noqa: S101 - asked by those who filter only
+        again = _screened(arrival)
+        for output in self._filtering.decide(self._filtering_of(again), [again]).outputs:
+            if output.topic == "filtered":
+                event: Any = output.event
+                yield structs.replace(arrival, event=event)
+
+    def _filtering_of(self, arrival: Arrival[ItemScreened]) -> FilteringState:
+        held = self._filtering_states.get(arrival.partition)
+        if held is None:
+            assert self._filtering is not None  # noqa: S101 - asked by those who filter only
+            held = self._filtering_states[arrival.partition] = self._filtering.begin(arrival.partition, arrival.offset)
+            held.marks = _EachOnce()
+        return held
+
+    def _selection_of(self, name: str, selection: Selection, place: int) -> SelectionState:
+        held = self._selection_states.get((name, place))
+        if held is None:
+            held = self._selection_states[name, place] = selection.begin(place, 0)
+        return held
+
 
 class Simulation:
-    """All candidates over one history. `candidates` need names of their own."""
+    """All candidates over one history. `candidates` need names of their own.
 
-    def __init__(self, candidates: Sequence[Candidate], partitions: int, *, learns: bool = True) -> None:
-        self.brain = Brain(Profiles())
-        self._learns = learns
-        scores = SharedScores(self.brain)
+    Items are those that filtering made, in the order of their partitions. Those who filter `as_recorded` (as the
+    policies that ran did) take them as they are; others filter what was screened again.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], brain: Brain, as_recorded: bytes | None = None) -> None:
+        self.brain = brain
+        self._scores = SharedScores(brain)
         alike: dict[bytes, list[Candidate]] = {}
         for one in candidates:
             alike.setdefault(one.filters_as, []).append(one)
-        self._groups = {key: _Group(members, scores, partitions) for key, members in alike.items()}
+        self._groups = {
+            key: _Group(members, self._scores, as_recorded=key == as_recorded) for key, members in alike.items()
+        }
 
-    def learn(self, topic: str, offset: int, key: str, event: Any) -> None:
-        """Fold one recorded lesson or change of the criteria."""
-        if topic == "labelled-examples":
-            if self._learns:
-                self.brain.fold(offset, key, event)
-        elif topic == "criteria":
-            for group in self._groups.values():
-                group.criteria.fold(offset, key, event)
+    def fold_criteria(self, offset: int, key: str, event: Any, sent_ms: int) -> None:
+        """Fold one recorded change of the criteria."""
+        for group in self._groups.values():
+            group.criteria.fold(offset, key, event, sent_ms)
+
+    def filter_again(self) -> None:
+        """Filter again for all candidates: how the policies that ran did it is not known."""
+        for group in self._groups.values():
+            group.filter_again()
+
+    def recall(self, arrivals: Sequence[Arrival[ItemFiltered]]) -> None:
+        """Remember items from before the span, as a worker does when it starts."""
+        for group in self._groups.values():
+            group.recall(arrivals)
+
+    def fold(self, place: int, decision: SelectionDecided) -> None:
+        """Take in a decision from before the span: from there on the candidates are in charge."""
+        for group in self._groups.values():
+            group.fold(place, decision)
 
     def decide(
-        self, batch: Sequence[Arrival[Any]], since_ms: int, to: Choices, watched: bytes | None = None,
+        self, place: int, arrivals: Sequence[Arrival[ItemFiltered]], to: Choices, watched: bytes | None = None,
         fired: Fired | None = None,
     ) -> None:  # fmt: skip
-        """Decide screened items in order; decisions on those from `since_ms` on go to `to`.
+        """Decide items of one partition with the models as they are; decisions go to `to`.
 
         `fired` is told of the items of the group of candidates that filter as `watched`.
         """
-        by_partition: dict[int, list[Arrival[Any]]] = {}
-        for arrival in batch:
-            by_partition.setdefault(arrival.partition, []).append(arrival)
         for key, group in self._groups.items():
-            group.decide(by_partition, since_ms, to, fired if key == watched else None)
+            self._scores.forget()
+            group.decide(place, arrivals, to, fired if key == watched else None)
+
+
+def _screened(arrival: Arrival[ItemFiltered]) -> Arrival[ItemScreened]:
+    """What filtering took."""
+    item, upstream = arrival.event.item, arrival.event.upstream
+    return Arrival(item, "screened", upstream.partition, upstream.offset, arrival.timestamp_ms, arrival.sent_ms)

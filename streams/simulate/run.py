@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from agents.risk.brain import Brain
+from agents.risk.profiles import Profiles
 from agents.step import Arrival
-from schemas.codec import Undecodable, codec_for
+from schemas.items import ItemFiltered
 from streams.archive.layout import ArchiveError
+from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader
 from streams.archive.views import connect
 from streams.collector import look_rarely
-from streams.replay.history import happened, positions_from
+from streams.replay.snapshots import Snapshots
 from streams.simulate.assessing import Record
 from streams.simulate.candidates import Candidate, not_tried, of_same_draws
 from streams.simulate.choices import ChoiceFiles, files_of
 from streams.simulate.engine import Simulation
 from streams.simulate.findings import Assessed, Simulated
 from streams.simulate.projecting import Projector
-from streams.wire import header, sent_ms
+from streams.simulate.taken import Log, Taken, taken
 
 BATCH: Final = 500
-TOPICS: Final = ("criteria", "labelled-examples", "screened")
 FEW_DRAWS: Final = 10
-ALIKE: Final = 0.9
-"""Of what was selected then, the share that the same policy selects again where it decides in much the same order."""
+WIDE: Final = 0.1
+"""Between the ends of an interval of a seizure rate: from here on it is called wide."""
+ALIKE: Final = 0.98
+"""Of what was selected then, the share that the same policy selects again where nothing is missing in the archive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,55 +64,61 @@ def software() -> dict[str, str]:
 def simulate(
     reader: ArchiveReader, question: Question, folder: Path, *, noticed: Callable[[int], None] = lambda count: None
 ) -> Simulated:
-    """Decide the span with every candidate, into files in `folder`, and assess. Raises `ArchiveError`."""
+    """Decide the span with every candidate, into files in `folder`, and assess. Raises `ArchiveError`.
+
+    Before the span the record stands: every candidate begins where the policy that ran had come to.
+    """
     look_rarely()
     candidates = list(question.candidates)
-    partitions = max(reader.catalogue.partitions("screened"), default=0) + 1
-    simulation = Simulation(candidates, partitions, learns=question.model is None)
-    if question.model is not None:
-        fold_to(simulation.brain, reader, question.model)
     first = candidates[0]
     projector = Projector(first.criteria, first.policy) if first.criteria else None
     files = ChoiceFiles(folder)
-    positions = positions_from(reader, ("screened",), question.warm_ms)
-    batch: list[Arrival[Any]] = []
-    items, warmed, begun, ended = 0, question.until_ms, question.until_ms, 0
-
-    def decide() -> None:
-        if batch:
-            simulation.decide(batch, question.since_ms, files, first.filters_as, projector)
-            batch.clear()
-
-    for one in happened(reader, positions, question.warm_ms, question.until_ms, TOPICS):
-        record = one.record
-        if record.topic != "screened":
-            decide()
-            if one.refused is None:
-                key = (record.key or b"").decode(errors="replace")
-                simulation.learn(record.topic, record.offset, key, one.event)
-            continue
-        noticed(1)
-        if one.event is None:
-            continue
-        warmed = min(warmed, record.timestamp)
-        if record.timestamp >= question.since_ms:
-            items += 1
-            begun, ended = min(begun, record.timestamp), max(ended, record.timestamp)
-        batch.append(Arrival(one.event, "screened", record.partition, record.offset, record.timestamp, sent_ms(record)))
-        if len(batch) >= BATCH:
-            decide()
-    decide()
-    files.close()
-    if not items:
-        raise ArchiveError(f"{reader.catalogue.root}: no item of that time is archived (topic screened)")
-    for asked in candidates:
-        if not files_of(folder, asked.name):
-            policy = asked.policy.policy_version
-            raise ArchiveError(f"policy {policy}: no item of that time is for a control point that it has")
-    since, until = moment_of(begun), moment_of(ended + 1)
     db = connect(reader.catalogue, "outcomes", memory="1GB", spill=folder / "spill")
     try:
-        record_ = Record(db, since, until)
+        record_ = Record(db, moment_of(question.since_ms), moment_of(question.until_ms))
+        history = taken(reader, question.warm_ms, question.until_ms)
+        earliest = next(history, None)
+        knowledge = _Knowledge(reader, question.model, 0 if earliest is None else earliest.version)
+        simulation = Simulation(candidates, knowledge.brain, _filters(reader, record_))
+        batch: list[Taken] = []
+        items, warmed, begun, ended = 0, question.until_ms, question.until_ms, 0
+
+        def decide() -> None:
+            if not batch:
+                return
+            knowledge.fold_to(simulation, batch[-1])
+            places: dict[int, list[Arrival[ItemFiltered]]] = {}
+            for one in batch:
+                places.setdefault(one.arrival.partition, []).append(one.arrival)
+            for place, arrivals in places.items():
+                simulation.decide(place, arrivals, files, first.filters_as, projector)
+            batch.clear()
+
+        for one in chain([] if earliest is None else [earliest], history):
+            noticed(1)
+            at_ms = one.arrival.timestamp_ms
+            warmed = min(warmed, at_ms)
+            if at_ms < question.since_ms:
+                decide()
+                knowledge.fold_to(simulation, one)
+                simulation.recall([one.arrival])
+                if one.decision is not None:
+                    simulation.fold(one.arrival.partition, one.decision)
+                continue
+            items += 1
+            begun, ended = min(begun, at_ms), max(ended, at_ms)
+            if batch and (len(batch) >= BATCH or not one.is_like(batch[-1])):
+                decide()
+            batch.append(one)
+        decide()
+        files.close()
+        if not items:
+            raise ArchiveError(f"{reader.catalogue.root}: no item of that time is archived (topic filtered)")
+        for asked in candidates:
+            if not files_of(folder, asked.name):
+                policy = asked.policy.policy_version
+                raise ArchiveError(f"policy {policy}: no item of that time is for a control point that it has")
+        since, until = moment_of(begun), moment_of(ended + 1)
         assessed = [record_.assess(one, folder) for one in candidates]
         found = Simulated(
             command=question.command, software=software(), archive=str(reader.catalogue.root),
@@ -127,18 +138,40 @@ def simulate(
     return found
 
 
-def fold_to(brain: Brain, reader: ArchiveReader, model: int) -> None:
-    """Fold the archived lessons up to a model version. Raises `ArchiveError` when they do not reach so far."""
-    decode = codec_for("labelled-examples").decode
-    for record in reader.records("labelled-examples", 0, 0, model):
-        try:
-            event = decode(record.value, header(record.headers, "ce_type"))
-        except Undecodable:
-            continue
-        brain.fold(record.offset, (record.key or b"").decode(errors="replace"), event)
-    end = reader.catalogue.end("labelled-examples", 0) or 0
-    if model > end:
-        raise ArchiveError(f"--model: version {model} is not archived; labelled-examples reaches version {end}")
+class _Knowledge:
+    """The archived lessons and changes of criteria, folded as far as an item's decision went."""
+
+    def __init__(self, reader: ArchiveReader, model: int | None, begin: int) -> None:
+        """The models begin at version `begin`, or stay at version `model`. Raises `ArchiveError`."""
+        end = reader.catalogue.end("labelled-examples", 0) or 0
+        if model is not None and model > end:
+            raise ArchiveError(f"--model: version {model} is not archived; labelled-examples reaches version {end}")
+        upto = begin if model is None else model
+        self.brain = Snapshots(reader.catalogue.root, reader.key).latest(upto) or Brain(Profiles())
+        self._fixed = model is not None
+        self._criteria = Log(reader, "criteria")
+        self._lessons = Log(reader, "labelled-examples", self.brain.version)
+        self._learn(upto)
+
+    def fold_to(self, simulation: Simulation, one: Taken) -> None:
+        """Teach what had been learnt, and known of criteria, when an item was decided."""
+        for offset, key, event, sent_ms in self._criteria.below(one.arrival.event.criteria_version):
+            simulation.fold_criteria(offset, key, event, sent_ms)
+        if not self._fixed:
+            self._learn(one.version)
+
+    def _learn(self, upto: int) -> None:
+        for offset, key, event, _ in self._lessons.below(upto):
+            self.brain.fold(offset, key, event)
+
+
+def _filters(reader: ArchiveReader, record: Record) -> bytes | None:
+    """How the policies that ran filtered, if they did so alike and are all kept."""
+    shelf = PolicyShelf(reader.catalogue.root)
+    with suppress(ArchiveError):
+        ways = {Candidate("", shelf.get(version)).filters_as for version in record.policies()}
+        return ways.pop() if len(ways) == 1 else None
+    return None
 
 
 def moment_of(at_ms: int) -> datetime:
@@ -176,7 +209,8 @@ def cautions(question: Question, found: Simulated) -> list[str]:
             f"Not tried: {', '.join(untried)}. {first.name} and {base.name} differ in this, but what was screened and "
             "learnt stands here as it was recorded, and lanes and deadlines change nothing that is found."
         )
-    if first.estimate.draws < FEW_DRAWS and first.estimate.unknown_share > 0.0:
+    rate = first.estimate.seizure_rate
+    if first.estimate.draws < FEW_DRAWS and rate.high - rate.low >= WIDE:
         said.append(
             f"Of the items that {first.name} selects anew only {first.estimate.draws} were inspected by chance: the "
             "interval is wide. A longer span or a larger exploration share would narrow it; nothing else would."
@@ -198,9 +232,9 @@ def otherwise_than_then(found: Simulated) -> Iterator[str]:
     base, then = found.candidates[-1], found.recorded
     if then.policies == (base.policy,) and base.shared < ALIKE * then.selected:
         yield (
-            f"{base.name} is the policy that ran, and decided again in the order of event time it selects "
-            f"{base.shared:,} of the {then.selected:,} items that it selected then: workers took items and lessons in "
-            "another order. Compare candidates with each other and with it, not with what is recorded."
+            f"{base.name} is the policy that ran, and decided again it selects {base.shared:,} of the "
+            f"{then.selected:,} items that it selected then. In a whole archive, by the same version of borderflow, it "
+            "selects the same. Compare candidates with each other and with it, not with what is recorded."
         )
 
 
@@ -228,7 +262,7 @@ def _left_out(less: Assessed, more: Assessed) -> Iterator[str]:
 
 def _not_archived(reader: ArchiveReader, warm_ms: int, warmed: int) -> Iterator[str]:
     """What those who decided knew, and the archive does not have any more."""
-    if warmed > warm_ms and any(_missing(reader, "screened", at) for at in reader.catalogue.partitions("screened")):
+    if warmed > warm_ms and any(_missing(reader, "filtered", at) for at in reader.catalogue.partitions("filtered")):
         yield (
             f"Items from before {moment_of(warmed).isoformat()[:16]} UTC are not archived: accounts, bars and flows "
             "are empty then, and were not when it was decided. Figures of the days that follow are less sure."
