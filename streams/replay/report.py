@@ -182,8 +182,7 @@ def _days(found: Replayed) -> str:
               marker=marker)  # fmt: skip
     axes.plot(names, [one.selected / one.items for one in found.by_day], color=plots.OWN, label="decided again",
               marker=marker)  # fmt: skip
-    shown = max(1, len(names) // 8)
-    axes.set_xticks(range(0, len(names), shown), names[::shown])
+    plots.days(axes, names)
     axes.set(title="coverage", ylim=(0, None))
     plots.percent(axes.yaxis)
     axes.legend(fontsize=8)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from importlib.util import find_spec
+from math import ceil
 from typing import Any, Final
 
 from streams.commands import CommandRefusedError
@@ -55,3 +57,9 @@ def percent(axis: Any) -> None:
     from matplotlib.ticker import PercentFormatter
 
     axis.set_major_formatter(PercentFormatter(1.0))
+
+
+def days(axes: Any, names: Sequence[str]) -> None:
+    """Name days on the x axis, where day n stands at n: eight at most, that no name covers the next."""
+    every = max(1, ceil(len(names) / 8))
+    axes.set_xticks(range(0, len(names), every), names[::every])

@@ -126,9 +126,12 @@ def _frontier(found: Simulated) -> str:
             at, below, above, mark = _bar(figure)
             panel.errorbar(one.coverage, at, yerr=[[below], [above]], fmt=mark, mfc="white", color=color, capsize=3)
         axes.plot(one.coverage, one.seizures_known, "o", color=color, markersize=4)
-        label = one.name if one.value is None else f"{one.value:g}"
-        axes.annotate(label, (one.coverage, _bar(one.estimate.seizures)[0]), textcoords="offset points",
-                      xytext=(6, 5), fontsize=8, color=color)  # fmt: skip
+        if one.value is None:  # may stand where a swept one does: it is named at the top
+            axes.annotate(one.name, (one.coverage, 1.0), xycoords=("data", "axes fraction"), xytext=(0, -11),
+                          textcoords="offset points", ha="center", fontsize=8, color=color)  # fmt: skip
+        else:
+            axes.annotate(f"{one.value:g}", (one.coverage, _bar(one.estimate.seizures)[0]), xytext=(6, 5),
+                          textcoords="offset points", fontsize=8, color=color)  # fmt: skip
     axes.plot([o.coverage for o in swept], [o.estimate.seizures.value for o in swept], color=plots.OWN, linewidth=1)
     rates.plot(
         [o.coverage for o in swept], [o.estimate.seizure_rate.value for o in swept], color=plots.OWN, linewidth=1
@@ -164,8 +167,7 @@ def _days(first: Assessed, base: Assessed) -> str:
         held = {one.name: one.selected / one.items for one in side.by_day}
         axes.plot(range(len(days)), [held.get(day, nan) for day in days], color=color, label=side.name,
                   marker="." if len(days) < 40 else None)  # fmt: skip
-    shown = max(1, len(days) // 8)
-    axes.set_xticks(range(0, len(days), shown), days[::shown])
+    plots.days(axes, days)
     axes.set(title="coverage", ylim=(0, None))
     plots.percent(axes.yaxis)
     axes.legend(fontsize=8)
@@ -248,7 +250,7 @@ def _plain(found: Simulated) -> str:
 
 def _provenance(found: Simulated) -> list[tuple[str, str]]:
     rows = [
-        ("lodged", f"{found.since} to {found.until}"), ("decided for states from", found.warm_since),
+        ("lodged", f"{found.since} to {found.until}"), ("recorded states from", found.warm_since),
         ("models", found.model), ("archive", found.archive),
         ("policies that ran", ", ".join(found.recorded.policies)),
     ]  # fmt: skip

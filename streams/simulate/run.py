@@ -187,15 +187,15 @@ def cautions(question: Question, found: Simulated) -> list[str]:
         for one in found.candidates
         if not one.estimate.selected
     ]
-    if _overlap(first, base):
+    same = question.candidates[0].policy == question.candidates[-1].policy and not question.candidates[0].criteria
+    alike = [one.name for one in (found.candidates[1:-1] if same else found.candidates[:-1]) if _overlap(one, base)]
+    if same:
+        said.append(f"{first.name} and {base.name} are the same policy.")
+    if alike:
         said.append(
-            f"The intervals of {first.name} and {base.name} overlap: this history cannot tell which of them finds "
+            f"The intervals of {', '.join(alike)} overlap that of {base.name}: this history cannot tell which finds "
             "more in what it inspects."
         )
-    if alike := [one.name for one in found.candidates[1:-1] if _overlap(one, base)]:
-        said.append(f"Neither can it of {base.name} and {', '.join(alike)}: their intervals overlap, too." if said else
-                    f"The intervals of {', '.join(alike)} overlap that of {base.name}: this history cannot tell which "
-                    "finds more in what it inspects.")  # fmt: skip
     said += [
         "Outcomes are known of inspected items only. What a candidate selects and nobody looked at is estimated from "
         "the audit sample, which was drawn by chance; the interval says how far that reaches.",

@@ -127,6 +127,8 @@ def test_a_policy_simulated_against_itself_selects_what_it_selected(
     assert {**first, "name": ""} == {**last, "name": ""}
     assert first["shared"] == first["selected"] == ask(history, "SELECT count(*) FILTER (selected) FROM decisions")[0]
     assert first["known"] == first["selected"]
+    assert "- candidate and current are the same policy." in said
+    assert "overlap" not in " ".join(said)
 
 
 @pytest.mark.parametrize("since", ["2025-01-09", "2025-01-11T07:30"])
