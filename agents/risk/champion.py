@@ -173,11 +173,7 @@ def as_scored(description: Description, rates: list[float]) -> dict[str, float]:
 
 def bounded(features: dict[str, float]) -> dict[str, float]:
     """Features that no learner can choke on: finite, and within +-1000 (our own are within 35)."""
-    return {
-        name: value if -1000.0 <= value <= 1000.0 else 1000.0 if value > 0.0 else -1000.0
-        for name, value in features.items()
-        if isfinite(value)
-    }
+    return {name: max(-1000.0, min(1000.0, value)) for name, value in features.items() if isfinite(value)}
 
 
 def is_open(features: dict[str, float]) -> bool:

@@ -91,8 +91,8 @@ def _comparison(found: Simulated) -> str:
         f"{recorded.audit_effective:,.0f} equal draws, {audit.said('.2%')} of all items."
     )
     meaning = (
-        "Selected then: by the policy that ran, too. Known: selected items whose outcome is recorded, and the seizures "
-        "among them. Expected figures come with their 95% intervals."
+        "Coverage: selected of all items. Selected then: by the policy that ran, too. Known: selected items whose "
+        "outcome is recorded, and the seizures among them. Expected figures come with their 95% intervals."
     )
     return page.table(head, rows, own=0) + page.text(meaning, soft=True) + page.text(said)
 
