@@ -50,14 +50,14 @@ class SharedScores:
     """The brain, asked once for each item whatever number of candidates want its score."""
 
     def __init__(self, brain: Brain) -> None:
-        self.brain = brain
+        self._brain = brain
         self._scored: dict[int, Appraisal] = {}
 
     def appraise(self, filtered: ItemFiltered) -> Appraisal:
         """The score of an item of the batch in hand."""
         held = self._scored.get(id(filtered))
         if held is None:
-            held = self._scored[id(filtered)] = self.brain.appraise(filtered)
+            held = self._scored[id(filtered)] = self._brain.appraise(filtered)
         return held
 
     def explain(self, filtered: ItemFiltered, appraisal: Appraisal, limit: int = 5) -> tuple[Reason, ...]:
@@ -170,7 +170,6 @@ class Simulation:
     """
 
     def __init__(self, candidates: Sequence[Candidate], brain: Brain, as_recorded: bytes | None = None) -> None:
-        self.brain = brain
         self._scores = SharedScores(brain)
         alike: dict[bytes, list[Candidate]] = {}
         for one in candidates:

@@ -69,73 +69,91 @@ def simulate(
     Before the span the record stands: every candidate begins where the policy that ran had come to.
     """
     look_rarely()
-    candidates = list(question.candidates)
-    first = candidates[0]
-    projector = Projector(first.criteria, first.policy) if first.criteria else None
-    files = ChoiceFiles(folder)
+    candidates = question.candidates
     db = connect(reader.catalogue, "outcomes", memory="1GB", spill=folder / "spill")
     try:
-        record_ = Record(db, moment_of(question.since_ms), moment_of(question.until_ms))
-        history = taken(reader, question.warm_ms, question.until_ms)
-        earliest = next(history, None)
-        knowledge = _Knowledge(reader, question.model, 0 if earliest is None else earliest.version)
-        simulation = Simulation(candidates, knowledge.brain, _filters(reader, record_))
-        batch: list[Taken] = []
-        items, warmed, begun, ended = 0, question.until_ms, question.until_ms, 0
-
-        def decide() -> None:
-            if not batch:
-                return
-            knowledge.fold_to(simulation, batch[-1])
-            places: dict[int, list[Arrival[ItemFiltered]]] = {}
-            for one in batch:
-                places.setdefault(one.arrival.partition, []).append(one.arrival)
-            for place, arrivals in places.items():
-                simulation.decide(place, arrivals, files, first.filters_as, projector)
-            batch.clear()
-
-        for one in chain([] if earliest is None else [earliest], history):
+        record = Record(db, moment_of(question.since_ms), moment_of(question.until_ms))
+        span = _Span(reader, question, folder, _filters(reader, record))
+        for one in span.history:
             noticed(1)
-            at_ms = one.arrival.timestamp_ms
-            warmed = min(warmed, at_ms)
-            if at_ms < question.since_ms:
-                decide()
-                knowledge.fold_to(simulation, one)
-                simulation.recall([one.arrival])
-                if one.decision is not None:
-                    simulation.fold(one.arrival.partition, one.decision)
-                continue
-            items += 1
-            begun, ended = min(begun, at_ms), max(ended, at_ms)
-            if batch and (len(batch) >= BATCH or not one.is_like(batch[-1])):
-                decide()
-            batch.append(one)
-        decide()
-        files.close()
-        if not items:
+            span.take(one)
+        span.close()
+        if not span.items:
             raise ArchiveError(f"{reader.catalogue.root}: no item of that time is archived (topic filtered)")
         for asked in candidates:
             if not files_of(folder, asked.name):
                 policy = asked.policy.policy_version
                 raise ArchiveError(f"policy {policy}: no item of that time is for a control point that it has")
-        since, until = moment_of(begun), moment_of(ended + 1)
-        assessed = [record_.assess(one, folder) for one in candidates]
+        assessed = [record.assess(one, folder) for one in candidates]
         found = Simulated(
             command=question.command, software=software(), archive=str(reader.catalogue.root),
-            since=since.isoformat(), until=until.isoformat(), warm_since=moment_of(warmed).isoformat(),
-            items=assessed[-1].items, model="as it learnt" if question.model is None else f"version {question.model}",
-            recorded=record_.recorded(), candidates=assessed,
-            baseline=candidates[-1].name, swept=question.swept,
-            criteria=projector.projected(record_) if projector is not None else [],
+            since=moment_of(span.begun).isoformat(), until=moment_of(span.ended + 1).isoformat(),
+            warm_since=moment_of(span.warmed).isoformat(), items=assessed[-1].items,
+            model="as it learnt" if question.model is None else f"version {question.model}",
+            recorded=record.recorded(), candidates=assessed, baseline=candidates[-1].name, swept=question.swept,
+            criteria=span.projector.projected(record) if span.projector is not None else [],
         )  # fmt: skip
         found.cautions = [
             *cautions(question, found),
             *otherwise_than_then(found),
-            *_not_archived(reader, question.warm_ms, warmed),
+            *_not_archived(reader, question.warm_ms, span.warmed),
         ]
     finally:
         db.close()
     return found
+
+
+class _Span:
+    """Decides a span. `begun`, `ended` and `warmed` are the event times (ms) of its first and last item, and of the
+    first that was read at all."""
+
+    def __init__(self, reader: ArchiveReader, question: Question, folder: Path, as_recorded: bytes | None) -> None:
+        history = taken(reader, question.warm_ms, question.until_ms)
+        first = next(history, None)
+        self.history = history if first is None else chain((first,), history)
+        self._knowledge = _Knowledge(reader, question.model, 0 if first is None else first.version)
+        self._simulation = Simulation(question.candidates, self._knowledge.brain, as_recorded)
+        self._since_ms = question.since_ms
+        self._files = ChoiceFiles(folder)
+        tried = question.candidates[0]
+        self._watched = tried.filters_as
+        self.projector = Projector(tried.criteria, tried.policy) if tried.criteria else None
+        self._batch: list[Taken] = []
+        self.items, self.ended = 0, 0
+        self.begun = self.warmed = question.until_ms
+
+    def take(self, one: Taken) -> None:
+        """Decide an item of the span, with others in one go; take over what was decided on an earlier one."""
+        at_ms = one.arrival.timestamp_ms
+        self.warmed = min(self.warmed, at_ms)
+        if at_ms < self._since_ms:
+            self._decide()
+            self._knowledge.fold_to(self._simulation, one)
+            self._simulation.recall([one.arrival])
+            if one.decision is not None:
+                self._simulation.fold(one.arrival.partition, one.decision)
+            return
+        self.items += 1
+        self.begun, self.ended = min(self.begun, at_ms), max(self.ended, at_ms)
+        if self._batch and (len(self._batch) >= BATCH or not one.is_like(self._batch[-1])):
+            self._decide()
+        self._batch.append(one)
+
+    def close(self) -> None:
+        """Decide what waits, and write everything."""
+        self._decide()
+        self._files.close()
+
+    def _decide(self) -> None:
+        if not self._batch:
+            return
+        self._knowledge.fold_to(self._simulation, self._batch[-1])
+        places: dict[int, list[Arrival[ItemFiltered]]] = {}
+        for one in self._batch:
+            places.setdefault(one.arrival.partition, []).append(one.arrival)
+        for place, arrivals in places.items():
+            self._simulation.decide(place, arrivals, self._files, self._watched, self.projector)
+        self._batch.clear()
 
 
 class _Knowledge:
