@@ -40,7 +40,7 @@ def simulate_(
     criteria: Annotated[Path | None, Parameter(help="Criteria to try with the candidate, as for publication.")] = None,
     model: Annotated[
         int | None,
-        Parameter(help="Score with the models of this version; as they learnt unless given.", validator=Number(gte=0)),
+        Parameter(help="Candidates score with the models of this version.", validator=Number(gte=0)),
     ] = None,
     since: Annotated[str | None, Parameter(help="Lodged at or after: a time, or how long ago (24h, 7d).")] = None,
     until: Annotated[str | None, Parameter(help="Lodged before.")] = None,
@@ -68,9 +68,9 @@ def simulate_(
     with refusing(Path(tempfile.gettempdir())):
         reader = ArchiveReader(Catalogue.of(folder_of(settings, folder)), archive_key(settings))
         tried = tuple(criteria_topic.read_file(criteria)) if criteria is not None else ()
-        candidates, setting = _candidates(reader, policy, baseline, tried, sweep)
+        candidates, setting = _candidates(reader, policy, baseline, tried, sweep, model)
         question = Question(
-            candidates=candidates, since_ms=since_ms, until_ms=until_ms, warm_ms=warm_ms, model=model, swept=setting,
+            candidates=candidates, since_ms=since_ms, until_ms=until_ms, warm_ms=warm_ms, swept=setting,
             command=shlex.join(["borderflow", *sys.argv[1:]]),
         )  # fmt: skip
         with (
@@ -91,10 +91,15 @@ def simulate_(
 
 
 def _candidates(
-    reader: ArchiveReader, policy: str, baseline: str, tried: tuple[CriterionPublished, ...], sweep: str | None
+    reader: ArchiveReader,
+    policy: str,
+    baseline: str,
+    tried: tuple[CriterionPublished, ...],
+    sweep: str | None,
+    model: int | None = None,
 ) -> tuple[list[Candidate], str | None]:
     """The candidates in the order of a `Question`, and the setting that is swept."""
-    first = Candidate("candidate", _policy(reader, policy, "--policy"), tried)
+    first = Candidate("candidate", _policy(reader, policy, "--policy"), tried, model=model)
     other = first.policy if baseline == policy else _policy(reader, baseline, "--baseline")
     last = Candidate("current" if baseline == "current" else "baseline", other)
     if sweep is None:

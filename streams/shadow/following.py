@@ -68,7 +68,7 @@ class Follower:
         self._workers = _policy_of(settings)
         self._brain = Brain(Profiles())
         as_recorded = None if self._workers is None else Candidate("", self._workers).filters_as
-        self._simulation = Simulation([self._candidate], self._brain, as_recorded)
+        self._simulation = Simulation([self._candidate], {None: self._brain}, as_recorded)
         self._knowledge: dict[str, deque[Known]] = {topic: deque() for topic in KNOWLEDGE}
         self._read_to = dict.fromkeys(KNOWLEDGE, 0)
         self._live_from: dict[int, int] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -30,13 +30,22 @@ _VALUE: Final = re.compile(r"^(?P<name>[a-z_.]+)=(?P<values>[^=]+)$")
 
 @dataclass(frozen=True)
 class Candidate:
-    """One policy to be tried. `criteria` are in force over the whole history, in the place of those of their ids."""
+    """One policy to be tried. `criteria` are in force over the whole history, in the place of those of their ids.
+
+    `model` is the version of the models that score for it; None for the models as they learnt.
+    """
 
     name: str
     policy: Policy
     criteria: tuple[CriterionPublished, ...] = ()
     value: float | None = None
     """Of the swept setting."""
+    model: int | None = None
+
+    @property
+    def shares(self) -> tuple[bytes, int | None]:
+        """Candidates with equal values share what filtering makes of an item, and its score."""
+        return self.filters_as, self.model
 
     @property
     def filters_as(self) -> bytes:
@@ -71,7 +80,7 @@ def swept(base: Candidate, asked: str) -> tuple[str, list[Candidate]]:
             )
         if any(one.value == value for one in candidates):
             raise PolicyRefusedError(f"--sweep: {text.strip()} stands there twice")
-        candidates.append(Candidate(name, policy, base.criteria, value))
+        candidates.append(replace(base, name=name, policy=policy, value=value))
     return path, candidates
 
 

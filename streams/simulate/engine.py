@@ -10,7 +10,7 @@ policy that ran chooses again what it chose, and what another chooses otherwise 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -96,13 +96,14 @@ class _EachOnce(HighWater):
 
 
 class _Group:
-    """Candidates that filter alike. With `as_recorded`, what filtering made stands as it is."""
+    """Candidates that filter and score alike. With `as_recorded`, what filtering made stands as it is."""
 
-    def __init__(self, candidates: Sequence[Candidate], scores: SharedScores, *, as_recorded: bool) -> None:
+    def __init__(self, candidates: Sequence[Candidate], brain: Brain, *, as_recorded: bool) -> None:
         self.criteria = TriedCriteria(candidates[0].criteria)
         self._policy = candidates[0].policy
         self._filtering: Filtering | None = None
-        self._selections = [(one.name, Selection(one.policy, scores)) for one in candidates]
+        self._scores = SharedScores(brain)
+        self._selections = [(one.name, Selection(one.policy, self._scores)) for one in candidates]
         self._filtering_states: dict[int, FilteringState] = {}
         self._selection_states: dict[tuple[str, int], SelectionState] = {}
         if not as_recorded:
@@ -128,6 +129,7 @@ class _Group:
 
     def decide(self, place: int, arrivals: Sequence[Arrival[ItemFiltered]], to: Choices, fired: Fired | None) -> None:
         """Decide filtered items of one partition, in order."""
+        self._scores.forget()
         taken = arrivals if self._filtering is None else [again for one in arrivals for again in self._filtered(one)]
         if fired is not None:
             for arrival in taken:
@@ -166,16 +168,18 @@ class Simulation:
     """All candidates over one history. `candidates` need names of their own.
 
     Items are those that filtering made, in the order of their partitions. Those who filter `as_recorded` (as the
-    policies that ran did) take them as they are; others filter what was screened again.
+    policies that ran did) take them as they are; others filter what was screened again. `brains` are the models of the
+    versions that candidates name.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], brain: Brain, as_recorded: bytes | None = None) -> None:
-        self._scores = SharedScores(brain)
-        alike: dict[bytes, list[Candidate]] = {}
+    def __init__(
+        self, candidates: Sequence[Candidate], brains: Mapping[int | None, Brain], as_recorded: bytes | None = None
+    ) -> None:
+        alike: dict[tuple[bytes, int | None], list[Candidate]] = {}
         for one in candidates:
-            alike.setdefault(one.filters_as, []).append(one)
+            alike.setdefault(one.shares, []).append(one)
         self._groups = {
-            key: _Group(members, self._scores, as_recorded=key == as_recorded) for key, members in alike.items()
+            key: _Group(members, brains[key[1]], as_recorded=key[0] == as_recorded) for key, members in alike.items()
         }
 
     def fold_criteria(self, offset: int, key: str, event: Any, sent_ms: int) -> None:
@@ -199,16 +203,16 @@ class Simulation:
             group.fold(place, decision)
 
     def decide(
-        self, place: int, arrivals: Sequence[Arrival[ItemFiltered]], to: Choices, watched: bytes | None = None,
+        self, place: int, arrivals: Sequence[Arrival[ItemFiltered]], to: Choices, watched: Candidate | None = None,
         fired: Fired | None = None,
     ) -> None:  # fmt: skip
         """Decide items of one partition with the models as they are; decisions go to `to`.
 
-        `fired` is told of the items of the group of candidates that filter as `watched`.
+        `fired` is told of the items as they are filtered for the candidate that is `watched`.
         """
+        shares = None if watched is None else watched.shares
         for key, group in self._groups.items():
-            self._scores.forget()
-            group.decide(place, arrivals, to, fired if key == watched else None)
+            group.decide(place, arrivals, to, fired if key == shares else None)
 
 
 def _screened(arrival: Arrival[ItemFiltered]) -> Arrival[ItemScreened]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,8 +46,6 @@ class Question:
     since_ms: int
     until_ms: int
     warm_ms: int
-    model: int | None = None
-    """A fixed model version; None for the models as they learnt."""
     swept: str | None = None
     command: str = ""
 
@@ -89,7 +87,7 @@ def simulate(
             command=question.command, software=software(), archive=str(reader.catalogue.root),
             since=moment_of(span.begun).isoformat(), until=moment_of(span.ended + 1).isoformat(),
             warm_since=moment_of(span.warmed).isoformat(), items=assessed[-1].items,
-            model="as it learnt" if question.model is None else f"version {question.model}",
+            model=_models(candidates),
             recorded=record.recorded(), candidates=assessed, baseline=candidates[-1].name, swept=question.swept,
             criteria=span.projector.projected(record) if span.projector is not None else [],
         )  # fmt: skip
@@ -111,12 +109,12 @@ class _Span:
         history = taken(reader, question.warm_ms, question.until_ms)
         first = next(history, None)
         self.history = history if first is None else chain((first,), history)
-        self._knowledge = _Knowledge(reader, question.model, 0 if first is None else first.version)
-        self._simulation = Simulation(question.candidates, self._knowledge.brain, as_recorded)
+        fixed = {one.model for one in question.candidates if one.model is not None}
+        self._knowledge = _Knowledge(reader, fixed, 0 if first is None else first.version)
+        self._simulation = Simulation(question.candidates, self._knowledge.brains, as_recorded)
         self._since_ms = question.since_ms
         self._files = ChoiceFiles(folder)
-        tried = question.candidates[0]
-        self._watched = tried.filters_as
+        tried = self._tried = question.candidates[0]
         self.projector = Projector(tried.criteria, tried.policy) if tried.criteria else None
         self._batch: list[Taken] = []
         self.items, self.ended = 0, 0
@@ -152,35 +150,50 @@ class _Span:
         for one in self._batch:
             places.setdefault(one.arrival.partition, []).append(one.arrival)
         for place, arrivals in places.items():
-            self._simulation.decide(place, arrivals, self._files, self._watched, self.projector)
+            self._simulation.decide(place, arrivals, self._files, self._tried, self.projector)
         self._batch.clear()
 
 
 class _Knowledge:
-    """The archived lessons and changes of criteria, folded as far as an item's decision went."""
+    """The archived lessons and changes of criteria, folded as far as an item's decision went.
 
-    def __init__(self, reader: ArchiveReader, model: int | None, begin: int) -> None:
-        """The models begin at version `begin`, or stay at version `model`. Raises `ArchiveError`."""
+    `brains` are the models that learn on, under None, and those of each version that is fixed.
+    """
+
+    def __init__(self, reader: ArchiveReader, fixed: Collection[int], begin: int) -> None:
+        """Learning begins at version `begin`. Raises `ArchiveError` where a version is not archived."""
         end = reader.catalogue.end("labelled-examples", 0) or 0
-        if model is not None and model > end:
-            raise ArchiveError(f"--model: version {model} is not archived; labelled-examples reaches version {end}")
-        upto = begin if model is None else model
-        self.brain = Snapshots(reader.catalogue.root, reader.key).latest(upto) or Brain(Profiles())
-        self._fixed = model is not None
+        if fixed and (last := max(fixed)) > end:
+            raise ArchiveError(f"--model: version {last} is not archived; labelled-examples reaches version {end}")
         self._criteria = Log(reader, "criteria")
-        self._lessons = Log(reader, "labelled-examples", self.brain.version)
-        self._learn(upto)
+        brain, self._lessons = _brain(reader, begin)
+        self.brains: dict[int | None, Brain] = {None: brain}
+        self.brains.update((model, _brain(reader, model)[0]) for model in fixed)
 
     def fold_to(self, simulation: Simulation, one: Taken) -> None:
         """Teach what had been learnt, and known of criteria, when an item was decided."""
         for offset, key, event, sent_ms in self._criteria.below(one.arrival.event.criteria_version):
             simulation.fold_criteria(offset, key, event, sent_ms)
-        if not self._fixed:
-            self._learn(one.version)
+        _learn(self.brains[None], self._lessons, one.version)
 
-    def _learn(self, upto: int) -> None:
-        for offset, key, event, _ in self._lessons.below(upto):
-            self.brain.fold(offset, key, event)
+
+def _brain(reader: ArchiveReader, upto: int) -> tuple[Brain, Log]:
+    """The models of a version, and the lessons that follow."""
+    brain = Snapshots(reader.catalogue.root, reader.key).latest(upto) or Brain(Profiles())
+    lessons = Log(reader, "labelled-examples", brain.version)
+    _learn(brain, lessons, upto)
+    return brain, lessons
+
+
+def _learn(brain: Brain, lessons: Log, upto: int) -> None:
+    for offset, key, event, _ in lessons.below(upto):
+        brain.fold(offset, key, event)
+
+
+def _models(candidates: Sequence[Candidate]) -> str:
+    """Which models scored, in words."""
+    fixed = candidates[0].model
+    return "as they learnt" if fixed is None else f"version {fixed}; for {candidates[-1].name} as they learnt"
 
 
 def _filters(reader: ArchiveReader, record: Record) -> bytes | None:
@@ -205,15 +218,14 @@ def cautions(question: Question, found: Simulated) -> list[str]:
         for one in found.candidates
         if not one.estimate.selected
     ]
-    same = question.candidates[0].policy == question.candidates[-1].policy and not question.candidates[0].criteria
+    tried, ran = question.candidates[0], question.candidates[-1]
+    same = tried.policy == ran.policy and not tried.criteria and tried.model == ran.model
     alike = [one.name for one in (found.candidates[1:-1] if same else found.candidates[:-1]) if _overlap(one, base)]
     if same:
         said.append(f"{first.name} and {base.name} are the same policy.")
     if alike:
-        said.append(
-            f"The intervals of {', '.join(alike)} overlap that of {base.name}: this history cannot tell which finds "
-            "more in what it inspects."
-        )
+        those = f"intervals of {', '.join(alike)} overlap" if len(alike) > 1 else f"interval of {alike[0]} overlaps"
+        said.append(f"The {those} that of {base.name}: this history cannot tell which finds more in what it inspects.")
     said += [
         "Outcomes are known of inspected items only. What a candidate selects and nobody looked at is estimated from "
         "the audit sample, which was drawn by chance; the interval says how far that reaches.",
@@ -222,7 +234,7 @@ def cautions(question: Question, found: Simulated) -> list[str]:
         "An inspection is taken to find what it would have found in any lane and by any method.",
     ]
     said += [*_left_out(first, base), *_left_out(base, first)]
-    if untried := not_tried(question.candidates[0].policy, question.candidates[-1].policy):
+    if untried := not_tried(tried.policy, ran.policy):
         said.append(
             f"Not tried: {', '.join(untried)}. {first.name} and {base.name} differ in this, but what was screened and "
             "learnt stands here as it was recorded, and lanes and deadlines change nothing that is found."
@@ -237,10 +249,11 @@ def cautions(question: Question, found: Simulated) -> list[str]:
         said.append("No item of the audit sample has an outcome in this span: what is not shared is not known.")
     if not of_same_draws(question.candidates):
         said.append("The candidates draw their audit samples with different keys.")
-    if question.model is not None:
+    if tried.model is not None:
         said.append(
-            f"All decisions use the models as they stood at version {question.model}. Where lessons of this span are "
-            "among those that they learnt, the candidates know outcomes in advance and look better than they are."
+            f"{', '.join(one.name for one in question.candidates if one.model is not None)}: the models are those of "
+            f"version {tried.model}. Where lessons of this span are among those that they learnt, they know outcomes "
+            "in advance and look better than they are."
         )
     return said
 

@@ -171,7 +171,7 @@ class _Kept(dict[str, SelectionDecided]):
 
 def decided(history: Path, policy: Policy, as_recorded: bytes | None) -> dict[str, SelectionDecided]:
     """What a candidate decides on items of a history, by models that learn nothing."""
-    simulation, kept = Simulation([Candidate("candidate", policy)], Brain(Profiles()), as_recorded), _Kept()
+    simulation, kept = Simulation([Candidate("candidate", policy)], {None: Brain(Profiles())}, as_recorded), _Kept()
     for one in taken(ArchiveReader(Catalogue.of(history)), 0, 1 << 61):
         simulation.decide(one.arrival.partition, [one.arrival], kept)
     return kept
@@ -195,6 +195,21 @@ def test_who_filters_otherwise_makes_something_else_of_items(history: Path) -> N
     then, generous = (decided(history, one, as_then) for one in (policy, read_policy(settings)))
     assert generous.keys() == then.keys()
     assert sum(one.auto_cleared for one in then.values()) < sum(one.auto_cleared for one in generous.values())
+
+
+def test_a_fixed_model_is_held_against_what_was_selected_with_the_models_as_they_learnt(
+    history: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--dir", str(history), "--out", str(tmp_path), "--model", "0"])
+    assert ended.value.code == 0
+    found = json.loads((tmp_path / "report.json").read_text())
+    first, last = found["candidates"]
+    assert last["shared"] == last["selected"] == found["recorded"]["selected"]
+    assert first["shared"] < first["selected"]
+    assert found["model"] == "version 0; for current as they learnt"
+    assert any(one.startswith("candidate: the models are those of version 0.") for one in found["cautions"])
+    assert not any("are the same policy" in one for one in found["cautions"])
 
 
 def test_what_was_decided_twice_is_one_item(history: Path, tmp_path: Path) -> None:
