@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
 from streams import metrics
+from streams.archive import metrics as archiver
 from streams.audit import metrics as sealer
 from streams.knowledge_metrics import KnowledgeCollector
+from streams.notify import metrics as notifier
 
 
 class _Nowhere:
@@ -47,9 +50,17 @@ def declared() -> list[Declared]:
     return _sorted([*_in(metrics), *((family, tuple(family._labelnames)) for family in collected)])
 
 
-def declared_of_the_sealer() -> list[Declared]:
-    """The same of `borderflow audit seal`."""
-    return _sorted(_in(sealer))
+BESIDE: Final = (
+    ("The sealer", "audit seal", "BORDERFLOW_AUDIT_PORT", sealer),
+    ("The archiver", "archive", "BORDERFLOW_ARCHIVE_PORT", archiver),
+    ("The notifier", "notify run", "BORDERFLOW_NOTIFY_PORT", notifier),
+)
+"""What runs beside the workers: its name, command, the setting of its port, and its metrics."""
+
+
+def declared_beside() -> list[Declared]:
+    """The same of what runs beside the workers."""
+    return [one for *_, module in BESIDE for one in _sorted(_in(module))]
 
 
 def _in(module: ModuleType) -> list[tuple[Metric, tuple[str, ...]]]:
@@ -83,14 +94,14 @@ def metrics_page() -> str:
             "",
             *_table(declared()),
             "",
-            "## The sealer",
-            "",
-            "What `borderflow audit seal` serves on port `BORDERFLOW_AUDIT_PORT`, beside its own `process_*` metrics.",
-            "",
-            *_table(declared_of_the_sealer()),
-            "",
+            *(line for one in BESIDE for line in _beside(*one)),
         ]
     )
+
+
+def _beside(name: str, command: str, port: str, module: ModuleType) -> list[str]:
+    told = f"What `borderflow {command}` serves on port `{port}`, beside its own `process_*` metrics."
+    return [f"## {name}", "", told, "", *_table(_sorted(_in(module))), ""]
 
 
 def _table(metrics: list[Declared]) -> list[str]:

@@ -136,12 +136,18 @@ class Settings:
     archive_key_file: Annotated[
         str, Meta(description="File with the key (32 bytes or more) that seals archived records about persons.")
     ] = ""
+    archive_port: Annotated[
+        int, Meta(ge=0, le=65_535, description="Port of the archiver's pages of that kind; 0: it has none.")
+    ] = 0
     shadow_dir: Annotated[str, Meta(min_length=1, description="Folder of the shadows.")] = "shadows"
     audit_dir: Annotated[str, Meta(min_length=1, description="Folder of the audit chains.")] = "audit"
     audit_port: Annotated[
         int,
         Meta(ge=0, le=65_535, description="Port of the sealer's /healthz, /readyz and /metrics; 0 takes any free one."),
     ] = 6067
+    notify_port: Annotated[
+        int, Meta(ge=0, le=65_535, description="Port of the notifier's pages of that kind; 0: it has none.")
+    ] = 0
     console_host: Annotated[
         str, Meta(min_length=1, description="Address of the console; another than loopback needs TLS or a proxy.")
     ] = "127.0.0.1"

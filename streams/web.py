@@ -1,11 +1,16 @@
-"""The small web server of a worker or a sealer: /healthz, /readyz and /metrics, on loopback unless told otherwise.
+"""The small web server of a worker, and of what runs beside it: /healthz, /readyz and /metrics.
+
+On loopback unless told otherwise.
 
 Faust's web server is off: it binds every interface and serves tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -48,6 +53,27 @@ class WorkerWeb:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+
+    @contextmanager
+    def served(self) -> Iterator[None]:
+        """Serve from a thread, for a process that has no event loop of its own; nothing where its port is 0.
+
+        Raises as `start` does.
+        """
+        if not self._settings.web_port:
+            yield
+            return
+        loop = asyncio.new_event_loop()
+        thread = Thread(target=loop.run_forever, name="pages", daemon=True)
+        thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+            yield
+        finally:
+            asyncio.run_coroutine_threadsafe(self.stop(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
 
     async def _healthz(self, request: web.Request) -> web.Response:
         """200 whenever the event loop gets round to it; that is the whole check."""

@@ -27,6 +27,7 @@ from kafka.structs import OffsetAndMetadata
 
 import streams.parsing  # noqa: F401 - with it a record that cannot be read is archived all the same
 from schemas.registry import dead_letter_topics, declaration, declarations
+from streams.archive import metrics
 from streams.archive.columns import columns_of
 from streams.archive.layout import ArchiveError, Catalogue, remove_remains
 from streams.archive.policies import PolicyShelf
@@ -131,6 +132,7 @@ class Archiver:
         self._shelf = PolicyShelf(root)
         self._policies = set(self._shelf.versions())
         self.archived = 0
+        self.caught_up = False
 
     def run(self, stop: Callable[[], bool], *, once: bool = False, beat: Callable[[], None] | None = None) -> int:
         """Archive until `stop` says so, with `once` until everything that is there now is archived; how many records.
@@ -162,6 +164,7 @@ class Archiver:
             while not stop():
                 got = self._take(consumer)
                 now = self._clock()
+                self._note_progress(consumer)
                 if got:
                     quiet_since = now
                 self._write_due(consumer, now)
@@ -255,6 +258,14 @@ class Archiver:
             count += len(records)
         return count
 
+    def _note_progress(self, consumer: Any) -> None:
+        """Note when nothing that the brokers told of is left to read."""
+        places = [TopicPartition(*place) for place in self._waiting]
+        ends = [(consumer.highwater(at), consumer.position(at)) for at in places]
+        if all(end is not None and position >= end for end, position in ends):
+            self.caught_up = True
+            metrics.caught_up_at.set_to_current_time()
+
     def _poll(self, consumer: Any, wait_ms: int) -> Any:
         try:
             return consumer.poll(timeout_ms=wait_ms)
@@ -328,6 +339,7 @@ class Archiver:
         marks = waiting.reader.marks.kept()
         write_chunk(self._root, *place, waiting.first, last, waiting.rows, marks, self._key, waiting.macs_from)
         self.archived += len(waiting.rows)
+        metrics.archived_records.labels(place[0]).inc(len(waiting.rows))
         secret = digest_secret(self._key)
         waiting.last = digest(newest.timestamp, newest.key, newest.headers, newest.value, secret), secret
         waiting.first, waiting.rows, waiting.bytes = last + 1, [], 0

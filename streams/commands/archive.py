@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 import time
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,18 +19,21 @@ from rich.table import Table
 
 from agents.epoch import epoch_ms
 from agents.risk.policy import PolicyRefusedError
+from streams.archive import metrics
 from streams.archive.consuming import Archiver, Pace, archived_topics, only_writer
 from streams.archive.layout import ArchiveError, Catalogue
 from streams.archive.policies import PolicyShelf
 from streams.archive.reading import ArchiveReader, said_of_no_mac
 from streams.archive.sealing import ArchiveKey
 from streams.archive.tidying import compact, damaged, keep_days, retire, summary
+from streams.certificates import tell_expiries
 from streams.commands import CommandRefusedError, loud_stop, output, shown
 from streams.commands.times import moment_of
 from streams.logging import configure_logging
 from streams.policies import BUILT_IN, built_in_policy, load_policy
 from streams.settings import Settings
 from streams.stopping import told_to_stop
+from streams.web import WorkerWeb
 
 app = App(name="archive", help="Write every record to Parquet files, once; keep them in order.")
 
@@ -103,6 +109,7 @@ def archive(
 ) -> int:
     """Archive all topics until SIGTERM or Ctrl-C; what is not in a file two seconds later is read again next time.
 
+    With BORDERFLOW_ARCHIVE_PORT, /healthz, /readyz and /metrics are on that port of BORDERFLOW_WEB_HOST.
     Exit code 1 when it had to stop: no room, records deleted too early, a file of the archive lost, another cluster's
     brokers, brokers away. Nothing is lost by that while the brokers keep the records; start it again.
     """
@@ -132,11 +139,23 @@ def archive(
                 shelf.keep(policy)
             pace = Pace(seconds=every, free_bytes=free * 1_048_576)
             archiver = Archiver(settings, root, key, pace=pace, accept_gaps=accept_gaps)
-            count = archiver.run(stopped.is_set, once=once, beat=beat)
+            with _pages(settings, archiver, root):
+                count = archiver.run(stopped.is_set, once=once, beat=beat)
     except PolicyRefusedError as error:
         raise CommandRefusedError(f"BORDERFLOW_POLICY_FILE: {error}") from None
     log.info("archived", records=count, folder=str(root))
     return 0
+
+
+def _pages(settings: Settings, archiver: Archiver, root: Path) -> AbstractContextManager[None]:
+    """The archiver's pages, while the block lasts."""
+
+    def unready() -> list[str]:
+        return [] if archiver.caught_up else ["not all that is there is read yet"]
+
+    tell_expiries(settings)
+    metrics.free_bytes.set_function(lambda: shutil.disk_usage(root).free)
+    return WorkerWeb(replace(settings, web_port=settings.archive_port), unready, metrics.REGISTRY).served()
 
 
 @app.command

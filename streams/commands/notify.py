@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ def run(
 ) -> int:
     """Notify as the plan in FILE says, until SIGTERM or Ctrl-C.
 
+    With BORDERFLOW_NOTIFY_PORT, /healthz, /readyz and /metrics are on that port of BORDERFLOW_WEB_HOST.
     Exit code 1 when it had to stop: no room for dead letters, an alert that this version cannot read, brokers that are
     away or have not answered for half a minute. What is open comes again; start it again.
 
@@ -39,8 +41,11 @@ def run(
         The plan: receivers, priorities, addresses (docs/centre-guide.md).
     """
     from streams.centre import UnreadableAlertError
+    from streams.certificates import tell_expiries
     from streams.logging import configure_logging
+    from streams.notify import metrics
     from streams.notify.run import Notifier
+    from streams.web import WorkerWeb
 
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
@@ -55,7 +60,9 @@ def run(
         signal.signal(number, end)
     log = structlog.get_logger("borderflow.notify")
     said = "notifying stops; what was not delivered comes again at the next start"
-    with loud_stop(log, said, OSError, UnreadableAlertError):
+    pages = WorkerWeb(replace(settings, web_port=settings.notify_port), notifier.unready, metrics.REGISTRY)
+    with loud_stop(log, said, OSError, UnreadableAlertError), pages.served():
+        tell_expiries(settings)
         notifier.run()
     return 0
 

@@ -24,6 +24,7 @@ from kafka.errors import KafkaTimeoutError, OffsetOutOfRangeError
 
 from schemas.codec import Undecodable, codec_for
 from streams.centre import EVERYWHERE, CentreAlert, CentreClient
+from streams.notify import metrics
 from streams.notify.deadletters import Undelivered, note, now, still_undelivered
 from streams.notify.plan import NotifyPlan, Receiver
 from streams.notify.sending import NotSentError, send
@@ -115,6 +116,10 @@ class Notifier:
         """End: what is being tried again comes again at the next start."""
         self._stop.set()
 
+    def unready(self) -> list[str]:
+        """Why nobody is told of anything just now; nothing when all is well."""
+        return [] if self.connected else ["not connected to the brokers yet"]
+
     def run(self, *, until: Callable[[Tally], bool] | None = None) -> Tally:
         """Notify until `stop`, or until `until` says so and nothing is open.
 
@@ -123,6 +128,10 @@ class Notifier:
         """
         silent_s = 0.0
         self._dead = {one.place: one.alert_id for one in still_undelivered(Path(self._plan.dead_letters))}
+        metrics.undelivered.set(len(self._dead))
+        for receiver in self._plan.receivers:
+            for ended in ("told", "failed"):  # from 0 on, so that the first counts
+                metrics.notifications.labels(receiver.name, ended)
         self._messengers = {one.name: _Messenger(one) for one in self._plan.receivers}
         try:
             # It writes to no topic, and brokers let only those be idempotent that may write.
@@ -140,7 +149,8 @@ class Notifier:
                     self._tell_of_expired()
                     if until is not None and not self._open and until(self.tally):
                         break
-                    if (silent_s := centre.silent_s) > SILENT_S:
+                    metrics.silent_seconds.set(silent_s := centre.silent_s)
+                    if silent_s > SILENT_S:
                         break
                 self._stop.set()
                 centre.stop()  # what ends from now on is committed once, at the end
@@ -158,6 +168,7 @@ class Notifier:
         wanted = [one for one in self._plan.receivers if one.wants(alert.event)]
         if wanted and not self._expired_too and alert.event.deadline < datetime.now(UTC):
             self.tally.expired += 1
+            metrics.expired.inc()
             wanted = []
         elif not wanted:
             self.tally.passed_by += 1
@@ -198,13 +209,16 @@ class Notifier:
         about = {"receiver": receiver.name, "alert_id": alert.event.alert_id, "attempts": sent.attempts}
         if sent.why is None:
             self.tally.told += 1
+            metrics.notifications.labels(receiver.name, "told").inc()
             log.info("notified", **about)
             self._told_after_all(receiver, alert)
         else:
             self.tally.failed += 1
+            metrics.notifications.labels(receiver.name, "failed").inc()
             failure = _failed(receiver, alert, sent)
             note(Path(self._plan.dead_letters), failure)
             self._dead[failure.place] = failure.alert_id
+            metrics.undelivered.set(len(self._dead))
             log.error("not notified: kept as a dead letter", **about, failure=sent.why)
         place = (alert.partition, alert.offset)
         self._left[place] -= 1
@@ -218,6 +232,7 @@ class Notifier:
             told = _delivered(receiver.name, alert.event.alert_id, alert.partition, alert.offset)
             note(Path(self._plan.dead_letters), told)
             del self._dead[told.place]
+            metrics.undelivered.set(len(self._dead))
 
 
 def deliver(receiver: Receiver, alert: CentreAlert, plan: NotifyPlan, pause: Callable[[float], bool]) -> Sent:

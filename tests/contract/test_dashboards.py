@@ -17,7 +17,7 @@ from schemas.inspections import InspectionOutcome
 from schemas.items import Stream
 from schemas.monitoring import Monitoring
 from schemas.registry import dead_letter_topics, declarations
-from streams.metrics_page import declared, declared_of_the_sealer
+from streams.metrics_page import declared, declared_beside
 from streams.settings import STEPS
 
 OPS = Path(__file__).parents[2] / "ops"
@@ -28,7 +28,7 @@ RULES = [
     for group in yaml.safe_load((OPS / "prometheus" / name).read_text())["groups"]
     for rule in group["rules"]
 ]
-SERIES = {series: one for one in (*declared(), *declared_of_the_sealer()) for series in one.series}
+SERIES = {series: one for one in (*declared(), *declared_beside()) for series in one.series}
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 SCRAPED = {"job", "instance"}
 VALUES = {
@@ -85,10 +85,10 @@ def test_a_query_asks_for_metrics_and_labels_that_there_are(where: str, query: s
         assert wanted <= labels, f"{where}: {wanted - labels} is no label of what is asked for"
 
 
-def test_every_metric_of_a_worker_and_of_the_sealer_is_on_a_dashboard() -> None:
+def test_every_metric_is_on_a_dashboard() -> None:
     shown = {name for board in BOARDS.values() for one in panels(board) for target in one["targets"]
              for name, _ in _NAME.findall(target["expr"])}  # fmt: skip
-    unseen = [one.name for one in (*declared(), *declared_of_the_sealer()) if not shown & set(one.series)]
+    unseen = [one.name for one in (*declared(), *declared_beside()) if not shown & set(one.series)]
     assert unseen == []
 
 

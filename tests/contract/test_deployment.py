@@ -143,6 +143,14 @@ def test_prometheus_asks_the_sealer_on_the_port_it_serves(services: dict[str, An
     assert scrape["static_configs"] == [{"targets": [f"audit:{Settings().audit_port}"]}]
 
 
+def test_prometheus_asks_the_archiver_on_the_port_it_serves(services: dict[str, Any]) -> None:
+    said = services["archive"]["environment"]
+    assert said["BORDERFLOW_WEB_HOST"] == "0.0.0.0"  # noqa: S104 - as above
+    scrape = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())["scrape_configs"][2]
+    assert scrape["job_name"] == "borderflow-archive"
+    assert scrape["static_configs"] == [{"targets": [f"archive:{said['BORDERFLOW_ARCHIVE_PORT']}"]}]
+
+
 def test_a_worker_gets_the_time_to_finish_its_batch(services: dict[str, Any]) -> None:
     grace = int(services["worker"]["stop_grace_period"].removesuffix("s"))
     assert grace > Settings().rebalance_timeout_s

@@ -11,7 +11,7 @@ import pytest
 from cyclopts import App
 
 from streams.cli import GROUPS
-from streams.metrics_page import declared, declared_of_the_sealer
+from streams.metrics_page import declared, declared_beside
 from streams.settings import NO_SETTINGS, PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def test_settings_and_metrics_are_ones_that_there_are(page: Path) -> None:
     settings = {PREFIX + name.upper() for name in Settings.__dataclass_fields__} | NO_SETTINGS
     named = set(re.findall(r"\bBORDERFLOW_[A-Z_]*[A-Z]\b(?!_?\*)", text_of(page)))
     assert named <= settings
-    series = {name for one in (*declared(), *declared_of_the_sealer()) for name in (one.name, *one.series)}
+    series = {name for one in (*declared(), *declared_beside()) for name in (one.name, *one.series)}
     assert set(re.findall(r"\bborderflow_[a-z_]+\b", text_of(page))) <= series
 
 

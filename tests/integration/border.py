@@ -94,7 +94,10 @@ class Border:
 
     def archive(self, root: Path, *arguments: str, name: str = "archive") -> subprocess.Popen[bytes]:
         """Start `borderflow archive` on a folder."""
-        process = self._processes[name] = self._children.start(name, "archive", "--dir", str(root), *arguments)
+        self._ports[name] = own_port()
+        process = self._processes[name] = self._children.start(
+            name, "archive", "--dir", str(root), *arguments, BORDERFLOW_ARCHIVE_PORT=str(self._ports[name])
+        )
         return process
 
     def seal(self, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:

@@ -69,6 +69,24 @@ def test_an_archive_killed_again_and_again_loses_and_doubles_nothing(at: Border,
     assert archived(root, "decisions") == plain(at.read("decisions"))
 
 
+def test_an_archiver_tells_prometheus_what_it_has_written_and_whether_that_is_all(at: Border, tmp_path: Path) -> None:
+    process = at.archive(tmp_path / "archive", "--every", "0.1")
+    at.wait_ready("archive")
+    at.lodge("express-cargo", [parcel_record(parcel(n), n % PARTITIONS) for n in range(90_000, 90_050)])
+    until = time.monotonic() + PATIENCE_S
+    told = 0.0
+    while told < 50.0 or told < len(archived(tmp_path / "archive", "express-cargo")):
+        assert time.monotonic() < until, told
+        assert process.poll() is None, at.log("archive")
+        time.sleep(0.1)
+        told = at.counted("archive", "borderflow_archive_records_total").get('{topic="express-cargo"}', 0.0)
+    (caught_up,) = at.counted("archive", "borderflow_archive_caught_up_timestamp_seconds").values()
+    assert abs(time.time() - caught_up) < 60.0
+    (free,) = at.counted("archive", "borderflow_archive_free_bytes").values()
+    assert free > 0.0
+    at.kill("archive", process)
+
+
 def test_a_record_that_no_client_can_parse_is_archived_without_its_content(at: Border, tmp_path: Path) -> None:
     unparsed = [parcel_record(parcel(n), 0) for n in range(800_000, 800_003)]
     unparsed[1].headers = encoded([("seal", b"x")]).replace(b"seal", "s\xe4al".encode("latin-1"))

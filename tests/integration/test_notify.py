@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from email import message_from_bytes
 from email.policy import default
@@ -15,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -214,6 +216,46 @@ def test_the_command_notifies_until_it_is_told_to_end_and_what_was_in_hand_comes
     receiver.answers = []
     notify(at, read_plan(path))
     assert told(receiver, [one]) == [one.alert_id]
+
+
+def test_a_notifier_tells_prometheus_whom_it_told_and_whom_it_could_not(
+    at: Border, tmp_path: Path, receiver: Receiver
+) -> None:
+    refusing = Receiver()
+    refusing.answers = [400] * 1000
+    hooks = [hook(tmp_path, receiver.url), hook(tmp_path, refusing.url, "refusing")]
+    path, port = plan_of(tmp_path, "counted", hooks), own_port()
+    command = [sys.executable, "-m", "streams.cli", "notify", "run", str(path)]
+    environment = {**os.environ, **at.environment, "BORDERFLOW_NOTIFY_PORT": str(port)}
+    ended = 'borderflow_notify_notifications_total{ended="%s",receiver="%s"}'
+    alerts = {one.alert_id for one in (*raised(at, 61, 62), *raised(at, 63, minutes_left=-90))}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        until, said = time.monotonic() + PATIENCE_S, dict[str, float]()
+        while not (
+            said.get("borderflow_notify_expired_alerts_total")
+            and len(alerts & ids_of(receiver)) == 2
+            and said[ended % ("told", "duty")] == said[ended % ("failed", "refusing")] == len(receiver.got)
+        ):
+            assert time.monotonic() < until, said
+            assert process.poll() is None
+            time.sleep(0.1)
+            said = counted(port)
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+    assert said[ended % ("failed", "duty")] == said[ended % ("told", "refusing")] == 0.0
+    undelivered = still_undelivered(Path(read_plan(path).dead_letters))
+    assert said["borderflow_notify_undelivered"] == len(undelivered) == said[ended % ("failed", "refusing")]
+    assert said["borderflow_notify_silent_seconds"] < PATIENCE_S
+
+
+def counted(port: int) -> dict[str, float]:
+    """What a notifier tells Prometheus, by metric and labels; nothing until it serves."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+            lines = page.read().decode().splitlines()
+    except OSError:
+        return {}
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
 
 
 def test_a_notifier_that_is_told_to_end_while_brokers_are_away_does_not_wait_for_them(
