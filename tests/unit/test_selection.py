@@ -105,6 +105,8 @@ def test_a_service_without_a_record_begins_by_inspecting_everything_beside_its_c
     early = decisions_of(selection.decide(state, arrivals_of([parcel(number) for number in range(50)])).outputs)
     assert {(one.layer, one.propensity, one.exploration_rate) for one in early} == {("exploration", 1.0, 1.0)}
     assert {one.balance for one in early} == {0.0}
+    (first,) = decisions_of(selection.decide(selection.begin(0, 0), arrivals_of([parcel(50)])).outputs)
+    assert first.exploration_rate < 1.0  # the moment itself is after it
     crowd = [parcel(number) for number in range(50, 2050)]
     later = decisions_of(selection.decide(state, arrivals_of(crowd, first_offset=50)).outputs)
     assert sum(one.selected for one in later) / len(later) == pytest.approx(opened.capacity_share, rel=0.1)
@@ -147,6 +149,37 @@ def test_repeat_offender_below_the_bar_is_left_when_such_selections_found_too_li
     assert decide([*crowd, parcel(200, prior=prior)], ToldBrain(waves, worth=0.5))[-1].layer == "profile"
 
 
+def test_unusual_item_below_the_bar_is_left_when_such_selections_found_too_little() -> None:
+    crowd = [parcel(number) for number in range(2000)]
+    layers = {"layers": {"anomaly": 0.05}}
+    last = decide([*crowd, parcel(2000, anomaly=1.0)], ToldBrain(waves, worth=0.001), **layers)[-1]
+    assert "anomaly" not in last.layers
+    assert decide([*crowd, parcel(2000, anomaly=1.0)], ToldBrain(waves, worth=0.5), **layers)[-1].layer == "anomaly"
+
+
+def test_repeat_offenders_take_no_more_than_their_share_of_the_capacity() -> None:
+    prior = PriorRecord(inspections=3, seizures=2, last_seized_at=DAWN - timedelta(days=40))
+    offenders = [parcel(number, prior=prior) for number in range(5000)]
+    decisions = decide(offenders, ToldBrain(lambda filtered: -4.0), layers={"profile": 0.1})[1000:]
+    by_profile = sum(decision.layer == "profile" for decision in decisions)
+    assert by_profile == pytest.approx(0.1 * policy_of().capacity_share * len(decisions), rel=0.3)
+
+
+def test_an_item_that_just_reaches_the_bar_is_selected() -> None:
+    decisions = decide(
+        [parcel(number) for number in range(3000)], ToldBrain(lambda filtered: number_of(filtered) % 7 / 10)
+    )
+    assert any(one.layer == "model" and one.competed_as == one.threshold for one in decisions)
+
+
+def test_a_cleared_item_is_not_looked_at_for_its_flow() -> None:
+    brain = ToldBrain(lambda filtered: -6.0, flows=lambda filtered: (f"flow-{number_of(filtered) % 50}",))
+    items = [parcel(n, at=DAWN + timedelta(minutes=3 * n), auto_cleared=n % 2 == 1) for n in range(8000)]
+    decisions = decide(items, brain)
+    assert any(one.surge > 0.0 for one in decisions[::2])
+    assert not any(one.surge > 0.0 or one.layer == "surge" for one in decisions[1::2])
+
+
 def test_a_layer_without_a_share_selects_nothing() -> None:
     prior = PriorRecord(inspections=3, seizures=2, last_seized_at=DAWN - timedelta(days=40))
     odd = [parcel(n, prior=prior, anomaly=1.0) for n in range(200, 400)]
@@ -155,7 +188,8 @@ def test_a_layer_without_a_share_selects_nothing() -> None:
     assert {layer for one in decisions for layer in one.layers} == {"model", "exploration"}
 
 
-def test_boosting_criterion_raises_the_score_and_is_a_reason_with_that_weight() -> None:
+def test_boosting_criterion_raises_the_score_and_is_a_reason_with_that_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ToldAppraisal, "probability", lambda told, score: score)
     hit = CriterionHit(criterion_id="cr-9", version=1, action="boost", weight=2.0)
     crowd = [parcel(number) for number in range(400)]
     decisions = decide([*crowd, parcel(400, criteria=(hit,))], ToldBrain(waves))
@@ -163,6 +197,9 @@ def test_boosting_criterion_raises_the_score_and_is_a_reason_with_that_weight() 
     assert decisions[-1].layer == "model"
     boost = next(reason for reason in decisions[-1].reasons if reason.code == "criterion-boost")
     assert boost.weight == 2.0
+    assert all(one.probability == one.score for one in decisions[:-1])
+    assert decisions[-1].probability is None  # what was found at such scores says nothing of a boosted one
+    assert decisions[-1].unboosted == pytest.approx(logistic(waves(parcel(400))))
 
 
 def test_what_an_item_competes_as_selects_it_and_not_its_score() -> None:
