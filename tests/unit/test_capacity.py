@@ -134,6 +134,8 @@ def test_flows_at_which_nobody_looked_for_long_are_looked_at_and_marked_as_such(
     looks = [decision for decision in decisions[5000:] if decision.layer == "surge"]
     assert len({decision.flows for decision in looks}) >= 8
     assert all(PATROL_LOOK in decision.features and SURGE_LOOK not in decision.features for decision in looks)
+    # Three quarters of the share at most: a quarter is left for flows that surge.
+    assert len(looks) / (0.02 * 5000) < 0.75 * policy_of().layers.surge + 0.03
 
 
 @settings(max_examples=40, deadline=None)

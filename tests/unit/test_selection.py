@@ -139,6 +139,7 @@ def test_repeat_offender_is_sent_to_the_red_lane() -> None:
     decision = decide([*crowd, offender], ToldBrain(waves))[-1]
     assert (decision.lane, decision.layer) == ("red", "profile")
     assert decision.reasons[0].text == "the consignee had 2 seizures in 3 inspections"
+    assert [reason.code for reason in decision.reasons].count(decision.reasons[0].code) == 1
 
 
 def test_repeat_offender_below_the_bar_is_left_when_such_selections_found_too_little() -> None:

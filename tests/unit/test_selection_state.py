@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.identity import unit_hash
-from agents.selection import Selection
+from agents.selection import Selection, SelectionState
 from agents.step import Arrival, Output
 from schemas import codec
 from schemas.decisions import SelectionDecided
@@ -184,3 +184,49 @@ def test_model_that_moved_on_does_not_change_what_an_alert_says_was_scored() -> 
     assert [o.event for o in again.outputs if o.topic == "alerts"] == [
         o.event for o in before.outputs if o.topic == "alerts"
     ]
+
+
+def taken_over(first_offset: int, published: list[SelectionDecided]) -> tuple[Selection, SelectionState]:
+    """A worker that starts at an input's offset, with what was decided before."""
+    selection = Selection(POLICY, brain(3))
+    state = selection.begin(0, first_offset)
+    selection.remember(state, arrivals_of(published, "decisions"))
+    return selection, state
+
+
+def test_who_takes_over_sends_again_the_alerts_of_the_inputs_that_it_is_given_again() -> None:
+    inputs = arrivals_of([parcel(number, control_point="AA-EXP", hits=(WATCHLIST,)) for number in range(6)])
+    before = Selection(POLICY, brain(3))
+    first = before.decide(before.begin(0, 0), inputs)
+    selection, state = taken_over(2, wire(first.outputs))
+    assert sorted(state.restored) == [2, 3, 4, 5]
+    outcome = selection.decide(state, inputs[2:])
+    again = [output.ce_id for output in outcome.outputs if output.topic == "alerts"]
+    assert again == [output.ce_id for output in first.outputs if output.topic == "alerts"][2:]
+    assert len(again) == 4
+    assert decisions_of(outcome.outputs) == []
+    assert (outcome.redelivered, state.restored) == (4, {})
+
+
+def test_a_decision_that_is_on_the_topic_twice_keeps_the_reports_that_followed_from_it() -> None:
+    hourly = [parcel(number, at=DAWN + timedelta(minutes=40 * number), control_point="AA-EXP") for number in range(4)]
+    inputs = arrivals_of(hourly)
+    before = Selection(POLICY, brain(3))
+    first = before.decide(before.begin(0, 0), inputs)
+    reports = [output.ce_id for output in first.outputs if output.topic == "monitoring"]
+    assert reports
+    published = wire(first.outputs)
+    selection, state = taken_over(0, [*published, *published])
+    outcome = selection.decide(state, inputs)
+    assert [output.ce_id for output in outcome.outputs if output.topic == "monitoring"] == reports
+
+
+def test_the_past_of_an_office_that_is_closed_is_no_obstacle() -> None:
+    inputs = arrivals_of([parcel(number, control_point="BB-EXP", hits=(WATCHLIST,)) for number in range(3)])
+    before = Selection(POLICY, brain(3))
+    published = wire(before.decide(before.begin(0, 0), inputs).outputs)
+    without = policy_of(control_points={"AA-EXP": {"streams": ["express-cargo"]}})
+    state = Selection(without, brain(3)).begin(0, 3)
+    Selection(without, brain(3)).remember(state, arrivals_of(published, "decisions"))
+    assert set(state.control_points) == set()
+    assert state.marks.is_redelivery(published[-1].screened)
