@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from agents.filtering import Filtering, hit_strength
 from agents.identity import unit_hash
+from agents.risk.anomaly import Anomaly
 from agents.risk.criteria import CriteriaBook
 from agents.risk.policy import read_policy
 from agents.risk.quotas import Quotas, Spent
@@ -318,6 +319,24 @@ def test_nothing_that_speaks_against_it_is_cleared(changes: dict[str, Any]) -> N
     if changes.get("prior") != PriorRecord(inspections=1):  # trust needs no record
         also_trusted = replace(one, trusted=True, hits=(*one.hits, trusted))
         assert not any(event.auto_cleared for event in events(filtered([also_trusted])))
+
+
+@pytest.mark.parametrize(("less", "cleared"), [(0.0, False), (0.001, True)])
+def test_only_what_is_less_unusual_than_the_policy_says_is_cleared(
+    less: float, cleared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Anomaly, "score", lambda held, one, at_ms: UNCAPPED.auto_clear.anomaly_below - less)
+    (event,) = events(filtered([_cheap(item(1, prior=CLEAN))]))
+    assert event.auto_cleared is cleared
+
+
+@pytest.mark.parametrize("clears", [True, False])
+def test_trust_clears_where_the_policy_lets_it(clears: bool) -> None:
+    rule = replace(UNCAPPED.auto_clear, trusted_traders=clears)
+    step = Filtering(replace(UNCAPPED, auto_clear=rule), CriteriaBook())
+    entry = RiskHit(entry_id="T", version=1, kind="trusted-trader", matched="consignee")
+    outcome = step.decide(step.begin(2, 0), [arrived(item(1, trusted=True, hits=(entry,)), 0)])
+    assert [event.auto_cleared for event in events(outcome)] == [clears]
 
 
 @pytest.mark.parametrize("action", ["direct", "boost"])
